@@ -1,0 +1,4 @@
+//! daemonry: Kafka consumer daemons, and the jobs that live beside them.
+
+pub mod pipeline;
+pub mod record;

@@ -1,0 +1,78 @@
+//! Demand: how many records the lanes will take now, partition by partition.
+//!
+//! A value, made by the lanes for one poll and used up by the source as it reads. The policy of who is held back stands
+//! here and nowhere else. Invariants: no more than the free slots are taken in all; while one partition is read
+//! further, a free slot is left for each other partition that has none in the queue.
+
+use std::collections::HashMap;
+
+use super::source::Epoch;
+
+/// What one partition may still contribute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Its records that are queued or running now.
+    pub queued: usize,
+    /// How many more it may have whatever is free: its window, its share while the queue is pressed, its parked room.
+    pub room: usize,
+}
+
+/// What may be read now.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    free: usize,
+    bytes: usize,
+    shares: HashMap<Epoch, Share>,
+    /// Partitions with nothing queued, each of which keeps a slot.
+    empty: usize,
+}
+
+impl Demand {
+    /// Nothing may be read; events still come.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// A demand for `free` records of `bytes` bytes in all, from these partitions and no others.
+    pub fn new(free: usize, bytes: usize, shares: impl IntoIterator<Item = (Epoch, Share)>) -> Self {
+        let shares: HashMap<_, _> = shares.into_iter().collect();
+        let empty = shares.values().filter(|share| share.queued == 0 && share.room > 0).count();
+        Self { free, bytes, shares, empty }
+    }
+
+    /// How many records of this partition may be delivered now.
+    pub fn records(&self, epoch: Epoch) -> usize {
+        let Some(share) = self.shares.get(&epoch) else { return 0 };
+        if self.bytes == 0 {
+            return 0;
+        }
+        let own_empty = usize::from(share.queued == 0 && share.room > 0);
+        let others = self.empty - own_empty;
+        let unreserved = self.free.saturating_sub(others);
+        // A partition without a record in the queue may have one even where not all of the others can: they take turns.
+        let turn = if share.queued == 0 { self.free.min(1) } else { 0 };
+        unreserved.max(turn).min(share.room)
+    }
+
+    /// How many more bytes may be delivered in all; a record is delivered whole, so the last one may go over it.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing at all may be delivered.
+    pub fn is_none(&self) -> bool {
+        self.free == 0 || self.bytes == 0 || self.shares.values().all(|share| share.room == 0)
+    }
+
+    /// Notes that `records` of this partition, of `bytes` bytes, are delivered.
+    pub fn take(&mut self, epoch: Epoch, records: usize, bytes: usize) {
+        let Some(share) = self.shares.get_mut(&epoch) else { return };
+        if share.queued == 0 && share.room > 0 && records > 0 {
+            self.empty -= 1;
+        }
+        share.queued += records;
+        share.room = share.room.saturating_sub(records);
+        self.free = self.free.saturating_sub(records);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}

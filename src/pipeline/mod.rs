@@ -1,0 +1,7 @@
+//! The pipeline, from a record to its commit, one way:
+//! source → reader → lanes → workers → tracker → committer → source.
+
+pub mod demand;
+pub mod source;
+pub mod ticket;
+pub mod tracker;

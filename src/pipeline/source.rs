@@ -1,0 +1,207 @@
+//! What stands under the pipeline: a source of records, and what it can promise about them.
+//!
+//! The pipeline knows no Kafka. It asks a [`Source`] for [`Event`]s within a [`Demand`], keeps one [`Progress`] for each
+//! partition it was assigned, and hands what is finished to the source's [`Committer`]. A source of your own (a table, a
+//! stream, RabbitMQ, a WebSocket) stands under it in the same way.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::demand::Demand;
+use super::ticket::Settled;
+use crate::record::{Offset, Record, TopicPartition};
+
+/// One assignment of one partition to this process. A partition that is revoked and assigned again gets a new epoch, so
+/// whatever is still on its way from the old one can be told apart, and ignored. Unique within a source, for its lifetime.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Epoch(pub u64);
+
+/// A source of records.
+pub trait Source: Send + 'static {
+    /// What it remembers of an assigned partition.
+    type Progress: Progress;
+    /// What takes its commits.
+    type Committer: Committer<Commit = <Self::Progress as Progress>::Commit>;
+
+    /// The next event, waiting at most `timeout` for it; [`Event::Idle`] when there is none. Delivers no record that `demand`
+    /// doesn't allow. Safe to cancel: nothing is lost when the future is dropped, and the next call's demand replaces this one's.
+    ///
+    /// # Errors
+    /// [`SourceError::Transient`] where trying again may help; the other kinds end the daemon.
+    fn poll(
+        &mut self,
+        demand: &Demand,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Event<Self::Progress>, SourceError>> + Send;
+
+    /// What takes the commits while [`poll`](Self::poll) goes on. Called once.
+    fn committer(&mut self) -> Self::Committer;
+
+    /// Gives up what is still assigned and leaves the group, within the time until `deadline`. No commit is made here.
+    ///
+    /// # Errors
+    /// Where it could not leave in time; the process may end all the same.
+    fn close(self, deadline: Instant) -> impl Future<Output = Result<(), SourceError>> + Send;
+}
+
+/// What a source reports.
+#[derive(Debug)]
+pub enum Event<G: Progress> {
+    /// These partitions are ours from now on. Comes before any of their records.
+    Assigned(Vec<Assigned<G>>),
+    /// Records, batched by partition, in the order of their partition.
+    Records(Vec<Batch>),
+    /// These partitions are to be given up: end what was started, commit, then complete the revocation.
+    Revoked(Revocation),
+    /// These partitions are no longer ours, and nothing can be committed for them.
+    Lost(Vec<Epoch>),
+    /// Where these partitions end now (the offset that the next record written to them will get), for the lag.
+    Ends(Vec<(Epoch, Offset)>),
+    /// Nothing within the timeout.
+    Idle,
+}
+
+/// A partition that became ours.
+#[derive(Debug)]
+pub struct Assigned<G> {
+    /// The assignment.
+    pub epoch: Epoch,
+    /// Which partition.
+    pub topic_partition: TopicPartition,
+    /// What was finished before, read back from where it was committed.
+    pub progress: G,
+}
+
+/// Records of one partition, in its order, each later than all before it in the same assignment.
+#[derive(Debug)]
+pub struct Batch {
+    /// The assignment that they were read under.
+    pub epoch: Epoch,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// Partitions on their way out. The source keeps them until this is completed or dropped, or until its deadline has passed.
+#[derive(Debug)]
+pub struct Revocation {
+    epochs: Vec<Epoch>,
+    deadline: Instant,
+    done: oneshot::Sender<()>,
+}
+
+impl Revocation {
+    /// A revocation, and what the source waits on: it resolves when the partitions may go.
+    pub fn new(epochs: Vec<Epoch>, deadline: Instant) -> (Self, oneshot::Receiver<()>) {
+        let (done, wait) = oneshot::channel();
+        (Self { epochs, deadline, done }, wait)
+    }
+
+    /// The assignments that end.
+    pub fn epochs(&self) -> &[Epoch] {
+        &self.epochs
+    }
+
+    /// When the source gives them up, finished or not.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What was started has ended and is committed: the partitions may go.
+    pub fn complete(self) {
+        // The source may have given them up already; then nobody listens any more.
+        drop(self.done.send(()));
+    }
+}
+
+/// What is known of one assigned partition: which records came in, which are finished, and so what may be committed.
+/// Pure: no I/O, no clock. Owned by the lanes, under the lock that they share with the workers.
+pub trait Progress: Send + fmt::Debug + 'static {
+    /// Where a record stands: an offset, a row and its fence, a stream entry's id.
+    type Position: Copy + Send + Sync + fmt::Debug + 'static;
+    /// What is written back to the source.
+    type Commit: Clone + Send + Sync + fmt::Debug + 'static;
+
+    /// A record came in. `None` where it is known to be finished already: then it must not run again.
+    fn receive(&mut self, record: &Record) -> Option<Self::Position>;
+
+    /// A record is finished.
+    fn settle(&mut self, settled: Settled<Self::Position>);
+
+    /// How many more records may come in before what is finished could no longer be remembered.
+    fn room(&self) -> usize;
+
+    /// What to write back, where that differs from what was acknowledged last.
+    fn commit(&self) -> Option<Self::Commit>;
+
+    /// The source has taken this commit.
+    fn acknowledge(&mut self, commit: &Self::Commit);
+
+    /// The source refused the last commit as too large: make them smaller from now on.
+    fn shrink(&mut self) {}
+
+    /// How many records came in and are not finished.
+    fn unfinished(&self) -> usize;
+
+    /// How many records lie between what is finished without a gap and `end`.
+    fn lag(&self, end: Offset) -> u64;
+}
+
+/// Takes commits. One call at a time.
+pub trait Committer: Send + 'static {
+    /// What it writes.
+    type Commit: Send;
+
+    /// Writes these commits and waits for the source's acknowledgement, at most until `deadline`. All or nothing as far as the
+    /// caller is concerned: after an error none counts as made, though some may have been.
+    ///
+    /// # Errors
+    /// See [`CommitError`]; each kind says what the pipeline does about it.
+    fn commit(
+        &mut self,
+        commits: Vec<(Epoch, Self::Commit)>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send;
+}
+
+/// Why a commit was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// It may work the next time.
+    #[error("commit failed, it will be tried again: {0}")]
+    Retriable(String),
+    /// The group is rebalancing; it may work when that is over.
+    #[error("commit refused while the group rebalances, it will be tried again")]
+    RebalanceInProgress,
+    /// The assignment isn't ours any more: nothing of it can be committed.
+    #[error("commit refused, the assignment is no longer valid: {0}")]
+    IllegalGeneration(String),
+    /// Another member with the same instance id took this one's place.
+    #[error("commit refused, another member uses the same instance id: give each process its own `group.instance.id`")]
+    Fenced,
+    /// What goes with the offset is larger than the source takes.
+    #[error("commit refused, its metadata is too large: raise `offset.metadata.max.bytes` on the broker or lower the queue's capacity")]
+    MetadataTooLarge,
+    /// The client can't go on; the source rebuilds it.
+    #[error("commit failed for good with this client, it will be rebuilt: {0}")]
+    Fatal(String),
+}
+
+/// Why a source could not be polled or closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It may work the next time.
+    #[error("{0}")]
+    Transient(String),
+    /// What was configured can't work: a missing topic, a property that the client refuses. Ends the process with code 2.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// It can't go on, by its own state or by a policy. Ends the daemon with code 4.
+    #[error("{0}")]
+    Failed(String),
+}

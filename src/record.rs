@@ -1,0 +1,340 @@
+//! Records and the words for where they stand: topic, partition, offset.
+//!
+//! A [`Record`] is a cheap, owned, `Send` handle: an `Arc` of the batch it came in and an index. What it points at
+//! belongs to the [`Backing`] of its source; for Kafka that is librdkafka's own memory, which is not copied.
+//! The invariant: a record's bytes live as long as any handle of it does, and no longer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A topic's name. Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: AsRef<str> + ?Sized> From<&T> for Topic {
+    fn from(name: &T) -> Self {
+        Self(Arc::from(name.as_ref()))
+    }
+}
+
+impl From<String> for Topic {
+    fn from(name: String) -> Self {
+        Self(Arc::from(name))
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// A partition's number within its topic.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Partition(pub i32);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A topic and one of its partitions.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition's number within the topic.
+    pub partition: Partition,
+}
+
+impl TopicPartition {
+    /// The partition `partition` of `topic`.
+    pub fn new(topic: impl Into<Topic>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition: Partition(partition) }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+/// Where a record stands in its partition.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Offset(pub i64);
+
+impl Offset {
+    /// The position behind this record: what a commit names once the record is finished.
+    pub fn next(self) -> NextOffset {
+        NextOffset(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The offset that is to be read next: everything below it is finished. The only thing that a Kafka commit takes,
+/// so that a record's own offset can't be committed by mistake.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct NextOffset(i64);
+
+impl NextOffset {
+    /// A position that a source states itself: where the group committed, or where it reads next.
+    pub fn at(offset: i64) -> Self {
+        Self(offset)
+    }
+
+    /// The offset of the first record that is not covered.
+    pub fn offset(self) -> Offset {
+        Offset(self.0)
+    }
+}
+
+impl fmt::Display for NextOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A record's time, as its producer or broker wrote it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Timestamp(Duration);
+
+impl Timestamp {
+    /// From milliseconds since 1970-01-01 UTC; `None` for a negative number, which is how Kafka says "none".
+    pub fn from_millis(millis: i64) -> Option<Self> {
+        u64::try_from(millis).ok().map(|millis| Self(Duration::from_millis(millis)))
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What holds the bytes of one batch of records, all of one partition. Implemented by sources; see [`OwnedRecords`] for
+/// the ready one. An index is always below the number of records that the source handed out for this backing.
+pub trait Backing: Send + Sync + fmt::Debug {
+    /// The partition that every record of this batch belongs to.
+    fn topic_partition(&self) -> &TopicPartition;
+    /// The record's offset.
+    fn offset(&self, index: u32) -> Offset;
+    /// The record's key; `None` where it has none.
+    fn key(&self, index: u32) -> Option<&[u8]>;
+    /// The record's value; `None` for a tombstone.
+    fn value(&self, index: u32) -> Option<&[u8]>;
+    /// The record's time, if it carries one.
+    fn timestamp(&self, index: u32) -> Option<Timestamp>;
+    /// The record's `nth` header in the order they were written, duplicates included; `None` behind the last one.
+    /// Names and values are bytes: nobody promises UTF-8.
+    fn header(&self, index: u32, nth: usize) -> Option<Header<'_>>;
+    /// One more handle of this record exists.
+    fn retain(&self, index: u32);
+    /// One handle of this record is gone; with the last one its bytes may be freed.
+    fn release(&self, index: u32);
+}
+
+/// A header of a record. Neither part need be UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The header's name.
+    pub name: &'a [u8],
+    /// The header's value; Kafka knows headers without one.
+    pub value: Option<&'a [u8]>,
+}
+
+/// One record, as it was read. Cheap to clone, `Send`, and not tied to the source that read it.
+pub struct Record {
+    backing: Arc<dyn Backing>,
+    index: u32,
+}
+
+impl Record {
+    /// Takes over one handle of record `index` of `backing`: the backing counts it as held already.
+    pub fn adopt(backing: Arc<dyn Backing>, index: u32) -> Self {
+        Self { backing, index }
+    }
+
+    /// The topic and partition that this record was read from.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        self.backing.topic_partition()
+    }
+
+    /// The topic that this record was read from.
+    pub fn topic(&self) -> &Topic {
+        &self.topic_partition().topic
+    }
+
+    /// The partition that this record was read from.
+    pub fn partition(&self) -> Partition {
+        self.topic_partition().partition
+    }
+
+    /// Where the record stands in its partition.
+    pub fn offset(&self) -> Offset {
+        self.backing.offset(self.index)
+    }
+
+    /// The key; `None` where the record has none, which is not the same as an empty one.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.backing.key(self.index)
+    }
+
+    /// The value; `None` for a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.backing.value(self.index)
+    }
+
+    /// The record's time, if it carries one.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.backing.timestamp(self.index)
+    }
+
+    /// The headers in the order they were written, duplicates included.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'_>> {
+        (0..).map_while(|nth| self.backing.header(self.index, nth))
+    }
+
+    /// The value of the last header named `name`, as Kafka's own clients read it.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().filter(|h| h.name == name.as_bytes()).last().and_then(|h| h.value)
+    }
+
+    /// Bytes of key and value: what the record counts against a byte budget.
+    pub fn size(&self) -> usize {
+        self.key().map_or(0, <[u8]>::len) + self.value().map_or(0, <[u8]>::len)
+    }
+}
+
+impl Clone for Record {
+    fn clone(&self) -> Self {
+        self.backing.retain(self.index);
+        Self { backing: Arc::clone(&self.backing), index: self.index }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.backing.release(self.index);
+    }
+}
+
+impl fmt::Debug for Record {
+    /// Where the record stands and how large it is; never its contents, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("topic", self.topic())
+            .field("partition", &self.partition().0)
+            .field("offset", &self.offset().0)
+            .field("size", &self.size())
+            .finish()
+    }
+}
+
+/// A record built by hand: for a source of your own, and for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// The key, if any.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The headers, in order.
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The time, if any.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl OwnedRecord {
+    /// A record with a value, and nothing else yet.
+    pub fn new(value: impl Into<Vec<u8>>) -> Self {
+        Self { value: Some(value.into()), ..Self::default() }
+    }
+
+    /// The same with this key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.into(), Some(value.into())));
+        self
+    }
+}
+
+/// Records in memory of their own: the ready [`Backing`].
+#[derive(Debug)]
+pub struct OwnedRecords {
+    topic_partition: TopicPartition,
+    records: Vec<(Offset, Arc<OwnedRecord>)>,
+}
+
+impl OwnedRecords {
+    /// Handles of `records`, all of `topic_partition`, in the order given.
+    ///
+    /// ```
+    /// use daemonry::record::{Offset, OwnedRecord, OwnedRecords, TopicPartition};
+    /// use std::sync::Arc;
+    ///
+    /// let place = TopicPartition::new("orders", 0);
+    /// let record = Arc::new(OwnedRecord::new("{}").with_key("a"));
+    /// let records = OwnedRecords::handles(place, vec![(Offset(7), record)]);
+    /// assert_eq!(records[0].key(), Some(&b"a"[..]));
+    /// ```
+    pub fn handles(topic_partition: TopicPartition, records: Vec<(Offset, Arc<OwnedRecord>)>) -> Vec<Record> {
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let backing: Arc<dyn Backing> = Arc::new(Self { topic_partition, records });
+        (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect()
+    }
+
+    fn get(&self, index: u32) -> &OwnedRecord {
+        &self.records[index as usize].1
+    }
+}
+
+impl Backing for OwnedRecords {
+    fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+    fn offset(&self, index: u32) -> Offset {
+        self.records[index as usize].0
+    }
+    fn key(&self, index: u32) -> Option<&[u8]> {
+        self.get(index).key.as_deref()
+    }
+    fn value(&self, index: u32) -> Option<&[u8]> {
+        self.get(index).value.as_deref()
+    }
+    fn timestamp(&self, index: u32) -> Option<Timestamp> {
+        self.get(index).timestamp
+    }
+    fn header(&self, index: u32, nth: usize) -> Option<Header<'_>> {
+        let (name, value) = self.get(index).headers.get(nth)?;
+        Some(Header { name, value: value.as_deref() })
+    }
+    // The batch's memory is freed as one, with its last handle.
+    fn retain(&self, _index: u32) {}
+    fn release(&self, _index: u32) {}
+}
