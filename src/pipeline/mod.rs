@@ -13,6 +13,7 @@ pub mod dead_letter;
 pub mod demand;
 mod dispatcher;
 mod lanes;
+pub mod metadata;
 mod reader;
 mod settings;
 mod shared;
