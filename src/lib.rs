@@ -1,5 +1,6 @@
 //! daemonry: Kafka consumer daemons, and the jobs that live beside them.
 
+pub mod metrics;
 pub mod pipeline;
 pub mod record;
 pub mod retry;
