@@ -4,3 +4,4 @@ pub mod metrics;
 pub mod pipeline;
 pub mod record;
 pub mod retry;
+pub mod telemetry;
