@@ -1,4 +1,7 @@
 //! daemonry: Kafka consumer daemons, and the jobs that live beside them.
 
+pub mod metrics;
 pub mod pipeline;
 pub mod record;
+pub mod retry;
+pub mod telemetry;
