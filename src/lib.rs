@@ -1,7 +1,9 @@
 //! daemonry: Kafka consumer daemons, and the jobs that live beside them.
 
+pub mod handler;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;
 pub mod retry;
 pub mod telemetry;
+pub mod testing;

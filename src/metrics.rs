@@ -20,6 +20,7 @@ pub use histogram::{DurationHistogram, Tally};
 use instrument::label;
 pub use instrument::{Counter, Gauge, Label, PerLabel, SecondsGauge};
 
+use crate::pipeline::dead_letter::{PublishError, Reason};
 use crate::pipeline::source::CommitError;
 use crate::record::TopicPartition;
 
@@ -78,14 +79,31 @@ label! {
 label! {
     /// How the last attempt of a dead-lettered record failed.
     pub enum DeadLetterReason("reason") {
-        /// The record can't be handled, by its own fault: no retry would help.
+        /// An argument of the handler could not be drawn from it.
+        Undecodable = "undecodable",
+        /// The handler said that no attempt will succeed.
         Poison = "poison",
+        /// The route doesn't retry errors of this kind.
+        NotRetryable = "not_retryable",
         /// The handler gave an error.
         Error = "error",
-        /// The handler took too long.
-        Timeout = "timeout",
         /// The handler panicked.
         Panic = "panic",
+        /// The handler took too long.
+        Timeout = "timeout",
+    }
+}
+
+impl From<Reason> for DeadLetterReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Undecodable => Self::Undecodable,
+            Reason::Poison => Self::Poison,
+            Reason::NotRetryable => Self::NotRetryable,
+            Reason::Error => Self::Error,
+            Reason::Panic => Self::Panic,
+            Reason::Timeout => Self::Timeout,
+        }
     }
 }
 
@@ -93,15 +111,24 @@ label! {
     /// Why a dead letter could not be published.
     pub enum DeadLetterFailure("reason") {
         /// Its topic doesn't exist.
-        TopicMissing = "topic_missing",
+        UnknownTopic = "unknown_topic",
         /// It is larger than its topic takes.
         TooLarge = "too_large",
         /// Writing to its topic is not allowed.
-        Unauthorized = "unauthorized",
-        /// It was not acknowledged in time.
-        Timeout = "timeout",
-        /// Anything else.
-        Other = "other",
+        NotAuthorized = "not_authorized",
+        /// It was not acknowledged, for a reason that may pass.
+        Unavailable = "unavailable",
+    }
+}
+
+impl From<&PublishError> for DeadLetterFailure {
+    fn from(error: &PublishError) -> Self {
+        match error {
+            PublishError::UnknownTopic(_) => Self::UnknownTopic,
+            PublishError::TooLarge(_) => Self::TooLarge,
+            PublishError::NotAuthorized(_) => Self::NotAuthorized,
+            PublishError::Unavailable(_) => Self::Unavailable,
+        }
     }
 }
 

@@ -11,11 +11,11 @@ mod router;
 
 use std::future::Future;
 
-pub(crate) use erased::{Attempts, ErasedHandler, Verdict};
+pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{Delivery, FromRecord};
 pub use route::{ProcessingOrder, Route, on};
-pub(crate) use route::{KeyFunction, RouteSpec};
+pub(crate) use route::RouteSpec;
 pub use router::{Router, RouterError};
 
 /// What a handler's result is turned into.

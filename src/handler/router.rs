@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::route::{Route, RouteSpec};
+use crate::pipeline::metadata::LaneTag;
 use crate::record::Topic;
 
 /// Handlers by topic: what a consumer daemon is built from.
@@ -73,6 +74,11 @@ impl Router {
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = (&Topic, &Arc<RouteSpec>)> {
         self.routes.iter()
+    }
+
+    /// What a source must know of it: the topics, and what each one's lanes are.
+    pub fn subscription(&self) -> Vec<(Topic, LaneTag)> {
+        self.routes().map(|(topic, route)| (topic.clone(), LaneTag::from(route.lane_text().as_str()))).collect()
     }
 
     /// Everything that is wrong with it, at once.

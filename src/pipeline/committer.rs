@@ -118,7 +118,7 @@ where
 {
     loop {
         let (commits, forgotten) = shared.lanes().final_commits(epochs);
-        shared.metrics.forgot(forgotten);
+        shared.meter.forgot(forgotten);
         let error = match write(shared, committer, commits, deadline).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -150,7 +150,7 @@ where
         return Ok(());
     }
     let result = committer.commit(commits.clone(), deadline).await;
-    shared.metrics.committed(&result);
+    shared.meter.committed(&result);
     match &result {
         Ok(()) => shared.lanes().acknowledge(&commits),
         Err(CommitError::MetadataTooLarge) => shared.lanes().shrink(&commits),

@@ -123,18 +123,6 @@ pub enum PublishError {
     Unavailable(String),
 }
 
-impl PublishError {
-    /// A word for the metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::TooLarge(_) => "too_large",
-            Self::UnknownTopic(_) => "unknown_topic",
-            Self::NotAuthorized(_) => "not_authorized",
-            Self::Unavailable(_) => "unavailable",
-        }
-    }
-}
-
 /// Writes letters for one daemon.
 struct DeadLetters {
     sink: Arc<dyn DeadLetterSink>,
@@ -231,14 +219,14 @@ async fn write<G: Progress>(
         Ok(settled) => {
             let (reason, error) = (failure.reason.name(), failure.error.as_str());
             warn!(daemon, topic = from, partition, offset, attempt = failure.attempts, handler = failure.handler, reason, error, dead_letter_topic = topic.as_str(), "record is a dead letter");
-            shared.metrics.dead_lettered(failure.reason);
+            shared.meter.dead_lettered(failure.reason);
             shared.change(|lanes| lanes.letter_acknowledged(run, settled, weight));
             None
         }
         Err((ticket, error)) => {
             let tries = entry.letter_tries.saturating_add(1);
             warn!(daemon, topic = from, partition, offset, attempt = tries, %error, dead_letter_topic = topic.as_str(), "dead letter can't be written, its partition waits");
-            shared.metrics.dead_letter_failed(&error);
+            shared.meter.dead_letter_failed(&error);
             let entry = super::lanes::Entry { ticket, failure: Some(failure), letter_tries: tries, ..entry };
             Some(Unwritten { job: LetterJob { run, entry }, failures: tries })
         }

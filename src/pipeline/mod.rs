@@ -14,6 +14,7 @@ pub mod demand;
 mod dispatcher;
 mod lanes;
 pub mod metadata;
+mod meter;
 mod reader;
 mod settings;
 mod shared;
@@ -38,12 +39,12 @@ use crate::metrics::DaemonMetrics;
 use committer::CommitDesk;
 use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
+use meter::Meter;
 use reader::{Read, Reader};
 use shared::Shared;
 use source::Source;
 use watchdog::Slot;
 
-pub(crate) use lanes::{Census, Hold};
 pub use reader::Beat;
 pub use settings::{PipelineSettings, SettingsError};
 
@@ -82,7 +83,7 @@ pub struct Pipeline<S: Source> {
     /// Bounds and times.
     pub settings: PipelineSettings,
     /// Where it counts.
-    pub metrics: DaemonMetrics,
+    pub metrics: Arc<DaemonMetrics>,
     /// Told how the reading goes.
     pub beat: Arc<dyn Fn(Beat) + Send + Sync>,
     /// How long started handlers may go on after a stop.
@@ -117,8 +118,8 @@ impl<S: Source> Pipeline<S> {
         Self::check(&self.router, &self.settings)?;
         let Self { daemon, mut source, router, dead_letters, settings, metrics, beat, stop_drain } = self;
         let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        metrics.sized(settings.workers, settings.queue_records);
-        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), metrics));
+        let meter = Meter::new(metrics, settings.workers, settings.queue_records);
+        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();
 

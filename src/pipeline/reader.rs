@@ -20,6 +20,7 @@ use super::shared::Shared;
 use super::source::{Assigned, Epoch, Event, Revocation, Source, SourceError};
 use super::{PipelineError, PipelineSettings};
 use crate::handler::Router;
+use crate::metrics::RebalanceKind;
 
 /// How long the last commit of a stop may take once the handlers have ended or their time is over.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
@@ -127,12 +128,12 @@ impl<S: Source> Reader<S> {
                 }
             }
             Event::Revoked(revocation) => {
-                self.shared.metrics.rebalanced("revoked");
+                self.shared.meter.rebalanced(RebalanceKind::Revoked);
                 info!(daemon = self.shared.daemon.as_str(), partitions = revocation.epochs().len(), "partitions revoked, draining");
                 drains.push(self.drain(revocation));
             }
             Event::Lost(epochs) => {
-                self.shared.metrics.rebalanced("lost");
+                self.shared.meter.rebalanced(RebalanceKind::Lost);
                 warn!(daemon = self.shared.daemon.as_str(), partitions = epochs.len(), "partitions lost, what was unfinished runs elsewhere");
                 self.shared.change(|lanes| lanes.lose(&epochs));
             }
@@ -143,7 +144,7 @@ impl<S: Source> Reader<S> {
     }
 
     fn assign(&mut self, assigned: Vec<Assigned<S::Progress>>, stopping: bool) -> Result<(), PipelineError> {
-        self.shared.metrics.rebalanced("assigned");
+        self.shared.meter.rebalanced(RebalanceKind::Assigned);
         for assigned in assigned {
             let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
             let Some(route) = self.router.route(topic).cloned() else {
@@ -219,9 +220,7 @@ async fn drain<G: super::source::Progress>(
         }
     }
     let unfinished = shared.lanes().out(&epochs);
-    // What the commit would have covered runs again elsewhere; the committer has said so.
-    if desk.commit(epochs, deadline).await.is_err() {
-        shared.metrics.drain_uncommitted();
-    }
+    // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
+    drop(desk.commit(epochs, deadline).await);
     unfinished
 }

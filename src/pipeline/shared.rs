@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::lanes::{Effects, Lanes, Limits};
+use super::meter::Meter;
 use super::source::Progress;
-use crate::metrics::DaemonMetrics;
 
 pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
     pub(super) daemon: String,
-    pub(super) metrics: DaemonMetrics,
+    pub(super) meter: Meter,
     workers: usize,
     /// A lane is ready: for the workers.
     pub(super) ready: Notify,
@@ -34,11 +34,11 @@ pub(super) struct Shared<G: Progress> {
 }
 
 impl<G: Progress> Shared<G> {
-    pub(super) fn new(daemon: String, limits: Limits, metrics: DaemonMetrics) -> Self {
+    pub(super) fn new(daemon: String, limits: Limits, meter: Meter) -> Self {
         Self {
             lanes: Mutex::new(Lanes::new(limits)),
             daemon,
-            metrics,
+            meter,
             workers: limits.workers,
             ready: Notify::new(),
             room: Notify::new(),
@@ -84,7 +84,7 @@ impl<G: Progress> Shared<G> {
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         drop(lanes);
         if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
-            self.metrics.backpressure(pressed);
+            self.meter.backpressure(pressed);
             let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
             if pressed {
                 warn!(daemon, topic, partition, queued = load.records, bytes = load.bytes, "queue nearly full, fetching is held back; this partition contributes most");

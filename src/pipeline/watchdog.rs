@@ -82,9 +82,9 @@ pub(super) async fn watch<G: Progress>(shared: Arc<Shared<G>>, slots: Vec<Arc<Sl
             overdue += usize::from(seen.is_some());
             report(&shared.daemon, seen, named);
         }
-        shared.metrics.handlers_overdue(overdue);
+        shared.meter.handlers_overdue(overdue);
         let census = shared.lanes().census();
-        shared.metrics.census(&census, now, Timestamp::now());
+        shared.meter.census(&census, now, Timestamp::now());
     }
 }
 

@@ -16,12 +16,12 @@ use tracing::debug;
 
 use super::dead_letter::{Failure, Reason};
 use super::lanes::{Entry, Halt, Run};
+use super::meter::Attempted;
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
 use crate::handler::{Attempts, Delivery, ErrorClass, RouteSpec, Verdict};
-use crate::metrics::Attempted;
 
 /// A run ends after this time, so that other lanes get their turn.
 const SLICE: Duration = Duration::from_millis(10);
@@ -35,6 +35,7 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
     let mut entries = VecDeque::new();
     let mut settled = Vec::with_capacity(REPORT_AT);
     let mut random = fastrand::Rng::with_seed(seed);
+    let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
     loop {
         let mut ready = pin!(shared.ready.notified());
@@ -63,7 +64,7 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             began: now,
             clock: now,
             reported: now,
-            attempted: Attempted::default(),
+            attempted: &mut attempted,
         };
         route.handler.drive(&mut shift, route.timeout).await;
         let halt = shift.close();
@@ -89,7 +90,7 @@ struct Shift<'a, G: Progress> {
     /// The last look at the clock: when the current attempt began.
     clock: Instant,
     reported: Instant,
-    attempted: Attempted,
+    attempted: &'a mut Attempted,
 }
 
 impl<G: Progress> Attempts for Shift<'_, G> {
@@ -141,7 +142,7 @@ impl<G: Progress> Shift<'_, G> {
         if !self.settled.is_empty() {
             self.shared.change_as_worker(|lanes| lanes.settle(self.run, self.settled));
         }
-        self.shared.metrics.attempted(&mut self.attempted);
+        self.shared.meter.count(self.attempted);
     }
 
     fn close(mut self) -> Option<Halt<G::Position>> {

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::source::MemorySource;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
 use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
-use crate::pipeline::tracker::{LaneTag, OffsetCommit, OffsetTracker};
+use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::record::{NextOffset, Offset, OwnedRecord, Timestamp, Topic, TopicPartition};
 
 /// The broker. Clones are handles of the same one.

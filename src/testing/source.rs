@@ -29,7 +29,8 @@ impl MemorySource {
 
     /// What there is for this member now.
     fn next(&mut self, demand: &Demand) -> Result<Option<Event<OffsetTracker>>, SourceError> {
-        let mut state = self.broker.state.lock();
+        let broker = self.broker.clone();
+        let mut state = broker.state.lock();
         if let Some(error) = state.poll_faults.pop_front() {
             return Err(SourceError::Transient(error));
         }

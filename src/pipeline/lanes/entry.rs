@@ -8,7 +8,7 @@ use crate::record::{Record, Timestamp};
 
 /// Which bound an entry counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(in crate::pipeline) enum Bound {
     /// Ready or running: the queue's capacity.
     Queue,
     /// Waiting for a retry or a dead letter, or behind one that does.
@@ -31,8 +31,8 @@ pub(in crate::pipeline) struct Entry<P> {
     /// How often its letter could not be written.
     pub(in crate::pipeline) letter_tries: u32,
     /// Its partition waits for its letter.
-    pub(super) stuck: bool,
-    pub(super) bound: Bound,
+    pub(in crate::pipeline) stuck: bool,
+    pub(in crate::pipeline) bound: Bound,
 }
 
 impl<P> Entry<P> {

@@ -36,6 +36,7 @@ pub(super) use entry::{Entry, Load, Weight};
 use entry::Bound;
 pub(super) use place::{AssignmentContext, Hold};
 use place::{Assignment, Place};
+pub(super) use release::Census;
 
 /// The index of a lane.
 type LaneId = usize;

@@ -63,14 +63,6 @@ pub(in crate::pipeline) enum Hold {
 
 impl Hold {
     pub(in crate::pipeline) const ALL: [Self; 3] = [Self::Window, Self::Parked, Self::DeadLetter];
-
-    pub(in crate::pipeline) fn name(self) -> &'static str {
-        match self {
-            Self::Window => "window",
-            Self::Parked => "parked",
-            Self::DeadLetter => "dead_letter",
-        }
-    }
 }
 
 /// One assignment of a place, from its start to its end.

@@ -14,7 +14,6 @@ pub(in crate::pipeline) struct Census {
     pub(in crate::pipeline) queued: Load,
     pub(in crate::pipeline) parked: Load,
     pub(in crate::pipeline) busy: usize,
-    pub(in crate::pipeline) pressed: bool,
     pub(in crate::pipeline) oldest: Option<Instant>,
     pub(in crate::pipeline) partitions: Vec<PartitionCensus>,
 }
@@ -144,7 +143,6 @@ impl<G: Progress> Lanes<G> {
             queued: self.queued,
             parked: self.parked,
             busy: self.busy,
-            pressed: self.pressed,
             oldest,
             partitions: partitions.collect(),
         }
