@@ -39,6 +39,10 @@ pub enum CommitFault {
     Delay(Duration),
 }
 
+/// A member's number in its group; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub(super) u64);
+
 /// A member of the group, as the broker sees it.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -50,7 +54,7 @@ pub(super) struct Member {
 /// A partition that a member owns.
 #[derive(Debug)]
 pub(super) struct Ownership {
-    pub(super) member: u64,
+    pub(super) member: MemberId,
     pub(super) epoch: Epoch,
     /// Where the member reads next.
     pub(super) next: usize,
@@ -66,7 +70,7 @@ pub(super) struct State {
     next_offset: HashMap<TopicPartition, i64>,
     pub(super) committed: BTreeMap<TopicPartition, OffsetCommit>,
     pub(super) owners: BTreeMap<TopicPartition, Ownership>,
-    pub(super) members: BTreeMap<u64, Member>,
+    pub(super) members: BTreeMap<MemberId, Member>,
     next_member: u64,
     next_epoch: u64,
     pub(super) commit_faults: VecDeque<CommitFault>,
@@ -74,8 +78,14 @@ pub(super) struct State {
     letter_fault: Option<PublishError>,
     letter_delay: Duration,
     revoke_within: Option<Duration>,
-    commit_log: Vec<(TopicPartition, OffsetCommit)>,
+    on_commit: Option<CommitObserver>,
+    on_letter: Option<LetterObserver>,
 }
+
+/// Called with every commit as it is written.
+type CommitObserver = Box<dyn FnMut(&TopicPartition, &OffsetCommit) + Send>;
+/// Called with every dead letter as it is written.
+type LetterObserver = Box<dyn FnMut(&OwnedRecord) + Send>;
 
 impl MemoryBroker {
     /// A broker without topics.
@@ -116,15 +126,27 @@ impl MemoryBroker {
         self.state.lock().committed.get(&TopicPartition::new(topic, partition)).cloned()
     }
 
-    /// Every commit that was written, in order.
-    pub fn commit_log(&self) -> Vec<(TopicPartition, OffsetCommit)> {
-        self.state.lock().commit_log.clone()
+    /// Calls `observer` with every commit as it is written. It must not call the broker.
+    pub fn on_commit(&self, observer: impl FnMut(&TopicPartition, &OffsetCommit) + Send + 'static) {
+        self.state.lock().on_commit = Some(Box::new(observer));
+    }
+
+    /// Calls `observer` with every dead letter as it is written. It must not call the broker.
+    pub fn on_letter(&self, observer: impl FnMut(&OwnedRecord) + Send + 'static) {
+        self.state.lock().on_letter = Some(Box::new(observer));
+    }
+
+    /// The partitions that the member behind this source owns now, as far as it has been told.
+    pub fn owned(&self, member: MemberId) -> Vec<TopicPartition> {
+        let state = self.state.lock();
+        let owned = state.owners.iter().filter(|(_, owner)| owner.member == member && owner.is_open());
+        owned.map(|(place, _)| place.clone()).collect()
     }
 
     /// A new member of the group. It joins at once: partitions move to it as soon as their owners have given them up.
     pub fn join(&self, subscription: MemorySubscription) -> MemorySource {
         let mut state = self.state.lock();
-        let id = state.next_member;
+        let id = MemberId(state.next_member);
         state.next_member += 1;
         state.members.insert(id, Member { subscription, events: VecDeque::new(), ends_told: HashMap::new() });
         state.rebalance();
@@ -196,7 +218,9 @@ impl State {
     }
 
     pub(super) fn write_commit(&mut self, place: TopicPartition, commit: OffsetCommit) {
-        self.commit_log.push((place.clone(), commit.clone()));
+        if let Some(observer) = &mut self.on_commit {
+            observer(&place, &commit);
+        }
         self.committed.insert(place, commit);
     }
 
@@ -204,11 +228,11 @@ impl State {
     pub(super) fn rebalance(&mut self) {
         self.collect_given_up();
         let places: Vec<_> = self.logs.keys().cloned().collect();
-        let mut moves: BTreeMap<u64, Vec<TopicPartition>> = BTreeMap::new();
+        let mut moves: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         let mut turn: HashMap<Topic, usize> = HashMap::new();
         for place in places {
-            let reads = |(_, member): &(&u64, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
-            let readers: Vec<u64> = self.members.iter().filter(reads).map(|(id, _)| *id).collect();
+            let reads = |(_, member): &(&MemberId, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
+            let readers: Vec<MemberId> = self.members.iter().filter(reads).map(|(id, _)| *id).collect();
             let turn = turn.entry(place.topic.clone()).or_insert(0);
             let target = (!readers.is_empty()).then(|| readers[*turn % readers.len()]);
             *turn += 1;
@@ -251,7 +275,7 @@ impl State {
         self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.1)).min()
     }
 
-    fn assign(&mut self, place: TopicPartition, member: u64) {
+    fn assign(&mut self, place: TopicPartition, member: MemberId) {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
         self.owners.insert(place, Ownership { member, epoch, next: 0, told: false, leaving: None });
@@ -260,7 +284,7 @@ impl State {
     /// Revokes these partitions of one member.
     fn revoke(&mut self, places: Vec<TopicPartition>) {
         let deadline = Instant::now() + self.revoke_within.unwrap_or(Duration::from_secs(13));
-        let mut by_member: BTreeMap<u64, Vec<TopicPartition>> = BTreeMap::new();
+        let mut by_member: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         for place in places {
             match self.owners.get(&place) {
                 Some(owner) if !owner.told => drop(self.owners.remove(&place)),
@@ -322,6 +346,9 @@ impl DeadLetterSink for MemoryBroker {
             headers: original.chain(added).collect(),
             timestamp: Some(Timestamp::now()),
         };
+        if let Some(observer) = &mut state.on_letter {
+            observer(&written);
+        }
         let place = TopicPartition { topic: letter.topic.clone(), partition: record.partition() };
         state.append(place, written);
         Ok(())

@@ -17,5 +17,5 @@
 mod broker;
 mod source;
 
-pub use broker::{CommitFault, MemoryBroker, MemorySubscription};
+pub use broker::{CommitFault, MemberId, MemoryBroker, MemorySubscription};
 pub use source::{MemoryCommitter, MemorySource};

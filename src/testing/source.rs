@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::broker::{CommitFault, MemoryBroker, State};
+use super::broker::{CommitFault, MemberId, MemoryBroker, State};
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Assigned, Batch, CommitError, Committer, Epoch, Event, Source, SourceError};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
@@ -17,14 +17,19 @@ const BATCH: usize = 50;
 #[derive(Debug)]
 pub struct MemorySource {
     broker: MemoryBroker,
-    member: u64,
+    member: MemberId,
     /// The partition that is read first at the next poll.
     turn: usize,
 }
 
 impl MemorySource {
-    pub(super) fn new(broker: MemoryBroker, member: u64) -> Self {
+    pub(super) fn new(broker: MemoryBroker, member: MemberId) -> Self {
         Self { broker, member, turn: 0 }
+    }
+
+    /// This member's number.
+    pub fn member(&self) -> MemberId {
+        self.member
     }
 
     /// What there is for this member now.
@@ -149,7 +154,7 @@ impl Drop for MemorySource {
 #[derive(Debug)]
 pub struct MemoryCommitter {
     broker: MemoryBroker,
-    member: u64,
+    member: MemberId,
 }
 
 impl MemoryCommitter {
