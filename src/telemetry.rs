@@ -38,7 +38,7 @@ pub enum LogFormat {
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The filter can't be read.
-    #[error("the log filter in {FILTER_VARIABLE} can't be read, write it as in `info,daemonry=debug`: {0}")]
+    #[error("the log filter in {FILTER_VARIABLE} can't be read, write it as in `info,daemonry=debug`")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Logging is set up already.
     #[error("logging is set up already, call this once and before anything else does")]
