@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::process::{ExitCode, Termination};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -47,6 +48,7 @@ impl fmt::Display for Signal {
 pub struct Shutdown {
     token: CancellationToken,
     signal: Arc<OnceLock<Signal>>,
+    listening: Arc<AtomicBool>,
 }
 
 impl Shutdown {
@@ -85,11 +87,15 @@ impl Shutdown {
     }
 
     /// From now on the first SIGINT or SIGTERM asks for a stop, and the second ends the process at once, with 130 or 143.
-    /// Lasts until the process ends; call it once. Needs no async runtime.
+    /// Lasts until the process ends; a second call changes nothing. Needs no async runtime.
     ///
     /// # Errors
     /// Where the thread can't be started or the signals can't be received.
     pub fn listen_to_signals(&self) -> io::Result<()> {
+        // Two listeners would take one signal for two.
+        if self.listening.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let shutdown = self.clone();
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut interrupts, mut terminations) = {

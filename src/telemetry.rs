@@ -45,7 +45,7 @@ pub enum TelemetryError {
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Sends log lines to standard error from now on, filtered by `RUST_LOG` [info].
+/// Sends log lines to standard error from now on, filtered by `RUST_LOG`; without it from `info` up.
 ///
 /// ```
 /// use daemonry::telemetry::{self, LogFormat};

@@ -119,6 +119,10 @@ fn run_scenario() {
     let fake = |name, behaviour| move || Fake { name, behaviour };
     let long = PATIENCE * 10;
     let supervisor = match scenario.as_str() {
+        "listening_already" => {
+            supervisor.shutdown().listen_to_signals().expect("signals can be received");
+            supervisor.daemon(fake("one", Behaviour::Drains))
+        }
         "drained" => supervisor.daemon(fake("one", Behaviour::Drains)).daemon(fake("two", Behaviour::Drains)),
         "ended" => supervisor.daemon(fake("one", Behaviour::Ends)).daemon(fake("two", Behaviour::Ends)),
         "ended_and_running" => supervisor.daemon(fake("one", Behaviour::Ends)).daemon(fake("two", Behaviour::Drains)),
@@ -252,6 +256,14 @@ fn daemon_that_ended_by_itself_leaves_the_others_running() {
     process.await_line("daemon ended");
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn signal_that_is_listened_to_twice_counts_once() {
+    let process = Process::start("listening_already").running(1);
+    process.signal("TERM");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
 }
 
 #[test]
