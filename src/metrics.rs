@@ -4,7 +4,6 @@
 //! that counting is an atomic addition. The invariant: every label is bounded. Offsets, keys and payloads never are labels;
 //! a topic's partition is one only while a [`PartitionMetrics`] of it lives.
 
-mod histogram;
 mod instrument;
 
 use std::collections::HashMap;
@@ -12,13 +11,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prometheus::core::{Collector, Desc};
-use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use histogram::HistogramCollector;
-pub use histogram::{DurationHistogram, Tally};
 use instrument::label;
-pub use instrument::{Counter, Gauge, Label, PerLabel, SecondsGauge};
+pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
 
 use crate::pipeline::dead_letter::{PublishError, Reason};
 use crate::pipeline::source::CommitError;
@@ -55,6 +52,12 @@ const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How of
 const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
 const FORGOTTEN_RUNS: Name =
     ("daemon_forgotten_runs_total", "Runs of finished records that no longer fitted a commit and would run again after a crash.");
+
+/// Upper bounds in seconds: 100 µs to half an hour.
+const PROCESSING_BUCKETS: [f64; 23] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+    300.0, 600.0, 1_200.0, 1_800.0,
+];
 
 const DAEMON: &str = "daemon_name";
 const TOPIC: &str = "topic";
@@ -416,13 +419,9 @@ impl Family<'_> {
         SecondsGauge(self.register(prometheus::Gauge::with_opts(self.plain(name))))
     }
 
-    fn histogram(&self, (name, help): Name) -> DurationHistogram {
-        let labels = HashMap::from([(DAEMON.to_owned(), self.daemon.to_owned())]);
-        let desc = Desc::new(name.to_owned(), help.to_owned(), Vec::new(), labels).expect("a metric's name is well formed");
-        let histogram = DurationHistogram::new();
-        let collector = HistogramCollector { desc, histogram: histogram.clone() };
-        self.registry.register(Box::new(collector)).expect("a metric is registered once for each daemon");
-        histogram
+    fn histogram(&self, name: Name) -> DurationHistogram {
+        let opts = HistogramOpts { common_opts: self.plain(name), buckets: PROCESSING_BUCKETS.to_vec() };
+        DurationHistogram(self.register(Histogram::with_opts(opts)))
     }
 
     fn lag(&self) -> Lag {
@@ -475,10 +474,12 @@ mod tests {
     fn histogram_is_exposed_with_cumulative_buckets_sum_and_count() {
         let metrics = Metrics::new();
         let processing = &metrics.daemon("orders").processing;
-        processing.observe_many(Duration::from_micros(100), 4);
-        processing.observe_many(Duration::from_millis(750), 2);
-        processing.observe_many(Duration::from_secs(1_800), 1);
-        processing.observe_many(Duration::from_secs(7_200), 1);
+        let mut tally = processing.tally();
+        tally.observe_many(Duration::from_micros(100), 4);
+        tally.observe_many(Duration::from_millis(750), 2);
+        tally.observe(Duration::from_secs(1_800));
+        tally.flush();
+        processing.observe(Duration::from_secs(7_200));
         let bucket = |le: &str| {
             let series = format!("daemon_processing_duration_seconds_bucket{{daemon_name=\"orders\",le=\"{le}\"}}");
             value(&metrics, &series).unwrap_or_else(|| panic!("no bucket {le} in\n{}", metrics.render()))
@@ -489,6 +490,21 @@ mod tests {
         let sum = value(&metrics, r#"daemon_processing_duration_seconds_sum{daemon_name="orders"}"#).expect("a sum is exposed");
         assert!((sum.parse::<f64>().expect("a number") - 9_001.500_4).abs() < 1e-9);
         assert!(metrics.render().contains("# TYPE daemon_processing_duration_seconds histogram"));
+    }
+
+    #[test]
+    fn tally_is_seen_after_its_flush_and_once_only() {
+        let metrics = Metrics::new();
+        let processing = &metrics.daemon("orders").processing;
+        let mut tally = processing.tally();
+        tally.observe_many(Duration::from_millis(1), 3);
+        assert_eq!(processing.count(), 0);
+        tally.flush();
+        tally.flush();
+        assert_eq!(processing.count(), 3);
+        tally.observe(Duration::from_millis(1));
+        drop(tally);
+        assert_eq!(processing.count(), 4);
     }
 
     #[test]
@@ -527,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_lag_and_failed_commits_are_told_apart() {
+    fn failed_commits_and_held_partitions_are_counted_by_reason() {
         let metrics = Metrics::new();
         let daemon = metrics.daemon("orders");
         daemon.commits.of(CommitStatus::from(&CommitError::Fenced)).add(1);

@@ -57,8 +57,7 @@ impl RetryPolicy {
     /// outside counts as the nearer end. Delays are only ever shortened, so that the cap holds.
     #[must_use]
     pub fn jitter(self, fraction: f64) -> Self {
-        // In this order NaN becomes 0.
-        Self { jitter: fraction.max(0.0).min(1.0), ..self }
+        Self { jitter: unit(fraction), ..self }
     }
 
     /// The same with delays that aren't shortened at random.
@@ -78,10 +77,15 @@ impl RetryPolicy {
         let factor = 1_u128.checked_shl(doublings).unwrap_or(u128::MAX);
         let grown = self.base.as_nanos().saturating_mul(factor);
         let full = if grown < self.cap.as_nanos() { Duration::from_nanos_u128(grown) } else { self.cap };
-        let shortened = 1.0 - self.jitter * random.max(0.0).min(1.0);
+        let shortened = 1.0 - self.jitter * unit(random);
         // Rounding can carry the product past the largest duration; it must not pass the full delay.
         Some(Duration::try_from_secs_f64(full.as_secs_f64() * shortened).map_or(full, |delay| delay.min(full)))
     }
+}
+
+/// The number within 0 to 1 that is nearest; 0 for what is not a number.
+fn unit(number: f64) -> f64 {
+    if number.is_nan() { 0.0 } else { number.clamp(0.0, 1.0) }
 }
 
 impl Default for RetryPolicy {

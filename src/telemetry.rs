@@ -38,14 +38,14 @@ pub enum LogFormat {
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The filter can't be read.
-    #[error("the log filter in {FILTER_VARIABLE} can't be read, write it as in `info,daemonry=debug`: {0}")]
+    #[error("the log filter in {FILTER_VARIABLE} can't be read, write it as in `info,daemonry=debug`")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Logging is set up already.
     #[error("logging is set up already, call this once and before anything else does")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Sends log lines to standard error from now on, filtered by `RUST_LOG` [info].
+/// Sends log lines to standard error from now on, filtered by `RUST_LOG`; without it from `info` up.
 ///
 /// ```
 /// use daemonry::telemetry::{self, LogFormat};
