@@ -76,3 +76,6 @@ impl Demand {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;

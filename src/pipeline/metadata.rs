@@ -21,7 +21,7 @@
 //!
 //! Anything else after `dm1:` is corrupt, longer varints than needed among it. An example: 100 is committed; 102, 103 and 110 are finished.
 //! The runs are 2 bytes each: distance 2 and length 2 (`01 01`), distance 6 and length 1 (`05 00`). The bitmap starts at 101 and
-//! has the bits 1, 2 and 9: `06 02`. It is shorter, so with the tag of `"key"` the metadata is `dm1:3dc94a19:b:BgI`.
+//! has the bits 1, 2 and 9: `06 02`. It is shorter, so with the tag of `"key"` the metadata is `dm1:6815c86c:b:BgI`.
 
 mod budget;
 

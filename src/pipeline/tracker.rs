@@ -55,7 +55,7 @@ pub struct Resumed {
 ///
 /// // 7 is committed, and 8 is finished already.
 /// let tag = LaneTag::from("key");
-/// let mut tracker = OffsetTracker::resume(Some(NextOffset::at(7)), "dm1:3dc94a19:b:AQ", &tag, 4096).tracker;
+/// let mut tracker = OffsetTracker::resume(Some(NextOffset::at(7)), "dm1:6815c86c:b:AQ", &tag, 4096).tracker;
 /// let records = (7..10).map(|offset| (Offset(offset), Arc::new(OwnedRecord::new("{}")))).collect();
 /// let records = OwnedRecords::handles(TopicPartition::new("orders", 0), records);
 /// let due: Vec<_> = records.iter().filter_map(|record| tracker.receive(record)).collect();
