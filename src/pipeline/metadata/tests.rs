@@ -189,7 +189,9 @@ proptest! {
     }
 
     #[test]
-    fn text_that_looks_like_ours_decodes_or_is_refused(metadata in "dm[0-9]{0,2}:?(6815c86c)?[:0-9a-f]{0,9}:?[rbx]?:?[A-Za-z0-9_=-]{0,40}") {
+    fn text_that_looks_like_ours_decodes_or_is_refused(
+        metadata in "dm(1|[0-9]{0,2}):?(6815c86c|[0-9a-f]{0,9}):?[rbx]?:?[A-Za-z0-9_=-]{0,40}",
+    ) {
         if let Ok(runs) = decode(&metadata, tag(), Offset(1)) {
             assert_sound(1, &runs);
         }
@@ -233,7 +235,8 @@ proptest! {
         }
         let left: Vec<i64> = holes.iter().zip(&filled).filter(|(_, filled)| !**filled).map(|(hole, _)| *hole).collect();
         let ends = left.iter().skip(1).copied().chain([next]);
-        let runs: Vec<Run> = left.iter().zip(ends).map(|(hole, end)| run(hole + 1, end)).filter(|run| run.len() > 0).collect();
+        let behind_each = left.iter().zip(ends).map(|(hole, end)| run(hole + 1, end));
+        let runs: Vec<Run> = behind_each.filter(|run| run.len() > 0).collect();
         let span = u64::try_from(next).expect("positive");
         if Budget::of(limit).more(holes.len() as u64, span, 1).is_some() {
             let low = Offset(left.first().copied().unwrap_or(next));
@@ -242,7 +245,12 @@ proptest! {
     }
 
     #[test]
-    fn more_is_as_much_as_fits_and_no_more(holes in 0_u64..3000, apart in 0_u64..5000, stride in 1_u64..3000, limit in 0_usize..5000) {
+    fn more_is_as_much_as_fits_and_no_more(
+        holes in 0_u64..3000,
+        apart in 0_u64..5000,
+        stride in 1_u64..3000,
+        limit in 0_usize..5000,
+    ) {
         let budget = Budget::of(limit);
         let span = holes + apart;
         if let Some(more) = budget.more(holes, span, stride) {

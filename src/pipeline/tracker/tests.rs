@@ -441,7 +441,8 @@ proptest! {
         }
     }
 
-    /// Whatever a source delivers in whatever order: nothing that is unfinished is passed, and nothing is handed out twice.
+    /// Whatever a source delivers in whatever order: nothing that is unfinished is passed, and nothing is handed out
+    /// twice.
     #[test]
     fn misbehaving_source_loses_nothing(
         steps in prop::collection::vec((0_i64..40, any::<bool>(), any::<prop::sample::Index>()), 1..80),
