@@ -77,3 +77,6 @@ impl Demand {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Commit metadata: what is finished above a committed offset, as the short text that a broker keeps beside it.
 //!
-//! Pure; owned by the [tracker](super::tracker), which alone writes and reads it. The invariants: what was encoded decodes
-//! to the same runs; what wasn't written by this module, or for other lanes, decodes to no runs and a warning, never to a panic or to
-//! more memory than a multiple of its own length. A run that is forgotten costs work done twice; a run that is made up would lose records.
+//! Pure; owned by the [tracker](super::tracker), which alone writes and reads it. The invariants: what was encoded
+//! decodes to the same runs; what wasn't written by this module, or for other lanes, decodes to no runs and a warning,
+//! never to a panic or to more memory than a multiple of its own length. A run that is forgotten costs work done twice;
+//! a run that is made up would lose records.
 //!
 //! # Format
 //! Empty where nothing is finished above the committed offset, else ASCII in five fields:
@@ -12,16 +13,20 @@
 //! ```
 //!
 //! - `dm1`: the format and its version.
-//! - `<lanes>`: a [`LaneTag`], 8 lower-case hex digits. The runs hold only for lanes of the same order and key function.
-//! - `<runs>`: unpadded base64url of LEB128 varints, two for each run in ascending order: its distance from the end of the run
-//!   before (from the committed offset for the first one) less one, then its length less one. Between two runs lies at least one unfinished
-//!   offset, and the committed offset itself is unfinished, so neither number is ever negative.
-//! - `<bitmap>`: unpadded base64url of bytes; bit `i % 8` (lowest first) of byte `i / 8` is set where the committed offset + 1 + `i` is
-//!   finished. The last byte is never zero.
+//! - `<lanes>`: a [`LaneTag`], 8 lower-case hex digits. The runs hold only for lanes of the same order and key
+//!   function.
+//! - `<runs>`: unpadded base64url of LEB128 varints, two for each run in ascending order: its distance from the end of
+//!   the run before (from the committed offset for the first one) less one, then its length less one. Between two runs
+//!   lies at least one unfinished offset, and the committed offset itself is unfinished, so neither number is ever
+//!   negative.
+//! - `<bitmap>`: unpadded base64url of bytes; bit `i % 8` (lowest first) of byte `i / 8` is set where the committed
+//!   offset + 1 + `i` is finished. The last byte is never zero.
 //!
-//! Anything else after `dm1:` is corrupt, longer varints than needed among it. An example: 100 is committed; 102, 103 and 110 are finished.
-//! The runs are 2 bytes each: distance 2 and length 2 (`01 01`), distance 6 and length 1 (`05 00`). The bitmap starts at 101 and
-//! has the bits 1, 2 and 9: `06 02`. It is shorter, so with the tag of `"key"` the metadata is `dm1:3dc94a19:b:BgI`.
+//! Anything else after `dm1:` is corrupt, also a number or a bitmap that is written longer than it need be.
+//!
+//! An example: 100 is committed; 102, 103 and 110 are finished. The runs take 2 bytes each, `01 01` for distance 2 and
+//! length 2, `05 00` for distance 6 and length 1. The bitmap starts at 101 and has the bits 1, 2 and 9: `06 02`. It is
+//! shorter, so with the tag of `"key"` the metadata is `dm1:6815c86c:b:BgI`.
 
 mod budget;
 
@@ -39,8 +44,9 @@ const HEADER: usize = "dm1:01234567:b:".len();
 /// No text that is longer is looked at: a broker's own limit is 4,096 bytes, unless somebody raised it.
 const LONGEST: usize = i16::MAX as usize;
 
-/// What runs mean depends on how records are told apart: the short form of a route's order and key function, which goes with
-/// the runs. Where the next deployment has another, what was finished out of order under this one isn't carried over.
+/// What runs mean depends on how records are told apart: the short form of a route's order and key function, which goes
+/// with the runs. Where the next deployment has another, what was finished out of order under this one isn't carried
+/// over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct LaneTag(u32);
 

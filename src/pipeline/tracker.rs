@@ -2,13 +2,15 @@
 //!
 //! Pure: no I/O, no clock. One for each assignment, owned by the lanes. The invariants:
 //! - The committed offset is never above an unfinished record, and no run that goes with it holds one.
-//! - What the tracker said may come in (its [`room`](Progress::room)) can be written back, in whatever order it finishes.
+//! - What the tracker said may come in (its [`room`](Progress::room)) can be written back, in whatever order it
+//!   finishes.
 //! - Memory is bounded by the unfinished records, however many are finished behind a stuck one.
 //!
-//! Offsets have gaps (compaction, transactions), and what isn't there needs no work: every offset that was passed and isn't
-//! waited for counts as finished. So only the unfinished ones are kept, and those finished among them until a compaction.
-//! The lowest unfinished offset, or the end of all that was passed where none is, is the *low watermark*: what a commit names. What
-//! is finished above it goes into the commit's [metadata](super::metadata), and comes back as *restored* runs.
+//! Offsets have gaps (compaction, transactions), and what isn't there needs no work: every offset that was passed and
+//! isn't waited for counts as finished. So only the unfinished ones are kept, and those finished among them until a
+//! compaction. The lowest unfinished offset, or the end of all that was passed where none is, is the *low watermark*:
+//! what a commit names. What is finished above it goes into the commit's [metadata](super::metadata), and comes back as
+//! *restored* runs.
 
 mod pace;
 
@@ -55,7 +57,7 @@ pub struct Resumed {
 ///
 /// // 7 is committed, and 8 is finished already.
 /// let tag = LaneTag::from("key");
-/// let mut tracker = OffsetTracker::resume(Some(NextOffset::at(7)), "dm1:3dc94a19:b:AQ", &tag, 4096).tracker;
+/// let mut tracker = OffsetTracker::resume(Some(NextOffset::at(7)), "dm1:6815c86c:b:AQ", &tag, 4096).tracker;
 /// let records = (7..10).map(|offset| (Offset(offset), Arc::new(OwnedRecord::new("{}")))).collect();
 /// let records = OwnedRecords::handles(TopicPartition::new("orders", 0), records);
 /// let due: Vec<_> = records.iter().filter_map(|record| tracker.receive(record)).collect();
@@ -84,8 +86,8 @@ struct Pending {
 }
 
 impl OffsetTracker {
-    /// A tracker that goes on from what the group committed: `None` where it never did, then from the first record that comes in.
-    /// Its own commits take `limit` bytes of metadata at most, and it reads only metadata of the same `tag`.
+    /// A tracker that goes on from what the group committed: `None` where it never did, then from the first record that
+    /// comes in. Its own commits take `limit` bytes of metadata at most, and it reads only metadata of the same `tag`.
     pub fn resume(committed: Option<NextOffset>, metadata: &str, tag: &LaneTag, limit: usize) -> Resumed {
         let next = committed.map(NextOffset::offset);
         let (runs, warning) = match next.map_or(Ok(Vec::new()), |low| metadata::decode(metadata, *tag, low)) {
@@ -151,13 +153,14 @@ impl OffsetTracker {
     /// Where the entry of this offset stands, or would.
     fn find(&self, offset: Offset) -> Result<usize, usize> {
         let (Some(first), Some(last)) = (self.pending.front(), self.pending.back()) else { return Err(0) };
-        if offset < first.offset {
-            return Err(0);
+        if offset <= first.offset {
+            return if offset == first.offset { Ok(0) } else { Err(0) };
         }
         if offset > last.offset {
             return Err(self.pending.len());
         }
-        // Offsets ascend, so an entry is no further from either end than its offset is; without gaps that is where it stands.
+        // Offsets ascend, so an entry is no further from either end than its offset is; without gaps that is where it
+        // stands.
         let most = |entries: u64| usize::try_from(entries).unwrap_or(usize::MAX);
         let to = self.pending.len().min(most(distance(first.offset, offset)).saturating_add(1));
         let from = self.pending.len().saturating_sub(most(distance(offset, last.offset)).saturating_add(1));
@@ -205,10 +208,11 @@ impl Progress for OffsetTracker {
 
     /// A record came in. `None` where it was restored as finished, or is pending already.
     ///
-    /// A source delivers each record behind those before it. Where it doesn't, the log was cut off or made anew (an unclean leader election, a
-    /// topic deleted and created again), and what was finished at these offsets may have been other records. So an offset below the
-    /// last one rewinds: what counts as finished from there on is forgotten and runs again as it comes in again; what is still
-    /// pending stays so, and isn't handed out twice. A source that notices such a reset does better to begin a new assignment.
+    /// A source delivers each record behind those before it. Where it doesn't, the log was cut off or made anew (an
+    /// unclean leader election, a topic deleted and created again), and what was finished at these offsets may have
+    /// been other records. So an offset below the last one rewinds: what counts as finished from there on is forgotten
+    /// and runs again as it comes in again; what is still pending stays so, and isn't handed out twice. A source that
+    /// notices such a reset does better to begin a new assignment.
     fn receive(&mut self, record: &Record) -> Option<Offset> {
         let offset = record.offset();
         if let Some(next) = self.next {
@@ -231,8 +235,8 @@ impl Progress for OffsetTracker {
         Some(offset)
     }
 
-    /// A record is finished. One that isn't pending is passed over: only an error in the pipeline settles a record twice or under
-    /// another assignment, and to pass it over can't move the commit past anything unfinished.
+    /// A record is finished. One that isn't pending is passed over: only an error in the pipeline settles a record
+    /// twice or under another assignment, and to pass it over can't move the commit past anything unfinished.
     fn settle(&mut self, settled: Settled<Offset>) {
         let found =
             self.find(settled.position()).ok().map(|index| &mut self.pending[index]).filter(|entry| !entry.done);
@@ -245,12 +249,14 @@ impl Progress for OffsetTracker {
         self.compact();
     }
 
-    /// How many more records may come in. Those that come in again up to the end of the restored runs are free, as their being
-    /// unfinished is what the commit says already; behind it, as many as surely fit. One is always allowed where none is unfinished:
-    /// it can make no run, so that a limit that is too small slows the partition down but doesn't stop it.
+    /// How many more records may come in. Those that come in again up to the end of the restored runs are free, as
+    /// their being unfinished is what the commit says already; behind it, as many as surely fit. One is always allowed
+    /// where none is unfinished: it can make no run, so that a limit that is too small slows the partition down but
+    /// doesn't stop it.
     ///
     /// Gaps count: the records are expected to lie no further apart than the widest recent step, two at least. Where a
-    /// gap turns out wider still, the runs may not fit for a while: then there is [no commit](Self::commit) until enough is finished.
+    /// gap turns out wider still, the runs may not fit for a while: then there is [no commit](Self::commit) until
+    /// enough is finished.
     fn room(&self) -> usize {
         let (low, next) = (self.low().unwrap_or(Offset(0)), self.next.unwrap_or(Offset(0)));
         let end = self.restored.back().map_or(next, |run| run.end);
@@ -290,7 +296,8 @@ impl Progress for OffsetTracker {
         self.unfinished
     }
 
-    /// The offsets from the low watermark to `end`, gaps and what is finished out of order included. 0 while nothing is known.
+    /// The offsets from the low watermark to `end`, gaps and what is finished out of order included. 0 while nothing is
+    /// known.
     fn lag(&self, end: Offset) -> u64 {
         self.low().map_or(0, |low| distance(low, end))
     }

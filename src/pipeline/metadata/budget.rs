@@ -1,7 +1,8 @@
-//! What surely fits: how much may be unfinished so that the runs can be written in a limit, in whatever order records finish.
+//! What surely fits: how much may be unfinished so that the runs can be written in a limit, in whatever order records
+//! finish.
 //!
-//! Pure arithmetic beside the format it speaks of. The invariant: what [`Budget::more`] allows leads to no runs that are too
-//! long to encode, whichever of the holes are filled first.
+//! Pure arithmetic beside the format it speaks of. The invariant: what [`Budget::more`] allows leads to no runs that
+//! are too long to encode, whichever of the holes are filled first.
 
 use super::HEADER;
 
@@ -23,13 +24,15 @@ impl Budget {
         self.bytes
     }
 
-    /// A *hole* is an offset that isn't finished; there are `holes` of them within `span` offsets, the lowest at its start. How many more
-    /// may follow, each at most `stride` offsets behind the one before? `None` where what is there doesn't surely fit.
+    /// A *hole* is an offset that isn't finished; there are `holes` of them within `span` offsets, the lowest at its
+    /// start. How many more may follow, each at most `stride` offsets behind the one before? `None` where what is there
+    /// doesn't surely fit.
     pub(in crate::pipeline) fn more(self, holes: u64, span: u64, stride: u64) -> Option<u64> {
         let by_bitmap = self.bitmap_span().checked_sub(span).map(|offsets| offsets / stride.max(1));
         let grown = |more: u64| (holes.saturating_add(more), span.saturating_add(more.saturating_mul(stride)));
         let by_varints = self.varints_fit(holes, span).then(|| {
-            // Each hole takes two bytes at least, and what fits for some fits for fewer: halve the bounds until they meet.
+            // Each hole takes two bytes at least, and what fits for some fits for fewer: halve the bounds until they
+            // meet.
             let (mut fits, mut too_many) = (0, self.bytes / 2 + 1);
             while fits + 1 < too_many {
                 let middle = fits.midpoint(too_many);
@@ -48,10 +51,10 @@ impl Budget {
 
     /// Whether the worst runs fit as varints.
     ///
-    /// There is at most one run behind each hole, so at most `holes` pairs of numbers. A number takes one byte, and one more for each
-    /// power of 128 that it reaches. The lengths of all runs add up to less than `span`, so at most `span / 128^j` of them
-    /// reach `128^j`. With a run behind every hole each distance is one byte; with fewer runs a distance grows only by
-    /// holes that have no run, and each of them saves two bytes where 128 of them cost one.
+    /// There is at most one run behind each hole, so at most `holes` pairs of numbers. A number takes one byte, and one
+    /// more for each power of 128 that it reaches. The lengths of all runs add up to less than `span`, so no more of
+    /// them reach `128^j` than `span / 128^j`. With a run behind every hole each distance is one byte; with fewer runs
+    /// distances grow only by holes that have no run, and each of those saves two bytes where 128 of them cost one.
     fn varints_fit(self, holes: u64, span: u64) -> bool {
         let long: u64 = (1..9).map(|power| holes.min(span >> (7 * power))).fold(0, u64::saturating_add);
         holes.saturating_mul(2).saturating_add(long) <= self.bytes

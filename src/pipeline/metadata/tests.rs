@@ -32,7 +32,7 @@ fn written(form: char, bytes: &[u8]) -> String {
 fn worked_example_of_the_module_header_holds() {
     let runs = [run(102, 104), run(110, 111)];
     let metadata = encode(tag(), Offset(100), &runs, 4096).expect("short enough");
-    assert_eq!(metadata, "dm1:3dc94a19:b:BgI");
+    assert_eq!(metadata, "dm1:6815c86c:b:BgI");
     assert_eq!(decode(&metadata, tag(), Offset(100)), Ok(runs.to_vec()));
     assert_eq!(decode(&written('r', &[1, 1, 5, 0]), tag(), Offset(100)), Ok(runs.to_vec()));
 }
@@ -47,7 +47,7 @@ fn nothing_finished_above_is_no_metadata() {
 fn millions_finished_behind_one_are_a_few_bytes() {
     let runs = [run(1, 5_000_000)];
     let metadata = encode(tag(), Offset(0), &runs, 64).expect("short enough");
-    assert_eq!(metadata, "dm1:3dc94a19:r:AL6WsQI");
+    assert_eq!(metadata, "dm1:6815c86c:r:AL6WsQI");
     assert_eq!(decode(&metadata, tag(), Offset(0)), Ok(runs.to_vec()));
 }
 
@@ -62,14 +62,14 @@ fn bitmap_of_4096_bytes_covers_24_480_offsets() {
 
 #[test]
 fn metadata_of_other_programs_is_foreign() {
-    for metadata in ["{\"a\":1}", "dm", "dm:", "d", "dmx:", "dm1", "dmé:", "\u{0}", "DM1:3dc94a19:b:BgI"] {
+    for metadata in ["{\"a\":1}", "dm", "dm:", "d", "dmx:", "dm1", "dmé:", "\u{0}", "DM1:6815c86c:b:BgI"] {
         assert_eq!(decode(metadata, tag(), Offset(0)), Err(MetadataWarning::Foreign), "{metadata}");
     }
 }
 
 #[test]
 fn metadata_of_another_version_is_told_apart() {
-    for metadata in ["dm2:3dc94a19:b:BgI", "dm0:", "dm11:", "dm01:", "dm99999999999999999999999:x"] {
+    for metadata in ["dm2:6815c86c:b:BgI", "dm0:", "dm11:", "dm01:", "dm99999999999999999999999:x"] {
         assert_eq!(decode(metadata, tag(), Offset(0)), Err(MetadataWarning::OtherVersion), "{metadata}");
     }
 }
@@ -90,18 +90,18 @@ fn broken_metadata_is_corrupt() {
     let beyond = [half_the_offsets, half_the_offsets, half_the_offsets, half_the_offsets].concat();
     let broken = [
         ("no tag", "dm1:".to_owned()),
-        ("no form", "dm1:3dc94a19:".to_owned()),
-        ("no payload", "dm1:3dc94a19:b".to_owned()),
-        ("empty payload", "dm1:3dc94a19:b:".to_owned()),
-        ("empty payload", "dm1:3dc94a19:r:".to_owned()),
-        ("tag not hexadecimal", "dm1:3dc94a1g:b:BgI".to_owned()),
-        ("tag in upper case", "dm1:3DC94A19:b:BgI".to_owned()),
-        ("tag too short", "dm1:3dc94a1:b:BgI".to_owned()),
-        ("unknown form", "dm1:3dc94a19:x:BgI".to_owned()),
-        ("not base64", "dm1:3dc94a19:b:B gI".to_owned()),
-        ("padded", "dm1:3dc94a19:b:BgI=".to_owned()),
-        ("bits behind the last byte", "dm1:3dc94a19:b:BgJ".to_owned()),
-        ("a field too many", "dm1:3dc94a19:b:BgI:".to_owned()),
+        ("no form", "dm1:6815c86c:".to_owned()),
+        ("no payload", "dm1:6815c86c:b".to_owned()),
+        ("empty payload", "dm1:6815c86c:b:".to_owned()),
+        ("empty payload", "dm1:6815c86c:r:".to_owned()),
+        ("tag not hexadecimal", "dm1:6815c86g:b:BgI".to_owned()),
+        ("tag in upper case", "dm1:6815C86C:b:BgI".to_owned()),
+        ("tag too short", "dm1:6815c86:b:BgI".to_owned()),
+        ("unknown form", "dm1:6815c86c:x:BgI".to_owned()),
+        ("not base64", "dm1:6815c86c:b:B gI".to_owned()),
+        ("padded", "dm1:6815c86c:b:BgI=".to_owned()),
+        ("bits behind the last byte", "dm1:6815c86c:b:BgJ".to_owned()),
+        ("a field too many", "dm1:6815c86c:b:BgI:".to_owned()),
         ("bitmap ends in zeros", written('b', &[6, 0])),
         ("number cut off", written('r', &[0x80])),
         ("distance without a length", written('r', &[1, 1, 5])),
@@ -132,7 +132,7 @@ fn runs_at_the_last_offsets_there_are_neither_overflow_nor_get_lost() {
 #[test]
 fn tag_is_eight_hexadecimal_digits_that_depend_on_the_text() {
     assert_eq!(LaneTag::from("").to_string(), "811c9dc5");
-    assert_eq!(LaneTag::from(TAG).to_string(), "3dc94a19");
+    assert_eq!(LaneTag::from(TAG).to_string(), "6815c86c");
     assert_ne!(LaneTag::from("partition"), LaneTag::from("unordered"));
 }
 
@@ -184,12 +184,14 @@ proptest! {
     }
 
     #[test]
-    fn any_text_decodes_or_is_refused(low in any::<i64>(), metadata in any::<String>()) {
-        prop_assert!(decode(&metadata, tag(), Offset(low)).is_ok_and(|runs| runs.is_empty()) || !metadata.is_empty());
+    fn any_text_is_refused(low in any::<i64>(), metadata in any::<String>()) {
+        prop_assert_eq!(decode(&metadata, tag(), Offset(low)).is_ok(), metadata.is_empty());
     }
 
     #[test]
-    fn text_that_looks_like_ours_decodes_or_is_refused(metadata in "dm[0-9]{0,2}:?(3dc94a19)?[:0-9a-f]{0,9}:?[rbx]?:?[A-Za-z0-9_=-]{0,40}") {
+    fn text_that_looks_like_ours_decodes_or_is_refused(
+        metadata in "dm(1|[0-9]{0,2}):?(6815c86c|[0-9a-f]{0,9}):?[rbx]?:?[A-Za-z0-9_=-]{0,40}",
+    ) {
         if let Ok(runs) = decode(&metadata, tag(), Offset(1)) {
             assert_sound(1, &runs);
         }
@@ -233,7 +235,8 @@ proptest! {
         }
         let left: Vec<i64> = holes.iter().zip(&filled).filter(|(_, filled)| !**filled).map(|(hole, _)| *hole).collect();
         let ends = left.iter().skip(1).copied().chain([next]);
-        let runs: Vec<Run> = left.iter().zip(ends).map(|(hole, end)| run(hole + 1, end)).filter(|run| run.len() > 0).collect();
+        let behind_each = left.iter().zip(ends).map(|(hole, end)| run(hole + 1, end));
+        let runs: Vec<Run> = behind_each.filter(|run| run.len() > 0).collect();
         let span = u64::try_from(next).expect("positive");
         if Budget::of(limit).more(holes.len() as u64, span, 1).is_some() {
             let low = Offset(left.first().copied().unwrap_or(next));
@@ -242,7 +245,12 @@ proptest! {
     }
 
     #[test]
-    fn more_is_as_much_as_fits_and_no_more(holes in 0_u64..3000, apart in 0_u64..5000, stride in 1_u64..3000, limit in 0_usize..5000) {
+    fn more_is_as_much_as_fits_and_no_more(
+        holes in 0_u64..3000,
+        apart in 0_u64..5000,
+        stride in 1_u64..3000,
+        limit in 0_usize..5000,
+    ) {
         let budget = Budget::of(limit);
         let span = holes + apart;
         if let Some(more) = budget.more(holes, span, stride) {

@@ -1,7 +1,8 @@
 //! How far apart the records of a partition lie: compaction and transactions leave gaps between their offsets.
 //!
-//! Owned by the tracker, which must know how many offsets the next records will take up. The invariant: the stride is at
-//! least the widest step among the last [`WINDOW`] records, and no wider step than those of the last two windows counts.
+//! Owned by the tracker, which must know how many offsets the next records will take up. The invariant: the stride is
+//! at least the widest step among the last [`WINDOW`] records, and no wider step than those of the last two windows
+//! counts.
 
 /// Records after which an older step begins to be forgotten.
 const WINDOW: u32 = 1024;

@@ -124,7 +124,7 @@ fn commit_before_restored_runs_are_read_again_still_remembers_them() {
 #[test]
 fn other_lanes_or_a_foreign_commit_start_without_runs() {
     for (metadata, warning) in
-        [("dm1:3dc94a18:b:BgI", MetadataWarning::OtherLanes), ("checkpoint 7", MetadataWarning::Foreign)]
+        [("dm1:6815c86d:b:BgI", MetadataWarning::OtherLanes), ("checkpoint 7", MetadataWarning::Foreign)]
     {
         let resumed = OffsetTracker::resume(Some(NextOffset::at(100)), metadata, &LaneTag::from("key"), 4096);
         assert_eq!(resumed.warning, Some(warning));
@@ -137,7 +137,7 @@ fn other_lanes_or_a_foreign_commit_start_without_runs() {
 #[test]
 fn metadata_without_an_offset_means_nothing() {
     let Resumed { mut tracker, warning } =
-        OffsetTracker::resume(None, "dm1:3dc94a19:b:BgI", &LaneTag::from("key"), 4096);
+        OffsetTracker::resume(None, "dm1:6815c86c:b:BgI", &LaneTag::from("key"), 4096);
     assert_eq!(warning, None);
     receive(&mut tracker, 0..5);
 }
@@ -199,7 +199,7 @@ fn rewind_runs_again_what_was_finished_and_claims_none_of_it_until_then() {
 
 #[test]
 fn log_that_was_made_anew_is_read_from_its_start() {
-    let commit = OffsetCommit { next: NextOffset::at(100), metadata: "dm1:3dc94a19:b:BgI".to_owned() };
+    let commit = OffsetCommit { next: NextOffset::at(100), metadata: "dm1:6815c86c:b:BgI".to_owned() };
     let mut tracker = resume(&commit, 4096);
     receive(&mut tracker, 0..3);
     settle(&mut tracker, [0]);
@@ -270,7 +270,7 @@ fn runs_restored_from_a_larger_limit_do_not_stop_the_partition() {
         settle(&mut tracker, again);
         offset = to;
     }
-    assert_eq!(commit_and_metadata(&tracker), (offset, String::new()));
+    assert_eq!(commit_and_metadata(&tracker), (10_000, String::new()));
 }
 
 #[test]
@@ -441,7 +441,8 @@ proptest! {
         }
     }
 
-    /// Whatever a source delivers in whatever order: nothing that is unfinished is passed, and nothing is handed out twice.
+    /// Whatever a source delivers in whatever order: nothing that is unfinished is passed, and nothing is handed out
+    /// twice.
     #[test]
     fn misbehaving_source_loses_nothing(
         steps in prop::collection::vec((0_i64..40, any::<bool>(), any::<prop::sample::Index>()), 1..80),
@@ -451,7 +452,7 @@ proptest! {
         for (offset, receive, which) in steps {
             if receive {
                 let due = tracker.receive(&record(offset)).is_some();
-                prop_assert!(due == running.insert(offset) || offset >= 20);
+                prop_assert_eq!(due, running.insert(offset));
             } else if !running.is_empty() {
                 let offset = *which.get(&running.iter().copied().collect::<Vec<_>>());
                 running.remove(&offset);
