@@ -88,9 +88,11 @@ pub enum MetadataWarning {
 
 /// Finished offsets in a row: `start` is the first of them, `end` the first behind them. Never empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Run {
-    pub(super) start: Offset,
-    pub(super) end: Offset,
+pub struct Run {
+    /// The first finished offset.
+    pub start: Offset,
+    /// The first one behind them.
+    pub end: Offset,
 }
 
 impl Run {
@@ -151,7 +153,10 @@ pub(super) fn encode_some(tag: LaneTag, low: Offset, runs: &[Run], limit: usize)
 }
 
 /// The runs that `metadata` remembers above the committed offset `low`.
-pub(super) fn decode(metadata: &str, tag: LaneTag, low: Offset) -> Result<Vec<Run>, MetadataWarning> {
+///
+/// # Errors
+/// Why it can't be read, or must not be: it is to be ignored then.
+pub fn decode(metadata: &str, tag: LaneTag, low: Offset) -> Result<Vec<Run>, MetadataWarning> {
     use MetadataWarning::{Corrupt, Foreign, OtherLanes, OtherVersion};
     if metadata.is_empty() {
         return Ok(Vec::new());

@@ -197,6 +197,14 @@ impl MemoryBroker {
         self.state.lock().letter_fault = error;
     }
 
+    /// Takes back every fault that was not met yet.
+    pub fn heal(&self) {
+        let mut state = self.state.lock();
+        state.commit_faults.clear();
+        state.poll_faults.clear();
+        state.letter_fault = None;
+    }
+
     /// How long a dead letter takes to be acknowledged.
     pub fn delay_letters(&self, delay: Duration) {
         self.state.lock().letter_delay = delay;

@@ -6,7 +6,7 @@
 use super::super::demand::{Demand, Share};
 use super::super::source::Progress;
 use super::entry::{Bound, Load};
-use super::{Effects, Lanes, PlaceId, State};
+use super::{Effects, LaneId, Lanes, PlaceId, State};
 
 impl<G: Progress> Lanes<G> {
     /// What may be read now.
@@ -99,35 +99,48 @@ impl<G: Progress> Lanes<G> {
     /// has none.
     pub(super) fn promote(&mut self, effects: &mut Effects) {
         for _ in 0..self.due.len() {
-            let free = self.limits.queue.records.saturating_sub(self.queued.records);
-            if free == 0 {
-                return;
-            }
             let Some(id) = self.due.pop_front() else { return };
-            let lane = &mut self.lanes[id];
-            let place_id = lane.place;
-            let place = &mut self.places[place_id];
-            let first = place.queued.records == 0;
-            let others = self.empty - usize::from(first && place.open().is_some());
-            if !first && free <= others {
+            debug_assert_eq!(self.lanes[id].state, State::Due);
+            if self.admit(id) {
+                self.make_ready(id);
+                effects.ready += 1;
+            } else {
                 self.due.push_back(id);
-                continue;
             }
-            debug_assert_eq!(lane.state, State::Due);
-            let head = lane.queue.front_mut().expect("a lane that is due has a head");
-            if head.bound == Bound::Parked {
-                head.bound = Bound::Queue;
-                self.parked.remove(head.bytes);
-                place.parked.remove(head.bytes);
-                self.queued.add(head.bytes);
-                place.queued.add(head.bytes);
-                if first && place.open().is_some() {
-                    self.empty -= 1;
-                }
-            }
-            self.make_ready(id);
-            effects.ready += 1;
         }
+    }
+
+    /// Finds a slot in the queue for the head of a lane.
+    fn admit(&mut self, id: LaneId) -> bool {
+        let lane = &mut self.lanes[id];
+        let place = &mut self.places[lane.place];
+        let mut entries = lane.queue.iter_mut();
+        let head = entries.next().expect("a lane that is due has a head");
+        if head.bound == Bound::Queue {
+            return true;
+        }
+        let free = self.limits.queue.records.saturating_sub(self.queued.records);
+        let first = place.queued.records == 0;
+        let open = place.open().is_some();
+        let others = self.empty - usize::from(first && open);
+        if free == 0 || (!first && free <= others) {
+            // Its own successors may hold the slots that it waits for: then it takes the place of one, or it would wait for ever.
+            let Some(successor) = entries.find(|entry| entry.bound == Bound::Queue) else { return false };
+            successor.bound = Bound::Parked;
+            self.queued.remove(successor.bytes);
+            place.queued.remove(successor.bytes);
+            self.parked.add(successor.bytes);
+            place.parked.add(successor.bytes);
+        }
+        head.bound = Bound::Queue;
+        self.parked.remove(head.bytes);
+        place.parked.remove(head.bytes);
+        self.queued.add(head.bytes);
+        place.queued.add(head.bytes);
+        if first && open {
+            self.empty -= 1;
+        }
+        true
     }
 }
 
