@@ -9,8 +9,7 @@
 //! Offsets have gaps (compaction, transactions), and what isn't there needs no work: every offset that was passed and
 //! isn't waited for counts as finished. So only the unfinished ones are kept, and those finished among them until a
 //! compaction. The lowest unfinished offset, or the end of all that was passed where none is, is the *low watermark*:
-//! what a commit names. What is finished above it goes into the commit's [metadata](super::metadata), and comes back as
-//! *restored* runs.
+//! what a commit names. What is finished above it goes into the commit's [metadata], and comes back as *restored* runs.
 
 mod pace;
 
