@@ -2,6 +2,7 @@
 //! source → reader → lanes → workers → tracker → committer → source.
 
 pub mod demand;
+pub mod metadata;
 pub mod source;
 pub mod ticket;
 pub mod tracker;

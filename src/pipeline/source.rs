@@ -134,8 +134,15 @@ pub trait Progress: Send + fmt::Debug + 'static {
     /// How many more records may come in before what is finished could no longer be remembered.
     fn room(&self) -> usize;
 
-    /// What to write back, where that differs from what was acknowledged last.
+    /// What to write back, where that differs from what was acknowledged last. `None` too where not all that is finished could be
+    /// remembered: then the last commit stands until it can be.
     fn commit(&self) -> Option<Self::Commit>;
+
+    /// The same, but rather forgetting something than not committing: for the last commit before a partition is given up. With it the number
+    /// of finished positions that it forgets, which will run again.
+    fn commit_forgetting(&self) -> Option<(Self::Commit, u64)> {
+        self.commit().map(|commit| (commit, 0))
+    }
 
     /// The source has taken this commit.
     fn acknowledge(&mut self, commit: &Self::Commit);
