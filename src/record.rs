@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A topic's name. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +123,11 @@ impl Timestamp {
     /// From milliseconds since 1970-01-01 UTC; `None` for a negative number, which is how Kafka says "none".
     pub fn from_millis(millis: i64) -> Option<Self> {
         u64::try_from(millis).ok().map(|millis| Self(Duration::from_millis(millis)))
+    }
+
+    /// The system's clock.
+    pub fn now() -> Self {
+        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
     }
 
     /// Milliseconds since 1970-01-01 UTC.

@@ -43,25 +43,26 @@ impl Demand {
     /// How many records of this partition may be delivered now.
     pub fn records(&self, epoch: Epoch) -> usize {
         let Some(share) = self.shares.get(&epoch) else { return 0 };
-        if self.bytes == 0 {
-            return 0;
-        }
         let own_empty = usize::from(share.queued == 0 && share.room > 0);
         let others = self.empty - own_empty;
         let unreserved = self.free.saturating_sub(others);
         // A partition without a record in the queue may have one even where not all of the others can: they take turns.
+        // Nor do others' bytes keep it from that one.
         let turn = if share.queued == 0 { self.free.min(1) } else { 0 };
+        let unreserved = if self.bytes == 0 { 0 } else { unreserved };
         unreserved.max(turn).min(share.room)
     }
 
-    /// How many more bytes may be delivered in all; a record is delivered whole, so the last one may go over it.
+    /// How many more bytes may be delivered in all. A record is delivered whole, so the last one may go over it, and so may the one
+    /// record of a partition that has none in the queue.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether nothing at all may be delivered.
     pub fn is_none(&self) -> bool {
-        self.free == 0 || self.bytes == 0 || self.shares.values().all(|share| share.room == 0)
+        let takes = |share: &Share| share.room > 0 && (self.bytes > 0 || share.queued == 0);
+        self.free == 0 || !self.shares.values().any(takes)
     }
 
     /// Notes that `records` of this partition, of `bytes` bytes, are delivered.
@@ -76,3 +77,6 @@ impl Demand {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,222 @@
 //! The pipeline, from a record to its commit, one way:
-//! source → reader → lanes → workers → tracker → committer → source.
+//!
+//! ```text
+//! source → reader → lanes (bounded) → workers → tracker → committer → source
+//!                                        └→ dead letter ─ receipt ─┘
+//! ```
+//!
+//! It knows no Kafka: what stands under it is a [`Source`](source::Source). It uses tokio's time only, so that virtual time can
+//! drive all of it in tests.
 
+mod committer;
+pub mod dead_letter;
 pub mod demand;
+mod dispatcher;
+mod lanes;
+pub mod metadata;
+mod meter;
+mod reader;
+mod settings;
+mod shared;
 pub mod source;
 pub mod ticket;
 pub mod tracker;
+mod watchdog;
+mod worker;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::handler::{Router, RouterError};
+use crate::metrics::DaemonMetrics;
+use committer::CommitDesk;
+use dead_letter::DeadLetterSink;
+use lanes::{Limits, Load};
+use meter::Meter;
+use reader::{Read, Reader};
+use shared::Shared;
+use source::Source;
+use watchdog::Slot;
+
+pub use reader::Beat;
+pub use settings::{PipelineSettings, SettingsError};
+
+/// How long a source may take to leave its group at a stop.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// Why a pipeline ended without having been stopped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// What was configured can't work. The process ends with code 2.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// It can't go on. The daemon has failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How a pipeline ended that was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Handlers that had not ended when the time for it was over. Their records stay uncommitted.
+    pub unfinished: usize,
+}
+
+/// Everything that a pipeline is built from. [`run`](Self::run) it on a runtime with time; handlers run on another one.
+pub struct Pipeline<S: Source> {
+    /// The daemon's name, for logs, metrics and letters.
+    pub daemon: String,
+    /// Where records come from.
+    pub source: S,
+    /// What handles them.
+    pub router: Router,
+    /// Where dead letters go.
+    pub dead_letters: Arc<dyn DeadLetterSink>,
+    /// Bounds and times.
+    pub settings: PipelineSettings,
+    /// Where it counts.
+    pub metrics: Arc<DaemonMetrics>,
+    /// Told how the reading goes.
+    pub beat: Arc<dyn Fn(Beat) + Send + Sync>,
+    /// How long started handlers may go on after a stop.
+    pub stop_drain: Duration,
+}
+
+impl<S: Source> fmt::Debug for Pipeline<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("daemon", &self.daemon).field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Pipeline<S> {
+    /// Everything that is wrong with router and settings, at once.
+    ///
+    /// # Errors
+    /// [`PipelineError::Misconfigured`] with one line for each fault.
+    pub fn check(router: &Router, settings: &PipelineSettings) -> Result<(), PipelineError> {
+        let router = router.check();
+        let settings = settings.check().err().unwrap_or_default();
+        let faults: Vec<String> =
+            router.iter().map(RouterError::to_string).chain(settings.iter().map(SettingsError::to_string)).collect();
+        if faults.is_empty() { Ok(()) } else { Err(PipelineError::Misconfigured(faults.join("; "))) }
+    }
+
+    /// Runs until `stop`, drains, commits, closes the source, and returns when nothing of it runs any more but handlers that
+    /// would not end. Handlers run on `handlers`.
+    ///
+    /// # Errors
+    /// Why it could not start, or could not go on.
+    pub async fn run(self, stop: CancellationToken, handlers: &Handle) -> Result<Stopped, PipelineError> {
+        Self::check(&self.router, &self.settings)?;
+        let Self { daemon, mut source, router, dead_letters, settings, metrics, beat, stop_drain } = self;
+        let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let meter = Meter::new(metrics, settings.workers, settings.queue_records);
+        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter));
+        let (desk, requests) = CommitDesk::new();
+        let committer = source.committer();
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(committer::commit(Arc::clone(&shared), committer, requests, settings.commit_interval));
+        tasks.spawn(forever(dispatcher::dispatch(Arc::clone(&shared))));
+        tasks.spawn(forever(dead_letter::publish_letters(Arc::clone(&shared), dead_letters, seeds.u64(..))));
+        let now = Instant::now();
+        let slots: Vec<_> = (0..settings.workers).map(|_| Arc::new(Slot::new(now))).collect();
+        tasks.spawn(forever(watchdog::watch(Arc::clone(&shared), slots.clone())));
+
+        let workers_stop = CancellationToken::new();
+        let mut workers = JoinSet::new();
+        for slot in slots {
+            let work = worker::work(Arc::clone(&shared), slot, workers_stop.clone(), seeds.u64(..));
+            workers.spawn_on(work, handlers);
+        }
+
+        let reader_stop = stop.child_token();
+        let reader = Reader {
+            source,
+            shared: Arc::clone(&shared),
+            desk,
+            router: Arc::new(router),
+            settings,
+            stop_drain,
+            beat,
+        };
+        let mut reading = std::pin::pin!(reader.run(reader_stop.clone()));
+        let mut failure = None;
+        let (source, read) = loop {
+            tokio::select! {
+                biased;
+                ended = &mut reading => break ended,
+                // Only the committer ends by itself while reading goes on, and only when the source refuses it for good.
+                Some(ended) = tasks.join_next() => {
+                    failure.get_or_insert(broken(&daemon, ended.map(|result| result.err())));
+                    reader_stop.cancel();
+                }
+                Some(ended) = workers.join_next() => {
+                    failure.get_or_insert(broken(&daemon, ended.map(|()| None)));
+                    reader_stop.cancel();
+                }
+            }
+        };
+
+        workers_stop.cancel();
+        let unfinished = match &read {
+            Ok(Read { unfinished }) => *unfinished,
+            Err(_) => 0,
+        };
+        let epochs = shared.lanes().epochs();
+        shared.change(|lanes| lanes.lose(&epochs));
+        if unfinished == 0 && read.is_ok() {
+            while workers.join_next().await.is_some() {}
+        } else {
+            // Handlers that would not end are dropped at their next `.await`; those that block their threads can't be.
+            workers.abort_all();
+        }
+        tasks.abort_all();
+        if let Err(error) = source.close(Instant::now() + CLOSE).await {
+            warn!(daemon, %error, "source did not close in time");
+        }
+        match (failure, read) {
+            (Some(error), _) | (None, Err(error)) => Err(error),
+            (None, Ok(_)) => {
+                info!(daemon, unfinished, "stopped");
+                Ok(Stopped { unfinished })
+            }
+        }
+    }
+}
+
+/// A task that ends only when it is aborted.
+async fn forever(task: impl Future<Output = ()>) -> Result<(), PipelineError> {
+    task.await;
+    Ok(())
+}
+
+/// A task of the pipeline's own has ended before its time.
+fn broken(daemon: &str, ended: Result<Option<PipelineError>, JoinError>) -> PipelineError {
+    let error = match ended {
+        Ok(Some(error)) => error,
+        Ok(None) => PipelineError::Failed("a task of the pipeline ended before its time: please report this".to_owned()),
+        Err(join) => PipelineError::Failed(format!("a task of the pipeline failed: {join}: please report this")),
+    };
+    error!(daemon, %error, "pipeline can't go on, stopping");
+    error
+}
+
+fn limits(settings: &PipelineSettings) -> Limits {
+    Limits {
+        queue: Load { records: settings.queue_records, bytes: settings.queue_bytes },
+        parked: Load { records: settings.parked_records, bytes: settings.parked_bytes },
+        high: settings.high_mark,
+        low: settings.low_mark,
+        workers: settings.workers,
+        commit_after: settings.commit_after,
+    }
+}

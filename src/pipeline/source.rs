@@ -113,7 +113,7 @@ impl Revocation {
     /// What was started has ended and is committed: the partitions may go.
     pub fn complete(self) {
         // The source may have given them up already; then nobody listens any more.
-        drop(self.done.send(()));
+        self.done.send(()).ok();
     }
 }
 
@@ -134,8 +134,15 @@ pub trait Progress: Send + fmt::Debug + 'static {
     /// How many more records may come in before what is finished could no longer be remembered.
     fn room(&self) -> usize;
 
-    /// What to write back, where that differs from what was acknowledged last.
+    /// What to write back, where that differs from what was acknowledged last. `None` too where not all that is finished
+    /// can be remembered just now: then the last commit stands.
     fn commit(&self) -> Option<Self::Commit>;
+
+    /// As [`commit`](Self::commit), but rather forgets something than not to commit: for the last commit before a
+    /// partition is given up. With it goes how many finished positions it forgets; they will run again.
+    fn commit_forgetting(&self) -> Option<(Self::Commit, u64)> {
+        self.commit().map(|commit| (commit, 0))
+    }
 
     /// The source has taken this commit.
     fn acknowledge(&mut self, commit: &Self::Commit);

@@ -1,0 +1,122 @@
+//! Connections to the admin server, bounded in number and in time.
+//!
+//! The invariant: at most [`CONNECTIONS`] are open, none for longer than [`LIFETIME`], whatever the other side does.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+/// How many connections are open at once; others wait to be accepted.
+const CONNECTIONS: usize = 64;
+
+/// How long a connection may last, from its accept to the last byte of its one response.
+const LIFETIME: Duration = Duration::from_secs(10);
+
+/// Accepts connections within the bounds.
+pub(super) struct BoundedListener {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    lifetime: Duration,
+}
+
+impl BoundedListener {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)), lifetime: LIFETIME }
+    }
+}
+
+impl Listener for BoundedListener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
+        // The listener's own accept, which logs errors and tries again.
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (Connection { stream, end: Box::pin(sleep(self.lifetime)), _slot: slot }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that fails once its time is over.
+pub(super) struct Connection {
+    stream: TcpStream,
+    end: Pin<Box<Sleep>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// The stream while there is time, else an error. Whoever is pending on the stream is woken at the end as well.
+    fn poll_stream(&mut self, context: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+        match self.end.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(Pin::new(&mut self.stream)),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_stream(context)?.poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_stream(context)?.poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_stream(context)?.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_stream(context)?.poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connection_that_says_nothing_ends_after_its_lifetime() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let mut listener = BoundedListener { lifetime: Duration::from_millis(20), ..BoundedListener::new(listener) };
+        let before = Instant::now();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_client, mut connection) = (client?, accepted.0);
+        let error = connection.read_u8().await.expect_err("nothing was sent");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(before.elapsed() >= listener.lifetime);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn connection_gives_its_slot_back() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let mut listener = BoundedListener::new(listener);
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        assert_eq!(listener.slots.available_permits(), CONNECTIONS - 1);
+        drop((client?, accepted));
+        assert_eq!(listener.slots.available_permits(), CONNECTIONS);
+        Ok(())
+    }
+}

@@ -1,0 +1,554 @@
+//! What is counted and measured, and under which names. All metric names of the project stand in this file.
+//!
+//! One [`Metrics`] a process owns the registry; each daemon gets its [`DaemonMetrics`], whose labels are resolved once, so
+//! that counting is an atomic addition. The invariant: every label is bounded. Offsets, keys and payloads never are labels;
+//! a topic's partition is one only while a [`PartitionMetrics`] of it lives.
+
+mod instrument;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use instrument::label;
+pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
+
+use crate::pipeline::dead_letter::{PublishError, Reason};
+use crate::pipeline::source::CommitError;
+use crate::record::TopicPartition;
+
+/// A metric's name and what it says.
+type Name = (&'static str, &'static str);
+
+const MESSAGES: Name = (
+    "daemon_messages_processed_total",
+    "Records by how they ended (success, dead_lettered, skipped: once a record), and attempts (failed, retried: once an attempt).",
+);
+const PROCESSING: Name = ("daemon_processing_duration_seconds", "How long one attempt of a handler took.");
+const QUEUE_DEPTH: Name = ("daemon_queue_depth", "Records in the lanes: ready and running.");
+const QUEUE_BYTES: Name = ("daemon_queue_bytes", "Bytes of keys and values of the records in the lanes.");
+const QUEUE_CAPACITY: Name = ("daemon_queue_capacity", "How many records the lanes take.");
+const PARKED_RECORDS: Name = ("daemon_parked_records", "Records that wait for a retry, with their lane's successors.");
+const PARKED_BYTES: Name = ("daemon_parked_bytes", "Bytes of keys and values of the parked records.");
+const WORKERS: Name = ("daemon_workers", "How many workers there are.");
+const WORKERS_BUSY: Name = ("daemon_workers_busy", "Workers that run records now.");
+const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and timed-out ones included.");
+const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");
+const LAG_MESSAGES: Name = ("daemon_lag_messages", "Records between what is finished and the partition's end.");
+const LAG_SECONDS: Name = ("daemon_lag_seconds", "Age of the partition's oldest record that isn't finished.");
+const OLDEST_UNFINISHED: Name = ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
+const RETRIES: Name = ("daemon_retries_total", "Retries that were scheduled.");
+const DEAD_LETTERS: Name = ("daemon_dead_letters_total", "Acknowledged dead letters, by how the last attempt failed.");
+const DEAD_LETTER_FAILURES: Name = ("daemon_dead_letter_failures_total", "Dead letters that could not be published, each time.");
+const COMMITS: Name = ("daemon_commits_total", "Commits, by what came of them.");
+const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
+const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
+const BACKPRESSURE: Name = ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
+const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
+const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
+const FORGOTTEN_RUNS: Name =
+    ("daemon_forgotten_runs_total", "Runs of finished records that no longer fitted a commit and would run again after a crash.");
+
+/// Upper bounds in seconds: 100 µs to half an hour.
+const PROCESSING_BUCKETS: [f64; 23] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+    300.0, 600.0, 1_200.0, 1_800.0,
+];
+
+const DAEMON: &str = "daemon_name";
+const TOPIC: &str = "topic";
+const PARTITION: &str = "partition";
+
+label! {
+    /// How a record ended, or an attempt of it.
+    pub enum MessageStatus("status") {
+        /// The handler succeeded. Once a record.
+        Success = "success",
+        /// Its dead letter was acknowledged. Once a record.
+        DeadLettered = "dead_lettered",
+        /// It was passed over on purpose. Once a record.
+        Skipped = "skipped",
+        /// An attempt failed. Once an attempt.
+        Failed = "failed",
+        /// A failed attempt that is followed by another. Once an attempt.
+        Retried = "retried",
+    }
+}
+
+label! {
+    /// How the last attempt of a dead-lettered record failed.
+    pub enum DeadLetterReason("reason") {
+        /// An argument of the handler could not be drawn from it.
+        Undecodable = "undecodable",
+        /// The handler said that no attempt will succeed.
+        Poison = "poison",
+        /// The route doesn't retry errors of this kind.
+        NotRetryable = "not_retryable",
+        /// The handler gave an error.
+        Error = "error",
+        /// The handler panicked.
+        Panic = "panic",
+        /// The handler took too long.
+        Timeout = "timeout",
+    }
+}
+
+impl From<Reason> for DeadLetterReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Undecodable => Self::Undecodable,
+            Reason::Poison => Self::Poison,
+            Reason::NotRetryable => Self::NotRetryable,
+            Reason::Error => Self::Error,
+            Reason::Panic => Self::Panic,
+            Reason::Timeout => Self::Timeout,
+        }
+    }
+}
+
+label! {
+    /// Why a dead letter could not be published.
+    pub enum DeadLetterFailure("reason") {
+        /// Its topic doesn't exist.
+        UnknownTopic = "unknown_topic",
+        /// It is larger than its topic takes.
+        TooLarge = "too_large",
+        /// Writing to its topic is not allowed.
+        NotAuthorized = "not_authorized",
+        /// It was not acknowledged, for a reason that may pass.
+        Unavailable = "unavailable",
+    }
+}
+
+impl From<&PublishError> for DeadLetterFailure {
+    fn from(error: &PublishError) -> Self {
+        match error {
+            PublishError::UnknownTopic(_) => Self::UnknownTopic,
+            PublishError::TooLarge(_) => Self::TooLarge,
+            PublishError::NotAuthorized(_) => Self::NotAuthorized,
+            PublishError::Unavailable(_) => Self::Unavailable,
+        }
+    }
+}
+
+label! {
+    /// What came of a commit.
+    pub enum CommitStatus("status") {
+        /// Acknowledged.
+        Success = "success",
+        /// Failed; it is tried again.
+        Retriable = "retriable",
+        /// Refused while the group rebalances; it is tried again.
+        RebalanceInProgress = "rebalance_in_progress",
+        /// Refused: the assignment is gone.
+        IllegalGeneration = "illegal_generation",
+        /// Refused: another member took this one's place.
+        Fenced = "fenced",
+        /// Refused: what goes with the offset is too large.
+        MetadataTooLarge = "metadata_too_large",
+        /// Failed, and the client is rebuilt.
+        Fatal = "fatal",
+    }
+}
+
+impl From<&CommitError> for CommitStatus {
+    fn from(error: &CommitError) -> Self {
+        match error {
+            CommitError::Retriable(_) => Self::Retriable,
+            CommitError::RebalanceInProgress => Self::RebalanceInProgress,
+            CommitError::IllegalGeneration(_) => Self::IllegalGeneration,
+            CommitError::Fenced => Self::Fenced,
+            CommitError::MetadataTooLarge => Self::MetadataTooLarge,
+            CommitError::Fatal(_) => Self::Fatal,
+        }
+    }
+}
+
+label! {
+    /// How the assignment changed.
+    pub enum RebalanceKind("kind") {
+        /// Partitions came.
+        Assigned = "assigned",
+        /// Partitions were given up.
+        Revoked = "revoked",
+        /// Partitions were taken away without asking.
+        Lost = "lost",
+    }
+}
+
+label! {
+    /// Why a partition is not read.
+    pub enum HoldReason("reason") {
+        /// What is finished above its oldest unfinished record could no longer be remembered.
+        Window = "window",
+        /// As much of it is parked as may be.
+        Parked = "parked",
+        /// A dead letter of it can't be published.
+        DeadLetter = "dead_letter",
+    }
+}
+
+/// The metrics of one process. Cloning gives another handle of the same.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    registry: Registry,
+    daemons: Arc<Mutex<HashMap<String, Arc<DaemonMetrics>>>>,
+}
+
+impl Metrics {
+    /// An empty registry.
+    ///
+    /// ```
+    /// use daemonry::metrics::{MessageStatus, Metrics};
+    ///
+    /// let metrics = Metrics::new();
+    /// metrics.daemon("orders").messages.of(MessageStatus::Success).add(500);
+    /// assert!(metrics.render().contains(r#"daemon_messages_processed_total{daemon_name="orders",status="success"} 500"#));
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The metrics of the daemon of this name; the same ones at each call, so that they outlive a restart.
+    pub fn daemon(&self, name: &str) -> Arc<DaemonMetrics> {
+        let mut daemons = self.daemons.lock();
+        let metrics = daemons.entry(name.to_owned()).or_insert_with(|| Arc::new(DaemonMetrics::register(&self.registry, name)));
+        Arc::clone(metrics)
+    }
+
+    /// Everything, in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("a family without metrics is not gathered")
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("daemons", &self.daemons.lock().keys()).finish_non_exhaustive()
+    }
+}
+
+/// The metrics of one daemon. Made by [`Metrics::daemon`].
+#[derive(Debug)]
+pub struct DaemonMetrics {
+    /// Records and attempts, by how they ended.
+    pub messages: PerLabel<MessageStatus, Counter>,
+    /// How long one attempt of a handler took.
+    pub processing: DurationHistogram,
+    /// Records in the lanes: ready and running.
+    pub queue_depth: Gauge,
+    /// Bytes of the records in the lanes.
+    pub queue_bytes: Gauge,
+    /// How many records the lanes take.
+    pub queue_capacity: Gauge,
+    /// Records that wait for a retry, with their lane's successors.
+    pub parked_records: Gauge,
+    /// Bytes of the parked records.
+    pub parked_bytes: Gauge,
+    /// How many workers there are.
+    pub workers: Gauge,
+    /// Workers that run records now.
+    pub workers_busy: Gauge,
+    /// Handlers that run now.
+    pub in_flight: Gauge,
+    /// Handlers that run past their timeout.
+    pub handlers_overdue: Gauge,
+    /// How long ago the oldest unfinished record was read.
+    pub oldest_unfinished: SecondsGauge,
+    /// Retries that were scheduled.
+    pub retries: Counter,
+    /// Acknowledged dead letters.
+    pub dead_letters: PerLabel<DeadLetterReason, Counter>,
+    /// Dead letters that could not be published, each time.
+    pub dead_letter_failures: PerLabel<DeadLetterFailure, Counter>,
+    /// Commits.
+    pub commits: PerLabel<CommitStatus, Counter>,
+    /// Changes of the assignment.
+    pub rebalances: PerLabel<RebalanceKind, Counter>,
+    /// Restarts after a failure.
+    pub restarts: Counter,
+    /// 1 while reading is held back because the lanes are full.
+    pub backpressure: Gauge,
+    /// How often backpressure went on or off.
+    pub backpressure_changes: Counter,
+    /// Partitions that aren't read now.
+    pub partitions_held: PerLabel<HoldReason, Gauge>,
+    /// Runs of finished records that no longer fitted a commit.
+    pub forgotten_runs: Counter,
+    lag: Arc<Lag>,
+}
+
+impl DaemonMetrics {
+    fn register(registry: &Registry, daemon: &str) -> Self {
+        let family = Family { registry, daemon };
+        Self {
+            messages: family.counters(MESSAGES),
+            processing: family.histogram(PROCESSING),
+            queue_depth: family.gauge(QUEUE_DEPTH),
+            queue_bytes: family.gauge(QUEUE_BYTES),
+            queue_capacity: family.gauge(QUEUE_CAPACITY),
+            parked_records: family.gauge(PARKED_RECORDS),
+            parked_bytes: family.gauge(PARKED_BYTES),
+            workers: family.gauge(WORKERS),
+            workers_busy: family.gauge(WORKERS_BUSY),
+            in_flight: family.gauge(IN_FLIGHT),
+            handlers_overdue: family.gauge(OVERDUE),
+            oldest_unfinished: family.seconds(OLDEST_UNFINISHED),
+            retries: family.counter(RETRIES),
+            dead_letters: family.counters(DEAD_LETTERS),
+            dead_letter_failures: family.counters(DEAD_LETTER_FAILURES),
+            commits: family.counters(COMMITS),
+            rebalances: family.counters(REBALANCES),
+            restarts: family.counter(RESTARTS),
+            backpressure: family.gauge(BACKPRESSURE),
+            backpressure_changes: family.counter(BACKPRESSURE_CHANGES),
+            partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
+            forgotten_runs: family.counter(FORGOTTEN_RUNS),
+            lag: Arc::new(family.lag()),
+        }
+    }
+
+    /// The metrics of a partition. They are exposed until the last handle for this partition is dropped, so that a partition
+    /// that comes back before its old assignment is forgotten keeps them.
+    pub fn partition(&self, topic_partition: &TopicPartition) -> PartitionMetrics {
+        self.lag.hold(topic_partition.clone())
+    }
+}
+
+/// The metrics of one assigned partition.
+#[derive(Debug)]
+pub struct PartitionMetrics {
+    /// Records between what is finished and the partition's end.
+    pub lag_messages: Gauge,
+    /// Age of the partition's oldest record that isn't finished.
+    pub lag_seconds: SecondsGauge,
+    topic_partition: TopicPartition,
+    lag: Arc<Lag>,
+}
+
+impl Drop for PartitionMetrics {
+    fn drop(&mut self) {
+        self.lag.release(&self.topic_partition);
+    }
+}
+
+/// The lag of a daemon's partitions, and how many handles each of them has.
+#[derive(Debug)]
+struct Lag {
+    messages: IntGaugeVec,
+    seconds: GaugeVec,
+    holders: Mutex<HashMap<TopicPartition, usize>>,
+}
+
+impl Lag {
+    fn hold(self: &Arc<Self>, topic_partition: TopicPartition) -> PartitionMetrics {
+        let mut holders = self.holders.lock();
+        *holders.entry(topic_partition.clone()).or_default() += 1;
+        let partition = topic_partition.partition.to_string();
+        let labels = [topic_partition.topic.as_str(), &partition];
+        PartitionMetrics {
+            lag_messages: Gauge(self.messages.with_label_values(&labels)),
+            lag_seconds: SecondsGauge(self.seconds.with_label_values(&labels)),
+            topic_partition,
+            lag: Arc::clone(self),
+        }
+    }
+
+    fn release(&self, topic_partition: &TopicPartition) {
+        let mut holders = self.holders.lock();
+        let Some(count) = holders.get_mut(topic_partition) else { return };
+        *count -= 1;
+        if *count == 0 {
+            holders.remove(topic_partition);
+            let partition = topic_partition.partition.to_string();
+            let labels = [topic_partition.topic.as_str(), &partition];
+            // Held under the lock, the labels are there.
+            drop(self.messages.remove_label_values(&labels));
+            drop(self.seconds.remove_label_values(&labels));
+        }
+    }
+}
+
+/// Makes and registers the instruments of one daemon.
+struct Family<'a> {
+    registry: &'a Registry,
+    daemon: &'a str,
+}
+
+impl Family<'_> {
+    fn opts<L: Label>(&self, (name, help): Name, label: Option<L>) -> Opts {
+        let opts = Opts::new(name, help).const_label(DAEMON, self.daemon);
+        match label {
+            Some(label) => opts.const_label(L::NAME, label.value()),
+            None => opts,
+        }
+    }
+
+    fn plain(&self, name: Name) -> Opts {
+        self.opts(name, None::<MessageStatus>)
+    }
+
+    /// Names and labels are constants, and each daemon is registered once: nothing here can fail on what users bring.
+    fn register<T: Collector + Clone + 'static>(&self, instrument: prometheus::Result<T>) -> T {
+        let instrument = instrument.expect("a metric's name is well formed");
+        self.registry.register(Box::new(instrument.clone())).expect("a metric is registered once for each daemon");
+        instrument
+    }
+
+    fn counter(&self, name: Name) -> Counter {
+        Counter(self.register(IntCounter::with_opts(self.plain(name))))
+    }
+
+    fn counters<L: Label>(&self, name: Name) -> PerLabel<L, Counter> {
+        PerLabel::new(|label| Counter(self.register(IntCounter::with_opts(self.opts(name, Some(label))))))
+    }
+
+    fn gauge(&self, name: Name) -> Gauge {
+        self.gauge_with(name, None::<HoldReason>)
+    }
+
+    fn gauge_with<L: Label>(&self, name: Name, label: Option<L>) -> Gauge {
+        Gauge(self.register(IntGauge::with_opts(self.opts(name, label))))
+    }
+
+    fn seconds(&self, name: Name) -> SecondsGauge {
+        SecondsGauge(self.register(prometheus::Gauge::with_opts(self.plain(name))))
+    }
+
+    fn histogram(&self, name: Name) -> DurationHistogram {
+        let opts = HistogramOpts { common_opts: self.plain(name), buckets: PROCESSING_BUCKETS.to_vec() };
+        DurationHistogram(self.register(Histogram::with_opts(opts)))
+    }
+
+    fn lag(&self) -> Lag {
+        Lag {
+            messages: self.register(IntGaugeVec::new(self.plain(LAG_MESSAGES), &[TOPIC, PARTITION])),
+            seconds: self.register(GaugeVec::new(self.plain(LAG_SECONDS), &[TOPIC, PARTITION])),
+            holders: Mutex::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The value of the line that starts with exactly this name and these labels.
+    fn value(metrics: &Metrics, series: &str) -> Option<String> {
+        let text = metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn messages_are_exposed_by_the_exact_name_from_the_start() {
+        let metrics = Metrics::new();
+        metrics.daemon("orders").messages.of(MessageStatus::DeadLettered).add(2);
+        metrics.daemon("orders").messages.of(MessageStatus::DeadLettered).add(3);
+        let of = |status: &str| {
+            value(&metrics, &format!("daemon_messages_processed_total{{daemon_name=\"orders\",status=\"{status}\"}}"))
+        };
+        assert_eq!(of("dead_lettered").as_deref(), Some("5"));
+        for status in ["success", "skipped", "failed", "retried"] {
+            assert_eq!(of(status).as_deref(), Some("0"), "{status}");
+        }
+    }
+
+    #[test]
+    fn daemons_share_a_family_and_keep_their_own_counts() {
+        let metrics = Metrics::new();
+        metrics.daemon("orders").queue_depth.set(7);
+        metrics.daemon("audit").queue_depth.add(2);
+        metrics.daemon("audit").queue_depth.sub(1);
+        assert_eq!(metrics.render().matches("# TYPE daemon_queue_depth gauge").count(), 1);
+        assert_eq!(value(&metrics, r#"daemon_queue_depth{daemon_name="orders"}"#).as_deref(), Some("7"));
+        assert_eq!(value(&metrics, r#"daemon_queue_depth{daemon_name="audit"}"#).as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn histogram_is_exposed_with_cumulative_buckets_sum_and_count() {
+        let metrics = Metrics::new();
+        let processing = &metrics.daemon("orders").processing;
+        let mut tally = processing.tally();
+        tally.observe_many(Duration::from_micros(100), 4);
+        tally.observe_many(Duration::from_millis(750), 2);
+        tally.observe(Duration::from_secs(1_800));
+        tally.flush();
+        processing.observe(Duration::from_secs(7_200));
+        let bucket = |le: &str| {
+            let series = format!("daemon_processing_duration_seconds_bucket{{daemon_name=\"orders\",le=\"{le}\"}}");
+            value(&metrics, &series).unwrap_or_else(|| panic!("no bucket {le} in\n{}", metrics.render()))
+        };
+        assert_eq!([bucket("0.0001"), bucket("0.5"), bucket("1")], ["4", "4", "6"]);
+        assert_eq!([bucket("1200"), bucket("1800"), bucket("+Inf")], ["6", "7", "8"]);
+        assert_eq!(value(&metrics, r#"daemon_processing_duration_seconds_count{daemon_name="orders"}"#).as_deref(), Some("8"));
+        let sum = value(&metrics, r#"daemon_processing_duration_seconds_sum{daemon_name="orders"}"#).expect("a sum is exposed");
+        assert!((sum.parse::<f64>().expect("a number") - 9_001.500_4).abs() < 1e-9);
+        assert!(metrics.render().contains("# TYPE daemon_processing_duration_seconds histogram"));
+    }
+
+    #[test]
+    fn tally_is_seen_after_its_flush_and_once_only() {
+        let metrics = Metrics::new();
+        let processing = &metrics.daemon("orders").processing;
+        let mut tally = processing.tally();
+        tally.observe_many(Duration::from_millis(1), 3);
+        assert_eq!(processing.count(), 0);
+        tally.flush();
+        tally.flush();
+        assert_eq!(processing.count(), 3);
+        tally.observe(Duration::from_millis(1));
+        drop(tally);
+        assert_eq!(processing.count(), 4);
+    }
+
+    #[test]
+    fn partition_is_exposed_until_its_last_handle_is_gone() {
+        let metrics = Metrics::new();
+        let daemon = metrics.daemon("orders");
+        let place = TopicPartition::new("created", 3);
+        let series = r#"daemon_lag_messages{daemon_name="orders",partition="3",topic="created"}"#;
+        let old = daemon.partition(&place);
+        old.lag_messages.set(12);
+        old.lag_seconds.set(Duration::from_millis(1_500));
+        assert_eq!(value(&metrics, series).as_deref(), Some("12"));
+        assert!(metrics.render().contains(r#"topic="created"} 1.5"#));
+
+        let new = daemon.partition(&place);
+        drop(old);
+        assert_eq!(value(&metrics, series).as_deref(), Some("12"));
+        drop(new);
+        assert_eq!(value(&metrics, series), None);
+        assert!(!metrics.render().contains("created"));
+    }
+
+    #[test]
+    fn every_label_value_has_its_own_place() {
+        fn check<L: Label>() {
+            for (index, label) in L::ALL.iter().enumerate() {
+                assert_eq!(label.index(), index);
+            }
+        }
+        check::<MessageStatus>();
+        check::<DeadLetterReason>();
+        check::<DeadLetterFailure>();
+        check::<CommitStatus>();
+        check::<RebalanceKind>();
+        check::<HoldReason>();
+    }
+
+    #[test]
+    fn failed_commits_and_held_partitions_are_counted_by_reason() {
+        let metrics = Metrics::new();
+        let daemon = metrics.daemon("orders");
+        daemon.commits.of(CommitStatus::from(&CommitError::Fenced)).add(1);
+        daemon.partitions_held.of(HoldReason::Window).set(2);
+        assert_eq!(value(&metrics, r#"daemon_commits_total{daemon_name="orders",status="fenced"}"#).as_deref(), Some("1"));
+        assert_eq!(value(&metrics, r#"daemon_partitions_held{daemon_name="orders",reason="window"}"#).as_deref(), Some("2"));
+    }
+}

@@ -1,0 +1,151 @@
+//! Admission: who may contribute how much, when backpressure begins and ends, and when the reader hears of it.
+//!
+//! While the queue is pressed (above its high mark until it is below its low one), each partition may have its share of the low mark:
+//! the largest contributor is held back first, and one that is stuck keeps what it has while the others flow beside it.
+
+use super::super::demand::{Demand, Share};
+use super::super::source::Progress;
+use super::entry::{Bound, Load};
+use super::{Effects, LaneId, Lanes, PlaceId, State};
+
+impl<G: Progress> Lanes<G> {
+    /// What may be read now.
+    pub(in crate::pipeline) fn demand(&mut self) -> Demand {
+        // A retry that waits for a slot goes before anything new.
+        let free = self.limits.queue.records.saturating_sub(self.queued.records + self.due.len());
+        let bytes = self.limits.queue.bytes.saturating_sub(self.queued.bytes);
+        let share = self.share();
+        let parked_full = self.parked.reaches(self.limits.parked);
+        let pressed = self.pressed;
+        let mut shares = Vec::with_capacity(self.open);
+        for place in &mut self.places {
+            place.wake_at = None;
+            place.hold = place.why_held(parked_full);
+            let Some(open) = place.open() else { continue };
+            let mut room = if place.hold.is_some() { 0 } else { open.progress.room() };
+            if pressed {
+                let over = place.queued.bytes >= share.bytes && place.queued.records > 0;
+                room = room.min(if over { 0 } else { share.records.saturating_sub(place.queued.records) });
+            }
+            if place.parked.records > 0 {
+                room = room.min(self.limits.parked.records.saturating_sub(self.parked.records));
+            }
+            shares.push((open.context.epoch, Share { queued: place.queued.records, room }));
+            if room == 0 {
+                place.wake_at = Some(share.records / 2);
+            }
+        }
+        let low = scaled(self.limits.queue.records, self.limits.low);
+        // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark.
+        self.wake_at = (free == 0 || bytes == 0 || pressed).then(|| {
+            if self.empty > 0 && free == 0 { self.limits.queue.records - 1 } else { low }
+        });
+        Demand::new(free, bytes, shares)
+    }
+
+    /// Whether the queue is filled to this share of its bounds, in records or in bytes.
+    pub(super) fn is_above(&self, mark: f64) -> bool {
+        self.queued.reaches(self.mark(mark))
+    }
+
+    /// A partition's part of the low mark.
+    fn share(&self) -> Load {
+        let low = self.mark(self.limits.low);
+        let open = self.open.max(1);
+        Load { records: (low.records / open).max(1), bytes: (low.bytes / open).max(1) }
+    }
+
+    fn mark(&self, share: f64) -> Load {
+        Load { records: scaled(self.limits.queue.records, share).max(1), bytes: scaled(self.limits.queue.bytes, share).max(1) }
+    }
+
+    /// Whether this place is open and has nothing queued.
+    pub(super) fn is_empty_open(&self, place: PlaceId) -> bool {
+        let place = &self.places[place];
+        place.queued.records == 0 && place.open().is_some()
+    }
+
+    /// Something of this place was finished or given back: lets waiting retries in, ends backpressure, wakes the reader.
+    pub(super) fn freed(&mut self, id: PlaceId, was_empty: bool, effects: &mut Effects) {
+        if !was_empty && self.is_empty_open(id) {
+            self.empty += 1;
+        }
+        self.promote(effects);
+        if self.pressed {
+            let low = self.mark(self.limits.low);
+            if self.queued.records <= low.records && self.queued.bytes <= low.bytes {
+                self.pressed = false;
+                effects.pressure = Some(false);
+                effects.room = true;
+            }
+        }
+        if self.wake_at.is_some_and(|mark| self.queued.records <= mark) {
+            self.wake_at = None;
+            effects.room = true;
+        }
+        let parked_full = self.parked.reaches(self.limits.parked);
+        let place = &mut self.places[id];
+        if place.wake_at.is_some_and(|mark| place.queued.records <= mark)
+            || (place.hold.is_some() && place.why_held(parked_full).is_none())
+        {
+            place.wake_at = None;
+            place.hold = None;
+            effects.room = true;
+        }
+        effects.commit |= self.uncommitted >= self.limits.commit_after;
+    }
+
+    /// Lets lanes whose retry is due into the queue, as far as there is room: in turn, and leaving a slot to each partition that
+    /// has none.
+    pub(super) fn promote(&mut self, effects: &mut Effects) {
+        for _ in 0..self.due.len() {
+            let Some(id) = self.due.pop_front() else { return };
+            debug_assert_eq!(self.lanes[id].state, State::Due);
+            if self.admit(id) {
+                self.make_ready(id);
+                effects.ready += 1;
+            } else {
+                self.due.push_back(id);
+            }
+        }
+    }
+
+    /// Finds a slot in the queue for the head of a lane.
+    fn admit(&mut self, id: LaneId) -> bool {
+        let lane = &mut self.lanes[id];
+        let place = &mut self.places[lane.place];
+        let mut entries = lane.queue.iter_mut();
+        let head = entries.next().expect("a lane that is due has a head");
+        if head.bound == Bound::Queue {
+            return true;
+        }
+        let free = self.limits.queue.records.saturating_sub(self.queued.records);
+        let first = place.queued.records == 0;
+        let open = place.open().is_some();
+        let others = self.empty - usize::from(first && open);
+        if free == 0 || (!first && free <= others) {
+            // Its own successors may hold the slots that it waits for: then it takes the place of one, or it would wait for ever.
+            let Some(successor) = entries.find(|entry| entry.bound == Bound::Queue) else { return false };
+            successor.bound = Bound::Parked;
+            self.queued.remove(successor.bytes);
+            place.queued.remove(successor.bytes);
+            self.parked.add(successor.bytes);
+            place.parked.add(successor.bytes);
+        }
+        head.bound = Bound::Queue;
+        self.parked.remove(head.bytes);
+        place.parked.remove(head.bytes);
+        self.queued.add(head.bytes);
+        place.queued.add(head.bytes);
+        if first && open {
+            self.empty -= 1;
+        }
+        true
+    }
+}
+
+/// A share of a bound, rounded down.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mark needn't be exact")]
+fn scaled(bound: usize, share: f64) -> usize {
+    (bound as f64 * share) as usize
+}

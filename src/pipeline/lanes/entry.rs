@@ -1,0 +1,80 @@
+//! An entry: a record in the lanes, with the ticket that will settle it.
+
+use tokio::time::Instant;
+
+use super::super::dead_letter::Failure;
+use super::super::ticket::Ticket;
+use crate::record::{Record, Timestamp};
+
+/// Which bound an entry counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) enum Bound {
+    /// Ready or running: the queue's capacity.
+    Queue,
+    /// Waiting for a retry or a dead letter, or behind one that does.
+    Parked,
+}
+
+/// A record that came in and is not finished.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Entry<P> {
+    pub(in crate::pipeline) ticket: Ticket<P>,
+    pub(in crate::pipeline) record: Record,
+    /// Attempts that have failed so far.
+    pub(in crate::pipeline) failures: u32,
+    /// When it came in.
+    pub(in crate::pipeline) received: Instant,
+    /// What it counts against the byte budgets.
+    pub(in crate::pipeline) bytes: usize,
+    /// Why it is to become a dead letter, once that is decided.
+    pub(in crate::pipeline) failure: Option<Box<Failure>>,
+    /// How often its letter could not be written.
+    pub(in crate::pipeline) letter_tries: u32,
+    /// Its partition waits for its letter.
+    pub(in crate::pipeline) stuck: bool,
+    pub(in crate::pipeline) bound: Bound,
+}
+
+impl<P> Entry<P> {
+    /// When it came in, and its own time in milliseconds.
+    pub(super) fn age(&self) -> (Instant, Option<u64>) {
+        (self.received, self.record.timestamp().map(Timestamp::as_millis))
+    }
+
+    /// What must be taken off the counts once it is finished.
+    pub(in crate::pipeline) fn weight(&self) -> Weight {
+        Weight { bytes: self.bytes, bound: self.bound, stuck: self.stuck }
+    }
+}
+
+/// What an entry counts for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::pipeline) struct Weight {
+    pub(super) bytes: usize,
+    pub(super) bound: Bound,
+    pub(super) stuck: bool,
+}
+
+/// Records and bytes, counted together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::pipeline) struct Load {
+    pub(in crate::pipeline) records: usize,
+    pub(in crate::pipeline) bytes: usize,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        debug_assert!(self.records > 0 && self.bytes >= bytes, "more was taken off than was put on");
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    pub(super) fn reaches(self, limit: Load) -> bool {
+        self.records >= limit.records || self.bytes >= limit.bytes
+    }
+}

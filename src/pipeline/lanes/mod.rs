@@ -1,0 +1,636 @@
+//! Lanes: the bounded queue between the reader and the workers, and the state of every record in it.
+//!
+//! A lane is the unit of order: a partition, a key of a partition, or a single record. One worker at a time holds a lane; a
+//! lane whose head waits for a retry or a dead letter is parked, and holds none.
+//!
+//! This is a state machine without I/O, clock or tasks: every call says what happened and answers, as [`Effects`], who must hear
+//! of it. It lives under one lock ([`Shared`](super::shared::Shared)), taken for batches and runs, never for single records.
+//!
+//! Invariants:
+//! - an entry is in exactly one lane's queue, or out with one worker or the dead-letter stage;
+//! - a lane's entries are in the order they came in, and its head alone may be out or waiting;
+//! - `queued` counts the entries of [`Bound::Queue`], `parked` those of [`Bound::Parked`]; the former never exceeds the capacity;
+//! - what comes back for an epoch that is over changes counts, and nothing else.
+
+mod admission;
+mod entry;
+mod place;
+mod release;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use tokio::time::Instant;
+
+use super::dead_letter::Failure;
+use super::source::{Assigned, Batch, Epoch, Progress};
+use super::ticket::{Settled, Ticket};
+use crate::handler::{ProcessingOrder, RouteSpec};
+use crate::record::{Offset, Record, TopicPartition};
+
+pub(super) use entry::{Entry, Load, Weight};
+use entry::Bound;
+pub(super) use place::{AssignmentContext, Hold};
+use place::{Assignment, Place};
+pub(super) use release::Census;
+
+/// The index of a lane.
+type LaneId = usize;
+/// The index of a place.
+type PlaceId = usize;
+
+/// How many records of a lane a worker takes at once, at most.
+const RUN: usize = 256;
+
+/// The bounds of the lanes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) queue: Load,
+    pub(super) parked: Load,
+    /// Fetching is held back at this share of the queue …
+    pub(super) high: f64,
+    /// … and goes on at this one.
+    pub(super) low: f64,
+    pub(super) workers: usize,
+    /// Completions after which a commit is due before its time.
+    pub(super) commit_after: usize,
+}
+
+/// Who must hear of what a call changed.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Effects {
+    /// Lanes that a worker may now take.
+    pub(super) ready: usize,
+    /// The reader may ask for more.
+    pub(super) room: bool,
+    /// There is a dead letter to publish.
+    pub(super) letters: bool,
+    /// A retry is due earlier than any before.
+    pub(super) timer: bool,
+    /// Nothing is out any more for an assignment on its way out.
+    pub(super) drained: bool,
+    /// Enough is finished for a commit.
+    pub(super) commit: bool,
+    /// Backpressure began (true) or ended.
+    pub(super) pressure: Option<bool>,
+}
+
+/// What a worker holds: a lane, and the assignment that its records came in under. Comes back through [`Lanes::finish`].
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Run {
+    lane: LaneId,
+    place: PlaceId,
+    pub(super) context: Arc<AssignmentContext>,
+}
+
+/// Why a run stopped before its end.
+#[derive(Debug)]
+pub(super) enum Halt<P> {
+    /// This record is to be tried again, at this time.
+    Retry(Entry<P>, Instant),
+    /// This record is to become a dead letter.
+    Letter(Entry<P>, Box<Failure>),
+}
+
+/// A dead letter to publish. Comes back through [`Lanes::letter_acknowledged`] or [`Lanes::letter_failed`].
+#[must_use]
+#[derive(Debug)]
+pub(super) struct LetterJob<P> {
+    pub(super) run: Run,
+    pub(super) entry: Entry<P>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not in use.
+    Free,
+    /// Stands in its place's queue of ready lanes.
+    Ready,
+    /// A worker, or the dead-letter stage, has its head.
+    Out,
+    /// Its head waits for the time under this number.
+    Parked(Instant, u64),
+    /// Its head may be tried again once the queue has room for it.
+    Due,
+    /// Its head waits for the dead-letter stage.
+    Letter,
+}
+
+#[derive(Debug)]
+struct Lane<P> {
+    place: PlaceId,
+    /// The key's hash, where other records may join the lane.
+    key: Option<u64>,
+    queue: VecDeque<Entry<P>>,
+    state: State,
+    /// The first of the entries that are out: when it came in, and its own time in milliseconds.
+    out_since: Option<(Instant, Option<u64>)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Lanes<G: Progress> {
+    limits: Limits,
+    places: Vec<Place<G>>,
+    place_of: HashMap<TopicPartition, PlaceId>,
+    place_by_epoch: HashMap<Epoch, PlaceId>,
+    lanes: Vec<Lane<G::Position>>,
+    free: Vec<LaneId>,
+    lane_of: HashMap<(PlaceId, u64), LaneId, FixedState>,
+    /// Places with ready lanes, in turn.
+    turns: VecDeque<PlaceId>,
+    retries: BTreeMap<(Instant, u64), LaneId>,
+    retry_number: u64,
+    due: VecDeque<LaneId>,
+    letters: VecDeque<LaneId>,
+    queued: Load,
+    parked: Load,
+    /// Lanes out with a worker.
+    busy: usize,
+    /// Open places without a queued record: each keeps a slot.
+    empty: usize,
+    /// Places with an assignment that is open.
+    open: usize,
+    pressed: bool,
+    /// The reader is told once this many records are queued at most.
+    wake_at: Option<usize>,
+    uncommitted: usize,
+    hasher: FixedState,
+}
+
+impl<G: Progress> Lanes<G> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            places: Vec::new(),
+            place_of: HashMap::new(),
+            place_by_epoch: HashMap::new(),
+            lanes: Vec::new(),
+            free: Vec::new(),
+            lane_of: HashMap::default(),
+            turns: VecDeque::new(),
+            retries: BTreeMap::new(),
+            retry_number: 0,
+            due: VecDeque::new(),
+            letters: VecDeque::new(),
+            queued: Load::default(),
+            parked: Load::default(),
+            busy: 0,
+            empty: 0,
+            open: 0,
+            pressed: false,
+            wake_at: None,
+            uncommitted: 0,
+            hasher: FixedState::default(),
+        }
+    }
+
+    /// A partition became ours.
+    pub(super) fn assign(&mut self, assigned: Assigned<G>, route: Arc<RouteSpec>) -> Effects {
+        let Assigned { epoch, topic_partition, progress } = assigned;
+        let places = &mut self.places;
+        let id = *self.place_of.entry(topic_partition.clone()).or_insert_with_key(|topic_partition| {
+            places.push(Place::new(topic_partition.clone()));
+            places.len() - 1
+        });
+        let mut effects = Effects::default();
+        if let Some(earlier) = self.places[id].assignment.as_ref().map(|assignment| assignment.context.epoch) {
+            // The source replaced an assignment without ending it; what is out for the earlier one is void.
+            effects = self.lose(&[earlier]);
+        }
+        let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
+        let place = &mut self.places[id];
+        place.assignment = Some(Assignment { context, progress, out: 0, stuck_letters: 0, end: None });
+        self.place_by_epoch.insert(epoch, id);
+        self.open += 1;
+        self.empty += usize::from(place.queued.records == 0);
+        effects.room = true;
+        effects
+    }
+
+    /// Records came in. Those of an epoch that is over are dropped, and so are those that are known to be finished.
+    pub(super) fn push(&mut self, batch: Batch, now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        let Some(&place_id) = self.place_by_epoch.get(&batch.epoch) else { return effects };
+        let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
+        let was_empty = self.places[place_id].queued.records == 0;
+        for record in batch.records {
+            let key = self.lane_key(&context.route, &record);
+            let place = &mut self.places[place_id];
+            let Some(assignment) = &mut place.assignment else { break };
+            let Some(position) = assignment.progress.receive(&record) else { continue };
+            let lane_id = self.lane(place_id, key);
+            let lane = &mut self.lanes[lane_id];
+            let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Letter);
+            let bytes = record.size();
+            let place = &mut self.places[place_id];
+            let bound = if waits && !self.parked.reaches(self.limits.parked) {
+                self.parked.add(bytes);
+                place.parked.add(bytes);
+                Bound::Parked
+            } else {
+                self.queued.add(bytes);
+                place.queued.add(bytes);
+                Bound::Queue
+            };
+            let ticket = Ticket::new(context.epoch, position);
+            lane.queue.push_back(Entry { ticket, record, failures: 0, received: now, bytes, failure: None, letter_tries: 0, stuck: false, bound });
+            if lane.state == State::Free {
+                self.make_ready(lane_id);
+                effects.ready += 1;
+            }
+        }
+        if was_empty && self.places[place_id].queued.records > 0 {
+            self.empty -= 1;
+        }
+        if !self.pressed && self.is_above(self.limits.high) {
+            self.pressed = true;
+            effects.pressure = Some(true);
+        }
+        effects
+    }
+
+    /// The next run for a worker: a lane, and the first of its entries. Partitions take turns, and none may hold every worker
+    /// while others are assigned.
+    pub(super) fn take(&mut self, entries: &mut VecDeque<Entry<G::Position>>) -> Option<Run> {
+        debug_assert!(entries.is_empty(), "a worker takes one run at a time");
+        let most = if self.open > 1 { (self.limits.workers - 1).max(1) } else { self.limits.workers };
+        for _ in 0..self.turns.len() {
+            let place_id = self.turns.pop_front()?;
+            let place = &mut self.places[place_id];
+            if place.busy >= most {
+                self.turns.push_back(place_id);
+                continue;
+            }
+            let next = place.ready.pop_front();
+            place.in_turns = !place.ready.is_empty();
+            if place.in_turns {
+                self.turns.push_back(place_id);
+            }
+            let (Some(lane_id), Some(assignment)) = (next, &mut place.assignment) else { continue };
+            let lane = &mut self.lanes[lane_id];
+            debug_assert_eq!(lane.state, State::Ready);
+            let length = lane.queue.iter().take(RUN).take_while(|entry| entry.bound == Bound::Queue).count();
+            entries.extend(lane.queue.drain(..length));
+            lane.state = State::Out;
+            lane.out_since = entries.front().map(Entry::age);
+            assignment.out += 1;
+            place.busy += 1;
+            self.busy += 1;
+            return Some(Run { lane: lane_id, place: place_id, context: Arc::clone(&assignment.context) });
+        }
+        None
+    }
+
+    /// These records of the run are finished, each with the bytes that it counted; the run goes on.
+    pub(super) fn settle(&mut self, run: &Run, settled: &mut Vec<(Settled<G::Position>, usize)>) -> Effects {
+        let mut effects = Effects::default();
+        let was_empty = self.is_empty_open(run.place);
+        let place = &mut self.places[run.place];
+        for (settled, bytes) in settled.drain(..) {
+            self.queued.remove(bytes);
+            place.queued.remove(bytes);
+            if let Some(assignment) = place.live(run.context.epoch) {
+                assignment.progress.settle(settled);
+                self.uncommitted += 1;
+            }
+        }
+        self.freed(run.place, was_empty, &mut effects);
+        effects
+    }
+
+    /// The run is over: `unstarted` goes back to the front of its lane, behind what `halt` says of the record that stopped it.
+    pub(super) fn finish(
+        &mut self,
+        run: Run,
+        unstarted: &mut VecDeque<Entry<G::Position>>,
+        halt: Option<Halt<G::Position>>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        self.busy -= 1;
+        self.places[run.place].busy -= 1;
+        let was_empty = self.is_empty_open(run.place);
+        let lane = &mut self.lanes[run.lane];
+        lane.out_since = None;
+        let place = &mut self.places[run.place];
+        let Some(assignment) = place.live(run.context.epoch) else {
+            let halted = halt.map(|(Halt::Retry(entry, _) | Halt::Letter(entry, _))| entry);
+            for entry in unstarted.drain(..).chain(halted) {
+                self.drop_entry(run.place, entry);
+            }
+            self.reopen(run.lane, &mut effects);
+            self.freed(run.place, was_empty, &mut effects);
+            return effects;
+        };
+        assignment.out -= 1;
+        let released = assignment.context.is_released();
+        while let Some(entry) = unstarted.pop_back() {
+            if released {
+                self.drop_entry(run.place, entry);
+            } else {
+                self.lanes[run.lane].queue.push_front(entry);
+            }
+        }
+        match halt {
+            Some(Halt::Retry(entry, _)) if released => {
+                self.drop_entry(run.place, entry);
+                self.reopen(run.lane, &mut effects);
+            }
+            Some(Halt::Retry(entry, due)) => {
+                self.lanes[run.lane].queue.push_front(entry);
+                self.park(run.lane, due, &mut effects);
+            }
+            // A letter is part of what was started: it is published even while the partition is on its way out.
+            Some(Halt::Letter(mut entry, failure)) => {
+                entry.failure = Some(failure);
+                let lane = &mut self.lanes[run.lane];
+                lane.queue.push_front(entry);
+                lane.state = State::Letter;
+                self.letters.push_back(run.lane);
+                self.count_as_parked(run.lane);
+                effects.letters = true;
+            }
+            None => self.reopen(run.lane, &mut effects),
+        }
+        self.freed(run.place, was_empty, &mut effects);
+        self.note_drained(run.place, &mut effects);
+        effects
+    }
+
+    /// When the next retry is due.
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.retries.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Lets the retries go on whose time has come.
+    pub(super) fn wake(&mut self, now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        while let Some(first) = self.retries.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let lane_id = first.remove();
+            let lane = &mut self.lanes[lane_id];
+            let is_letter = lane.queue.front().is_some_and(|entry| entry.failure.is_some());
+            if is_letter {
+                lane.state = State::Letter;
+                self.letters.push_back(lane_id);
+                effects.letters = true;
+            } else {
+                lane.state = State::Due;
+                self.due.push_back(lane_id);
+            }
+        }
+        self.promote(&mut effects);
+        effects
+    }
+
+    /// The next dead letter to publish.
+    pub(super) fn take_letter(&mut self) -> Option<LetterJob<G::Position>> {
+        let lane_id = self.letters.pop_front()?;
+        let lane = &mut self.lanes[lane_id];
+        let place = lane.place;
+        let assignment = self.places[place].assignment.as_mut().expect("a letter's lane is cleared with its assignment");
+        let entry = lane.queue.pop_front().expect("a lane with a letter has a head");
+        lane.state = State::Out;
+        lane.out_since = Some(entry.age());
+        assignment.out += 1;
+        let run = Run { lane: lane_id, place, context: Arc::clone(&assignment.context) };
+        Some(LetterJob { run, entry })
+    }
+
+    /// The letter is written: its record is finished.
+    pub(super) fn letter_acknowledged(&mut self, run: Run, settled: Settled<G::Position>, weight: Weight) -> Effects {
+        let mut effects = Effects::default();
+        let was_empty = self.is_empty_open(run.place);
+        self.uncount(run.place, weight.bound, weight.bytes);
+        self.lanes[run.lane].out_since = None;
+        if let Some(assignment) = self.places[run.place].live(run.context.epoch) {
+            assignment.out -= 1;
+            if weight.stuck {
+                assignment.stuck_letters = assignment.stuck_letters.saturating_sub(1);
+            }
+            assignment.progress.settle(settled);
+            self.uncommitted += 1;
+        }
+        self.reopen(run.lane, &mut effects);
+        self.freed(run.place, was_empty, &mut effects);
+        self.note_drained(run.place, &mut effects);
+        effects
+    }
+
+    /// The letter could not be written: the partition waits, and the letter is tried again at `due`.
+    pub(super) fn letter_failed(&mut self, job: LetterJob<G::Position>, due: Instant) -> Effects {
+        let mut effects = Effects::default();
+        let LetterJob { run, mut entry } = job;
+        self.lanes[run.lane].out_since = None;
+        let was_empty = self.is_empty_open(run.place);
+        match self.places[run.place].live(run.context.epoch) {
+            Some(assignment) if !assignment.context.is_released() => {
+                assignment.out -= 1;
+                assignment.stuck_letters += usize::from(!entry.stuck);
+                entry.stuck = true;
+                self.lanes[run.lane].queue.push_front(entry);
+                self.park(run.lane, due, &mut effects);
+            }
+            live => {
+                if let Some(assignment) = live {
+                    assignment.out -= 1;
+                }
+                self.drop_entry(run.place, entry);
+                self.reopen(run.lane, &mut effects);
+            }
+        }
+        self.freed(run.place, was_empty, &mut effects);
+        self.note_drained(run.place, &mut effects);
+        effects
+    }
+
+    /// What may be committed now, where that is news to the source.
+    pub(super) fn commits(&mut self) -> Vec<(Epoch, G::Commit)> {
+        self.uncommitted = 0;
+        let assignments = self.places.iter().filter_map(|place| place.assignment.as_ref());
+        assignments.filter_map(|open| Some((open.context.epoch, open.progress.commit()?))).collect()
+    }
+
+    /// The last commits of these assignments, and how many finished runs they have to forget because they can't be remembered.
+    pub(super) fn final_commits(&mut self, epochs: &[Epoch]) -> (Vec<(Epoch, G::Commit)>, u64) {
+        let mut forgotten = 0;
+        let mut commits = Vec::with_capacity(epochs.len());
+        for &epoch in epochs {
+            if let Some((commit, runs)) = self.assignment(epoch).and_then(|open| open.progress.commit_forgetting()) {
+                forgotten += runs;
+                commits.push((epoch, commit));
+            }
+        }
+        (commits, forgotten)
+    }
+
+    /// The source has taken these.
+    pub(super) fn acknowledge(&mut self, commits: &[(Epoch, G::Commit)]) {
+        for (epoch, commit) in commits {
+            if let Some(assignment) = self.assignment(*epoch) {
+                assignment.progress.acknowledge(commit);
+            }
+        }
+    }
+
+    /// The source finds these commits too large.
+    pub(super) fn shrink(&mut self, commits: &[(Epoch, G::Commit)]) {
+        for (epoch, _) in commits {
+            if let Some(assignment) = self.assignment(*epoch) {
+                assignment.progress.shrink();
+            }
+        }
+    }
+
+    /// Where partitions end now.
+    pub(super) fn note_ends(&mut self, ends: &[(Epoch, Offset)]) {
+        for (epoch, end) in ends {
+            if let Some(assignment) = self.assignment(*epoch) {
+                assignment.end = Some(*end);
+            }
+        }
+    }
+
+    /// How many lanes a worker could take now.
+    pub(super) fn ready(&self) -> usize {
+        self.turns.iter().map(|&place| self.places[place].ready.len()).sum()
+    }
+
+    /// Handlers that run, for assignments that are over too.
+    pub(super) fn busy(&self) -> usize {
+        self.busy
+    }
+
+    fn assignment(&mut self, epoch: Epoch) -> Option<&mut Assignment<G>> {
+        let place = *self.place_by_epoch.get(&epoch)?;
+        self.places[place].live(epoch)
+    }
+
+    /// The hash that a record shares with those it must wait for; `None` where it waits for none.
+    fn lane_key(&self, route: &RouteSpec, record: &Record) -> Option<u64> {
+        const KEYLESS: u64 = 0;
+        let hash = |key: &[u8]| if key.is_empty() { KEYLESS } else { self.hasher.hash_one(key) };
+        match route.order {
+            ProcessingOrder::Partition => Some(KEYLESS),
+            ProcessingOrder::Unordered => None,
+            ProcessingOrder::Key => Some(match &route.key {
+                Some(function) => function.key(record).map_or(KEYLESS, |key| hash(&key)),
+                None => record.key().map_or(KEYLESS, hash),
+            }),
+        }
+    }
+
+    /// The lane of this key, made if there is none. Two keys of one hash share a lane: they wait for one another, no more.
+    fn lane(&mut self, place: PlaceId, key: Option<u64>) -> LaneId {
+        if let Some(key) = key
+            && let Some(&lane) = self.lane_of.get(&(place, key))
+        {
+            return lane;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.lanes.push(Lane { place, key: None, queue: VecDeque::new(), state: State::Free, out_since: None });
+            self.lanes.len() - 1
+        });
+        self.lanes[id].place = place;
+        self.lanes[id].key = key;
+        if let Some(key) = key {
+            self.lane_of.insert((place, key), id);
+        }
+        id
+    }
+
+    /// Puts a lane among the ready ones of its place.
+    fn make_ready(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id];
+        lane.state = State::Ready;
+        let place = &mut self.places[lane.place];
+        place.ready.push_back(id);
+        if !place.in_turns {
+            place.in_turns = true;
+            self.turns.push_back(lane.place);
+        }
+    }
+
+    /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
+    fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
+        match self.lanes[id].queue.front().map(|entry| entry.bound) {
+            Some(Bound::Queue) => {
+                self.make_ready(id);
+                effects.ready += 1;
+            }
+            Some(Bound::Parked) => {
+                self.lanes[id].state = State::Due;
+                self.due.push_back(id);
+            }
+            None => self.discard(id),
+        }
+    }
+
+    /// Gives an empty lane back.
+    fn discard(&mut self, id: LaneId) {
+        /// A lane that was long once doesn't keep its memory for ever.
+        const KEPT: usize = 64;
+        let lane = &mut self.lanes[id];
+        debug_assert!(lane.queue.is_empty());
+        lane.state = State::Free;
+        lane.queue.shrink_to(KEPT);
+        if let Some(key) = lane.key.take() {
+            self.lane_of.remove(&(lane.place, key));
+        }
+        self.free.push(id);
+    }
+
+    fn park(&mut self, id: LaneId, due: Instant, effects: &mut Effects) {
+        self.retry_number += 1;
+        effects.timer |= self.next_retry().is_none_or(|next| due < next);
+        self.retries.insert((due, self.retry_number), id);
+        self.lanes[id].state = State::Parked(due, self.retry_number);
+        self.count_as_parked(id);
+    }
+
+    /// Moves the entries of a waiting lane from the queue's bound to that of the parked, as far as there is room.
+    fn count_as_parked(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id];
+        let place = &mut self.places[lane.place];
+        for entry in lane.queue.iter_mut().filter(|entry| entry.bound == Bound::Queue) {
+            if self.parked.reaches(self.limits.parked) {
+                break;
+            }
+            entry.bound = Bound::Parked;
+            self.queued.remove(entry.bytes);
+            place.queued.remove(entry.bytes);
+            self.parked.add(entry.bytes);
+            place.parked.add(entry.bytes);
+        }
+    }
+
+    /// Takes an entry off its bound.
+    fn uncount(&mut self, place: PlaceId, bound: Bound, bytes: usize) {
+        let place = &mut self.places[place];
+        let (total, own) = match bound {
+            Bound::Queue => (&mut self.queued, &mut place.queued),
+            Bound::Parked => (&mut self.parked, &mut place.parked),
+        };
+        total.remove(bytes);
+        own.remove(bytes);
+    }
+
+    /// Gives a record back to its source, unfinished.
+    fn drop_entry(&mut self, place: PlaceId, entry: Entry<G::Position>) {
+        self.uncount(place, entry.bound, entry.bytes);
+        entry.ticket.release();
+    }
+
+    fn note_drained(&self, place: PlaceId, effects: &mut Effects) {
+        let leaving = self.places[place].assignment.as_ref().filter(|assignment| assignment.context.is_released());
+        effects.drained |= leaving.is_some_and(|assignment| assignment.out == 0);
+    }
+}

@@ -1,0 +1,137 @@
+//! A place: a topic's partition as this process knows it, assigned or not.
+//!
+//! It outlives its assignments, so a lane whose handler still runs for a lost assignment stays closed when the partition comes
+//! back: no two handlers of one key run side by side in one process.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::super::source::{Epoch, Progress};
+use super::LaneId;
+use super::entry::Load;
+use crate::handler::RouteSpec;
+use crate::record::{Offset, Topic, TopicPartition};
+
+/// What a worker needs to know of the assignment that its run came in under.
+#[derive(Debug)]
+pub(in crate::pipeline) struct AssignmentContext {
+    pub(in crate::pipeline) epoch: Epoch,
+    pub(in crate::pipeline) topic_partition: TopicPartition,
+    pub(in crate::pipeline) route: Arc<RouteSpec>,
+    pub(in crate::pipeline) dead_letter_topic: Topic,
+    /// Cancelled when the assignment is gone.
+    pub(in crate::pipeline) gone: CancellationToken,
+    /// No handler may be started any more. Looked at before every record, so it isn't behind the token's lock.
+    released: AtomicBool,
+}
+
+impl AssignmentContext {
+    pub(super) fn new(epoch: Epoch, topic_partition: TopicPartition, route: Arc<RouteSpec>) -> Self {
+        let dead_letter_topic = route.dead_letter_topic(&topic_partition.topic);
+        Self {
+            epoch,
+            topic_partition,
+            route,
+            dead_letter_topic,
+            gone: CancellationToken::new(),
+            released: AtomicBool::new(false),
+        }
+    }
+
+    pub(in crate::pipeline) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+
+    pub(super) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+}
+
+/// Why nothing more is read from a partition for now, though the queue has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) enum Hold {
+    /// What is finished could no longer be remembered in the commit's metadata.
+    Window,
+    /// The bound of the parked records is reached.
+    Parked,
+    /// A dead letter can't be written.
+    DeadLetter,
+}
+
+impl Hold {
+    pub(in crate::pipeline) const ALL: [Self; 3] = [Self::Window, Self::Parked, Self::DeadLetter];
+}
+
+/// One assignment of a place, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Assignment<G> {
+    pub(super) context: Arc<AssignmentContext>,
+    pub(super) progress: G,
+    /// Lanes whose head is out: with a worker, or with the dead-letter stage.
+    pub(super) out: usize,
+    /// Letters that could not be written and are tried again.
+    pub(super) stuck_letters: usize,
+    /// Where the partition ends now.
+    pub(super) end: Option<Offset>,
+}
+
+#[derive(Debug)]
+pub(super) struct Place<G> {
+    pub(super) topic_partition: TopicPartition,
+    pub(super) assignment: Option<Assignment<G>>,
+    /// Lanes that a worker may take, in turn.
+    pub(super) ready: VecDeque<LaneId>,
+    /// Whether this place stands in the queue of turns.
+    pub(super) in_turns: bool,
+    /// Its share of the queue, with what still runs for earlier assignments.
+    pub(super) queued: Load,
+    pub(super) parked: Load,
+    /// Workers that hold one of its lanes, for whatever assignment.
+    pub(super) busy: usize,
+    pub(super) hold: Option<Hold>,
+    /// The reader is told once the queued records fall to this many.
+    pub(super) wake_at: Option<usize>,
+}
+
+impl<G: Progress> Place<G> {
+    pub(super) fn new(topic_partition: TopicPartition) -> Self {
+        Self {
+            topic_partition,
+            assignment: None,
+            ready: VecDeque::new(),
+            in_turns: false,
+            queued: Load::default(),
+            parked: Load::default(),
+            busy: 0,
+            hold: None,
+            wake_at: None,
+        }
+    }
+
+    /// The assignment, if records may be read and started for it.
+    pub(super) fn open(&self) -> Option<&Assignment<G>> {
+        self.assignment.as_ref().filter(|assignment| !assignment.context.is_released())
+    }
+
+    /// The assignment, if it is still this one.
+    pub(super) fn live(&mut self, epoch: Epoch) -> Option<&mut Assignment<G>> {
+        self.assignment.as_mut().filter(|assignment| assignment.context.epoch == epoch)
+    }
+
+    /// Why nothing may be read from it now, other than for want of room in the queue.
+    pub(super) fn why_held(&self, parked_full: bool) -> Option<Hold> {
+        let assignment = self.open()?;
+        if assignment.stuck_letters > 0 {
+            Some(Hold::DeadLetter)
+        } else if parked_full && self.parked.records > 0 {
+            Some(Hold::Parked)
+        } else if assignment.progress.room() == 0 {
+            Some(Hold::Window)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Release: partitions on their way out, at a revocation, a loss or a stop; and what the lanes hold, for the metrics.
+
+use tokio::time::Instant;
+
+use super::super::source::{Epoch, Progress};
+use super::entry::{Entry, Load};
+use super::place::Hold;
+use super::{Effects, Lanes, PlaceId, State};
+use crate::record::TopicPartition;
+
+/// What the lanes hold at one moment.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct Census {
+    pub(in crate::pipeline) queued: Load,
+    pub(in crate::pipeline) parked: Load,
+    pub(in crate::pipeline) busy: usize,
+    pub(in crate::pipeline) oldest: Option<Instant>,
+    pub(in crate::pipeline) partitions: Vec<PartitionCensus>,
+}
+
+/// What the lanes hold of one assigned partition.
+#[derive(Debug)]
+pub(in crate::pipeline) struct PartitionCensus {
+    pub(in crate::pipeline) topic_partition: TopicPartition,
+    pub(in crate::pipeline) hold: Option<Hold>,
+    pub(in crate::pipeline) lag: Option<u64>,
+    /// Unix time in milliseconds of the oldest record that is here and not finished.
+    pub(in crate::pipeline) oldest_timestamp: Option<u64>,
+}
+
+impl<G: Progress> Lanes<G> {
+    /// Every assignment there is.
+    pub(in crate::pipeline) fn epochs(&self) -> Vec<Epoch> {
+        self.places.iter().filter_map(|place| Some(place.assignment.as_ref()?.context.epoch)).collect()
+    }
+
+    /// These assignments are to end: nothing more is started for them, and what is queued or parked is given back. What was started
+    /// goes on, its letters too.
+    pub(in crate::pipeline) fn release(&mut self, epochs: &[Epoch]) -> Effects {
+        let mut effects = Effects::default();
+        for epoch in epochs {
+            let Some(&place) = self.place_by_epoch.get(epoch) else { continue };
+            if self.places[place].open().is_none() {
+                continue;
+            }
+            self.open -= 1;
+            self.empty -= usize::from(self.places[place].queued.records == 0);
+            if let Some(assignment) = &self.places[place].assignment {
+                assignment.context.release();
+            }
+            self.clear(place, false);
+            self.freed(place, true, &mut effects);
+            self.note_drained(place, &mut effects);
+        }
+        effects
+    }
+
+    /// How many lanes of these assignments are out with a worker, or with a letter on its way.
+    pub(in crate::pipeline) fn out(&self, epochs: &[Epoch]) -> usize {
+        let assignments = self.places.iter().filter_map(|place| place.assignment.as_ref());
+        let out = assignments.filter(|open| epochs.contains(&open.context.epoch)).map(|open| open.out).sum::<usize>();
+        out + self.letters.iter().filter(|&&lane| epochs.iter().any(|&epoch| self.is_lane_of(lane, epoch))).count()
+    }
+
+    /// These assignments are over. What is still out for them is void when it comes back.
+    pub(in crate::pipeline) fn lose(&mut self, epochs: &[Epoch]) -> Effects {
+        let mut effects = self.release(epochs);
+        for epoch in epochs {
+            let Some(place) = self.place_by_epoch.remove(epoch) else { continue };
+            self.clear(place, true);
+            if let Some(assignment) = self.places[place].assignment.take() {
+                assignment.context.gone.cancel();
+            }
+            self.places[place].hold = None;
+            self.places[place].wake_at = None;
+            self.freed(place, true, &mut effects);
+        }
+        // Fewer partitions may each hold more workers, and a drain that waits for what is void need not wait any longer.
+        effects.ready += self.turns.len();
+        effects.drained = true;
+        effects
+    }
+
+    /// Empties the lanes of a place. Lanes that are out stay, closed, until they come back; letters that wait for their first
+    /// publication stay unless `letters_too`.
+    fn clear(&mut self, place: PlaceId, letters_too: bool) {
+        for id in 0..self.lanes.len() {
+            let lane = &self.lanes[id];
+            if lane.place != place || lane.state == State::Free {
+                continue;
+            }
+            let state = lane.state;
+            let keep = usize::from(state == State::Letter && !letters_too);
+            while self.lanes[id].queue.len() > keep {
+                let entry = self.lanes[id].queue.pop_back().expect("the length was just looked at");
+                self.drop_entry(place, entry);
+            }
+            if let State::Parked(due, number) = state {
+                self.retries.remove(&(due, number));
+            }
+            if state != State::Out && keep == 0 {
+                self.discard(id);
+            }
+        }
+        let lanes = &self.lanes;
+        self.due.retain(|&id| lanes[id].state == State::Due);
+        self.letters.retain(|&id| lanes[id].state == State::Letter);
+        self.places[place].ready.clear();
+        if std::mem::take(&mut self.places[place].in_turns) {
+            self.turns.retain(|&turn| turn != place);
+        }
+        if let Some(assignment) = &mut self.places[place].assignment {
+            // What waited to be written again was given back; a letter that is out now is no longer counted either.
+            assignment.stuck_letters = 0;
+        }
+    }
+
+    fn is_lane_of(&self, lane: usize, epoch: Epoch) -> bool {
+        self.places[self.lanes[lane].place].assignment.as_ref().is_some_and(|a| a.context.epoch == epoch)
+    }
+
+    /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
+    pub(in crate::pipeline) fn census(&self) -> Census {
+        let mut oldest: Option<Instant> = None;
+        let mut stamps: Vec<Option<u64>> = vec![None; self.places.len()];
+        for lane in self.lanes.iter().filter(|lane| lane.state != State::Free) {
+            // A lane's entries are in order, so its oldest is the one that is out, or else its head.
+            let Some((received, stamp)) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else { continue };
+            oldest = [oldest, Some(received)].into_iter().flatten().min();
+            let known = &mut stamps[lane.place];
+            *known = [*known, stamp].into_iter().flatten().min();
+        }
+        let partitions = self.places.iter().zip(stamps).filter_map(|(place, oldest_timestamp)| {
+            let assignment = place.assignment.as_ref()?;
+            Some(PartitionCensus {
+                topic_partition: place.topic_partition.clone(),
+                hold: place.hold,
+                lag: assignment.end.map(|end| assignment.progress.lag(end)),
+                oldest_timestamp,
+            })
+        });
+        Census {
+            queued: self.queued,
+            parked: self.parked,
+            busy: self.busy,
+            oldest,
+            partitions: partitions.collect(),
+        }
+    }
+
+    /// The partition that contributes most to the queue.
+    pub(in crate::pipeline) fn largest(&self) -> Option<(&TopicPartition, Load)> {
+        let place = self.places.iter().max_by_key(|place| place.queued.records)?;
+        Some((&place.topic_partition, place.queued))
+    }
+}

@@ -1,0 +1,147 @@
+//! The meter: what the pipeline counts, in terms of the daemon's metrics.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::dead_letter::{PublishError, Reason};
+use super::lanes::{Census, Hold};
+use super::source::CommitError;
+use crate::metrics::{
+    CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics, RebalanceKind, Tally,
+};
+use crate::record::{Timestamp, TopicPartition};
+
+pub(super) struct Meter {
+    metrics: Arc<DaemonMetrics>,
+    partitions: Mutex<HashMap<TopicPartition, PartitionMetrics>>,
+}
+
+/// What one worker did since it last reported.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) success: u64,
+    pub(super) skipped: u64,
+    pub(super) failed: u64,
+    pub(super) retried: u64,
+    times: Tally,
+}
+
+impl Attempted {
+    /// An attempt took this long.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.times.observe(time);
+    }
+}
+
+impl Meter {
+    pub(super) fn new(metrics: Arc<DaemonMetrics>, workers: usize, capacity: usize) -> Self {
+        metrics.workers.set(workers);
+        metrics.queue_capacity.set(capacity);
+        Self { metrics, partitions: Mutex::new(HashMap::new()) }
+    }
+
+    /// A worker's own counts.
+    pub(super) fn attempted(&self) -> Attempted {
+        Attempted { success: 0, skipped: 0, failed: 0, retried: 0, times: self.metrics.processing.tally() }
+    }
+
+    /// Takes over what a worker counted.
+    pub(super) fn count(&self, attempted: &mut Attempted) {
+        let messages = &self.metrics.messages;
+        for (status, count) in [
+            (MessageStatus::Success, &mut attempted.success),
+            (MessageStatus::Skipped, &mut attempted.skipped),
+            (MessageStatus::Failed, &mut attempted.failed),
+            (MessageStatus::Retried, &mut attempted.retried),
+        ] {
+            if *count > 0 {
+                messages.of(status).add(*count);
+                if status == MessageStatus::Retried {
+                    self.metrics.retries.add(*count);
+                }
+                *count = 0;
+            }
+        }
+        attempted.times.flush();
+    }
+
+    pub(super) fn dead_lettered(&self, reason: Reason) {
+        self.metrics.messages.of(MessageStatus::DeadLettered).add(1);
+        self.metrics.dead_letters.of(reason.into()).add(1);
+    }
+
+    pub(super) fn dead_letter_failed(&self, error: &PublishError) {
+        self.metrics.dead_letter_failures.of(error.into()).add(1);
+    }
+
+    pub(super) fn committed(&self, result: &Result<(), CommitError>) {
+        let status = result.as_ref().err().map_or(CommitStatus::Success, CommitStatus::from);
+        self.metrics.commits.of(status).add(1);
+    }
+
+    pub(super) fn forgot(&self, runs: u64) {
+        self.metrics.forgotten_runs.add(runs);
+    }
+
+    pub(super) fn rebalanced(&self, kind: RebalanceKind) {
+        self.metrics.rebalances.of(kind).add(1);
+    }
+
+    pub(super) fn backpressure(&self, active: bool) {
+        self.metrics.backpressure.set(usize::from(active));
+        self.metrics.backpressure_changes.add(1);
+    }
+
+    pub(super) fn handlers_overdue(&self, count: usize) {
+        self.metrics.handlers_overdue.set(count);
+    }
+
+    /// Takes over what the lanes hold now.
+    pub(super) fn census(&self, census: &Census, now: Instant, clock: Timestamp) {
+        let metrics = &self.metrics;
+        metrics.queue_depth.set(census.queued.records);
+        metrics.queue_bytes.set(census.queued.bytes);
+        metrics.parked_records.set(census.parked.records);
+        metrics.parked_bytes.set(census.parked.bytes);
+        metrics.workers_busy.set(census.busy);
+        metrics.in_flight.set(census.busy);
+        let age = census.oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));
+        metrics.oldest_unfinished.set(age);
+        for hold in Hold::ALL {
+            let held = census.partitions.iter().filter(|partition| partition.hold == Some(hold)).count();
+            metrics.partitions_held.of(hold.into()).set(held);
+        }
+        let mut known = self.partitions.lock();
+        known.retain(|place, _| census.partitions.iter().any(|partition| partition.topic_partition == *place));
+        for partition in &census.partitions {
+            let place = &partition.topic_partition;
+            let gauges = known.entry(place.clone()).or_insert_with(|| metrics.partition(place));
+            if let Some(lag) = partition.lag {
+                gauges.lag_messages.set(usize::try_from(lag).unwrap_or(usize::MAX));
+            }
+            let oldest = partition.oldest_timestamp.map_or(0, |oldest| clock.as_millis().saturating_sub(oldest));
+            gauges.lag_seconds.set(Duration::from_millis(oldest));
+        }
+    }
+}
+
+impl From<Hold> for HoldReason {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::Window => Self::Window,
+            Hold::Parked => Self::Parked,
+            Hold::DeadLetter => Self::DeadLetter,
+        }
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meter").finish_non_exhaustive()
+    }
+}

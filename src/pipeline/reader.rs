@@ -1,0 +1,226 @@
+//! The reader: owns the source, brings its records into the lanes, and sees partitions in and out.
+//!
+//! It asks for no more than the lanes will take, and goes on polling whatever happens, so that the membership survives. Partitions on
+//! their way out are drained beside the reading: the source keeps them until their drain has committed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::committer::CommitDesk;
+use super::demand::Demand;
+use super::shared::Shared;
+use super::source::{Assigned, Epoch, Event, Revocation, Source, SourceError};
+use super::{PipelineError, PipelineSettings};
+use crate::handler::Router;
+use crate::metrics::RebalanceKind;
+
+/// How long the last commit of a stop may take once the handlers have ended or their time is over.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+
+/// How reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    /// Handlers, and letters on their way, that had not ended when the time was over.
+    pub(super) unfinished: usize,
+}
+
+pub(super) struct Reader<S: Source> {
+    pub(super) source: S,
+    pub(super) shared: Arc<Shared<S::Progress>>,
+    pub(super) desk: CommitDesk,
+    pub(super) router: Arc<Router>,
+    pub(super) settings: PipelineSettings,
+    pub(super) stop_drain: Duration,
+    pub(super) beat: Arc<dyn Fn(Beat) + Send + Sync>,
+}
+
+/// What the reader says of itself, for the probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The source was polled.
+    Polled,
+    /// The source could not be polled.
+    Failing,
+    /// A stop has begun.
+    Stopping,
+}
+
+type Drain = Pin<Box<dyn Future<Output = Drained> + Send>>;
+
+/// What became of partitions on their way out.
+struct Drained {
+    revocation: Revocation,
+    unfinished: usize,
+}
+
+impl<S: Source> Reader<S> {
+    /// Reads until `stop`, then drains what was started, and gives the source back to be closed.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> (S, Result<Read, PipelineError>) {
+        let mut drains: FuturesUnordered<Drain> = FuturesUnordered::new();
+        let mut stopping: Option<Pin<Box<dyn Future<Output = usize> + Send>>> = None;
+        let mut failure = None;
+        let mut wait = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let demand = if stopping.is_some() { Demand::none() } else { shared.lanes().demand() };
+            let now = Instant::now();
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if stopping.is_none() => {
+                    (self.beat)(Beat::Stopping);
+                    stopping = Some(self.begin_stop());
+                }
+                unfinished = async { stopping.as_mut().expect("guarded by the condition").await }, if stopping.is_some() => {
+                    return (self.source, failure.map_or(Ok(Read { unfinished }), Err));
+                }
+                Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
+                () = sleep_until(wait), if wait > now => {}
+                () = shared.room.notified(), if stopping.is_none() => {}
+                event = self.source.poll(&demand, self.settings.read_timeout), if wait <= now => {
+                    let error = match event {
+                        Ok(event) => {
+                            (self.beat)(Beat::Polled);
+                            self.take(event, &mut drains, stopping.is_some()).err()
+                        }
+                        Err(SourceError::Transient(error)) => {
+                            (self.beat)(Beat::Failing);
+                            warn!(daemon = shared.daemon.as_str(), error, "reading failed, it is tried again");
+                            wait = now + self.settings.read_error_wait;
+                            None
+                        }
+                        Err(SourceError::Misconfigured(error)) => Some(PipelineError::Misconfigured(error)),
+                        Err(SourceError::Failed(error)) => Some(PipelineError::Failed(error)),
+                    };
+                    if let Some(error) = error {
+                        // What was started may still end, and what is finished is still committed, where that is possible.
+                        error!(daemon = shared.daemon.as_str(), %error, "reading can't go on, stopping");
+                        failure.get_or_insert(error);
+                        wait = now + self.settings.read_error_wait;
+                        if stopping.is_none() {
+                            stopping = Some(self.begin_stop());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        event: Event<S::Progress>,
+        drains: &mut FuturesUnordered<Drain>,
+        stopping: bool,
+    ) -> Result<(), PipelineError> {
+        match event {
+            Event::Assigned(assigned) => self.assign(assigned, stopping)?,
+            Event::Records(batches) => {
+                let now = Instant::now();
+                for batch in batches {
+                    self.shared.change(|lanes| lanes.push(batch, now));
+                }
+            }
+            Event::Revoked(revocation) => {
+                self.shared.meter.rebalanced(RebalanceKind::Revoked);
+                info!(daemon = self.shared.daemon.as_str(), partitions = revocation.epochs().len(), "partitions revoked, draining");
+                drains.push(self.drain(revocation));
+            }
+            Event::Lost(epochs) => {
+                self.shared.meter.rebalanced(RebalanceKind::Lost);
+                warn!(daemon = self.shared.daemon.as_str(), partitions = epochs.len(), "partitions lost, what was unfinished runs elsewhere");
+                self.shared.change(|lanes| lanes.lose(&epochs));
+            }
+            Event::Ends(ends) => self.shared.lanes().note_ends(&ends),
+            Event::Idle => {}
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, assigned: Vec<Assigned<S::Progress>>, stopping: bool) -> Result<(), PipelineError> {
+        self.shared.meter.rebalanced(RebalanceKind::Assigned);
+        for assigned in assigned {
+            let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
+            let Some(route) = self.router.route(topic).cloned() else {
+                return Err(PipelineError::Failed(format!("the source assigned topic `{topic}`, which no route serves")));
+            };
+            info!(daemon = self.shared.daemon.as_str(), topic = topic.as_str(), partition, "partition assigned");
+            let epoch = assigned.epoch;
+            self.shared.change(|lanes| lanes.assign(assigned, route));
+            if stopping {
+                // Nothing is read for it any more; its assignment ends with the others'.
+                self.shared.change(|lanes| lanes.release(&[epoch]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets what was started in these partitions end, and commits it. Handlers get the time of the settings, the commit what is
+    /// left until the source gives the partitions up.
+    fn drain(&self, revocation: Revocation) -> Drain {
+        let epochs = revocation.epochs().to_vec();
+        self.shared.change(|lanes| lanes.release(&epochs));
+        let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
+        let until = (Instant::now() + self.settings.rebalance_drain).min(revocation.deadline());
+        Box::pin(async move {
+            let unfinished = drain(&shared, &desk, epochs, until, revocation.deadline()).await;
+            Drained { revocation, unfinished }
+        })
+    }
+
+    /// The partitions have drained, or their time is over: they may go.
+    fn give_up(&mut self, drained: Drained) {
+        let Drained { revocation, unfinished } = drained;
+        let (daemon, partitions) = (self.shared.daemon.as_str(), revocation.epochs().len());
+        if unfinished == 0 {
+            info!(daemon, partitions, "revoked partitions given up, drained");
+        } else {
+            warn!(daemon, partitions, unfinished, "revoked partitions given up, unfinished handlers go on without them");
+        }
+        self.shared.change(|lanes| lanes.lose(revocation.epochs()));
+        revocation.complete();
+    }
+
+    /// Starts nothing more, anywhere; waits for what was started, and commits.
+    fn begin_stop(&self) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+        let until = Instant::now() + self.stop_drain;
+        let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
+        let epochs = shared.lanes().epochs();
+        shared.change(|lanes| lanes.release(&epochs));
+        info!(daemon = shared.daemon.as_str(), running = shared.lanes().busy(), "stopping, started handlers may end");
+        Box::pin(async move { drain(&shared, &desk, epochs, until, until + LAST_COMMIT).await })
+    }
+}
+
+/// Waits until nothing is out any more for these assignments, at most until `until`, and commits what is finished, at most until
+/// `deadline`. Answers how many handlers still run.
+async fn drain<G: super::source::Progress>(
+    shared: &Shared<G>,
+    desk: &CommitDesk,
+    epochs: Vec<Epoch>,
+    until: Instant,
+    deadline: Instant,
+) -> usize {
+    loop {
+        let mut drained = std::pin::pin!(shared.drained.notified());
+        drained.as_mut().enable();
+        if shared.lanes().out(&epochs) == 0 {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = drained => {}
+            () = sleep_until(until) => break,
+        }
+    }
+    let unfinished = shared.lanes().out(&epochs);
+    // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
+    drop(desk.commit(epochs, deadline).await);
+    unfinished
+}

@@ -1,0 +1,115 @@
+//! The lanes under their lock, and who is told when they change.
+//!
+//! The lock is held for one call of the lanes at a time, never across an `.await`. Tasks that wait do so on a [`Notify`] each.
+//! Workers are woken by the pipeline's own tasks alone, never from a thread that runs handlers: a task that is woken there may be
+//! put behind the handler that comes next on that thread, and wait for as long as it blocks.
+
+use std::fmt;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::lanes::{Effects, Lanes, Limits};
+use super::meter::Meter;
+use super::source::Progress;
+
+pub(super) struct Shared<G: Progress> {
+    lanes: Mutex<Lanes<G>>,
+    pub(super) daemon: String,
+    pub(super) meter: Meter,
+    workers: usize,
+    /// A lane is ready: for the workers.
+    pub(super) ready: Notify,
+    /// There may be room: for the reader.
+    pub(super) room: Notify,
+    /// For the dead-letter stage.
+    pub(super) letters: Notify,
+    /// A retry is due earlier, or workers are to be woken: for the dispatcher.
+    pub(super) dispatch: Notify,
+    /// Something on its way out is drained: for the drains.
+    pub(super) drained: Notify,
+    /// Enough is finished: for the committer.
+    pub(super) commit: Notify,
+}
+
+impl<G: Progress> Shared<G> {
+    pub(super) fn new(daemon: String, limits: Limits, meter: Meter) -> Self {
+        Self {
+            lanes: Mutex::new(Lanes::new(limits)),
+            daemon,
+            meter,
+            workers: limits.workers,
+            ready: Notify::new(),
+            room: Notify::new(),
+            letters: Notify::new(),
+            dispatch: Notify::new(),
+            drained: Notify::new(),
+            commit: Notify::new(),
+        }
+    }
+
+    /// The lanes, to look at, or for a call without effects.
+    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes<G>> {
+        self.lanes.lock()
+    }
+
+    /// A change made by one of the pipeline's own tasks.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
+        let effects = self.apply(change);
+        self.wake_workers(effects.ready);
+        if effects.timer {
+            self.dispatch.notify_one();
+        }
+    }
+
+    /// A change made by a worker, which goes on to take the next run itself.
+    pub(super) fn change_as_worker(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
+        let effects = self.apply(change);
+        if effects.timer || effects.ready > 1 {
+            self.dispatch.notify_one();
+        }
+    }
+
+    /// Wakes as many workers as there are lanes for.
+    pub(super) fn wake_workers(&self, ready: usize) {
+        for _ in 0..ready.min(self.workers) {
+            self.ready.notify_one();
+        }
+    }
+
+    fn apply(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) -> Effects {
+        let mut lanes = self.lanes.lock();
+        let effects = change(&mut lanes);
+        let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
+        drop(lanes);
+        if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
+            self.meter.backpressure(pressed);
+            let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
+            if pressed {
+                warn!(daemon, topic, partition, queued = load.records, bytes = load.bytes, "queue nearly full, fetching is held back; this partition contributes most");
+            } else {
+                info!(daemon, topic, partition, queued = load.records, bytes = load.bytes, "queue has room again, fetching goes on");
+            }
+        }
+        if effects.room {
+            self.room.notify_one();
+        }
+        if effects.letters {
+            self.letters.notify_one();
+        }
+        if effects.commit {
+            self.commit.notify_one();
+        }
+        if effects.drained {
+            self.drained.notify_waiters();
+        }
+        effects
+    }
+}
+
+impl<G: Progress> fmt::Debug for Shared<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("daemon", &self.daemon).finish_non_exhaustive()
+    }
+}

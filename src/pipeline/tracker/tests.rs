@@ -1,0 +1,469 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::pipeline::source::Epoch;
+use crate::pipeline::ticket::Ticket;
+use crate::record::{OwnedRecord, OwnedRecords, TopicPartition};
+
+fn record(offset: i64) -> Record {
+    let records = vec![(Offset(offset), Arc::new(OwnedRecord::default()))];
+    OwnedRecords::handles(TopicPartition::new("orders", 0), records).remove(0)
+}
+
+fn resume(commit: &OffsetCommit, limit: usize) -> OffsetTracker {
+    let resumed = OffsetTracker::resume(Some(commit.next), &commit.metadata, &LaneTag::from("key"), limit);
+    assert_eq!(resumed.warning, None);
+    resumed.tracker
+}
+
+fn at(committed: i64) -> OffsetTracker {
+    resume(&OffsetCommit { next: NextOffset::at(committed), metadata: String::new() }, 4096)
+}
+
+fn fresh(limit: usize) -> OffsetTracker {
+    OffsetTracker::resume(None, "", &LaneTag::from("key"), limit).tracker
+}
+
+/// Receives these and expects all of them to be due.
+fn receive(tracker: &mut OffsetTracker, offsets: impl IntoIterator<Item = i64>) {
+    for offset in offsets {
+        assert_eq!(tracker.receive(&record(offset)), Some(Offset(offset)));
+    }
+}
+
+fn settle(tracker: &mut OffsetTracker, offsets: impl IntoIterator<Item = i64>) {
+    for offset in offsets {
+        tracker.settle(Ticket::new(Epoch(1), Offset(offset)).done());
+    }
+}
+
+/// Commits, and says where.
+fn commit(tracker: &mut OffsetTracker) -> Option<i64> {
+    let commit = tracker.commit()?;
+    tracker.acknowledge(&commit);
+    Some(commit.next.offset().0)
+}
+
+fn due(tracker: &mut OffsetTracker, offsets: impl IntoIterator<Item = i64>) -> Vec<i64> {
+    offsets.into_iter().filter(|offset| tracker.receive(&record(*offset)).is_some()).collect()
+}
+
+#[test]
+fn commit_never_passes_the_lowest_unfinished_offset() {
+    let mut tracker = at(10);
+    receive(&mut tracker, 10..15);
+    settle(&mut tracker, [11, 12]);
+    assert_eq!(commit(&mut tracker), Some(10));
+    settle(&mut tracker, [10]);
+    assert_eq!(commit(&mut tracker), Some(13));
+    settle(&mut tracker, [14, 13]);
+    assert_eq!(commit(&mut tracker), Some(15));
+    assert_eq!((tracker.unfinished(), tracker.pending.len()), (0, 0));
+}
+
+#[test]
+fn nothing_is_committed_before_anything_came_in() {
+    let mut tracker = fresh(4096);
+    assert_eq!((tracker.commit(), tracker.commit_forgetting(), tracker.lag(Offset(9))), (None, None, 0));
+    assert!(tracker.room() > 0);
+    receive(&mut tracker, [42]);
+    assert_eq!(commit(&mut tracker), Some(42));
+}
+
+#[test]
+fn what_was_acknowledged_is_not_committed_again() {
+    let mut tracker = at(5);
+    assert_eq!(tracker.commit(), None);
+    receive(&mut tracker, 5..8);
+    assert_eq!(tracker.commit(), None);
+    settle(&mut tracker, [6]);
+    assert!(tracker.commit().is_some());
+    assert_eq!(commit(&mut tracker), Some(5));
+    assert_eq!(tracker.commit(), None);
+}
+
+#[test]
+fn gaps_count_as_finished() {
+    let mut tracker = at(0);
+    receive(&mut tracker, [3, 10, 20]);
+    assert_eq!(commit(&mut tracker), Some(3));
+    settle(&mut tracker, [3]);
+    assert_eq!(commit(&mut tracker), Some(10));
+    settle(&mut tracker, [10, 20]);
+    assert_eq!(commit(&mut tracker), Some(21));
+}
+
+#[test]
+fn restart_runs_only_what_was_unfinished() {
+    let mut tracker = at(0);
+    receive(&mut tracker, 0..10);
+    settle(&mut tracker, [1, 2, 5, 9]);
+    let commit = tracker.commit().expect("something to say");
+    let mut tracker = resume(&commit, 4096);
+    assert_eq!(tracker.commit(), None);
+    assert_eq!(due(&mut tracker, 0..12), [0, 3, 4, 6, 7, 8, 10, 11]);
+}
+
+#[test]
+fn commit_before_restored_runs_are_read_again_still_remembers_them() {
+    let mut tracker = at(0);
+    receive(&mut tracker, 0..100);
+    settle(&mut tracker, (1..50).chain(60..70).chain(90..100));
+    let mut tracker = resume(&tracker.commit().expect("something to say"), 4096);
+    receive(&mut tracker, [0]);
+    settle(&mut tracker, [0]);
+    let commit = tracker.commit().expect("something to say");
+    assert_eq!(commit.next, NextOffset::at(50));
+    let mut tracker = resume(&commit, 4096);
+    assert_eq!(due(&mut tracker, 50..101), (50..60).chain(70..90).chain([100]).collect::<Vec<_>>());
+}
+
+#[test]
+fn other_lanes_or_a_foreign_commit_start_without_runs() {
+    for (metadata, warning) in
+        [("dm1:6815c86d:b:BgI", MetadataWarning::OtherLanes), ("checkpoint 7", MetadataWarning::Foreign)]
+    {
+        let resumed = OffsetTracker::resume(Some(NextOffset::at(100)), metadata, &LaneTag::from("key"), 4096);
+        assert_eq!(resumed.warning, Some(warning));
+        let mut tracker = resumed.tracker;
+        assert_eq!(tracker.commit(), None);
+        receive(&mut tracker, 100..112);
+    }
+}
+
+#[test]
+fn metadata_without_an_offset_means_nothing() {
+    let Resumed { mut tracker, warning } =
+        OffsetTracker::resume(None, "dm1:6815c86c:b:BgI", &LaneTag::from("key"), 4096);
+    assert_eq!(warning, None);
+    receive(&mut tracker, 0..5);
+}
+
+#[test]
+fn five_million_finished_behind_a_stuck_one_still_flow_in_bounded_memory() {
+    let mut tracker = at(0);
+    receive(&mut tracker, [0]);
+    let records = OwnedRecords::handles(
+        TopicPartition::new("orders", 0),
+        (1..5_000_001).map(|offset| (Offset(offset), Arc::new(OwnedRecord::default()))).collect(),
+    );
+    for records in records.chunks(100) {
+        assert!(tracker.room() >= 100);
+        for record in records {
+            assert!(tracker.receive(record).is_some());
+        }
+        settle(&mut tracker, records.iter().rev().map(|record| record.offset().0));
+    }
+    assert!(tracker.pending.len() <= 3 * 101 + SLACK && tracker.pending.capacity() < 1024);
+    let commit = tracker.commit().expect("something to say");
+    assert_eq!((commit.next, commit.metadata.len()), (NextOffset::at(0), 22));
+    assert_eq!(tracker.lag(Offset(5_000_001)), 5_000_001);
+    assert!(tracker.room() > 900, "{}", tracker.room());
+    settle(&mut tracker, [0]);
+    assert_eq!(commit_and_metadata(&tracker), (5_000_001, String::new()));
+}
+
+fn commit_and_metadata(tracker: &OffsetTracker) -> (i64, String) {
+    let commit = tracker.commit().expect("something to say");
+    (commit.next.offset().0, commit.metadata)
+}
+
+#[test]
+fn record_that_is_pending_is_not_handed_out_twice() {
+    let mut tracker = at(0);
+    receive(&mut tracker, 0..4);
+    assert_eq!(due(&mut tracker, [1, 3]), [0_i64; 0]);
+    assert_eq!(tracker.unfinished(), 4);
+    settle(&mut tracker, 0..4);
+    assert_eq!(commit(&mut tracker), Some(4));
+}
+
+#[test]
+fn rewind_runs_again_what_was_finished_and_claims_none_of_it_until_then() {
+    let mut tracker = at(1000);
+    receive(&mut tracker, 1000..1010);
+    settle(&mut tracker, (1000..1005).chain([1006]));
+    assert_eq!(commit(&mut tracker), Some(1005));
+    receive(&mut tracker, [0]);
+    assert_eq!(commit_and_metadata(&tracker), (0, String::new()));
+    settle(&mut tracker, [0, 1005]);
+    assert_eq!(commit_and_metadata(&tracker), (1, String::new()));
+    // 1007 to 1009 are still with their workers; 1005 and 1006 were finished once and run again.
+    assert_eq!(due(&mut tracker, [1, 1005, 1006, 1007, 1008, 1009, 1010]), [1, 1005, 1006, 1010]);
+    settle(&mut tracker, [1007, 1, 1005, 1006, 1008, 1009]);
+    assert_eq!((commit(&mut tracker), tracker.unfinished()), (Some(1010), 1));
+}
+
+#[test]
+fn log_that_was_made_anew_is_read_from_its_start() {
+    let commit = OffsetCommit { next: NextOffset::at(100), metadata: "dm1:6815c86c:b:BgI".to_owned() };
+    let mut tracker = resume(&commit, 4096);
+    receive(&mut tracker, 0..3);
+    settle(&mut tracker, [0]);
+    assert_eq!(commit_and_metadata(&tracker), (1, String::new()));
+    receive(&mut tracker, 3..120);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, should_panic(expected = "isn't pending"))]
+fn settling_twice_is_an_error_that_moves_nothing() {
+    let mut tracker = at(0);
+    receive(&mut tracker, 0..3);
+    settle(&mut tracker, [1, 1]);
+    assert_eq!((tracker.unfinished(), commit(&mut tracker)), (2, Some(0)));
+}
+
+#[test]
+fn runs_that_a_wide_gap_made_too_long_hold_the_commit_but_not_the_last_one() {
+    let limit = 64;
+    let mut tracker = resume(&OffsetCommit { next: NextOffset::at(0), metadata: String::new() }, limit);
+    let room = i64::try_from(tracker.room()).expect("small");
+    receive(&mut tracker, (0..room).map(|nth| nth * 1000));
+    settle(&mut tracker, (0..room).filter(|nth| nth % 2 == 1).map(|nth| nth * 1000));
+    assert_eq!((tracker.commit(), tracker.room()), (None, 0));
+    let (commit, forgotten) = tracker.commit_forgetting().expect("something to say");
+    assert!(commit.metadata.len() <= limit && forgotten > 0);
+    let again = due(&mut resume(&commit, limit), (0..room).map(|nth| nth * 1000));
+    assert!((room / 2..room).contains(&i64::try_from(again.len()).expect("small")), "{again:?}");
+    tracker.acknowledge(&commit);
+    settle(&mut tracker, (0..room).filter(|nth| nth % 2 == 0).map(|nth| nth * 1000));
+    assert_eq!(commit_and_metadata(&tracker), ((room - 1) * 1000 + 1, String::new()));
+}
+
+#[test]
+fn refused_metadata_shrinks_the_limit_and_the_room_with_it() {
+    let mut tracker = at(0);
+    let mut before = tracker.room();
+    for limit in [2048, 1024, 512, 256, 128, 64] {
+        tracker.shrink();
+        assert_eq!(tracker.limit, limit);
+        assert!(tracker.room() < before);
+        before = tracker.room();
+    }
+    tracker.shrink();
+    // One by one, without anything to remember.
+    for offset in 0..3 {
+        assert_eq!(tracker.room(), 1);
+        receive(&mut tracker, [offset]);
+        assert_eq!((tracker.room(), tracker.current().expect("fits").metadata), (0, String::new()));
+        settle(&mut tracker, [offset]);
+        assert_eq!(commit(&mut tracker), Some(offset + 1));
+    }
+}
+
+#[test]
+fn runs_restored_from_a_larger_limit_do_not_stop_the_partition() {
+    let mut tracker = at(0);
+    receive(&mut tracker, 0..10_000);
+    settle(&mut tracker, (0..10_000).filter(|offset| offset % 2 == 1));
+    let commit = tracker.commit().expect("something to say");
+    let mut tracker = resume(&commit, 128);
+    let mut offset = 0;
+    while offset < 10_000 {
+        let to = offset + i64::try_from(tracker.room()).expect("small");
+        assert!(offset < to);
+        let again = due(&mut tracker, offset..to.min(10_000));
+        assert!(again.iter().all(|offset| offset % 2 == 0));
+        settle(&mut tracker, again);
+        offset = to;
+    }
+    assert_eq!(commit_and_metadata(&tracker), (10_000, String::new()));
+}
+
+#[test]
+fn last_offset_there_is_does_not_overflow() {
+    let mut tracker = at(0);
+    receive(&mut tracker, [0, i64::MAX - 1]);
+    settle(&mut tracker, [i64::MAX - 1]);
+    assert!(tracker.room() > 0);
+    let mut tracker = resume(&tracker.commit().expect("something to say"), 4096);
+    assert_eq!(due(&mut tracker, [0, 5, i64::MAX - 1]), [0]);
+}
+
+/// What may happen to a partition. Numbers choose among what is possible then.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Records come in, as many as there is room for at most.
+    Receive(usize),
+    /// One unfinished record finishes, counted from the oldest or from the newest.
+    Oldest(usize),
+    Newest(usize),
+    /// Every other unfinished record finishes: the most runs that can be.
+    Alternate,
+    Commit,
+    /// The process ends, without a commit, and another takes over what was committed.
+    Restart,
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (1_usize..40).prop_map(Step::Receive),
+        1 => Just(Step::Receive(usize::MAX)),
+        6 => (0_usize..4).prop_map(Step::Oldest),
+        6 => (0_usize..60).prop_map(Step::Newest),
+        1 => Just(Step::Alternate),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// The naive tracker: sets of offsets, next to the real one, over a log with gaps.
+struct Model {
+    log: Vec<i64>,
+    /// How much of the log was read in this assignment.
+    read: usize,
+    running: BTreeSet<i64>,
+    finished: BTreeSet<i64>,
+    limit: usize,
+    tracker: OffsetTracker,
+    /// What stands in the broker, and what was finished by then.
+    committed: Option<OffsetCommit>,
+    finished_by_then: BTreeSet<i64>,
+}
+
+impl Model {
+    fn new(log: Vec<i64>, limit: usize) -> Self {
+        let nothing = BTreeSet::new();
+        Self {
+            log,
+            read: 0,
+            running: nothing.clone(),
+            finished: nothing.clone(),
+            limit,
+            tracker: fresh(limit),
+            committed: None,
+            finished_by_then: nothing,
+        }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Receive(records) => {
+                for _ in 0..records.min(self.tracker.room()).min(self.log.len() - self.read) {
+                    let offset = self.log[self.read];
+                    self.read += 1;
+                    let due = self.tracker.receive(&record(offset)).is_some();
+                    assert_eq!(due, !self.finished.contains(&offset), "{offset}");
+                    if due {
+                        self.running.insert(offset);
+                    }
+                }
+            }
+            Step::Oldest(nth) => self.finish(self.running.iter().nth(nth).copied()),
+            Step::Newest(nth) => self.finish(self.running.iter().rev().nth(nth).copied()),
+            Step::Alternate => {
+                for offset in self.running.iter().copied().skip(1).step_by(2).collect::<Vec<_>>() {
+                    self.finish(Some(offset));
+                }
+            }
+            Step::Commit => {
+                if let Some(commit) = self.tracker.commit() {
+                    self.tracker.acknowledge(&commit);
+                    self.committed = Some(commit);
+                }
+                self.finished_by_then = self.finished.clone();
+            }
+            Step::Restart => {
+                self.tracker =
+                    self.committed.as_ref().map_or_else(|| fresh(self.limit), |commit| resume(commit, self.limit));
+                self.finished = self.finished_by_then.clone();
+                self.running.clear();
+                let low = self.committed.as_ref().map_or(0, |commit| commit.next.offset().0);
+                self.read = self.log.partition_point(|offset| *offset < low);
+                assert!(self.log[..self.read].iter().all(|offset| self.finished.contains(offset)));
+            }
+        }
+        self.check();
+    }
+
+    fn finish(&mut self, offset: Option<i64>) {
+        let Some(offset) = offset else { return };
+        self.running.remove(&offset);
+        self.finished.insert(offset);
+        settle(&mut self.tracker, [offset]);
+        self.check();
+    }
+
+    fn check(&self) {
+        let tracker = &self.tracker;
+        assert_eq!(tracker.unfinished(), self.running.len());
+        assert!(tracker.pending.len() <= 3 * tracker.unfinished() + SLACK);
+        assert!(tracker.room() > 0 || tracker.unfinished() > 0);
+        let Some(low) = tracker.low() else {
+            assert!(self.read == 0);
+            return;
+        };
+        // Everything below is finished; what comes next in the log isn't.
+        let low_in_log = self.log.partition_point(|offset| *offset < low.0);
+        assert!(self.log[..low_in_log].iter().all(|offset| self.finished.contains(offset)));
+        assert!(self.log.get(low_in_log).is_none_or(|offset| !self.finished.contains(offset)));
+        let current = tracker.current().expect("room was kept for what may finish");
+        assert!(current.next.offset() == low && current.metadata.len() <= self.limit);
+    }
+}
+
+fn any_log(widest: i64) -> impl Strategy<Value = Vec<i64>> {
+    (0_i64..1000, prop::collection::vec(1..=widest, 600)).prop_map(|(first, steps)| {
+        let ascend = |offset: &mut i64, step: i64| {
+            *offset += step;
+            Some(*offset)
+        };
+        steps.into_iter().scan(first, ascend).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Limits are small, so that the room is what holds things back.
+    #[test]
+    fn tracker_does_as_the_model_does(log in any_log(2), limit in 0_usize..120, steps in any_steps()) {
+        let mut model = Model::new(log, limit);
+        for step in &steps {
+            model.apply(step);
+        }
+    }
+
+    /// Records lie far apart, and the tracker knows after the first few.
+    #[test]
+    fn tracker_learns_how_far_apart_records_lie(log in any_log(300), limit in 80_usize..400, steps in any_steps()) {
+        let mut log = log;
+        let first = log[0];
+        log.splice(0..0, [first - 600, first - 300]);
+        let mut model = Model::new(log, limit);
+        model.tracker.pace.step(300);
+        for step in steps.iter().filter(|step| !matches!(step, Step::Restart)) {
+            model.apply(step);
+        }
+    }
+
+    /// Whatever a source delivers in whatever order: nothing that is unfinished is passed, and nothing is handed out
+    /// twice.
+    #[test]
+    fn misbehaving_source_loses_nothing(
+        steps in prop::collection::vec((0_i64..40, any::<bool>(), any::<prop::sample::Index>()), 1..80),
+    ) {
+        let mut tracker = at(20);
+        let mut running = BTreeSet::new();
+        for (offset, receive, which) in steps {
+            if receive {
+                let due = tracker.receive(&record(offset)).is_some();
+                prop_assert_eq!(due, running.insert(offset));
+            } else if !running.is_empty() {
+                let offset = *which.get(&running.iter().copied().collect::<Vec<_>>());
+                running.remove(&offset);
+                settle(&mut tracker, [offset]);
+            }
+            prop_assert_eq!(tracker.unfinished(), running.len());
+            let commit = tracker.current().expect("short enough");
+            let mut again = resume(&commit, 4096);
+            for offset in running.range(..tracker.next.expect("came in").0) {
+                prop_assert!(commit.next.offset().0 <= *offset && again.receive(&record(*offset)).is_some());
+            }
+        }
+    }
+}

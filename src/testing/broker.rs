@@ -1,0 +1,371 @@
+//! The broker's state: logs, commits, who owns which partition, and the faults that are due.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep};
+
+use super::source::MemorySource;
+use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
+use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
+use crate::record::{NextOffset, Offset, OwnedRecord, Timestamp, Topic, TopicPartition};
+
+/// The broker. Clones are handles of the same one.
+#[derive(Clone, Default)]
+pub struct MemoryBroker {
+    pub(super) state: Arc<Mutex<State>>,
+    /// Something changed that a source may be waiting for.
+    pub(super) changed: Arc<Notify>,
+}
+
+/// Which topics a member reads, and what its lanes are, as the commit's metadata has it.
+pub type MemorySubscription = Vec<(Topic, LaneTag)>;
+
+/// What a commit meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Refused with this error; nothing is written.
+    Refuse(CommitError),
+    /// Written, but the answer is lost: the caller is told this error.
+    LoseAnswer(CommitError),
+    /// Not answered for this long, then written.
+    Delay(Duration),
+}
+
+/// A member's number in its group; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub(super) u64);
+
+/// A member of the group, as the broker sees it.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) subscription: MemorySubscription,
+    pub(super) events: VecDeque<Event<OffsetTracker>>,
+    pub(super) ends_told: HashMap<Epoch, Offset>,
+}
+
+/// A partition that a member owns.
+#[derive(Debug)]
+pub(super) struct Ownership {
+    pub(super) member: MemberId,
+    pub(super) epoch: Epoch,
+    /// Where the member reads next.
+    pub(super) next: usize,
+    /// The member has been told of its assignment.
+    pub(super) told: bool,
+    /// It is being revoked: resolves when it may go.
+    leaving: Option<(oneshot::Receiver<()>, Instant)>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) logs: BTreeMap<TopicPartition, Vec<(Offset, Arc<OwnedRecord>)>>,
+    next_offset: HashMap<TopicPartition, i64>,
+    pub(super) committed: BTreeMap<TopicPartition, OffsetCommit>,
+    pub(super) owners: BTreeMap<TopicPartition, Ownership>,
+    pub(super) members: BTreeMap<MemberId, Member>,
+    next_member: u64,
+    next_epoch: u64,
+    pub(super) commit_faults: VecDeque<CommitFault>,
+    pub(super) poll_faults: VecDeque<String>,
+    letter_fault: Option<PublishError>,
+    letter_delay: Duration,
+    revoke_within: Option<Duration>,
+    on_commit: Option<CommitObserver>,
+    on_letter: Option<LetterObserver>,
+}
+
+/// Called with every commit as it is written.
+type CommitObserver = Box<dyn FnMut(&TopicPartition, &OffsetCommit) + Send>;
+/// Called with every dead letter as it is written.
+type LetterObserver = Box<dyn FnMut(&OwnedRecord) + Send>;
+
+impl MemoryBroker {
+    /// A broker without topics.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a topic of this many partitions, or adds the partitions that it lacks.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let mut state = self.state.lock();
+        for partition in 0..partitions {
+            state.logs.entry(TopicPartition::new(topic, partition)).or_default();
+        }
+        state.rebalance();
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Appends a record, and answers its offset. The partition is made if there is none.
+    pub fn produce(&self, topic: &str, partition: i32, record: OwnedRecord) -> Offset {
+        let offset = self.state.lock().append(TopicPartition::new(topic, partition), record);
+        self.changed.notify_waiters();
+        offset
+    }
+
+    /// Leaves out the next `count` offsets of a partition, as compaction and transactions do.
+    pub fn skip_offsets(&self, topic: &str, partition: i32, count: i64) {
+        *self.state.lock().next_offset.entry(TopicPartition::new(topic, partition)).or_insert(0) += count;
+    }
+
+    /// Everything in a partition.
+    pub fn records(&self, topic: &str, partition: i32) -> Vec<(Offset, Arc<OwnedRecord>)> {
+        self.state.lock().logs.get(&TopicPartition::new(topic, partition)).cloned().unwrap_or_default()
+    }
+
+    /// What is committed for a partition.
+    pub fn committed(&self, topic: &str, partition: i32) -> Option<OffsetCommit> {
+        self.state.lock().committed.get(&TopicPartition::new(topic, partition)).cloned()
+    }
+
+    /// Calls `observer` with every commit as it is written. It must not call the broker.
+    pub fn on_commit(&self, observer: impl FnMut(&TopicPartition, &OffsetCommit) + Send + 'static) {
+        self.state.lock().on_commit = Some(Box::new(observer));
+    }
+
+    /// Calls `observer` with every dead letter as it is written. It must not call the broker.
+    pub fn on_letter(&self, observer: impl FnMut(&OwnedRecord) + Send + 'static) {
+        self.state.lock().on_letter = Some(Box::new(observer));
+    }
+
+    /// The partitions that the member behind this source owns now, as far as it has been told.
+    pub fn owned(&self, member: MemberId) -> Vec<TopicPartition> {
+        let state = self.state.lock();
+        let owned = state.owners.iter().filter(|(_, owner)| owner.member == member && owner.is_open());
+        owned.map(|(place, _)| place.clone()).collect()
+    }
+
+    /// A new member of the group. It joins at once: partitions move to it as soon as their owners have given them up.
+    pub fn join(&self, subscription: MemorySubscription) -> MemorySource {
+        let mut state = self.state.lock();
+        let id = MemberId(state.next_member);
+        state.next_member += 1;
+        state.members.insert(id, Member { subscription, events: VecDeque::new(), ends_told: HashMap::new() });
+        state.rebalance();
+        drop(state);
+        self.changed.notify_waiters();
+        MemorySource::new(self.clone(), id)
+    }
+
+    /// Revokes a partition from its owner; when it is given up, the group assigns it anew. Nothing happens where nobody owns it.
+    pub fn revoke(&self, topic: &str, partition: i32) {
+        let mut state = self.state.lock();
+        state.revoke(vec![TopicPartition::new(topic, partition)]);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Takes a partition from its owner without asking: it is told that the assignment is lost, and the group assigns it anew.
+    pub fn lose(&self, topic: &str, partition: i32) {
+        let mut state = self.state.lock();
+        if let Some(ownership) = state.owners.remove(&TopicPartition::new(topic, partition))
+            && let Some(member) = state.members.get_mut(&ownership.member)
+            && ownership.told
+        {
+            member.events.push_back(Event::Lost(vec![ownership.epoch]));
+        }
+        state.rebalance();
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// How long a member may take to give revoked partitions up [13 s].
+    pub fn revoke_within(&self, time: Duration) {
+        self.state.lock().revoke_within = Some(time);
+    }
+
+    /// What the next commits meet, one each, in this order.
+    pub fn fail_commits(&self, faults: impl IntoIterator<Item = CommitFault>) {
+        self.state.lock().commit_faults.extend(faults);
+    }
+
+    /// The next polls fail with these messages.
+    pub fn fail_polls(&self, errors: impl IntoIterator<Item = String>) {
+        self.state.lock().poll_faults.extend(errors);
+    }
+
+    /// Dead letters are refused with this error, until it is taken back with `None`.
+    pub fn refuse_letters(&self, error: Option<PublishError>) {
+        self.state.lock().letter_fault = error;
+    }
+
+    /// Takes back every fault that was not met yet.
+    pub fn heal(&self) {
+        let mut state = self.state.lock();
+        state.commit_faults.clear();
+        state.poll_faults.clear();
+        state.letter_fault = None;
+    }
+
+    /// How long a dead letter takes to be acknowledged.
+    pub fn delay_letters(&self, delay: Duration) {
+        self.state.lock().letter_delay = delay;
+    }
+}
+
+impl State {
+    pub(super) fn append(&mut self, place: TopicPartition, record: OwnedRecord) -> Offset {
+        let next = self.next_offset.entry(place.clone()).or_insert(0);
+        let offset = Offset(*next);
+        *next += 1;
+        self.logs.entry(place).or_default().push((offset, Arc::new(record)));
+        offset
+    }
+
+    /// Where a partition ends: the offset that its next record gets.
+    pub(super) fn end(&self, place: &TopicPartition) -> Offset {
+        Offset(self.next_offset.get(place).copied().unwrap_or(0))
+    }
+
+    pub(super) fn write_commit(&mut self, place: TopicPartition, commit: OffsetCommit) {
+        if let Some(observer) = &mut self.on_commit {
+            observer(&place, &commit);
+        }
+        self.committed.insert(place, commit);
+    }
+
+    /// Moves the group towards an even assignment: what stands with the wrong member is revoked, what is free is assigned.
+    pub(super) fn rebalance(&mut self) {
+        self.collect_given_up();
+        let places: Vec<_> = self.logs.keys().cloned().collect();
+        let mut moves: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
+        let mut turn: HashMap<Topic, usize> = HashMap::new();
+        for place in places {
+            let reads = |(_, member): &(&MemberId, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
+            let readers: Vec<MemberId> = self.members.iter().filter(reads).map(|(id, _)| *id).collect();
+            let turn = turn.entry(place.topic.clone()).or_insert(0);
+            let target = (!readers.is_empty()).then(|| readers[*turn % readers.len()]);
+            *turn += 1;
+            match (self.owners.get(&place).map(|owner| owner.member), target) {
+                (None, Some(member)) => self.assign(place, member),
+                (Some(owner), target) if Some(owner) != target => moves.entry(owner).or_default().push(place),
+                _ => {}
+            }
+        }
+        for places in moves.into_values() {
+            self.revoke(places);
+        }
+    }
+
+    /// Takes back what its owner has given up, or has not in time.
+    pub(super) fn collect_given_up(&mut self) {
+        let now = Instant::now();
+        let mut late = Vec::new();
+        self.owners.retain(|_, owner| {
+            let Some((given_up, deadline)) = &mut owner.leaving else { return true };
+            // A revocation that was dropped gives its partitions up just the same.
+            if !matches!(given_up.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+                return false;
+            }
+            if now >= *deadline {
+                late.push((owner.member, owner.epoch));
+                return false;
+            }
+            true
+        });
+        for (member, epoch) in late {
+            if let Some(member) = self.members.get_mut(&member) {
+                member.events.push_back(Event::Lost(vec![epoch]));
+            }
+        }
+    }
+
+    /// The earliest time at which a revocation is over by itself.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.1)).min()
+    }
+
+    fn assign(&mut self, place: TopicPartition, member: MemberId) {
+        let epoch = Epoch(self.next_epoch);
+        self.next_epoch += 1;
+        self.owners.insert(place, Ownership { member, epoch, next: 0, told: false, leaving: None });
+    }
+
+    /// Revokes these partitions of one member.
+    fn revoke(&mut self, places: Vec<TopicPartition>) {
+        let deadline = Instant::now() + self.revoke_within.unwrap_or(Duration::from_secs(13));
+        let mut by_member: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
+        for place in places {
+            match self.owners.get(&place) {
+                Some(owner) if !owner.told => drop(self.owners.remove(&place)),
+                Some(owner) if owner.leaving.is_none() => by_member.entry(owner.member).or_default().push(place),
+                _ => {}
+            }
+        }
+        for (id, places) in by_member {
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            // One revocation each, so that each goes when it has drained.
+            for place in places {
+                let Some(owner) = self.owners.get_mut(&place) else { continue };
+                let (revocation, given_up) = Revocation::new(vec![owner.epoch], deadline);
+                owner.leaving = Some((given_up, deadline));
+                member.events.push_back(Event::Revoked(revocation));
+            }
+        }
+    }
+
+    /// What the member reads from: set back to what is committed.
+    pub(super) fn resume(&mut self, place: &TopicPartition, tag: &LaneTag) -> OffsetTracker {
+        let commit = self.committed.get(place).cloned();
+        let next: Option<NextOffset> = commit.as_ref().map(|commit| commit.next);
+        let start = next.map_or(0, |next| next.offset().0);
+        let index = self.logs.get(place).map_or(0, |log| log.partition_point(|(offset, _)| offset.0 < start));
+        if let Some(owner) = self.owners.get_mut(place) {
+            owner.next = index;
+            owner.told = true;
+        }
+        let metadata = commit.map(|commit| commit.metadata).unwrap_or_default();
+        OffsetTracker::resume(next, &metadata, tag, 4_096).tracker
+    }
+}
+
+impl Ownership {
+    /// Whether records may be delivered from it.
+    pub(super) fn is_open(&self) -> bool {
+        self.told && self.leaving.is_none()
+    }
+}
+
+#[async_trait]
+impl DeadLetterSink for MemoryBroker {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+        let delay = self.state.lock().letter_delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        let mut state = self.state.lock();
+        if let Some(error) = &state.letter_fault {
+            return Err(error.clone());
+        }
+        let record = letter.record;
+        let original = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
+        let added = letter.added.iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value.clone().into_bytes())));
+        let written = OwnedRecord {
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.value().map(<[u8]>::to_vec),
+            headers: original.chain(added).collect(),
+            timestamp: Some(Timestamp::now()),
+        };
+        if let Some(observer) = &mut state.on_letter {
+            observer(&written);
+        }
+        let place = TopicPartition { topic: letter.topic.clone(), partition: record.partition() };
+        state.append(place, written);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("MemoryBroker").field("partitions", &state.logs.len()).field("members", &state.members.len()).finish()
+    }
+}

@@ -1,0 +1,21 @@
+//! A broker in memory, to test daemons with: topics, a consumer group that rebalances, commits, dead letters, and faults on demand.
+//!
+//! What runs on it is the whole pipeline, under tokio's time: with the clock paused, hours of backoff pass in milliseconds, and a run
+//! with the same seeds goes the same way. It stands under the same conformance tests as the Kafka source.
+//!
+//! ```
+//! use daemonry::record::OwnedRecord;
+//! use daemonry::testing::MemoryBroker;
+//!
+//! let broker = MemoryBroker::new();
+//! broker.create_topic("orders", 2);
+//! broker.produce("orders", 0, OwnedRecord::new(r#"{"id":1}"#).with_key("a"));
+//! assert_eq!(broker.records("orders", 0).len(), 1);
+//! assert_eq!(broker.committed("orders", 0), None);
+//! ```
+
+mod broker;
+mod source;
+
+pub use broker::{CommitFault, MemberId, MemoryBroker, MemorySubscription};
+pub use source::{MemoryCommitter, MemorySource};

@@ -1,0 +1,140 @@
+//! A plan: everything that one seed decides, before anything runs.
+
+use std::time::Duration;
+
+use daemonry::handler::ProcessingOrder;
+use fastrand::Rng;
+
+/// What the handler does with a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Behaviour {
+    /// How long it waits, each attempt.
+    pub sleep: Duration,
+    /// How many attempts fail before one succeeds.
+    pub failures: u32,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// Failed attempts panic.
+    Panics,
+    /// Failed attempts ask for a time of their own.
+    RetryAfter,
+    /// Failed attempts never end, until their timeout.
+    Hangs,
+    Poison,
+    Skip,
+}
+
+/// Something that happens to the group, the broker or the process.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    Revoke(i32),
+    Lose(i32),
+    CommitRefused(usize),
+    CommitAnswerLost,
+    CommitDelayed(Duration),
+    PollsFail(usize),
+    LettersRefusedFor(Duration),
+    /// A second member comes for this long.
+    Joins(Duration),
+    /// The process stops, and another takes its place.
+    Restart,
+    /// The process dies, and another takes its place.
+    Crash,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub order: ProcessingOrder,
+    pub partitions: i32,
+    pub keys: u64,
+    pub workers: usize,
+    pub queue: usize,
+    pub parked: usize,
+    pub commit_interval: Duration,
+    pub commit_after: usize,
+    pub max_retries: u32,
+    pub timeout: Duration,
+    pub letter_delay: Duration,
+    /// Partition, key and behaviour of each record, in the order they are written.
+    pub records: Vec<(i32, u64, Behaviour)>,
+    /// Offsets left out before a record, by the record's index.
+    pub gaps: Vec<(usize, i64)>,
+    /// When each fault happens.
+    pub faults: Vec<(Duration, Fault)>,
+    /// Nothing happens that may run a finished record again.
+    pub gentle: bool,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let order = [ProcessingOrder::Key, ProcessingOrder::Key, ProcessingOrder::Partition, ProcessingOrder::Unordered]
+            [rng.usize(0..4)];
+        let partitions = rng.i32(1..=6);
+        let keys = rng.u64(1..=20);
+        let workers = rng.usize(1..=8);
+        let gentle = rng.u8(0..3) == 0;
+        let trouble = rng.f64() * 0.4;
+        let count = rng.usize(10..200);
+        let records: Vec<_> = (0..count)
+            .map(|_| (rng.i32(0..partitions), rng.u64(0..keys), behaviour(&mut rng, trouble, gentle)))
+            .collect();
+        let gaps = (0..rng.usize(0..5)).map(|_| (rng.usize(0..count), rng.i64(1..50))).collect();
+        let faults = (0..rng.usize(0..12)).map(|_| fault(&mut rng, partitions, gentle));
+        let mut faults: Vec<_> = faults.collect();
+        faults.sort_by_key(|(at, _)| *at);
+        Self {
+            order,
+            partitions,
+            keys,
+            workers,
+            queue: workers * 2 + [0, 1, 10, 100][rng.usize(0..4)],
+            parked: [1, 5, 1_000][rng.usize(0..3)],
+            commit_interval: Duration::from_millis([20, 300, 1_000][rng.usize(0..3)]),
+            commit_after: [1, 10, 1_000][rng.usize(0..3)],
+            max_retries: rng.u32(0..4),
+            timeout: Duration::from_secs(if gentle { 5 } else { rng.u64(1..30) }),
+            letter_delay: Duration::from_millis([0, 5, 200][rng.usize(0..3)]),
+            records,
+            gaps,
+            faults,
+            gentle,
+        }
+    }
+}
+
+fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool) -> Behaviour {
+    let sleep = match rng.u8(0..10) {
+        0..4 => Duration::ZERO,
+        4..9 => Duration::from_millis(rng.u64(1..50)),
+        _ => Duration::from_millis(rng.u64(100..if gentle { 3_000 } else { 12_000 })),
+    };
+    if rng.f64() >= trouble {
+        return Behaviour { sleep, failures: 0, kind: Kind::Plain };
+    }
+    let kind = [Kind::Plain, Kind::Plain, Kind::Panics, Kind::RetryAfter, Kind::Hangs, Kind::Poison, Kind::Skip][rng.usize(0..7)];
+    Behaviour { sleep, failures: rng.u32(1..6), kind }
+}
+
+fn fault(rng: &mut Rng, partitions: i32, gentle: bool) -> (Duration, Fault) {
+    let at = Duration::from_millis(rng.u64(0..20_000));
+    let partition = rng.i32(0..partitions);
+    let fault = match rng.u8(0..if gentle { 5 } else { 12 }) {
+        0 => Fault::Revoke(partition),
+        1 => Fault::PollsFail(rng.usize(1..3)),
+        2 => Fault::LettersRefusedFor(Duration::from_millis(rng.u64(1..20_000))),
+        3 => Fault::Joins(Duration::from_millis(rng.u64(1..20_000))),
+        4 => Fault::Restart,
+        5 | 6 => Fault::Lose(partition),
+        7 => Fault::CommitRefused(rng.usize(1..4)),
+        8 => Fault::CommitAnswerLost,
+        9 => Fault::CommitDelayed(Duration::from_millis(rng.u64(1..15_000))),
+        10 => Fault::Revoke(partition),
+        _ => Fault::Crash,
+    };
+    (at, fault)
+}

@@ -1,0 +1,180 @@
+//! The world: what really happened, and the model that it is held against.
+//!
+//! It knows the records, what the handlers did, which letters exist, and every commit; it doesn't look into the pipeline. A breach is
+//! noted where it happens, with the time, and ends the run.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use daemonry::handler::ProcessingOrder;
+use daemonry::pipeline::metadata::{self, LaneTag};
+use daemonry::pipeline::tracker::OffsetCommit;
+use daemonry::record::{Offset, TopicPartition};
+use tokio::time::Instant;
+
+use crate::plan::Behaviour;
+
+/// A record, as the world knows it.
+#[derive(Debug)]
+pub struct Known {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: u64,
+    pub behaviour: Behaviour,
+    pub attempts: u32,
+    pub successes: u32,
+    pub letters: u32,
+    pub skips: u32,
+    running: u32,
+}
+
+impl Known {
+    pub fn is_finished(&self) -> bool {
+        self.successes + self.letters + self.skips > 0
+    }
+}
+
+#[derive(Debug)]
+pub struct World {
+    origin: Instant,
+    order: ProcessingOrder,
+    tag: LaneTag,
+    pub records: Vec<Known>,
+    by_place: HashMap<(i32, i64), usize>,
+    /// Records of a lane, in offset order.
+    lanes: BTreeMap<(i32, u64), Vec<usize>>,
+    committed: HashMap<i32, HashSet<i64>>,
+    pub breaches: Vec<String>,
+    trace: DefaultHasher,
+}
+
+impl World {
+    pub fn new(order: ProcessingOrder, tag: LaneTag) -> Self {
+        Self {
+            origin: Instant::now(),
+            order,
+            tag,
+            records: Vec::new(),
+            by_place: HashMap::new(),
+            lanes: BTreeMap::new(),
+            committed: HashMap::new(),
+            breaches: Vec::new(),
+            trace: DefaultHasher::new(),
+        }
+    }
+
+    pub fn add(&mut self, partition: i32, offset: Offset, key: u64, behaviour: Behaviour) {
+        let id = self.records.len();
+        let known =
+            Known { partition, offset: offset.0, key, behaviour, attempts: 0, successes: 0, letters: 0, skips: 0, running: 0 };
+        self.records.push(known);
+        self.by_place.insert((partition, offset.0), id);
+        let lane = if self.order == ProcessingOrder::Partition { 0 } else { key };
+        self.lanes.entry((partition, lane)).or_default().push(id);
+    }
+
+    /// A fingerprint of everything that happened so far, with its times.
+    pub fn fingerprint(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    fn note(&mut self, what: &str, id: usize) {
+        (self.origin.elapsed(), what, id).hash(&mut self.trace);
+    }
+
+    fn breach(&mut self, text: String) {
+        let at = self.origin.elapsed();
+        self.breaches.push(format!("at {at:?}: {text}"));
+    }
+
+    /// A handler starts; `owner`: its member owns the partition now, and has not been told otherwise.
+    pub fn started(&mut self, id: usize, owner: bool) -> u32 {
+        self.note("start", id);
+        self.records[id].attempts += 1;
+        self.records[id].running += 1;
+        let (partition, offset, key) = (self.records[id].partition, self.records[id].offset, self.records[id].key);
+        if owner && self.committed.get(&partition).is_some_and(|offsets| offsets.contains(&offset)) {
+            self.breach(format!("I4: {partition}/{offset} runs again though its commit was acknowledged"));
+        }
+        if self.order != ProcessingOrder::Unordered {
+            let lane = if self.order == ProcessingOrder::Partition { 0 } else { key };
+            let ahead = self.lanes[&(partition, lane)].iter().take_while(|&&earlier| earlier != id);
+            let open = ahead.copied().find(|&earlier| !self.records[earlier].is_finished());
+            if let Some(open) = open {
+                let open = self.records[open].offset;
+                self.breach(format!("I3: {partition}/{offset} starts before {open} of its lane is finished"));
+            }
+        }
+        self.records[id].attempts
+    }
+
+    /// A handler is gone: it ended, panicked, or was dropped.
+    pub fn left(&mut self, id: usize) {
+        self.note("left", id);
+        self.records[id].running -= 1;
+    }
+
+    pub fn succeeded(&mut self, id: usize) {
+        self.note("success", id);
+        self.records[id].successes += 1;
+    }
+
+    pub fn skipped(&mut self, id: usize) {
+        self.note("skip", id);
+        self.records[id].skips += 1;
+    }
+
+    /// Counts the letters, as they stand in their topic.
+    pub fn letters(&mut self, letters: impl Iterator<Item = usize>) {
+        let mut counts = vec![0; self.records.len()];
+        letters.for_each(|id| counts[id] += 1);
+        for (known, count) in self.records.iter_mut().zip(counts) {
+            known.letters = count;
+        }
+    }
+
+    /// A commit is written: nothing of what it covers may be unfinished.
+    pub fn committed(&mut self, place: &TopicPartition, commit: &OffsetCommit) {
+        let partition = place.partition.0;
+        self.note("commit", usize::try_from(commit.next.offset().0).unwrap_or(0));
+        let low = commit.next.offset();
+        let runs = match metadata::decode(&commit.metadata, self.tag, low) {
+            Ok(runs) => runs,
+            Err(error) => {
+                self.breach(format!("commit of {place} has metadata that can't be read: {error}"));
+                return;
+            }
+        };
+        let covers = |offset: i64| offset < low.0 || runs.iter().any(|run| run.start.0 <= offset && offset < run.end.0);
+        let covered: Vec<usize> = (0..self.records.len())
+            .filter(|&id| self.records[id].partition == partition && covers(self.records[id].offset))
+            .collect();
+        if let Some(&early) = covered.iter().find(|&&id| !self.records[id].is_finished()) {
+            let early = self.records[early].offset;
+            self.breach(format!("I2: commit of {partition} at {low} covers {early}, which is not finished"));
+        }
+        let offsets = covered.iter().map(|&id| self.records[id].offset).collect::<HashSet<_>>();
+        let known = self.committed.entry(partition).or_default();
+        if !known.is_subset(&offsets) {
+            let gone: Vec<_> = known.difference(&offsets).copied().collect();
+            *known = offsets;
+            self.breach(format!("I4: commit of {partition} at {low} forgets {gone:?}, which was committed"));
+        } else {
+            *known = offsets;
+        }
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.records.iter().all(Known::is_finished)
+    }
+
+    pub fn unsettled(&self) -> Vec<(i32, i64)> {
+        self.records.iter().filter(|known| !known.is_finished()).map(|known| (known.partition, known.offset)).collect()
+    }
+
+    /// Records that were finished more than once.
+    pub fn repeated(&self) -> Vec<(i32, i64)> {
+        let again = self.records.iter().filter(|known| known.successes + known.letters + known.skips > 1);
+        again.map(|known| (known.partition, known.offset)).collect()
+    }
+}
