@@ -65,12 +65,12 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of no daemons yet: drain 30 s, grace 5 s, no admin server.
+    /// A supervisor of no daemons yet: drain 30 s, grace 12 s, no admin server.
     pub fn new() -> Self {
         Self {
             daemons: Vec::new(),
             drain: DaemonContext::DEFAULT_DRAIN,
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(12),
             admin: None,
             metrics: Metrics::new(),
             shutdown: Shutdown::new(),

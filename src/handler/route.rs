@@ -51,6 +51,15 @@ impl KeyFunction {
     }
 }
 
+/// What becomes of a record that can't be handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unhandled {
+    /// It is written to this topic, `<topic>.dlq` where none is named.
+    DeadLetter(Option<Topic>),
+    /// The daemon stops.
+    Stop,
+}
+
 /// What the pipeline knows of a route.
 #[derive(Clone)]
 pub(crate) struct RouteSpec {
@@ -60,7 +69,7 @@ pub(crate) struct RouteSpec {
     pub(crate) key: Option<KeyFunction>,
     pub(crate) retry: RetryPolicy,
     pub(crate) retryable: Option<Arc<ClassOf>>,
-    pub(crate) dead_letter: Option<Topic>,
+    pub(crate) unhandled: Unhandled,
     pub(crate) timeout: Duration,
 }
 
@@ -70,9 +79,13 @@ impl RouteSpec {
         format!("{}/{}", self.order.name(), self.key.as_ref().map_or("", |key| key.name))
     }
 
-    /// The topic for the dead letters of `topic`: the route's own, or `<topic>.dlq`.
-    pub(crate) fn dead_letter_topic(&self, topic: &Topic) -> Topic {
-        self.dead_letter.clone().unwrap_or_else(|| Topic::from(format!("{topic}.dlq")))
+    /// The topic for the dead letters of `topic`: the route's own, or `<topic>.dlq`; none where it stops instead.
+    pub(crate) fn dead_letter_topic(&self, topic: &Topic) -> Option<Topic> {
+        match &self.unhandled {
+            Unhandled::DeadLetter(Some(named)) => Some(named.clone()),
+            Unhandled::DeadLetter(None) => Some(Topic::from(format!("{topic}.dlq"))),
+            Unhandled::Stop => None,
+        }
     }
 }
 
@@ -111,7 +124,7 @@ where
             key: None,
             retry: RetryPolicy::exponential(),
             retryable: None,
-            dead_letter: None,
+            unhandled: Unhandled::DeadLetter(None),
             timeout: DEFAULT_TIMEOUT,
         },
     }
@@ -164,7 +177,14 @@ impl Route {
     /// The topic for dead letters [`<topic>.dlq`].
     #[must_use]
     pub fn dead_letter(mut self, topic: impl Into<Topic>) -> Self {
-        self.spec.dead_letter = Some(topic.into());
+        self.spec.unhandled = Unhandled::DeadLetter(Some(topic.into()));
+        self
+    }
+
+    /// No dead letters: the daemon stops with an error at the first record that can't be handled, which stays uncommitted.
+    #[must_use]
+    pub fn stop_on_failure(mut self) -> Self {
+        self.spec.unhandled = Unhandled::Stop;
         self
     }
 
@@ -183,7 +203,7 @@ impl fmt::Debug for RouteSpec {
             .field("order", &self.order)
             .field("key", &self.key.as_ref().map(|key| key.name))
             .field("retry", &self.retry)
-            .field("dead_letter", &self.dead_letter)
+            .field("unhandled", &self.unhandled)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

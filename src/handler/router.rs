@@ -72,6 +72,11 @@ impl Router {
         self.routes.get(topic)
     }
 
+    /// Each topic that has dead letters, and where they go.
+    pub(crate) fn dead_letter_topics(&self) -> Vec<(Topic, Topic)> {
+        self.routes().filter_map(|(topic, route)| Some((topic.clone(), route.dead_letter_topic(topic)?))).collect()
+    }
+
     pub(crate) fn routes(&self) -> impl Iterator<Item = (&Topic, &Arc<RouteSpec>)> {
         self.routes.iter()
     }
@@ -88,8 +93,7 @@ impl Router {
             errors.push(RouterError::Empty);
         }
         for (topic, route) in &self.routes {
-            let letters = route.dead_letter_topic(topic);
-            if self.routes.contains_key(&letters) {
+            if let Some(letters) = route.dead_letter_topic(topic).filter(|letters| self.routes.contains_key(letters)) {
                 errors.push(RouterError::Loop { topic: topic.clone(), letters });
             }
             if route.timeout.is_zero() {

@@ -212,7 +212,7 @@ async fn write<G: Progress>(
     let LetterJob { run, mut entry } = job;
     let Some(failure) = entry.failure.take() else { unreachable!("a letter has a failure") };
     let weight = entry.weight();
-    let topic = run.context.dead_letter_topic.clone();
+    let Some(topic) = run.context.dead_letter_topic.clone() else { unreachable!("a route without dead letters makes none") };
     let (daemon, offset) = (shared.daemon.as_str(), entry.record.offset().0);
     let (from, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
     match letters.publish(entry.ticket, &entry.record, &topic, &failure).await {

@@ -47,6 +47,8 @@ pub(super) struct Reader<S: Source> {
 pub enum Beat {
     /// The source was polled.
     Polled,
+    /// The group has given this member its partitions, or said that there are none for it.
+    Joined,
     /// The source could not be polled.
     Failing,
     /// A stop has begun.
@@ -80,6 +82,13 @@ impl<S: Source> Reader<S> {
                 }
                 unfinished = async { stopping.as_mut().expect("guarded by the condition").await }, if stopping.is_some() => {
                     return (self.source, failure.map_or(Ok(Read { unfinished }), Err));
+                }
+                () = shared.failed.notified(), if stopping.is_none() => {
+                    if let Some(error) = shared.failure() {
+                        error!(daemon = shared.daemon.as_str(), %error, "can't go on, stopping");
+                        failure.get_or_insert(error);
+                        stopping = Some(self.begin_stop());
+                    }
                 }
                 Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
                 () = sleep_until(wait), if wait > now => {}
@@ -120,7 +129,10 @@ impl<S: Source> Reader<S> {
         stopping: bool,
     ) -> Result<(), PipelineError> {
         match event {
-            Event::Assigned(assigned) => self.assign(assigned, stopping)?,
+            Event::Assigned(assigned) => {
+                (self.beat)(Beat::Joined);
+                self.assign(assigned, stopping)?;
+            }
             Event::Records(batches) => {
                 let now = Instant::now();
                 for batch in batches {

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::PipelineError;
 use super::lanes::{Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
@@ -31,6 +32,9 @@ pub(super) struct Shared<G: Progress> {
     pub(super) drained: Notify,
     /// Enough is finished: for the committer.
     pub(super) commit: Notify,
+    /// Why the daemon must stop, if it must: for the reader.
+    failure: Mutex<Option<PipelineError>>,
+    pub(super) failed: Notify,
 }
 
 impl<G: Progress> Shared<G> {
@@ -46,12 +50,25 @@ impl<G: Progress> Shared<G> {
             dispatch: Notify::new(),
             drained: Notify::new(),
             commit: Notify::new(),
+            failure: Mutex::new(None),
+            failed: Notify::new(),
         }
     }
 
     /// The lanes, to look at, or for a call without effects.
     pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes<G>> {
         self.lanes.lock()
+    }
+
+    /// Makes the daemon stop for this reason, unless it does for another already.
+    pub(super) fn fail(&self, error: PipelineError) {
+        self.failure.lock().get_or_insert(error);
+        self.failed.notify_one();
+    }
+
+    /// Why it must stop, if somebody said so.
+    pub(super) fn failure(&self) -> Option<PipelineError> {
+        self.failure.lock().clone()
     }
 
     /// A change made by one of the pipeline's own tasks.

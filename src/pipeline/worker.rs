@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::PipelineError;
 use super::dead_letter::{Failure, Reason};
 use super::lanes::{Entry, Halt, Run};
 use super::meter::Attempted;
@@ -127,7 +128,18 @@ impl<G: Progress> Attempts for Shift<'_, G> {
             Outcome::Letter(failure) => {
                 self.attempted.failed += 1;
                 self.log(&entry, &failure, None);
-                self.halt = Some(Halt::Letter(entry, Box::new(failure)));
+                if self.run.context.dead_letter_topic.is_some() {
+                    self.halt = Some(Halt::Letter(entry, Box::new(failure)));
+                } else {
+                    self.shared.fail(PipelineError::Failed(format!(
+                        "the record at {} offset {} can't be handled and its route has no dead letters: {}: {}",
+                        self.run.context.topic_partition,
+                        entry.record.offset(),
+                        failure.reason.name(),
+                        failure.error
+                    )));
+                    self.halt = Some(Halt::Stop(entry));
+                }
             }
         }
         if self.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {

@@ -96,6 +96,8 @@ pub(super) enum Halt<P> {
     Retry(Entry<P>, Instant),
     /// This record is to become a dead letter.
     Letter(Entry<P>, Box<Failure>),
+    /// This record is given back unfinished: the daemon stops because of it.
+    Stop(Entry<P>),
 }
 
 /// A dead letter to publish. Comes back through [`Lanes::letter_acknowledged`] or [`Lanes::letter_failed`].
@@ -120,6 +122,8 @@ enum State {
     Due,
     /// Its head waits for the dead-letter stage.
     Letter,
+    /// Its head made the daemon stop.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -320,7 +324,7 @@ impl<G: Progress> Lanes<G> {
         lane.out_since = None;
         let place = &mut self.places[run.place];
         let Some(assignment) = place.live(run.context.epoch) else {
-            let halted = halt.map(|(Halt::Retry(entry, _) | Halt::Letter(entry, _))| entry);
+            let halted = halt.map(|(Halt::Retry(entry, _) | Halt::Letter(entry, _) | Halt::Stop(entry))| entry);
             for entry in unstarted.drain(..).chain(halted) {
                 self.drop_entry(run.place, entry);
             }
@@ -338,7 +342,7 @@ impl<G: Progress> Lanes<G> {
             }
         }
         match halt {
-            Some(Halt::Retry(entry, _)) if released => {
+            Some(Halt::Retry(entry, _) | Halt::Stop(entry)) if released => {
                 self.drop_entry(run.place, entry);
                 self.reopen(run.lane, &mut effects);
             }
@@ -355,6 +359,11 @@ impl<G: Progress> Lanes<G> {
                 self.letters.push_back(run.lane);
                 self.count_as_parked(run.lane);
                 effects.letters = true;
+            }
+            // The lane stays closed: whatever is behind this record must not overtake it.
+            Some(Halt::Stop(entry)) => {
+                self.lanes[run.lane].queue.push_front(entry);
+                self.lanes[run.lane].state = State::Closed;
             }
             None => self.reopen(run.lane, &mut effects),
         }

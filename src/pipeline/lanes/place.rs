@@ -21,7 +21,8 @@ pub(in crate::pipeline) struct AssignmentContext {
     pub(in crate::pipeline) epoch: Epoch,
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) route: Arc<RouteSpec>,
-    pub(in crate::pipeline) dead_letter_topic: Topic,
+    /// Where its dead letters go; none where the daemon stops instead.
+    pub(in crate::pipeline) dead_letter_topic: Option<Topic>,
     /// Cancelled when the assignment is gone.
     pub(in crate::pipeline) gone: CancellationToken,
     /// No handler may be started any more. Looked at before every record, so it isn't behind the token's lock.

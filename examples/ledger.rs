@@ -1,0 +1,290 @@
+//! A consumer whose handler obeys its records and writes down what it did: the program that the guarantees are shown with.
+//!
+//! ```text
+//! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
+//!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
+//!        [--group-protocol classic|consumer] [--instance-id ID] [--drain-ms N] [--max-poll-interval-ms N]
+//!        [--session-timeout-ms N] [--commit-interval-ms N] [--admin ADDR] [--sabotage WHAT]
+//! ```
+//!
+//! The value of a record is a JSON object that says what its handler does, in this order: `sleep_ms` waits, `block_ms` blocks the
+//! thread, `cpu_us` burns CPU; then `abort` kills the process, `panic` panics, `poison` fails for good, `fail_times` fails that many
+//! attempts. `id` is a number that names the record; other fields are ignored. An empty value, or one that is not JSON, is poison; a
+//! tombstone succeeds.
+//!
+//! Before a handler returns `Ok` it appends one line to the ledger, in one write to a file opened with `O_APPEND`, so that several
+//! processes can share it:
+//!
+//! ```text
+//! partition offset key id attempt pid unix_ms
+//! ```
+//!
+//! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
+//!
+//! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
+//! can't work (a missing topic too), 3 the drain's time passed with work unfinished, 4 failed for good, 130 or 143 at a second signal.
+//!
+//! `--sabotage` breaks a promise on purpose, to show that the checker sees it: `early-commit` answers before the work is done,
+//! `drop-failed` calls a failed record handled, `break-order` runs the records of a key side by side, `no-final-commit` ends at a
+//! signal with code 0 and without a last commit.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use clap::{Parser, ValueEnum};
+use daemonry::daemon::Consumer;
+use daemonry::handler::extract::Attempt;
+use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
+use daemonry::kafka::{GroupProtocol, KafkaConfig};
+use daemonry::pipeline::PipelineSettings;
+use daemonry::record::Record;
+use daemonry::retry::RetryPolicy;
+use daemonry::supervisor::Supervisor;
+use daemonry::telemetry::{self, LogFormat};
+use serde::Deserialize;
+
+#[derive(Parser, Clone)]
+struct Args {
+    /// Brokers, `host:port`, several with commas.
+    #[arg(long)]
+    brokers: String,
+    /// The topic to read.
+    #[arg(long)]
+    topic: String,
+    /// The consumer group.
+    #[arg(long)]
+    group: String,
+    /// The file to append to.
+    #[arg(long)]
+    ledger: PathBuf,
+    /// Which records wait for one another.
+    #[arg(long)]
+    order: Order,
+    /// Handlers at once.
+    #[arg(long)]
+    workers: usize,
+    /// Records that may be ready or running [100, at least twice the workers].
+    #[arg(long)]
+    queue: Option<usize>,
+    /// Retries of a failed attempt.
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// The first retry's delay; it doubles with each further one.
+    #[arg(long, default_value_t = 1_000)]
+    backoff_ms: u64,
+    /// What an attempt may take.
+    #[arg(long, default_value_t = 600_000)]
+    timeout_ms: u64,
+    /// The topic for dead letters [<topic>.dlq].
+    #[arg(long)]
+    dead_letter: Option<String>,
+    #[arg(long, default_value = "classic")]
+    group_protocol: Protocol,
+    /// Makes this a static member of its group.
+    #[arg(long)]
+    instance_id: Option<String>,
+    /// What started handlers may take after a signal.
+    #[arg(long, default_value_t = 30_000)]
+    drain_ms: u64,
+    #[arg(long)]
+    max_poll_interval_ms: Option<u64>,
+    /// Not with `--group-protocol consumer`.
+    #[arg(long)]
+    session_timeout_ms: Option<u64>,
+    #[arg(long, default_value_t = 1_000)]
+    commit_interval_ms: u64,
+    /// Where to serve /livez, /readyz and /metrics.
+    #[arg(long)]
+    admin: Option<SocketAddr>,
+    /// Breaks a promise on purpose.
+    #[arg(long)]
+    sabotage: Option<Sabotage>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Order {
+    Partition,
+    Key,
+    Unordered,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Protocol {
+    Classic,
+    Consumer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sabotage {
+    EarlyCommit,
+    DropFailed,
+    BreakOrder,
+    NoFinalCommit,
+}
+
+/// What a record asks of its handler.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Orders {
+    id: Option<u64>,
+    sleep_ms: u64,
+    block_ms: u64,
+    cpu_us: u64,
+    fail_times: u32,
+    poison: bool,
+    panic: bool,
+    abort: bool,
+}
+
+/// The file that says what succeeded.
+struct Ledger(File);
+
+impl Ledger {
+    fn open(path: &PathBuf) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.map(Self).with_context(|| format!("the ledger {} can't be opened", path.display()))
+    }
+
+    fn append(&self, record: &Record, id: Option<u64>, attempt: u32) -> anyhow::Result<()> {
+        let key = record.key().unwrap_or_default();
+        let key = std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()));
+        let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let (partition, offset) = (record.partition(), record.offset());
+        let line = format!("{partition} {offset} {} {id} {attempt} {} {now}\n", key.unwrap_or("-"), std::process::id());
+        // One write: lines of several processes don't mix.
+        (&self.0).write_all(line.as_bytes()).context("the ledger can't be written")
+    }
+}
+
+async fn obey(ledger: Arc<Ledger>, record: Record, attempt: u32, sabotage: Option<Sabotage>) -> Result<(), HandlerError> {
+    let orders = match record.value() {
+        None => Orders::default(),
+        Some(value) => serde_json::from_slice(value).map_err(HandlerError::poison)?,
+    };
+    if sabotage == Some(Sabotage::EarlyCommit) {
+        // Stands for a framework that commits what it has read: the work goes on, and nobody waits for it.
+        tokio::task::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            work(&orders, attempt).await.and_then(|()| Ok(ledger.append(&record, orders.id, attempt)?))
+        });
+        return Ok(());
+    }
+    if sabotage == Some(Sabotage::BreakOrder) {
+        tokio::time::sleep(Duration::from_millis(u64::from(u8::from(record.offset().0 % 2 == 0)) * 20)).await;
+    }
+    match work(&orders, attempt).await {
+        Ok(()) => Ok(ledger.append(&record, orders.id, attempt)?),
+        Err(_) if sabotage == Some(Sabotage::DropFailed) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
+    if orders.sleep_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(orders.sleep_ms)).await;
+    }
+    if orders.block_ms > 0 {
+        std::thread::sleep(Duration::from_millis(orders.block_ms));
+    }
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(orders.cpu_us) {
+        std::hint::spin_loop();
+    }
+    if orders.abort {
+        std::process::abort();
+    }
+    if orders.panic {
+        panic!("the record asked for a panic");
+    }
+    if orders.poison {
+        return Err(HandlerError::poison(anyhow!("the record asked to be poison")));
+    }
+    if attempt <= orders.fail_times {
+        return Err(anyhow!("the record asked attempt {attempt} to fail").into());
+    }
+    Ok(())
+}
+
+fn kafka(args: &Args) -> KafkaConfig {
+    let mut kafka = KafkaConfig::new(&args.brokers, &args.group);
+    kafka.protocol = match args.group_protocol {
+        Protocol::Classic => GroupProtocol::Cooperative,
+        Protocol::Consumer => GroupProtocol::Consumer,
+    };
+    kafka.instance_id.clone_from(&args.instance_id);
+    kafka.session_timeout = args.session_timeout_ms.map(Duration::from_millis);
+    kafka.max_poll_interval = args.max_poll_interval_ms.map(Duration::from_millis);
+    kafka
+}
+
+fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
+    let sabotage = args.sabotage;
+    let handle = move |record: Record, Attempt(attempt): Attempt| obey(Arc::clone(&ledger), record, attempt, sabotage);
+    let order = match args.order {
+        _ if sabotage == Some(Sabotage::BreakOrder) => ProcessingOrder::Unordered,
+        Order::Partition => ProcessingOrder::Partition,
+        Order::Key => ProcessingOrder::Key,
+        Order::Unordered => ProcessingOrder::Unordered,
+    };
+    let retry = RetryPolicy::exponential().max_retries(args.retries).base(Duration::from_millis(args.backoff_ms));
+    let route = on(handle).order(order).retry(retry).timeout(Duration::from_millis(args.timeout_ms));
+    match &args.dead_letter {
+        Some(topic) => route.dead_letter(topic.as_str()),
+        None => route,
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<ExitCode> {
+    telemetry::init(LogFormat::Human)?;
+    let ledger = Arc::new(Ledger::open(&args.ledger)?);
+    if args.sabotage == Some(Sabotage::NoFinalCommit) {
+        exit_at_a_signal()?;
+    }
+    let router = Router::new().topic(args.topic.as_str(), route(&args, ledger));
+    let settings = PipelineSettings {
+        workers: args.workers,
+        queue_records: args.queue.unwrap_or_else(|| 100.max(args.workers * 2)),
+        commit_interval: Duration::from_millis(args.commit_interval_ms),
+        ..PipelineSettings::default()
+    };
+    let supervisor = Supervisor::new().drain(Duration::from_millis(args.drain_ms));
+    let supervisor = match args.admin {
+        Some(address) => supervisor.admin(address),
+        None => supervisor,
+    };
+    let kafka = kafka(&args);
+    let consumer = move || Consumer::new("ledger", kafka.clone(), router.clone()).settings(settings.clone());
+    Ok(supervisor.daemon(consumer).run().into())
+}
+
+/// Ends the process at the first signal as if all were well, before anything is drained or committed.
+fn exit_at_a_signal() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+                terminate.recv().await;
+                std::process::exit(0);
+            }
+        });
+    });
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ledger: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

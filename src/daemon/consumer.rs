@@ -1,0 +1,238 @@
+//! The consumer daemon: a Kafka source, a router, and the pipeline between them.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::{Daemon, DaemonContext, DaemonError, Ended};
+use crate::admin::Health;
+use crate::handler::Router;
+use crate::kafka::{KafkaConfig, KafkaProducer, KafkaSource, Subscription, TopicAdmin};
+use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
+use crate::record::Topic;
+
+/// What the source keeps revoked partitions for beyond the handlers' time, so that their last commit can be made.
+const LAST_COMMIT: Duration = Duration::from_secs(3);
+/// Pause between two looks for the dead-letter topics while no broker answers.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long one look for a topic may take.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What to do at the start about a dead-letter topic that does not exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingDeadLetterTopic {
+    /// The daemon doesn't start, and says which topic to create.
+    #[default]
+    Refuse,
+    /// It is created, with as many partitions as the topic that its letters come from.
+    Create,
+}
+
+/// A daemon that handles the records of Kafka topics.
+///
+/// ```no_run
+/// use daemonry::daemon::Consumer;
+/// use daemonry::handler::{Router, on, extract::Text};
+/// use daemonry::kafka::KafkaConfig;
+/// use daemonry::pipeline::PipelineSettings;
+/// use daemonry::supervisor::Supervisor;
+///
+/// async fn created(Text(order): Text) { println!("{order}"); }
+///
+/// fn main() -> std::process::ExitCode {
+///     Supervisor::new()
+///         .daemon(|| {
+///             Consumer::new("orders", KafkaConfig::new("localhost:9092", "shop"), Router::new().topic("orders", on(created)))
+///                 .settings(PipelineSettings { workers: 32, ..PipelineSettings::default() })
+///         })
+///         .run()
+///         .into()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    name: String,
+    kafka: KafkaConfig,
+    router: Router,
+    settings: PipelineSettings,
+    missing: MissingDeadLetterTopic,
+    threads: Option<NonZeroUsize>,
+}
+
+impl Consumer {
+    /// A daemon of this name that reads the router's topics as a member of the configured group.
+    pub fn new(name: impl Into<String>, kafka: KafkaConfig, router: Router) -> Self {
+        let (settings, missing) = (PipelineSettings::default(), MissingDeadLetterTopic::default());
+        Self { name: name.into(), kafka, router, settings, missing, threads: None }
+    }
+
+    /// How it reads, queues, works and commits.
+    #[must_use]
+    pub fn settings(self, settings: PipelineSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// What to do about a missing dead-letter topic [refuse to start].
+    #[must_use]
+    pub fn missing_dead_letter_topic(self, missing: MissingDeadLetterTopic) -> Self {
+        Self { missing, ..self }
+    }
+
+    /// Threads of the runtime that the handlers run on [cores + 8, and one more than the workers up to 64 of them]. Each handler that
+    /// blocks takes one; reading, timers and probes run elsewhere.
+    #[must_use]
+    pub fn handler_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    fn handler_runtime(&self) -> Result<Runtime, DaemonError> {
+        /// Blocking handlers on more workers than this are better off with a setting of their own.
+        const MOST: usize = 64;
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let usual = (cores + 8).max((self.settings.workers + 1).min(MOST));
+        let threads = self.threads.map_or(usual, NonZeroUsize::get);
+        let name = format!("{}-handlers", self.name);
+        Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build().map_err(DaemonError::failed)
+    }
+
+    /// Finds, or creates, the topics for dead letters. Waits while no broker answers; `false` if a stop came first.
+    async fn dead_letter_topics(&self, context: &DaemonContext) -> Result<bool, DaemonError> {
+        let mut wanted: Vec<(Topic, Topic)> = self.router.dead_letter_topics();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let admin = TopicAdmin::new(&self.kafka).map_err(DaemonError::config)?;
+        while let Some((source, letters)) = wanted.last().cloned() {
+            context.health().heartbeat();
+            let looked = tokio::select! {
+                biased;
+                () = context.stopped() => return Ok(false),
+                looked = self.dead_letter_topic(&admin, &source, &letters) => looked?,
+            };
+            match looked {
+                Looked::There => drop(wanted.pop()),
+                Looked::Unknown(error) => {
+                    warn!(daemon = self.name, topic = letters.as_str(), error, "no broker answers, waiting for one");
+                    context.health().not_ready("no broker answers");
+                    tokio::select! {
+                        biased;
+                        () = context.stopped() => return Ok(false),
+                        () = sleep(RETRY) => {}
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn dead_letter_topic(&self, admin: &TopicAdmin, source: &Topic, letters: &Topic) -> Result<Looked, DaemonError> {
+        let deadline = Instant::now() + LOOK;
+        match admin.partitions(letters, deadline).await {
+            Ok(Some(_)) => return Ok(Looked::There),
+            Ok(None) if self.missing == MissingDeadLetterTopic::Refuse => {
+                return Err(DaemonError::config(format!(
+                    "topic `{letters}` for the dead letters of `{source}` does not exist: create it, name another one with `dead_letter`, \
+                     or let the daemon create it with `missing_dead_letter_topic`"
+                )));
+            }
+            Ok(None) => {}
+            Err(error) => return Ok(Looked::Unknown(error.to_string())),
+        }
+        let partitions = match admin.partitions(source, deadline).await {
+            Ok(partitions) => partitions.unwrap_or(1),
+            Err(error) => return Ok(Looked::Unknown(error.to_string())),
+        };
+        match admin.create(letters, partitions, deadline).await {
+            Ok(()) => {
+                info!(daemon = self.name, topic = letters.as_str(), partitions, "dead-letter topic created");
+                Ok(Looked::There)
+            }
+            Err(error) if error.is_transient() => Ok(Looked::Unknown(error.to_string())),
+            Err(error) => Err(DaemonError::config(error)),
+        }
+    }
+}
+
+/// What came of looking for a topic.
+enum Looked {
+    There,
+    /// No answer: look again.
+    Unknown(String),
+}
+
+#[async_trait]
+impl Daemon for Consumer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError> {
+        Pipeline::<KafkaSource>::check(&self.router, &self.settings)?;
+        let mut kafka = self.kafka.clone();
+        kafka.byte_budget = self.settings.queue_bytes;
+        kafka.revoke_drain = self.settings.rebalance_drain + LAST_COMMIT;
+        let subscriptions = self.router.subscription().into_iter();
+        let subscriptions = subscriptions.map(|(topic, tag)| Subscription { topic, tag }).collect();
+        let producer = KafkaProducer::new(&kafka).map_err(DaemonError::config)?;
+        if !self.dead_letter_topics(&context).await? {
+            return Ok(Ended::Drained);
+        }
+        context.health().not_ready("joining the group");
+        let source = KafkaSource::new(&kafka, subscriptions).map_err(DaemonError::config)?;
+        let handlers = self.handler_runtime()?;
+        let pipeline = Pipeline {
+            daemon: self.name.clone(),
+            source,
+            router: self.router,
+            dead_letters: Arc::new(producer),
+            settings: self.settings,
+            metrics: Arc::clone(context.metrics()),
+            beat: beats(context.health().clone()),
+            stop_drain: context.drain(),
+        };
+        let ended = pipeline.run(context.stop().clone(), handlers.handle()).await;
+        // Dropping it would wait for handlers that block their threads.
+        handlers.shutdown_background();
+        match ended? {
+            Stopped { unfinished: 0 } => Ok(Ended::Drained),
+            Stopped { unfinished } => Ok(Ended::Unfinished { work: unfinished }),
+        }
+    }
+}
+
+/// Tells the probes how the reading goes.
+fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
+    let (joined, failing) = (AtomicBool::new(false), AtomicBool::new(false));
+    Arc::new(move |beat| {
+        health.heartbeat();
+        match beat {
+            Beat::Joined => {
+                joined.store(true, Ordering::Relaxed);
+                health.ready();
+            }
+            Beat::Failing => {
+                failing.store(true, Ordering::Relaxed);
+                health.not_ready("the brokers can't be read from");
+            }
+            Beat::Polled if failing.swap(false, Ordering::Relaxed) && joined.load(Ordering::Relaxed) => health.ready(),
+            // The supervisor tells the probes of a stop.
+            Beat::Polled | Beat::Stopping => {}
+        }
+    })
+}
+
+impl From<PipelineError> for DaemonError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Misconfigured(_) => Self::config(error),
+            PipelineError::Failed(_) => Self::failed(error),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The partitions that are ours now, and the reading of their queues.
+//!
+//! Owner: the event thread. The invariant: what isn't in here isn't read, and isn't committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::client::Client;
+use super::native::{Buffer, Failure, PartitionQueue, cached_end};
+use crate::pipeline::demand::Demand;
+use crate::pipeline::source::{Batch, Epoch};
+use crate::record::{Offset, TopicPartition};
+
+/// How many records one partition gives at a time, before the next has its turn.
+const BATCH: usize = 1000;
+/// How many records are handed over at once.
+const DELIVERY: usize = 4096;
+
+/// One assigned partition.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    /// This assignment of it.
+    pub(super) epoch: Epoch,
+    /// Which it is.
+    pub(super) place: TopicPartition,
+    /// Where its records arrive.
+    pub(super) queue: PartitionQueue,
+    /// No record below this one may come any more; `None` while it starts at its beginning.
+    pub(super) next: Option<Offset>,
+    /// Whether it is not read for now: it is being given up, or looks for a place to go on.
+    pub(super) held: bool,
+    /// About how many bytes a record has: rises at once, falls slowly.
+    record_size: usize,
+    /// Its end, as it was told last.
+    end: i64,
+}
+
+impl Assigned {
+    /// A partition to be read from `next` on.
+    pub(super) fn new(epoch: Epoch, place: TopicPartition, queue: PartitionQueue, next: Option<Offset>) -> Self {
+        Self { epoch, place, queue, next, held: false, record_size: 0, end: -1 }
+    }
+
+    fn learn_size(&mut self, records: usize, bytes: usize) {
+        let mean = bytes.div_ceil(records.max(1));
+        self.record_size = mean.max((self.record_size * 7 + mean) / 8);
+    }
+}
+
+/// What one round of reading brought.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// Records with their size in bytes, a batch a partition.
+    pub(super) batches: Vec<(Batch, usize)>,
+    /// What went wrong, and where.
+    pub(super) failures: Vec<(Epoch, Failure)>,
+    /// A partition whose offsets went back.
+    pub(super) rewound: Option<TopicPartition>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Assignment {
+    partitions: Vec<Assigned>,
+    /// Who is read first in the next round.
+    turn: usize,
+    buffer: Buffer,
+}
+
+impl Assignment {
+    /// Adds a partition.
+    pub(super) fn add(&mut self, assigned: Assigned) {
+        self.partitions.push(assigned);
+    }
+
+    /// Takes these partitions out.
+    pub(super) fn remove(&mut self, places: &[TopicPartition]) -> Vec<Assigned> {
+        self.partitions.extract_if(.., |assigned| places.contains(&assigned.place)).collect()
+    }
+
+    /// Takes all out.
+    pub(super) fn clear(&mut self) -> Vec<Assigned> {
+        std::mem::take(&mut self.partitions)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Assigned> {
+        self.partitions.iter()
+    }
+
+    /// The partition of this assignment, if it is still ours.
+    pub(super) fn get_mut(&mut self, epoch: Epoch) -> Option<&mut Assigned> {
+        self.partitions.iter_mut().find(|assigned| assigned.epoch == epoch)
+    }
+
+    /// Stops reading these partitions, and names their assignments.
+    pub(super) fn hold(&mut self, places: &[TopicPartition]) -> Vec<Epoch> {
+        let leaving = self.partitions.iter_mut().filter(|assigned| places.contains(&assigned.place));
+        leaving
+            .map(|assigned| {
+                assigned.held = true;
+                assigned.epoch
+            })
+            .collect()
+    }
+
+    /// Which partition each assignment is of.
+    pub(super) fn places(&self) -> HashMap<Epoch, &TopicPartition> {
+        self.partitions.iter().map(|assigned| (assigned.epoch, &assigned.place)).collect()
+    }
+
+    /// Has all queues read the next time. A bell that was missed, for whatever reason, must not stop a partition for ever.
+    pub(super) fn ring_all(&self) {
+        self.partitions.iter().for_each(|assigned| assigned.queue.ring());
+    }
+
+    /// Reads what the demand allows, a batch a partition, each round starting with another one.
+    pub(super) fn read(&mut self, demand: &mut Demand) -> Round {
+        let mut round = Round::default();
+        let (count, mut left) = (self.partitions.len(), DELIVERY);
+        self.turn = (self.turn + 1) % count.max(1);
+        for step in 0..count {
+            let assigned = &mut self.partitions[(self.turn + step) % count];
+            if assigned.held || left == 0 || !assigned.queue.is_rung() {
+                continue;
+            }
+            let max = demand.records(assigned.epoch).min(left).min(BATCH).min(fitting(demand.bytes(), assigned.record_size));
+            if max == 0 {
+                continue;
+            }
+            let read = assigned.queue.read(max, &mut self.buffer);
+            round.failures.extend(read.failures.into_iter().map(|failure| (assigned.epoch, failure)));
+            let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { continue };
+            if assigned.next.is_some_and(|next| first.offset() < next) {
+                round.rewound = Some(assigned.place.clone());
+                break;
+            }
+            assigned.next = Some(last.offset().next().offset());
+            assigned.learn_size(read.records.len(), read.bytes);
+            demand.take(assigned.epoch, read.records.len(), read.bytes);
+            left -= read.records.len();
+            round.batches.push((Batch { epoch: assigned.epoch, records: read.records }, read.bytes));
+        }
+        round
+    }
+
+    /// Where partitions end that have moved since this was last asked.
+    pub(super) fn moved_ends(&mut self, client: &Arc<Client>) -> Vec<(Epoch, Offset)> {
+        let mut moved = Vec::new();
+        for assigned in &mut self.partitions {
+            if let Some(end) = cached_end(&**client, &assigned.place).filter(|end| *end != assigned.end) {
+                assigned.end = end;
+                moved.push((assigned.epoch, Offset(end)));
+            }
+        }
+        moved
+    }
+}
+
+/// How many records of about `size` bytes fit into `bytes`; one at least, since a record is delivered whole. Of a partition
+/// that nothing is known of yet, a few.
+fn fitting(bytes: usize, size: usize) -> usize {
+    match (bytes, size) {
+        (0, _) => 0,
+        (_, 0) => 16,
+        (bytes, size) => (bytes / size).max(1),
+    }
+}

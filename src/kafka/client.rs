@@ -1,0 +1,158 @@
+//! One consumer of librdkafka, and how it ends.
+//!
+//! Owner: the event thread; batches of records share it, since their memory belongs to it. The invariant: it is destroyed
+//! after the last of its records, and never on a thread that can't wait: leaving the group and joining librdkafka's threads
+//! takes as long as it takes.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::context::Context;
+use super::native::EventQueue;
+use super::wake::Wake;
+use crate::record::TopicPartition;
+
+/// Something with a native client in it.
+pub(super) trait KafkaHandle {
+    /// The native client; valid for as long as `self` is borrowed.
+    fn native(&self) -> *mut sys::rd_kafka_t;
+}
+
+/// A consumer that is shared by what came out of it.
+pub(super) struct Client {
+    /// Handed to a thread of its own when this is dropped.
+    consumer: Option<BaseConsumer<Context>>,
+    events: Option<EventQueue>,
+    /// Dropped, and so heard by `destroyed`, when the consumer is gone.
+    gone: Option<Sender<()>>,
+}
+
+/// Ends its wait when the client has been destroyed.
+#[derive(Debug)]
+pub(super) struct Destroyed(Receiver<()>);
+
+impl Client {
+    /// Makes a consumer that wakes the event thread when something happens. It does nothing before it subscribes.
+    pub(super) fn new(config: &ClientConfig, wake: &Arc<Wake>) -> KafkaResult<(Arc<Self>, Destroyed)> {
+        let mut consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+        let wake = Arc::clone(wake);
+        consumer.set_nonempty_callback(move || wake.wake());
+        let (gone, destroyed) = channel();
+        let mut client = Self { consumer: Some(consumer), events: None, gone: Some(gone) };
+        client.events = EventQueue::of(&client);
+        Ok((Arc::new(client), Destroyed(destroyed)))
+    }
+
+    /// The consumer itself.
+    pub(super) fn consumer(&self) -> &BaseConsumer<Context> {
+        self.consumer.as_ref().expect("taken only when this is dropped")
+    }
+
+    /// Serves what happened, without waiting. Records never come this way, see [`PartitionQueue`](super::native::PartitionQueue);
+    /// if one does all the same, that is said, since it would be lost.
+    pub(super) fn serve(&self) -> Result<(), Stray> {
+        // Bounded, so that a flood of log lines can't keep the thread from reading.
+        for _ in 0..1000 {
+            match self.consumer().poll(Duration::ZERO) {
+                Some(Ok(_record)) => return Err(Stray),
+                Some(Err(KafkaError::MessageConsumptionFatal(_))) | None => {}
+                Some(Err(_reported_as_a_signal)) => {}
+            }
+            if self.events.as_ref().is_none_or(|events| events.len() == 0) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the client can't go on, if so.
+    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.consumer().client().fatal_error()
+    }
+
+    /// Whether the group took our partitions away without asking.
+    pub(super) fn assignment_lost(&self) -> bool {
+        self.consumer().assignment_lost()
+    }
+
+    /// Whether partitions come and go one by one. An eager protocol only knows all of them at once.
+    pub(super) fn is_incremental(&self) -> bool {
+        matches!(self.consumer().rebalance_protocol(), RebalanceProtocol::Cooperative)
+    }
+
+    /// Leaves the group, at the latest by `deadline`; says whether it did. Records that are still held keep their memory,
+    /// but not the membership.
+    pub(super) fn close(self: Arc<Self>, destroyed: &Destroyed, deadline: Instant) -> bool {
+        self.consumer().context().close();
+        if Arc::strong_count(&self) == 1 {
+            drop(self);
+            return destroyed.wait(deadline);
+        }
+        if self.consumer().close_queue().is_err() {
+            // A client with a fatal error is no member any more.
+            return true;
+        }
+        while !self.consumer().closed() && Instant::now() < deadline {
+            // What comes now concerns nobody: partitions are given up within the callback.
+            drop(self.consumer().poll(Duration::from_millis(20)));
+        }
+        self.consumer().closed()
+    }
+}
+
+impl KafkaHandle for Client {
+    fn native(&self) -> *mut sys::rd_kafka_t {
+        self.consumer().client().native_ptr()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        drop(self.events.take());
+        let (consumer, gone) = (self.consumer.take(), self.gone.take());
+        if let Some(consumer) = &consumer {
+            consumer.context().close();
+        }
+        let end = move || {
+            drop(consumer);
+            drop(gone);
+        };
+        // Without a thread the closure is dropped here, and the consumer with it: slow, but never wrong.
+        drop(thread::Builder::new().name("kafka-close".to_owned()).spawn(end));
+    }
+}
+
+impl Destroyed {
+    /// Waits at most until `deadline`; says whether the client is gone.
+    fn wait(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        matches!(self.0.recv_timeout(left), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+/// A record came through the common queue, where nobody expects it.
+#[derive(Debug)]
+pub(super) struct Stray;
+
+/// A list for librdkafka.
+pub(super) fn list<'a>(places: impl IntoIterator<Item = (&'a TopicPartition, Offset)>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (place, offset) in places {
+        list.add_partition(place.topic.as_str(), place.partition.0).set_offset(offset)?;
+    }
+    Ok(list)
+}

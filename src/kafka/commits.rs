@@ -1,0 +1,179 @@
+//! Commits, from the event thread's side.
+//!
+//! One is under way at a time, and the next waits for its answer, even where nobody waits for that any more: so no answer is
+//! ever taken for another commit's, and an older commit never lands on a newer one.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::oneshot;
+
+use super::assignment::Assignment;
+use super::client::Client;
+use super::context::Answer;
+use super::mailbox::CommitRequest;
+use crate::pipeline::source::{CommitError, Epoch};
+use crate::pipeline::tracker::OffsetCommit;
+
+/// librdkafka answers every commit, at the latest when it has given up on the coordinator. If not, the client is broken.
+const LOST_ANSWER: Duration = Duration::from_secs(120);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    waiting: VecDeque<CommitRequest>,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    reply: oneshot::Sender<Result<(), CommitError>>,
+    epochs: Vec<Epoch>,
+    /// What to say of the partitions that were left out, if any.
+    refusal: Option<CommitError>,
+    since: Instant,
+}
+
+impl Commits {
+    /// Takes up a commit.
+    pub(super) fn push(&mut self, request: CommitRequest) {
+        self.waiting.push_back(request);
+    }
+
+    /// Sends the next commit off, if none is under way.
+    pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment) {
+        while self.under_way.is_none()
+            && let Some(request) = self.waiting.pop_front()
+        {
+            // Its owner has given up; it may have put newer positions into a later one.
+            if !request.reply.is_closed() {
+                self.send(request, client, assignment);
+            }
+        }
+    }
+
+    fn send(&mut self, request: CommitRequest, client: &Client, assignment: &Assignment) {
+        if client.assignment_lost() {
+            return answer(request.reply, Err(CommitError::IllegalGeneration("the group took the assignment away".to_owned())));
+        }
+        let places = assignment.places();
+        let (owned, gone): (Vec<_>, Vec<_>) = request.commits.iter().partition(|(epoch, _)| places.contains_key(epoch));
+        // The broker would take a commit for a partition that another member has by now: it only asks for the generation.
+        let refusal = (!gone.is_empty()).then(|| {
+            CommitError::IllegalGeneration(format!("{} of {} partitions are assigned no longer", gone.len(), request.commits.len()))
+        });
+        if owned.is_empty() {
+            return answer(request.reply, refusal.map_or(Ok(()), Err));
+        }
+        let list = owned.iter().map(|(epoch, commit)| (places[epoch].topic.as_str(), places[epoch].partition.0, commit));
+        let sent = offsets(list).and_then(|list| client.consumer().commit(&list, CommitMode::Async));
+        match sent {
+            Ok(()) => {
+                let epochs = owned.iter().map(|(epoch, _)| *epoch).collect();
+                self.under_way = Some(UnderWay { reply: request.reply, epochs, refusal, since: Instant::now() });
+            }
+            Err(error) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                answer(request.reply, classify(code, true).map_or(Ok(()), Err));
+            }
+        }
+    }
+
+    /// The coordinator has answered.
+    pub(super) fn answered(&mut self, outcome: &Answer, assignment: &Assignment) {
+        let Some(commit) = self.under_way.take() else { return };
+        let places = assignment.places();
+        let owned = commit.epochs.iter().all(|epoch| places.contains_key(epoch));
+        // The single partitions know better than the whole, which only repeats one of them.
+        let codes = outcome.partitions.iter().chain(outcome.error.as_ref());
+        let worst = codes.filter_map(|code| classify(*code, owned)).max_by_key(severity).or(commit.refusal);
+        answer(commit.reply, worst.map_or(Ok(()), Err));
+    }
+
+    /// Whether the answer to a commit is overdue.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|commit| commit.since.elapsed() > LOST_ANSWER)
+    }
+
+    /// Answers all with `error`: the client is gone.
+    pub(super) fn abandon(&mut self, error: &CommitError) {
+        let under_way = self.under_way.take().map(|commit| commit.reply);
+        let replies = under_way.into_iter().chain(self.waiting.drain(..).map(|request| request.reply));
+        replies.for_each(|reply| answer(reply, Err(error.clone())));
+    }
+}
+
+/// Nobody may wait any more.
+fn answer(reply: oneshot::Sender<Result<(), CommitError>>, outcome: Result<(), CommitError>) {
+    drop(reply.send(outcome));
+}
+
+/// What librdkafka takes. The metadata is set once for each partition: setting it twice leaks the first.
+fn offsets<'a>(commits: impl Iterator<Item = (&'a str, i32, &'a OffsetCommit)>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, commit) in commits {
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(commit.next.offset().0))?;
+        if !commit.metadata.is_empty() {
+            element.set_metadata(&commit.metadata);
+        }
+    }
+    Ok(list)
+}
+
+/// What an error means for the pipeline; `None` where it means nothing. `owned`: the partitions are all still ours. Then
+/// an old generation only tells that a rebalance has passed by while the commit was on its way, and it will work the next time.
+fn classify(code: Code, owned: bool) -> Option<CommitError> {
+    Some(match code {
+        Code::NoError | Code::NoOffset => return None,
+        Code::RebalanceInProgress => CommitError::RebalanceInProgress,
+        Code::IllegalGeneration | Code::StaleMemberEpoch if owned => CommitError::RebalanceInProgress,
+        Code::IllegalGeneration
+        | Code::StaleMemberEpoch
+        | Code::FencedMemberEpoch
+        | Code::UnknownMemberId
+        | Code::AssignmentLost => CommitError::IllegalGeneration(code.to_string()),
+        Code::FencedInstanceId => CommitError::Fenced,
+        Code::OffsetMetadataTooLarge => CommitError::MetadataTooLarge,
+        Code::Fatal => CommitError::Fatal(code.to_string()),
+        _ => CommitError::Retriable(code.to_string()),
+    })
+}
+
+/// Which error to tell where there are several.
+fn severity(error: &CommitError) -> u8 {
+    match error {
+        CommitError::Retriable(_) => 0,
+        CommitError::RebalanceInProgress => 1,
+        CommitError::MetadataTooLarge => 2,
+        CommitError::IllegalGeneration(_) => 3,
+        CommitError::Fatal(_) => 4,
+        _ => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_generation_is_tried_again_as_long_as_the_partitions_are_ours() {
+        assert_eq!(classify(Code::IllegalGeneration, true), Some(CommitError::RebalanceInProgress));
+        assert!(matches!(classify(Code::IllegalGeneration, false), Some(CommitError::IllegalGeneration(_))));
+        assert!(matches!(classify(Code::UnknownMemberId, true), Some(CommitError::IllegalGeneration(_))));
+    }
+
+    #[test]
+    fn a_commit_without_offsets_is_no_error() {
+        assert_eq!(classify(Code::NoOffset, true), None);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_tried_again() {
+        assert!(matches!(classify(Code::Unknown, true), Some(CommitError::Retriable(_))));
+        assert!(matches!(classify(Code::WaitingForCoordinator, true), Some(CommitError::Retriable(_))));
+    }
+}

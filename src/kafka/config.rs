@@ -1,0 +1,286 @@
+//! How the source talks to Kafka.
+//!
+//! A plain value: `KafkaConfig` is what was asked for, checked as a whole when a client is made of it. The invariant: what
+//! the promise of no loss rests on can't be overridden by a property.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
+const MIB: usize = 1024 * 1024;
+
+/// Which protocol the members of a group agree by. All members of a group must use the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The classic one, where partitions move one by one while the others go on.
+    #[default]
+    Cooperative,
+    /// The classic one, where every rebalance takes all partitions from everybody.
+    Eager,
+    /// The broker's own (KIP-848, Apache Kafka 4.0 and later). Session timeout and heartbeat are the broker's then.
+    Consumer,
+}
+
+/// Where a partition starts that the group has committed nothing for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartPolicy {
+    /// At its first record.
+    #[default]
+    Earliest,
+    /// At its end. The place is committed at once, so that no restart can skip what came in since.
+    Latest,
+    /// Nowhere: the daemon fails, and says why.
+    Fail,
+}
+
+/// What happens when the committed offset no longer exists: its records were removed before they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutOfRange {
+    /// The daemon fails, and says why.
+    #[default]
+    Stop,
+    /// The partition goes on at its first record.
+    Earliest,
+    /// The partition goes on at its end.
+    Latest,
+}
+
+/// How to reach Kafka, and as which member of which group.
+#[derive(Clone)]
+pub struct KafkaConfig {
+    /// The brokers to start from: `host:port`, several with commas.
+    pub brokers: String,
+    /// The consumer group.
+    pub group: String,
+    /// The group's protocol [cooperative].
+    pub protocol: GroupProtocol,
+    /// Makes the member a static one: it keeps its partitions over a restart. Unique to the process.
+    pub instance_id: Option<String>,
+    /// How long the group waits for a silent member [45 s by librdkafka]. Not with [`GroupProtocol::Consumer`].
+    pub session_timeout: Option<Duration>,
+    /// How long the client may be stuck before it leaves the group [5 min by librdkafka]. Handlers don't count: polling goes on beside them.
+    pub max_poll_interval: Option<Duration>,
+    /// Where to start without a commit [earliest].
+    pub start: StartPolicy,
+    /// What to do when the committed offset is gone [stop].
+    pub out_of_range: OutOfRange,
+    /// Bytes of records that the pipeline may hold [64 MiB]. What the client fetches ahead is kept to half of it, 32 MiB at most.
+    pub byte_budget: usize,
+    /// How many partitions this member is likely to get [8]: what is fetched ahead is shared among them.
+    pub expected_partitions: usize,
+    /// How long a partition on its way to another member is kept for what was started [10 s].
+    pub revoke_drain: Duration,
+    /// Bytes of metadata that a commit may carry [4,096], as the broker's `offset.metadata.max.bytes`.
+    pub metadata_limit: usize,
+    properties: BTreeMap<String, String>,
+}
+
+/// What is wrong with a configuration; all of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .faults.join("; "))]
+pub struct ConfigError {
+    /// One line a fault, each with what to do.
+    pub faults: Vec<String>,
+}
+
+impl ConfigError {
+    pub(super) fn one(fault: impl Into<String>) -> Self {
+        Self { faults: vec![fault.into()] }
+    }
+
+    /// What librdkafka refused. Its message names the property, and its value only where that is no secret.
+    pub(super) fn refused(error: &KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, _, key, _) if is_secret(key) => {
+                Self::one(format!("the Kafka client refuses the value of `{key}`, which is not shown here"))
+            }
+            KafkaError::ClientConfig(_, reason, key, value) => {
+                Self::one(format!("the Kafka client refuses `{key}` = `{value}`: {reason}"))
+            }
+            KafkaError::ClientCreation(reason) => Self::one(format!("the Kafka client refuses its configuration: {reason}")),
+            other => Self::one(format!("the Kafka client could not be made: {other}")),
+        }
+    }
+}
+
+/// Properties that have a field of their own, or a value that no setting may change; and what to do instead.
+const OWNED: [(&str, &str); 17] = [
+    ("bootstrap.servers", "set `brokers`"),
+    ("metadata.broker.list", "set `brokers`"),
+    ("group.id", "set `group`"),
+    ("group.protocol", "set `protocol`"),
+    ("group.instance.id", "set `instance_id`"),
+    ("partition.assignment.strategy", "set `protocol`"),
+    ("session.timeout.ms", "set `session_timeout`"),
+    ("max.poll.interval.ms", "set `max_poll_interval`"),
+    ("auto.offset.reset", "set `start` and `out_of_range`"),
+    ("topic.auto.offset.reset", "set `start` and `out_of_range`"),
+    ("enable.auto.commit", "offsets are committed once their records are finished"),
+    ("auto.commit.enable", "offsets are committed once their records are finished"),
+    ("enable.auto.offset.store", "offsets are committed once their records are finished"),
+    ("offset.store.method", "offsets are kept by the group's coordinator"),
+    ("enable.partition.eof", "ends of partitions are told as the lag"),
+    ("log.queue", "the client's log goes through the program's own"),
+    ("enable.sasl.oauthbearer.unsecure.jwt", "unsigned tokens are for tests of the client only"),
+];
+
+impl KafkaConfig {
+    /// Everything else by default.
+    pub fn new(brokers: impl Into<String>, group: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            group: group.into(),
+            protocol: GroupProtocol::default(),
+            instance_id: None,
+            session_timeout: None,
+            max_poll_interval: None,
+            start: StartPolicy::default(),
+            out_of_range: OutOfRange::default(),
+            byte_budget: 64 * MIB,
+            expected_partitions: 8,
+            revoke_drain: Duration::from_secs(10),
+            metadata_limit: 4096,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// The same with this property of librdkafka's, passed through as it is.
+    #[must_use]
+    pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// The properties of a consumer.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub(super) fn consumer(&self) -> Result<ClientConfig, ConfigError> {
+        self.check()?;
+        let mut client = self.common();
+        let ahead = (self.byte_budget / 2).clamp(MIB, 32 * MIB);
+        let share = ahead / self.expected_partitions.max(1);
+        client
+            // A small record takes some 400 bytes beside its own in librdkafka, which its limit in bytes doesn't count.
+            .set("queued.min.messages", (share / 512).clamp(1000, 100_000).to_string())
+            .set("queued.max.messages.kbytes", (share / 1024).max(64).to_string())
+            .set("max.partition.fetch.bytes", share.clamp(64 * 1024, MIB).to_string())
+            // A record that is held keeps the whole response it came in.
+            .set("fetch.max.bytes", (ahead / 4).clamp(MIB, 16 * MIB).to_string())
+            // By default a fetcher that ran ahead looks only once a second whether there is room again.
+            .set("fetch.queue.backoff.ms", "5");
+        // From here on a user's own word counts more, and ours again where it must.
+        self.properties.iter().for_each(|(key, value)| {
+            client.set(key, value);
+        });
+        client
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "false")
+            .set("auto.offset.reset", "error");
+        match self.protocol {
+            GroupProtocol::Cooperative => client.set("partition.assignment.strategy", "cooperative-sticky"),
+            GroupProtocol::Eager => client.set("partition.assignment.strategy", "range,roundrobin"),
+            GroupProtocol::Consumer => client.set("group.protocol", "consumer"),
+        };
+        if let Some(id) = &self.instance_id {
+            client.set("group.instance.id", id);
+        }
+        if let Some(timeout) = self.session_timeout {
+            client.set("session.timeout.ms", timeout.as_millis().to_string());
+            // A third, as Kafka advises, unless the user knows better.
+            if !self.properties.contains_key("heartbeat.interval.ms") {
+                client.set("heartbeat.interval.ms", (timeout.as_millis() / 3).clamp(1, 3000).to_string());
+            }
+        }
+        if let Some(interval) = self.max_poll_interval {
+            client.set("max.poll.interval.ms", interval.as_millis().to_string());
+            // librdkafka wants it no shorter than the session timeout, which is 45 s if nothing is said.
+            if self.session_timeout.is_none() && self.protocol != GroupProtocol::Consumer && interval < Duration::from_secs(45) {
+                client.set("session.timeout.ms", interval.as_millis().to_string());
+                client.set("heartbeat.interval.ms", (interval.as_millis() / 3).clamp(1, 3000).to_string());
+            }
+        }
+        Ok(client)
+    }
+
+    /// The properties of a producer or an administrator: those that aren't a consumer's.
+    pub(super) fn other(&self) -> ClientConfig {
+        let mut client = self.common();
+        let shared = |key: &str| {
+            ["sasl.", "ssl.", "security.", "client.", "socket.", "broker.", "reconnect.", "connections.", "metadata.", "debug", "log", "api.", "enable.ssl", "topic.metadata", "statistics.", "retry."]
+                .iter()
+                .any(|prefix| key.starts_with(prefix))
+        };
+        for (key, value) in self.properties.iter().filter(|(key, _)| shared(key)) {
+            client.set(key, value);
+        }
+        client
+    }
+
+    fn common(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers).set("client.id", "daemonry");
+        client
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        if self.brokers.trim().is_empty() {
+            faults.push("`brokers` is empty, name one at least as `host:port`".to_owned());
+        }
+        if self.group.trim().is_empty() {
+            faults.push("`group` is empty, name the consumer group".to_owned());
+        }
+        if self.protocol == GroupProtocol::Consumer && self.session_timeout.is_some() {
+            faults.push("`session_timeout` can't be set with the protocol `consumer`: set `group.consumer.session.timeout.ms` on the brokers, or another protocol".to_owned());
+        }
+        if self.protocol == GroupProtocol::Consumer && self.properties.contains_key("heartbeat.interval.ms") {
+            faults.push("`heartbeat.interval.ms` can't be set with the protocol `consumer`: set `group.consumer.heartbeat.interval.ms` on the brokers, or another protocol".to_owned());
+        }
+        if let (Some(session), Some(poll)) = (self.session_timeout, self.max_poll_interval)
+            && poll < session
+        {
+            faults.push("`max_poll_interval` is shorter than `session_timeout`: make it as long at least".to_owned());
+        }
+        for (key, instead) in OWNED {
+            if self.properties.contains_key(key) {
+                faults.push(format!("the property `{key}` can't be passed through: {instead}"));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
+    }
+}
+
+impl fmt::Debug for KafkaConfig {
+    /// All of it but the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: BTreeMap<&str, &str> =
+            self.properties.iter().map(|(key, value)| (key.as_str(), if is_secret(key) { "***" } else { value.as_str() })).collect();
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("protocol", &self.protocol)
+            .field("instance_id", &self.instance_id)
+            .field("session_timeout", &self.session_timeout)
+            .field("max_poll_interval", &self.max_poll_interval)
+            .field("start", &self.start)
+            .field("out_of_range", &self.out_of_range)
+            .field("byte_budget", &self.byte_budget)
+            .field("expected_partitions", &self.expected_partitions)
+            .field("revoke_drain", &self.revoke_drain)
+            .field("metadata_limit", &self.metadata_limit)
+            .field("properties", &shown)
+            .finish()
+    }
+}
+
+/// Whether a property's value must not be shown.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["password", "secret", "pem", "token", "sasl.oauthbearer.config", "assertion", "credential", "jaas"].iter().any(|part| key.contains(part))
+}

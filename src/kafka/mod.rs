@@ -1,0 +1,40 @@
+//! Kafka under the pipeline: the only code that names `rdkafka`.
+//!
+//! ```text
+//!  librdkafka's threads                  event thread                                    pipeline
+//!    fetchers ──► partition queues ─────► session ── assignment, rebalance,               KafkaSource
+//!    group, commits ──► event queue ────►            commits, resets ──► mailbox ◄──────► KafkaCommitter
+//!                 bells ──► wake ───────►
+//! ```
+//!
+//! One thread of our own talks to the consumer: it polls for events, takes part in rebalances, reads each partition's queue
+//! by itself, and hands records over within the pipeline's demand. A partition that is to be held back is not read; nothing
+//! is paused, so nothing that was fetched is thrown away. Blocking questions to the cluster are errands on threads of their
+//! own. What is `unsafe` stands in [`native`].
+
+mod admin;
+mod assignment;
+mod client;
+mod commits;
+mod committer;
+mod config;
+mod context;
+mod errand;
+mod faults;
+mod mailbox;
+mod native;
+mod producer;
+mod rebalance;
+mod resets;
+mod session;
+mod source;
+mod starts;
+mod startup;
+mod thread;
+mod wake;
+
+pub use admin::{AdminError, KafkaAdmin};
+pub use committer::KafkaCommitter;
+pub use config::{ConfigError, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+pub use producer::{KafkaProducer, SendError};
+pub use source::{KafkaSource, Subscription};

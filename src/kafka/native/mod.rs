@@ -1,0 +1,82 @@
+//! The one module with `unsafe` in it: what the safe binding of librdkafka can't do, or only at a cost on the hot path.
+//!
+//! Owner: the event thread, for queues; whoever holds a [`Record`](crate::record::Record), for messages. The invariant:
+//! every pointer that comes out of a client is given back before that client is destroyed. Each type here keeps an `Arc` of
+//! its [`Client`](super::client::Client) for that, and each block states why it may do what it does.
+#![allow(unsafe_code)]
+
+mod batch;
+mod headers;
+mod queue;
+mod send;
+
+use std::ffi::CString;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as sys;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+
+pub(super) use batch::Failure;
+pub(super) use queue::{Buffer, EventQueue, PartitionQueue};
+pub(super) use send::{Letter, produce};
+
+use super::client::KafkaHandle;
+use crate::record::TopicPartition;
+
+/// What a broker keeps for one partition of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Committed {
+    /// The partition.
+    pub(super) place: TopicPartition,
+    /// The offset to read next, if one was committed.
+    pub(super) offset: Option<i64>,
+    /// What was written beside it; text that isn't UTF-8 comes out damaged, and so as foreign.
+    pub(super) metadata: String,
+    /// Why this partition's commit could not be read.
+    pub(super) error: Option<RDKafkaErrorCode>,
+}
+
+/// Reads a list of committed offsets. By hand, since the binding panics on metadata that isn't UTF-8.
+pub(super) fn committed(list: &TopicPartitionList) -> Vec<Committed> {
+    let elements = list.elements();
+    // SAFETY: `ptr()` is the live list that `list` owns, and it isn't changed while `list` is borrowed. `elems` holds `cnt`
+    // elements, or may be null where `cnt` is 0, which is why an empty list doesn't get here.
+    let raw = if elements.is_empty() {
+        &[]
+    } else {
+        unsafe { std::slice::from_raw_parts((*list.ptr()).elems, elements.len()) }
+    };
+    let read = |(element, raw): (&rdkafka::topic_partition_list::TopicPartitionListElem<'_>, &sys::rd_kafka_topic_partition_t)| {
+        // SAFETY: librdkafka keeps `metadata_size` bytes at `metadata`, for as long as the list lives.
+        let metadata = unsafe { bytes(raw.metadata, raw.metadata_size) }.unwrap_or_default();
+        Committed {
+            place: TopicPartition::new(element.topic(), element.partition()),
+            offset: (raw.offset >= 0).then_some(raw.offset),
+            metadata: String::from_utf8_lossy(metadata).into_owned(),
+            error: element.error().err().and_then(|error| error.rdkafka_error_code()),
+        }
+    };
+    elements.iter().zip(raw).map(read).collect()
+}
+
+/// Where the partition ends, as its last fetch told; makes no request.
+pub(super) fn cached_end(client: &impl KafkaHandle, place: &TopicPartition) -> Option<i64> {
+    let topic = CString::new(place.topic.as_str()).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client lives for as long as it is borrowed; the topic is a C string; both results are written before the
+    // call returns, and not kept.
+    let outcome = unsafe {
+        sys::rd_kafka_get_watermark_offsets(client.native(), topic.as_ptr(), place.partition.0, &raw mut low, &raw mut high)
+    };
+    (outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// `size` bytes at `start`; `None` for a null pointer, which is how librdkafka says "none".
+///
+/// # Safety
+/// Where `start` isn't null, `size` bytes stand there, and aren't changed or freed within `'a`.
+unsafe fn bytes<'a>(start: *const std::ffi::c_void, size: usize) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), size) })
+}

@@ -1,0 +1,154 @@
+//! Queues of a client: one a partition for its records, one for everything else.
+
+use std::ffi::{CString, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::bindings as sys;
+
+use super::batch::{Read, adopt};
+use crate::kafka::client::{Client, KafkaHandle};
+use crate::kafka::wake::Wake;
+use crate::record::TopicPartition;
+
+/// Room for what one read brings, kept from read to read.
+#[derive(Debug, Default)]
+pub(in crate::kafka) struct Buffer(Vec<*mut sys::rd_kafka_message_t>);
+
+// SAFETY: it is empty whenever nobody reads into it.
+unsafe impl Send for Buffer {}
+
+/// What a queue rings when it stops being empty.
+#[derive(Debug)]
+struct Bell {
+    rung: AtomicBool,
+    wake: Arc<Wake>,
+}
+
+/// The queue that the records of one partition arrive in. There is at most one for each partition of a client at a time:
+/// the bell belongs to librdkafka's queue, and dropping an older handle would silence it.
+#[derive(Debug)]
+pub(in crate::kafka) struct PartitionQueue {
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    place: TopicPartition,
+    bell: Arc<Bell>,
+    /// Last, so that it outlives the queue.
+    client: Arc<Client>,
+}
+
+// SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
+unsafe impl Send for PartitionQueue {}
+
+impl PartitionQueue {
+    /// Takes the partition's records out of the client's common queue into their own. To be called before the partition is
+    /// assigned, so that no record goes astray.
+    pub(in crate::kafka) fn take(client: &Arc<Client>, place: &TopicPartition, wake: &Arc<Wake>) -> Option<Self> {
+        let topic = CString::new(place.topic.as_str()).ok()?;
+        // SAFETY: the client is live and the topic a C string. What comes back is a handle of our own, given back in `drop`.
+        let queue = unsafe { sys::rd_kafka_queue_get_partition(client.native(), topic.as_ptr(), place.partition.0) };
+        let queue = NonNull::new(queue)?;
+        let bell = Arc::new(Bell { rung: AtomicBool::new(true), wake: Arc::clone(wake) });
+        let this = Self { queue, place: place.clone(), bell, client: Arc::clone(client) };
+        // SAFETY: the queue is live. A null target ends forwarding and, as librdkafka notes that the application asked for
+        // it, keeps an assignment from setting it up again. The bell lives in an `Arc` that `this` holds until it has
+        // switched the callback off; librdkafka calls it under the queue's lock, and switching off takes that lock, so no
+        // call is under way afterwards.
+        unsafe {
+            sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
+            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&this.bell).cast_mut().cast());
+        }
+        Some(this)
+    }
+
+    /// Whether something may have arrived since it was last read empty.
+    pub(in crate::kafka) fn is_rung(&self) -> bool {
+        self.bell.rung.load(Ordering::Acquire)
+    }
+
+    /// Has it read the next time, whatever the bell says.
+    pub(in crate::kafka) fn ring(&self) {
+        self.bell.rung.store(true, Ordering::Release);
+    }
+
+    /// Reads at most `max` records, without waiting.
+    pub(in crate::kafka) fn read(&self, max: usize, buffer: &mut Buffer) -> Read {
+        let buffer = &mut buffer.0;
+        // Before reading: whatever arrives from here on rings again.
+        self.bell.rung.store(false, Ordering::Release);
+        buffer.clear();
+        buffer.reserve(max);
+        // SAFETY: the queue is live, and the buffer has room for `max` pointers, of which librdkafka writes as many as it
+        // returns (-1 for an error, with none written).
+        let count = unsafe {
+            let count = sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, buffer.as_mut_ptr(), max);
+            let count = usize::try_from(count).unwrap_or(0);
+            buffer.set_len(count);
+            count
+        };
+        if count == max {
+            self.ring();
+        }
+        // SAFETY: these messages were just handed to us, are not null, belong to `client`, and nobody else has them.
+        let read = unsafe { adopt(buffer, &self.place, &self.client) };
+        buffer.clear();
+        read
+    }
+
+    /// Frees what was fetched for a partition that isn't ours any more: librdkafka would keep it until the partition's
+    /// queue is read again, which may be never.
+    pub(in crate::kafka) fn discard(self) {
+        let mut buffer = Buffer::default();
+        // Reading throws away all that is outdated, and returns at most as much as was current a moment ago.
+        while !self.read(1000, &mut buffer).is_empty() {}
+    }
+}
+
+impl Drop for PartitionQueue {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and live; it isn't used after this. The bell is switched off first, see `take`.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+/// Called by librdkafka's threads, under the queue's lock: it only sets a flag and wakes the event thread.
+unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: `bell` is the `Bell` that `PartitionQueue::take` registered and keeps alive until it has switched this off.
+    let bell = unsafe { &*bell.cast_const().cast::<Bell>() };
+    if !bell.rung.swap(true, Ordering::AcqRel) {
+        bell.wake.wake();
+    }
+}
+
+/// The queue of everything that isn't a record: rebalances, commit results, errors, logs.
+#[derive(Debug)]
+pub(in crate::kafka) struct EventQueue(NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: as for partition queues.
+unsafe impl Send for EventQueue {}
+// SAFETY: reading the length takes the queue's own lock.
+unsafe impl Sync for EventQueue {}
+
+impl EventQueue {
+    /// A handle of it. The owner drops it before the client.
+    pub(in crate::kafka) fn of(client: &impl KafkaHandle) -> Option<Self> {
+        // SAFETY: the client is live; what comes back is a handle of our own, given back in `drop`.
+        NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(client.native()) }).map(Self)
+    }
+
+    /// How many events wait. The binding's `poll` serves one at a time and doesn't tell whether it did.
+    pub(in crate::kafka) fn len(&self) -> usize {
+        // SAFETY: the handle is live until it is dropped.
+        unsafe { sys::rd_kafka_queue_length(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for EventQueue {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and isn't used after this.
+        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}

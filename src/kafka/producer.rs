@@ -1,0 +1,216 @@
+//! A producer whose every send is awaited: for dead letters, which settle a record only once they are acknowledged.
+//!
+//! Owner: the dead-letter stage. Idempotent, all replicas; the original bytes go out as they came, header names that aren't
+//! UTF-8 included. The invariant: `Ok` means that the brokers have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::bindings as sys;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
+use tokio::sync::{Notify, RwLock, oneshot};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, warn};
+
+use super::client::KafkaHandle;
+use super::config::{ConfigError, KafkaConfig};
+use super::context::log;
+use super::native::{Letter, produce};
+use crate::record::{Header, Offset, Partition, Timestamp, Topic};
+
+/// How long the brokers may take to acknowledge a record.
+const DELIVERY: Duration = Duration::from_secs(30);
+/// How much longer the report of it may take to come back to us.
+const REPORT: Duration = Duration::from_secs(5);
+
+/// Why a record was not written. It isn't in the topic, or (after `Unavailable`) nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The broker takes no record as large as this.
+    #[error("the record is too large for topic `{0}`: raise its `max.message.bytes`")]
+    TooLarge(Topic),
+    /// There is no such topic.
+    #[error("topic `{0}` does not exist: create it")]
+    UnknownTopic(Topic),
+    /// The brokers don't let us.
+    #[error("not authorised to write to topic `{0}`: grant this user WRITE on it")]
+    NotAuthorized(Topic),
+    /// It may work the next time.
+    #[error("the record could not be written, it can be tried again: {0}")]
+    Unavailable(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct KafkaProducer {
+    config: Properties,
+    current: Mutex<Arc<Inner>>,
+    /// Sends share it; one that was refused as too large goes again alone, in case it was the batch that was.
+    company: RwLock<()>,
+}
+
+struct Properties(ClientConfig);
+
+struct Inner(ThreadedProducer<Reports>);
+
+/// Where a delivery report goes.
+type Receipt = Mutex<Option<oneshot::Sender<Result<(Partition, Offset), Code>>>>;
+
+#[derive(Default)]
+struct Reports {
+    delivered: Notify,
+}
+
+impl KafkaProducer {
+    /// A producer with the connection of `config`, without its group.
+    ///
+    /// # Errors
+    /// What librdkafka refuses.
+    pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
+        let mut client = config.other();
+        client
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // As Java's producers do it, so that a key meets its like.
+            .set("partitioner", "murmur2_random")
+            // The broker decides what is too large, not a guess of ours.
+            .set("message.max.bytes", "1000000000")
+            .set("queue.buffering.max.kbytes", "1048576")
+            .set("linger.ms", "0")
+            .set("delivery.timeout.ms", DELIVERY.as_millis().to_string());
+        let inner = Inner::new(&client).map_err(|error| ConfigError::refused(&error))?;
+        Ok(Self { config: Properties(client), current: Mutex::new(Arc::new(inner)), company: RwLock::new(()) })
+    }
+
+    /// Writes a record and waits until all in-sync replicas have it. Without a `timestamp` it gets the present time.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send<'a>(
+        &self,
+        topic: &Topic,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = Header<'a>>,
+        timestamp: Option<Timestamp>,
+    ) -> Result<(Partition, Offset), SendError> {
+        let headers: Vec<Header<'_>> = headers.collect();
+        let letter = Letter { topic: topic.as_str(), key, value, headers: &headers, timestamp };
+        let outcome = {
+            let _company = self.company.read().await;
+            self.try_send(&letter).await
+        };
+        let outcome = match outcome {
+            Err(code) if is_too_large(code) => {
+                let _alone = self.company.write().await;
+                self.try_send(&letter).await
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|code| match code {
+            code if is_too_large(code) => SendError::TooLarge(topic.clone()),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
+                SendError::UnknownTopic(topic.clone())
+            }
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => SendError::NotAuthorized(topic.clone()),
+            code => SendError::Unavailable(code.to_string()),
+        })
+    }
+
+    async fn try_send(&self, letter: &Letter<'_>) -> Result<(Partition, Offset), Code> {
+        let inner = self.usable().map_err(|error| {
+            warn!(%error, "a new producer could not be made");
+            error.rdkafka_error_code().unwrap_or(Code::Fail)
+        })?;
+        let deadline = Instant::now() + DELIVERY + REPORT;
+        loop {
+            // Before the attempt, so that a delivery in between isn't slept over.
+            let room = inner.0.context().delivered.notified();
+            let (send, report) = oneshot::channel();
+            let receipt: Box<Receipt> = Box::new(Mutex::new(Some(send)));
+            match produce(&*inner, letter, receipt) {
+                Ok(()) => {
+                    // Without a report nobody knows; librdkafka gives one at its own deadline, which is before ours.
+                    return timeout_at(deadline, report).await.ok().and_then(Result::ok).unwrap_or(Err(Code::MessageTimedOut));
+                }
+                Err(refused) if refused.code == Code::QueueFull => {
+                    timeout_at(deadline, room).await.map_err(|_| Code::QueueFull)?;
+                }
+                Err(refused) => return Err(refused.code),
+            }
+        }
+    }
+
+    /// The producer, made anew if it has failed for good.
+    fn usable(&self) -> Result<Arc<Inner>, KafkaError> {
+        let mut current = self.current.lock();
+        if let Some((_, reason)) = current.0.client().fatal_error() {
+            warn!(error = reason, "the producer has failed for good and is made anew");
+            *current = Arc::new(Inner::new(&self.config.0)?);
+        }
+        Ok(Arc::clone(&current))
+    }
+}
+
+fn is_too_large(code: Code) -> bool {
+    matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
+}
+
+impl Inner {
+    fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
+        config.create_with_context(Reports::default()).map(Self)
+    }
+}
+
+impl KafkaHandle for Inner {
+    fn native(&self) -> *mut sys::rd_kafka_t {
+        self.0.client().native_ptr()
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        // Whoever sends hears of it by the outcome.
+        debug!(error = reason, "the producer has an error");
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Reports {
+    type DeliveryOpaque = Box<Receipt>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, receipt: Box<Receipt>) {
+        let outcome = match report {
+            Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Unknown)),
+        };
+        if let Some(receipt) = receipt.lock().take() {
+            // The sender may have been cancelled.
+            let _nobody = receipt.send(outcome);
+        }
+        self.delivered.notify_waiters();
+    }
+}
+
+impl std::fmt::Debug for Properties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientConfig")
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,273 @@
+//! Rebalances, one after the other, outside librdkafka's callback.
+//!
+//! Owner: the event thread. The invariants: each change that the group asked for is acknowledged, once and in order, an
+//! empty one too; nothing is read from a partition before its committed offset is known; a partition that is taken back
+//! stays ours until its revocation is completed or overdue, unless the group has taken it already.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaResult;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::assignment::{Assigned, Assignment};
+use super::client::{Client, list};
+use super::errand::Errand;
+use super::native::PartitionQueue;
+use super::session::{Halt, Surroundings};
+use super::starts::{NoStart, Start, look_up};
+use crate::pipeline::source::{Assigned as Ours, Event, Revocation, SourceError};
+use crate::pipeline::tracker::OffsetTracker;
+use crate::record::{NextOffset, Offset, TopicPartition};
+
+/// The pause before the coordinator is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What the group asks for.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// To take these partitions.
+    Assign(Vec<TopicPartition>),
+    /// To give these partitions back.
+    Revoke(Vec<TopicPartition>),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Rebalances {
+    queue: VecDeque<Change>,
+    step: Step,
+}
+
+#[derive(Debug, Default)]
+enum Step {
+    #[default]
+    None,
+    /// The committed offsets of these partitions are being looked up.
+    Looking(Vec<TopicPartition>, Errand<Result<Vec<Start>, NoStart>>),
+    /// That did not work; it is tried again then.
+    Waiting(Vec<TopicPartition>, Instant),
+    /// These partitions are being given up.
+    Draining(Vec<TopicPartition>, oneshot::Receiver<()>, Instant),
+}
+
+impl Rebalances {
+    /// Takes up a change.
+    pub(super) fn push(&mut self, change: Change) {
+        self.queue.push_back(change);
+    }
+
+    /// Whether no change is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.step, Step::None) && self.queue.is_empty()
+    }
+
+    /// When to look again at the latest, whatever wakes us before.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.step {
+            Step::Waiting(_, at) | Step::Draining(_, _, at) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Goes as far as it can without waiting.
+    pub(super) fn advance(&mut self, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
+        loop {
+            self.step = match std::mem::take(&mut self.step) {
+                Step::None => match self.queue.pop_front() {
+                    None => return Ok(()),
+                    Some(Change::Assign(places)) => self.look(places, client, assignment, around)?,
+                    Some(Change::Revoke(places)) => revoke(places, client, assignment, around)?,
+                },
+                Step::Looking(places, errand) => match errand.answer() {
+                    None if self.is_overtaken(client) => self.acknowledge_unread(&places, client)?,
+                    None => {
+                        self.step = Step::Looking(places, errand);
+                        return Ok(());
+                    }
+                    Some(Some(Ok(starts))) => {
+                        assign(&starts, client, assignment, around)?;
+                        Step::None
+                    }
+                    Some(Some(Err(NoStart::Refused(error)))) => return Err(Halt::Fail(error)),
+                    Some(Some(Err(NoStart::Unknown(error)))) => {
+                        warn!(partitions = places.len(), error, "committed offsets could not be read, trying again");
+                        around.mailbox.trouble(SourceError::Transient(format!(
+                            "the committed offsets of {} partitions could not be read: {error}",
+                            places.len()
+                        )));
+                        Step::Waiting(places, Instant::now() + AGAIN)
+                    }
+                    Some(None) => Step::Waiting(places, Instant::now() + AGAIN),
+                },
+                Step::Waiting(places, _) if self.is_overtaken(client) => self.acknowledge_unread(&places, client)?,
+                Step::Waiting(places, at) if Instant::now() >= at => self.look(places, client, assignment, around)?,
+                Step::Draining(places, wait, deadline) => match drained(wait, deadline, around) {
+                    Ok(()) => give_up(&places, client, assignment)?,
+                    Err(_) if client.assignment_lost() => {
+                        lose(&places, assignment, around);
+                        give_up(&places, client, assignment)?
+                    }
+                    Err(wait) => {
+                        self.step = Step::Draining(places, wait, deadline);
+                        return Ok(());
+                    }
+                },
+                waiting @ Step::Waiting(..) => {
+                    self.step = waiting;
+                    return Ok(());
+                }
+            };
+        }
+    }
+
+    /// Acknowledges at once whatever is under way or waits, without reading or draining anything: the client is to be
+    /// closed, and would wait for it. Partitions that are only now assigned are revoked again while it closes.
+    pub(super) fn finish(&mut self, client: &Client) {
+        let step = match std::mem::take(&mut self.step) {
+            Step::None => None,
+            Step::Looking(places, _) | Step::Waiting(places, _) => Some(Change::Assign(places)),
+            Step::Draining(places, ..) => Some(Change::Revoke(places)),
+        };
+        for change in step.into_iter().chain(self.queue.drain(..)) {
+            let outcome = match &change {
+                Change::Assign(places) => acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client),
+                Change::Revoke(places) => release(places, client),
+            };
+            if let Err(error) = outcome {
+                warn!(%error, "a rebalance could not be acknowledged while closing");
+            }
+        }
+    }
+
+    /// Whether the group has taken away by now what it is about to assign.
+    fn is_overtaken(&self, client: &Client) -> bool {
+        client.assignment_lost() && self.queue.iter().any(|change| matches!(change, Change::Revoke(_)))
+    }
+
+    fn acknowledge_unread(&self, places: &[TopicPartition], client: &Client) -> Result<Step, Halt> {
+        acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client).map_err(broken)?;
+        Ok(Step::None)
+    }
+
+    fn look(&self, places: Vec<TopicPartition>, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<Step, Halt> {
+        if places.is_empty() {
+            assign(&[], client, assignment, around)?;
+            return Ok(Step::None);
+        }
+        let question = (Arc::clone(client), places.clone(), around.config.start);
+        let errand = Errand::run("kafka-offsets", &around.wake, move || look_up(&question.0, &question.1, question.2));
+        Ok(match errand {
+            Ok(errand) => Step::Looking(places, errand),
+            Err(error) => {
+                warn!(%error, "no thread could be started to read committed offsets, trying again");
+                Step::Waiting(places, Instant::now() + AGAIN)
+            }
+        })
+    }
+}
+
+/// Takes the partitions, each from where it was committed, and tells the pipeline.
+fn assign(starts: &[Start], client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
+    let places: Vec<_> = starts.iter().map(|start| start.place.clone()).collect();
+    // The group never assigns what we have; if it does, the older assignment is worth nothing, and its queue must go first.
+    lose(&places, assignment, around);
+    drop(assignment.remove(&places));
+    let mut queues = Vec::with_capacity(starts.len());
+    for place in &places {
+        let queue = PartitionQueue::take(client, place, &around.wake);
+        queues.push(queue.ok_or_else(|| Halt::Rebuild(format!("the queue of {place} could not be taken")))?);
+    }
+    acknowledge(starts.iter().map(|start| (&start.place, start.offset())), client).map_err(broken)?;
+    let mut ours = Vec::with_capacity(starts.len());
+    for (start, queue) in starts.iter().zip(queues) {
+        let epoch = around.next_epoch();
+        let tag = around.tag(&start.place.topic);
+        let resumed = OffsetTracker::resume(start.offset.map(NextOffset::at), &start.metadata, tag, around.config.metadata_limit);
+        if let Some(warning) = resumed.warning {
+            warn!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, error = %warning,
+                "what the last commit remembered beside its offset is not used");
+        }
+        info!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, "partition assigned");
+        assignment.add(Assigned::new(epoch, start.place.clone(), queue, start.offset.map(Offset)));
+        ours.push(Ours { epoch, topic_partition: start.place.clone(), progress: resumed.tracker });
+    }
+    if !ours.is_empty() {
+        around.was_assigned = true;
+        around.mailbox.tell(Event::Assigned(ours));
+    }
+    Ok(())
+}
+
+fn revoke(places: Vec<TopicPartition>, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<Step, Halt> {
+    let lost = client.assignment_lost();
+    info!(partitions = places.len(), lost, "partitions revoked");
+    if lost {
+        lose(&places, assignment, around);
+        return give_up(&places, client, assignment);
+    }
+    let epochs = assignment.hold(&places);
+    if epochs.is_empty() {
+        return give_up(&places, client, assignment);
+    }
+    around.mailbox.forget(&epochs);
+    let drain = around.config.revoke_drain;
+    let (revocation, wait) = Revocation::new(epochs, tokio::time::Instant::now() + drain);
+    around.mailbox.tell(Event::Revoked(revocation));
+    Ok(Step::Draining(places, wait, Instant::now() + drain))
+}
+
+/// Tells the pipeline that nothing can be done for these partitions any more.
+fn lose(places: &[TopicPartition], assignment: &mut Assignment, around: &Surroundings) {
+    let epochs = assignment.hold(places);
+    if !epochs.is_empty() {
+        around.mailbox.forget(&epochs);
+        around.mailbox.tell(Event::Lost(epochs));
+    }
+}
+
+/// Hands the partitions back to the group.
+fn give_up(places: &[TopicPartition], client: &Arc<Client>, assignment: &mut Assignment) -> Result<Step, Halt> {
+    // Out of here first: from now on nothing is committed for them.
+    let gone = assignment.remove(places);
+    let outcome = release(places, client);
+    gone.into_iter().for_each(|assigned| assigned.queue.discard());
+    outcome.map_err(broken)?;
+    Ok(Step::None)
+}
+
+/// Whether the pipeline has completed the revocation, or dropped it, or is overdue; else hands back what to wait for.
+fn drained(mut wait: oneshot::Receiver<()>, deadline: Instant, around: &Surroundings) -> Result<(), oneshot::Receiver<()>> {
+    let waker = Waker::from(Arc::clone(&around.wake));
+    if Pin::new(&mut wait).poll(&mut TaskContext::from_waker(&waker)) != Poll::Pending {
+        return Ok(());
+    }
+    if Instant::now() >= deadline {
+        warn!("revoked partitions are given up unfinished, their time is over");
+        return Ok(());
+    }
+    Err(wait)
+}
+
+fn acknowledge<'a>(places: impl Iterator<Item = (&'a TopicPartition, rdkafka::Offset)>, client: &Client) -> KafkaResult<()> {
+    let list = list(places)?;
+    if client.is_incremental() { client.consumer().incremental_assign(&list) } else { client.consumer().assign(&list) }
+}
+
+fn release(places: &[TopicPartition], client: &Client) -> KafkaResult<()> {
+    if client.is_incremental() {
+        client.consumer().incremental_unassign(&list(places.iter().map(|place| (place, rdkafka::Offset::Invalid)))?)
+    } else {
+        client.consumer().unassign()
+    }
+}
+
+/// A change that librdkafka refuses leaves it waiting for one it doesn't: only a new client helps.
+fn broken(error: impl std::fmt::Display) -> Halt {
+    Halt::Rebuild(format!("a rebalance could not be acknowledged: {error}"))
+}

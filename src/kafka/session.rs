@@ -1,0 +1,239 @@
+//! A session: one client from its start to its end, and all that is only true as long as it lives.
+//!
+//! Owner: the event thread. When a client can't go on, its session is ended, all its assignments are lost, and a new one begins.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tracing::{debug, warn};
+
+use super::assignment::Assignment;
+use super::client::{Client, Destroyed};
+use super::commits::Commits;
+use super::config::KafkaConfig;
+use super::context::Signal;
+use super::faults::{self, Fault};
+use super::mailbox::{CommitRequest, Mailbox};
+use super::rebalance::{Change, Rebalances};
+use super::resets::Resets;
+use super::startup::Startup;
+use super::wake::Wake;
+use crate::pipeline::demand::Demand;
+use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::source::{CommitError, Epoch, Event, SourceError};
+use crate::record::Topic;
+use rdkafka::consumer::Consumer;
+
+/// How often the ends of partitions are told.
+const ENDS: Duration = Duration::from_secs(1);
+/// How often everything is looked at without having been asked to.
+pub(super) const BEAT: Duration = Duration::from_millis(100);
+
+/// What outlives a session.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) config: KafkaConfig,
+    pub(super) tags: HashMap<Topic, LaneTag>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) wake: Arc<Wake>,
+    /// Whether the group ever gave us something: then the configuration can't be all wrong.
+    pub(super) was_assigned: bool,
+    epochs: u64,
+}
+
+/// Why a session can't go on.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// A new one may.
+    Rebuild(String),
+    /// Nor can the source.
+    Fail(SourceError),
+}
+
+impl Surroundings {
+    pub(super) fn new(config: KafkaConfig, tags: HashMap<Topic, LaneTag>, mailbox: Arc<Mailbox>, wake: Arc<Wake>) -> Self {
+        Self { config, tags, mailbox, wake, was_assigned: false, epochs: 0 }
+    }
+
+    /// An epoch that was never given before.
+    pub(super) fn next_epoch(&mut self) -> Epoch {
+        self.epochs += 1;
+        Epoch(self.epochs)
+    }
+
+    /// The topics that are read.
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        self.tags.keys().cloned().collect()
+    }
+
+    /// The order and key function of a topic's route.
+    pub(super) fn tag(&self, topic: &Topic) -> &LaneTag {
+        self.tags.get(topic).expect("the group assigns partitions of subscribed topics only")
+    }
+
+    /// Lets a mistake of the configuration end the source only as long as nothing ever worked: later it was somebody
+    /// else's change, which may be undone.
+    pub(super) fn only_at_start(&self, halt: Halt) -> Result<(), Halt> {
+        match halt {
+            Halt::Fail(SourceError::Misconfigured(say)) if self.was_assigned => {
+                self.mailbox.trouble(SourceError::Transient(say));
+                Ok(())
+            }
+            halt => Err(halt),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Session {
+    client: Arc<Client>,
+    destroyed: Destroyed,
+    startup: Startup,
+    assignment: Assignment,
+    rebalances: Rebalances,
+    resets: Resets,
+    commits: Commits,
+    ends_told: Instant,
+    beat: Instant,
+}
+
+impl Session {
+    /// A session of a client that has done nothing yet.
+    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed) -> Self {
+        Self {
+            client,
+            destroyed,
+            startup: Startup::new(),
+            assignment: Assignment::default(),
+            rebalances: Rebalances::default(),
+            resets: Resets::default(),
+            commits: Commits::default(),
+            ends_told: Instant::now(),
+            beat: Instant::now(),
+        }
+    }
+
+    /// Takes up a commit.
+    pub(super) fn commit(&mut self, request: CommitRequest) {
+        self.commits.push(request);
+    }
+
+    /// Does all that can be done without waiting. Reads within the demand, and uses it up if anything came; says whether
+    /// anything did.
+    pub(super) fn turn(&mut self, demand: &mut Option<Demand>, around: &mut Surroundings) -> Result<bool, Halt> {
+        self.client.serve().map_err(|_| Halt::Rebuild("a record came past its partition's queue".to_owned()))?;
+        self.hear(around)?;
+        self.startup.advance(&self.client, around)?;
+        self.rebalances.advance(&self.client, &mut self.assignment, around)?;
+        if self.rebalances.is_idle() {
+            self.resets.advance(&self.client, &mut self.assignment, around)?;
+        }
+        self.commits.advance(&self.client, &self.assignment);
+        self.look_around(around)?;
+        self.read(demand, around)
+    }
+
+    /// How long nothing needs to be done unless something wakes us.
+    pub(super) fn pause(&self) -> Duration {
+        let due = [self.startup.due(), self.rebalances.due()].into_iter().flatten().min();
+        due.map_or(BEAT, |due| due.saturating_duration_since(Instant::now()).min(BEAT))
+    }
+
+    /// Leaves the group, at the latest by `deadline`; says whether it did.
+    pub(super) fn close(mut self, deadline: Instant, around: &mut Surroundings) -> bool {
+        self.commits.abandon(&CommitError::IllegalGeneration("the source is closed".to_owned()));
+        self.put_down(around);
+        self.client.close(&self.destroyed, deadline)
+    }
+
+    /// Gives the client up without waiting for it. Everything assigned is lost.
+    pub(super) fn abandon(mut self, reason: &str, around: &mut Surroundings) {
+        self.commits.abandon(&CommitError::Fatal(reason.to_owned()));
+        let lost: Vec<Epoch> = self.assignment.iter().map(|assigned| assigned.epoch).collect();
+        self.put_down(around);
+        if !lost.is_empty() {
+            around.mailbox.forget(&lost);
+            around.mailbox.tell(Event::Lost(lost));
+        }
+    }
+
+    /// Lets go of all queues, and acknowledges what the client would wait for.
+    fn put_down(&mut self, around: &mut Surroundings) {
+        drop(self.hear(around));
+        drop(self.assignment.clear());
+        self.rebalances.finish(&self.client);
+    }
+
+    /// Takes the notes of the callbacks.
+    fn hear(&mut self, around: &Surroundings) -> Result<(), Halt> {
+        while let Some(signal) = self.client.consumer().context().next_signal() {
+            match signal {
+                Signal::Assign(places) => self.rebalances.push(Change::Assign(places)),
+                Signal::Revoke(places) => self.rebalances.push(Change::Revoke(places)),
+                Signal::Committed(answer) => self.commits.answered(&answer, &self.assignment),
+                Signal::Error(code, reason) => self.err(code, &reason, around)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn err(&self, code: Code, reason: &str, around: &Surroundings) -> Result<(), Halt> {
+        if let Some((code, reason)) = self.client.fatal_error() {
+            return faults::fatal(code, &reason, around).or_else(|halt| around.only_at_start(halt));
+        }
+        match faults::passing(code, reason, around) {
+            Fault::Noise => debug!(error = reason, "the Kafka client has a passing error"),
+            Fault::Worth => warn!(error = reason, "the Kafka client has an error"),
+            Fault::Trouble(say) => around.mailbox.trouble(SourceError::Transient(say)),
+            Fault::Mistake(say) => return around.only_at_start(Halt::Fail(SourceError::Misconfigured(say))),
+        }
+        Ok(())
+    }
+
+    /// What is due from time to time.
+    fn look_around(&mut self, around: &Surroundings) -> Result<(), Halt> {
+        if self.beat.elapsed() >= BEAT {
+            self.beat = Instant::now();
+            self.assignment.ring_all();
+        }
+        if self.ends_told.elapsed() < ENDS {
+            return Ok(());
+        }
+        self.ends_told = Instant::now();
+        let moved = self.assignment.moved_ends(&self.client);
+        if !moved.is_empty() {
+            around.mailbox.tell_ends(moved);
+        }
+        if self.commits.is_stuck() {
+            return Err(Halt::Rebuild("a commit was never answered".to_owned()));
+        }
+        match self.client.fatal_error() {
+            Some((code, reason)) => faults::fatal(code, &reason, around),
+            None => Ok(()),
+        }
+    }
+
+    fn read(&mut self, wanted: &mut Option<Demand>, around: &Surroundings) -> Result<bool, Halt> {
+        let Some(demand) = wanted.as_mut().filter(|demand| !demand.is_none()) else { return Ok(false) };
+        let round = self.assignment.read(demand);
+        for (epoch, failure) in round.failures {
+            if failure.code == Code::AutoOffsetReset {
+                self.resets.push(epoch, &failure, &self.client, &mut self.assignment, around)?;
+            } else if let Some(place) = self.assignment.get_mut(epoch).map(|assigned| assigned.place.clone()) {
+                faults::of_partition(&place, &failure, around)?;
+            }
+        }
+        if let Some(place) = round.rewound {
+            return Err(Halt::Rebuild(format!("the offsets of {place} went back, it may have been deleted and made anew")));
+        }
+        if round.batches.is_empty() {
+            return Ok(false);
+        }
+        around.mailbox.deliver(round.batches);
+        *wanted = None;
+        Ok(true)
+    }
+}

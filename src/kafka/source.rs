@@ -1,0 +1,113 @@
+//! The Kafka source: the pipeline's side of it.
+//!
+//! Owner: the reader. It holds the mailbox and the event thread's handle; all that is Kafka happens on that thread.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::client::Client;
+use super::committer::KafkaCommitter;
+use super::config::{ConfigError, KafkaConfig};
+use super::mailbox::{CloseRequest, Mailbox};
+use super::thread::EventThread;
+use super::wake::Wake;
+use crate::pipeline::demand::Demand;
+use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::source::{Event, Source, SourceError};
+use crate::pipeline::tracker::OffsetTracker;
+use crate::record::Topic;
+
+/// How long a source that is dropped, and not closed, goes on trying to leave its group. Nobody waits for it.
+const ABANDONED: Duration = Duration::from_secs(5);
+
+/// A topic to read, and how its records are ordered.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// The topic.
+    pub topic: Topic,
+    /// Its route's order and key function: what another order remembered as finished doesn't count for this one.
+    pub tag: LaneTag,
+}
+
+/// Records from Kafka topics, read as a member of a consumer group.
+///
+/// ```no_run
+/// use daemonry::kafka::{KafkaConfig, KafkaSource, Subscription};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = KafkaConfig::new("localhost:9092", "shop").property("client.rack", "a");
+/// let source = KafkaSource::new(&config, vec![Subscription { topic: "orders".into(), tag: "key".into() }])?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct KafkaSource {
+    mailbox: Arc<Mailbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl KafkaSource {
+    /// A member of the group, which starts to connect at once. That the topics exist is found out while it is polled.
+    ///
+    /// # Errors
+    /// Every fault of the configuration at once, each with what to do.
+    pub fn new(config: &KafkaConfig, subscriptions: Vec<Subscription>) -> Result<Self, ConfigError> {
+        let properties = config.consumer()?;
+        if subscriptions.is_empty() {
+            return Err(ConfigError::one("no topic is subscribed, name one at least"));
+        }
+        let wake = Arc::new(Wake::default());
+        let (client, destroyed) = Client::new(&properties, &wake).map_err(|error| ConfigError::refused(&error))?;
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
+        let thread = EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);
+        let thread = thread::Builder::new()
+            .name("kafka-events".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| ConfigError::one(format!("no thread could be started for the Kafka client: {error}")))?;
+        Ok(Self { mailbox, thread: Some(thread) })
+    }
+
+    fn ask_to_close(&self, deadline: std::time::Instant) -> oneshot::Receiver<Result<(), SourceError>> {
+        let (reply, outcome) = oneshot::channel();
+        self.mailbox.close(CloseRequest { deadline, reply });
+        outcome
+    }
+}
+
+impl Source for KafkaSource {
+    type Progress = OffsetTracker;
+    type Committer = KafkaCommitter;
+
+    async fn poll(&mut self, demand: &Demand, timeout: Duration) -> Result<Event<OffsetTracker>, SourceError> {
+        self.mailbox.next(demand, timeout).await
+    }
+
+    fn committer(&mut self) -> KafkaCommitter {
+        KafkaCommitter::new(Arc::clone(&self.mailbox))
+    }
+
+    async fn close(mut self, deadline: Instant) -> Result<(), SourceError> {
+        let outcome = self.ask_to_close(deadline.into_std());
+        // From here on the thread ends by itself; it is not joined, since nothing can be done about one that hangs.
+        drop(self.thread.take());
+        // A moment more than the thread has, so that its own word is heard.
+        match timeout_at(deadline + Duration::from_millis(250), outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            // It had ended before, and said so to whoever polled.
+            Ok(Err(_)) => Ok(()),
+            Err(_) => Err(SourceError::Transient("the Kafka client did not end in time, its group will miss it only at the session timeout".to_owned())),
+        }
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            drop(self.ask_to_close(std::time::Instant::now() + ABANDONED));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The event thread: it alone talks to the consumer.
+//!
+//! Owner of the session. It never blocks on the network, never waits for the pipeline, and never spins: with nothing to do it
+//! pauses until a queue, an errand or the pipeline wakes it. The invariant: polling goes on whatever the pipeline does, so
+//! the membership outlives any handler.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use tracing::{error, info, warn};
+
+use super::client::{Client, Destroyed};
+use super::config::KafkaConfig;
+use super::mailbox::{CloseRequest, Mailbox, Wishes};
+use super::session::{BEAT, Halt, Session, Surroundings};
+use super::source::Subscription;
+use super::wake::Wake;
+use crate::pipeline::demand::Demand;
+use crate::pipeline::source::{CommitError, SourceError};
+
+/// The pause before a client is made anew; doubles up to the other.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A session that lived as long as this was a good one.
+const GOOD: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct EventThread {
+    properties: ClientConfigDebug,
+    around: Surroundings,
+    session: Option<Session>,
+    since: Instant,
+    again: Instant,
+    pause: Duration,
+    demand: Option<Demand>,
+    /// Nothing is read any more; commits and rebalances go on until the source is closed.
+    failed: bool,
+}
+
+/// librdkafka's properties; not shown, since there are secrets among them.
+struct ClientConfigDebug(ClientConfig);
+
+impl std::fmt::Debug for ClientConfigDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientConfig")
+    }
+}
+
+impl EventThread {
+    /// The thread of a source whose first client is made already.
+    pub(super) fn new(
+        config: KafkaConfig,
+        properties: ClientConfig,
+        subscriptions: Vec<Subscription>,
+        client: Arc<Client>,
+        destroyed: Destroyed,
+        mailbox: Arc<Mailbox>,
+        wake: Arc<Wake>,
+    ) -> Self {
+        let tags = subscriptions.into_iter().map(|subscription| (subscription.topic, subscription.tag)).collect();
+        Self {
+            properties: ClientConfigDebug(properties),
+            around: Surroundings::new(config, tags, mailbox, wake),
+            session: Some(Session::new(client, destroyed)),
+            since: Instant::now(),
+            again: Instant::now(),
+            pause: PAUSE,
+            demand: None,
+            failed: false,
+        }
+    }
+
+    /// Runs until the source is closed.
+    pub(super) fn run(mut self) {
+        self.around.wake.adopt_current_thread();
+        let mailbox = Arc::clone(&self.around.mailbox);
+        if catch_unwind(AssertUnwindSafe(move || self.work())).is_err() {
+            error!("the thread of the Kafka client panicked");
+            mailbox.fail(SourceError::Failed("the thread of the Kafka client panicked".to_owned()));
+        }
+        mailbox.end(SourceError::Failed("the Kafka client has ended".to_owned()));
+    }
+
+    fn work(&mut self) {
+        loop {
+            let wishes = self.around.mailbox.take_wishes();
+            if let Some(close) = self.take_up(wishes) {
+                return self.close(close);
+            }
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
+                Err(Halt::Rebuild(reason)) => self.rebuild(&reason),
+                Err(Halt::Fail(error)) => {
+                    error!(%error, "the Kafka source can't go on");
+                    self.failed = true;
+                    self.around.mailbox.fail(error);
+                }
+            }
+        }
+    }
+
+    fn take_up(&mut self, wishes: Wishes) -> Option<CloseRequest> {
+        if let Some(demand) = wishes.demand {
+            self.demand = Some(demand);
+        }
+        for request in wishes.commits {
+            match &mut self.session {
+                Some(session) => session.commit(request),
+                None => drop(request.reply.send(Err(CommitError::IllegalGeneration("the client is being made anew".to_owned())))),
+            }
+        }
+        wishes.close
+    }
+
+    fn turn(&mut self) -> Result<bool, Halt> {
+        if self.failed {
+            self.demand = None;
+        }
+        match &mut self.session {
+            Some(session) => session.turn(&mut self.demand, &mut self.around),
+            None if !self.failed && Instant::now() >= self.again => self.begin(),
+            None => Ok(false),
+        }
+    }
+
+    fn begin(&mut self) -> Result<bool, Halt> {
+        let (client, destroyed) = Client::new(&self.properties.0, &self.around.wake)
+            .map_err(|error| Halt::Rebuild(format!("no new client could be made: {error}")))?;
+        info!("the Kafka client is made anew");
+        self.session = Some(Session::new(client, destroyed));
+        self.since = Instant::now();
+        Ok(true)
+    }
+
+    fn rebuild(&mut self, reason: &str) {
+        warn!(error = reason, "the Kafka client can't go on and is made anew");
+        if self.since.elapsed() > GOOD {
+            self.pause = PAUSE;
+        }
+        self.again = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if let Some(session) = self.session.take() {
+            session.abandon(reason, &mut self.around);
+        }
+        if !self.failed {
+            self.around.mailbox.trouble(SourceError::Transient(reason.to_owned()));
+        }
+    }
+
+    fn close(&mut self, request: CloseRequest) {
+        let left = self.session.take().is_none_or(|session| session.close(request.deadline, &mut self.around));
+        let outcome = if left {
+            Ok(())
+        } else {
+            Err(SourceError::Transient(
+                "the group could not be left in time, it will miss this member only at the session timeout".to_owned(),
+            ))
+        };
+        // Whoever asked may be gone.
+        drop(request.reply.send(outcome));
+    }
+}

@@ -1,0 +1,37 @@
+//! Waking the event thread, from anywhere.
+
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// A handle that ends the event thread's pause. Cheap, and never blocks: librdkafka calls it under its locks.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    thread: OnceLock<Thread>,
+}
+
+impl Wake {
+    /// Makes the calling thread the one that is woken.
+    pub(super) fn adopt_current_thread(&self) {
+        // Set once, by the event thread itself when it starts.
+        let _ = self.thread.set(std::thread::current());
+    }
+
+    /// Ends the thread's pause, or its next one where it is busy now.
+    pub(super) fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Waits until woken, at most for `longest`. Only for the event thread.
+    pub(super) fn pause(longest: Duration) {
+        std::thread::park_timeout(longest);
+    }
+}
+
+impl std::task::Wake for Wake {
+    fn wake(self: Arc<Self>) {
+        Wake::wake(&self);
+    }
+}
