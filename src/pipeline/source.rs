@@ -191,7 +191,9 @@ pub enum CommitError {
     #[error("commit refused, another member uses the same instance id: give each process its own `group.instance.id`")]
     Fenced,
     /// What goes with the offset is larger than the source takes.
-    #[error("commit refused, its metadata is too large: raise `offset.metadata.max.bytes` on the broker or lower the queue's capacity")]
+    #[error(
+        "commit refused, its metadata is too large: raise `offset.metadata.max.bytes` on the broker or lower the queue's capacity"
+    )]
     MetadataTooLarge,
     /// The client can't go on; the source rebuilds it.
     #[error("commit failed for good with this client, it will be rebuilt: {0}")]

@@ -1,0 +1,29 @@
+# `make test` is the whole test suite, against a real Kafka that it starts if it has to.
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
+
+.DEFAULT_GOAL := help
+.PHONY: help check test fmt
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+check: ## Format, lints, documentation and bans, all without warnings
+	@bash scripts/tools.sh lint
+	bash scripts/bans.sh
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p daemonry --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
+
+# One package set for both steps: another one would select other features and build the dependencies twice.
+# The tests run the examples as processes, so those are built first.
+test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
+	@bash scripts/tools.sh
+	cargo build --locked --workspace --bins --examples
+	$(WITH_KAFKA) cargo test --locked --workspace
+
+fmt: ## Format the sources
+	@bash scripts/tools.sh lint
+	cargo fmt --all

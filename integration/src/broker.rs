@@ -1,0 +1,313 @@
+//! A real Kafka broker as a child process: one node, on loopback, its data in a directory that goes with it.
+//!
+//! The invariant: no broker outlives its owner, not even one that is killed with -9. A shell stands between the two and
+//! holds the read end of a pipe; when our end closes, for whatever reason, it kills the broker and removes the data.
+//! The same pipe carries the signals, so no process id is ever kept that could have come to mean another process.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::address::answers;
+use crate::kafka_home::KafkaHome;
+
+const SERVER_PROPERTIES: &str = include_str!("../kafka/server.properties");
+const LOG4J_PROPERTIES: &str = include_str!("../kafka/log4j2.properties");
+
+/// How long a start may take; on an idle machine it takes three seconds.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+
+/// Runs `$2…` and obeys the pipe on standard input: a line is the name of a signal for it, the end of the input means
+/// that the owner is gone, whose data directory `$1` nobody else would remove. Exits as the program does.
+const KEEPER: &str = r#"
+data=$1; shift
+exec 3<&0
+"$@" </dev/null 3<&- & broker=$!
+{
+  while read -r signal; do kill -s "$signal" "$broker"; done <&3
+  kill -s KILL "$broker"
+  rm -rf -- "$data"
+} 2>/dev/null & listener=$!
+wait "$broker"; status=$?
+kill "$listener" 2>/dev/null
+exit "$status"
+"#;
+
+/// What to start: by default a broker with the settings of `integration/kafka/server.properties`.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    heap_mib: u32,
+    properties: BTreeMap<String, String>,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self { heap_mib: 768, properties: BTreeMap::new() }
+    }
+}
+
+impl BrokerOptions {
+    /// Sets a property of the broker, such as `message.max.bytes`, over what the default says.
+    #[must_use]
+    pub fn property(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.properties.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// Sets the heap's limit, in MiB [768].
+    #[must_use]
+    pub fn heap_mib(mut self, mib: u32) -> Self {
+        self.heap_mib = mib;
+        self
+    }
+}
+
+/// A running broker, or one that was stopped and can be started again on the same port with the same data.
+///
+/// Dropping it kills the process, waits for its end and removes the data.
+#[derive(Debug)]
+pub struct Broker {
+    // First, so that the process has ended before the directory goes.
+    running: Option<Running>,
+    home: KafkaHome,
+    options: BrokerOptions,
+    port: u16,
+    directory: TempDir,
+}
+
+impl Broker {
+    /// Formats a new data directory, starts a broker on a free port and waits until it answers.
+    ///
+    /// # Errors
+    /// When Java or Kafka's jars can't be had, or the broker doesn't answer in time; the message holds the end of its log.
+    pub fn start(options: BrokerOptions) -> Result<Self> {
+        let home = KafkaHome::locate()?;
+        let directory = tempfile::Builder::new().prefix("daemonry-kafka-").tempdir()?;
+        let [port, controller] = free_ports()?;
+        write_configuration(directory.path(), &options, port, controller)?;
+        let mut broker = Self { running: None, home, options, port, directory };
+        broker.format()?;
+        broker.launch()?;
+        Ok(broker)
+    }
+
+    /// The address to give to clients as `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// Kills the broker with SIGKILL and waits for its end. One that doesn't run stays so.
+    ///
+    /// # Errors
+    /// When the process can't be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        self.end("KILL")
+    }
+
+    /// Stops the broker with SIGTERM and waits for its end. One that doesn't run stays so.
+    ///
+    /// # Errors
+    /// When the process can't be waited for.
+    pub fn stop(&mut self) -> Result<()> {
+        self.end("TERM")
+    }
+
+    /// Freezes the broker with SIGSTOP: connections stay open and nothing answers on them.
+    ///
+    /// # Errors
+    /// When the broker doesn't run.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.running()?.signal("STOP")
+    }
+
+    /// Lets a frozen broker go on, with SIGCONT.
+    ///
+    /// # Errors
+    /// When the broker doesn't run.
+    pub fn thaw(&mut self) -> Result<()> {
+        self.running()?.signal("CONT")
+    }
+
+    /// Starts the broker again, on the same port with the same data, and waits until it answers. One that still runs
+    /// is stopped first.
+    ///
+    /// # Errors
+    /// When the broker doesn't answer in time; the message holds the end of its log.
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop()?;
+        self.launch()
+    }
+
+    fn running(&mut self) -> Result<&mut Running> {
+        self.running.as_mut().context("the broker does not run: restart it first")
+    }
+
+    fn end(&mut self, signal: &str) -> Result<()> {
+        match self.running.take() {
+            Some(running) => running.end(signal),
+            None => Ok(()),
+        }
+    }
+
+    fn format(&self) -> Result<()> {
+        let output = self
+            .home
+            .class("kafka.tools.StorageTool", &self.jvm_flags())
+            .args(["format", "-t", &cluster_id(), "-c"])
+            .arg(self.directory.path().join("server.properties"))
+            .output()
+            .context("cannot run java: install a JDK 17 or set KAFKA_BROKERS")?;
+        ensure!(
+            output.status.success(),
+            "cannot format the broker's storage ({}):\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        Ok(())
+    }
+
+    fn launch(&mut self) -> Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.directory.path().join("broker.log"))?;
+        let mut java = self.home.class("kafka.Kafka", &self.jvm_flags());
+        java.arg(self.directory.path().join("server.properties"));
+        let mut running = Running::launch(&java, self.directory.path(), log)?;
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            if let Some(status) = running.exited()? {
+                bail!("the broker ended before it answered ({status}); its log ends with:\n{}", self.log_tail());
+            }
+            match answers(&self.bootstrap(), Duration::from_secs(1)) {
+                Ok(()) => break,
+                Err(error) if Instant::now() >= deadline => {
+                    let tail = self.log_tail();
+                    return Err(error.context(format!("the broker did not start in time; its log ends with:\n{tail}")));
+                }
+                Err(_) => {}
+            }
+        }
+        self.running = Some(running);
+        Ok(())
+    }
+
+    fn jvm_flags(&self) -> Vec<String> {
+        vec![
+            format!("-Xmx{}m", self.options.heap_mib),
+            format!("-Dlog4j2.configurationFile={}", self.directory.path().join("log4j2.properties").display()),
+        ]
+    }
+
+    /// The last lines that the broker logged.
+    pub fn log_tail(&self) -> String {
+        const LINES: usize = 40;
+        let log = fs::read(self.directory.path().join("broker.log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+}
+
+/// The shell that keeps the broker, and our end of its pipe.
+#[derive(Debug)]
+struct Running {
+    keeper: Child,
+    // Taken only to close it.
+    pipe: Option<ChildStdin>,
+}
+
+impl Running {
+    fn launch(java: &Command, directory: &Path, log: File) -> Result<Self> {
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "kafka-keeper"])
+            .arg(directory)
+            .arg(java.get_program())
+            .args(java.get_args())
+            // A group of its own: a Ctrl-C at the terminal is for the tests, which then end the broker themselves.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot run sh")?;
+        let pipe = keeper.stdin.take();
+        Ok(Self { keeper, pipe })
+    }
+
+    fn signal(&mut self, name: &str) -> Result<()> {
+        let pipe = self.pipe.as_mut().expect("the pipe is open until the end");
+        writeln!(pipe, "{name}").with_context(|| format!("cannot send SIG{name} to the broker: it has ended"))
+    }
+
+    fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        self.keeper.try_wait().context("cannot wait for the broker")
+    }
+
+    fn end(mut self, signal: &str) -> Result<()> {
+        // A broker that has ended by itself can't be signalled: that is what was asked for.
+        if self.signal(signal).is_err() && self.exited()?.is_none() {
+            bail!("the broker's keeper no longer listens");
+        }
+        // The pipe stays open while we wait (`Child::wait` closes only a stdin it still holds): its end would
+        // turn a stop into a kill.
+        self.keeper.wait().context("cannot wait for the broker")?;
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.pipe = None;
+        // The keeper kills what it keeps as soon as the pipe closes; there is nobody to tell of a failure.
+        drop(self.keeper.wait());
+    }
+}
+
+fn write_configuration(directory: &Path, options: &BrokerOptions, port: u16, controller: u16) -> Result<()> {
+    let host = Ipv4Addr::LOCALHOST;
+    let mut properties = format!(
+        "{SERVER_PROPERTIES}\n\
+         listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}\n\
+         advertised.listeners=PLAINTEXT://{host}:{port}\n\
+         controller.quorum.voters=1@{host}:{controller}\n\
+         log.dirs={}\n",
+        directory.join("data").display(),
+    );
+    for (name, value) in &options.properties {
+        // Of two lines for one property the later one counts.
+        properties.push_str(&format!("{name}={value}\n"));
+    }
+    fs::write(directory.join("server.properties"), properties)?;
+    fs::write(directory.join("log4j2.properties"), LOG4J_PROPERTIES)?;
+    Ok(())
+}
+
+/// Two ports that nobody listens on, below those that the system hands out to connecting sockets. One of theirs could be
+/// taken while the broker is down, or, worse, a client that reconnects to it could get connected to itself.
+fn free_ports() -> Result<[u16; 2]> {
+    let mut random = fastrand::Rng::new();
+    let mut free = (0..200).map(|_| random.u16(12_000..32_000)).filter_map(|port| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        Some((port, listener))
+    });
+    // Both are held until both are known, so that they differ.
+    match (free.next(), free.next()) {
+        (Some((first, _held)), Some((second, _also_held))) => Ok([first, second]),
+        _ => bail!("no free port between 12000 and 32000 on {}", Ipv4Addr::LOCALHOST),
+    }
+}
+
+/// A new cluster's id: 16 bytes in base64 without padding, here from letters and digits only; the last of the 22
+/// characters carries just two bits.
+fn cluster_id() -> String {
+    let mut id: String = (0..21).map(|_| fastrand::alphanumeric()).collect();
+    id.push('A');
+    id
+}

@@ -1,0 +1,330 @@
+//! Hands on a Kafka cluster, for tests: make topics, fill them, read them back, ask what a group committed.
+//!
+//! Everything blocks, with a deadline: tests watch processes, and a blocking call works inside and outside a runtime.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use daemonry::record::{NextOffset, Offset, Partition};
+use futures_executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
+
+use crate::message::{Message, Stored};
+use crate::wire;
+
+/// How long one request may take, a broker's restart in between included.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A connection to the cluster. Cheap enough to make one a test.
+pub struct Topics {
+    bootstrap: String,
+    admin: AdminClient<DefaultClientContext>,
+    // Asks for metadata and watermarks; never subscribes.
+    client: BaseConsumer,
+}
+
+impl std::fmt::Debug for Topics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topics").field("bootstrap", &self.bootstrap).finish_non_exhaustive()
+    }
+}
+
+impl Topics {
+    /// Connects to the brokers at `bootstrap`.
+    ///
+    /// # Errors
+    /// When the address isn't one; whether anything answers shows at the first request.
+    pub fn connect(bootstrap: impl Into<String>) -> Result<Self> {
+        let bootstrap = bootstrap.into();
+        let admin = config(&bootstrap).create().context("cannot make an admin client")?;
+        let client = config(&bootstrap).create().context("cannot make a client")?;
+        Ok(Self { bootstrap, admin, client })
+    }
+
+    /// Creates a topic with `partitions` partitions, one replica each, and the topic settings `settings`, and waits
+    /// until the brokers show it.
+    ///
+    /// # Errors
+    /// When the topic exists, or a setting is refused.
+    pub fn create(&self, topic: &str, partitions: u16, settings: &[(&str, &str)]) -> Result<()> {
+        let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(1));
+        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
+        let results = block_on(self.admin.create_topics([&new], &options())).context("cannot ask for a topic")?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow!("cannot create the topic `{topic}`: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Creates a topic of `partitions` partitions whose name starts with `prefix` and was never used before.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_fresh(&self, prefix: &str, partitions: u16) -> Result<String> {
+        let suffix: String = (0..10).map(|_| fastrand::lowercase()).collect();
+        let topic = format!("{prefix}.{suffix}");
+        self.create(&topic, partitions, &[])?;
+        Ok(topic)
+    }
+
+    /// Deletes a topic.
+    ///
+    /// # Errors
+    /// When there is no such topic.
+    pub fn delete(&self, topic: &str) -> Result<()> {
+        let results = block_on(self.admin.delete_topics(&[topic], &options())).context("cannot delete a topic")?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow!("cannot delete the topic `{topic}`: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// The partitions of a topic, in order.
+    ///
+    /// # Errors
+    /// When there is no such topic.
+    pub fn partitions(&self, topic: &str) -> Result<Vec<Partition>> {
+        let metadata = self.client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic).context("the topic is not listed")?;
+        if let Some(error) = found.error() {
+            bail!("no metadata of the topic `{topic}`: {}", RDKafkaErrorCode::from(error));
+        }
+        let mut partitions: Vec<_> = found.partitions().iter().map(|partition| Partition(partition.id())).collect();
+        partitions.sort_unstable();
+        Ok(partitions)
+    }
+
+    /// Where each partition of a topic ends: the offset that the next record will get.
+    ///
+    /// # Errors
+    /// When there is no such topic.
+    pub fn ends(&self, topic: &str) -> Result<BTreeMap<Partition, Offset>> {
+        let end = |partition: Partition| {
+            let watermarks = self.client.fetch_watermarks(topic, partition.0, DEADLINE);
+            let (_, high) = watermarks.with_context(|| format!("cannot ask where {topic}[{partition}] ends"))?;
+            Ok((partition, Offset(high)))
+        };
+        self.partitions(topic)?.into_iter().map(end).collect()
+    }
+
+    /// Produces messages in order, each to the partition of its key (a random one for a null key), and returns where
+    /// each stands once all are acknowledged by all replicas.
+    ///
+    /// # Errors
+    /// When one is refused or not acknowledged in time.
+    pub fn produce(&self, topic: &str, messages: &[Message]) -> Result<Vec<(Partition, Offset)>> {
+        self.produce_all(topic, None, messages)
+    }
+
+    /// As [`produce`](Self::produce), all to one partition.
+    ///
+    /// # Errors
+    /// As [`produce`](Self::produce).
+    pub fn produce_to(&self, topic: &str, partition: Partition, messages: &[Message]) -> Result<Vec<Offset>> {
+        let places = self.produce_all(topic, Some(partition), messages)?;
+        Ok(places.into_iter().map(|(_, offset)| offset).collect())
+    }
+
+    fn produce_all(
+        &self,
+        topic: &str,
+        partition: Option<Partition>,
+        messages: &[Message],
+    ) -> Result<Vec<(Partition, Offset)>> {
+        let name = CString::new(topic).context("a topic's name can't hold a NUL")?;
+        let reports = Reports(Mutex::new(BTreeMap::new()));
+        let producer: BaseProducer<Reports> = config(&self.bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            // As Java's producers do it.
+            .set("partitioner", "murmur2_random")
+            // The broker's limit is the one that tests are about.
+            .set("message.max.bytes", "104857600")
+            .set("delivery.timeout.ms", DEADLINE.as_millis().to_string())
+            .create_with_context(reports)
+            .context("cannot make a producer")?;
+        for (tag, message) in messages.iter().enumerate() {
+            loop {
+                match wire::enqueue(&producer, &name, partition, message, tag) {
+                    Ok(()) => break,
+                    // Every message leaves the queue within the delivery timeout, acknowledged or not.
+                    Err(RDKafkaErrorCode::QueueFull) => producer.poll(Duration::from_millis(10)),
+                    Err(code) => bail!("cannot produce message {tag} to `{topic}`: {code}"),
+                }
+            }
+            if tag % 1_000 == 0 {
+                producer.poll(Duration::ZERO);
+            }
+        }
+        producer.flush(2 * DEADLINE).with_context(|| format!("not all messages to `{topic}` were acknowledged"))?;
+        let mut reports = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |tag| {
+            let report = reports.remove(&tag).with_context(|| format!("no report for message {tag} to `{topic}`"))?;
+            report.with_context(|| format!("message {tag} to `{topic}` was not acknowledged"))
+        };
+        (0..messages.len()).map(place).collect()
+    }
+
+    /// Reads a topic whole, as it stands at the time of the call: partition by partition, in the order of offsets.
+    /// Records of open or aborted transactions are left out.
+    ///
+    /// # Errors
+    /// When there is no such topic, or nothing comes for 30 s.
+    pub fn read(&self, topic: &str) -> Result<Vec<Stored>> {
+        let consumer: BaseConsumer = config(&self.bootstrap)
+            .set("group.id", "unused-but-required")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .create()
+            .context("cannot make a consumer")?;
+        let partitions = self.partitions(topic)?;
+        let mut assignment = TopicPartitionList::new();
+        for partition in &partitions {
+            assignment.add_partition_offset(topic, partition.0, rdkafka::Offset::Beginning)?;
+        }
+        consumer.assign(&assignment).context("cannot assign the partitions")?;
+        let mut read = Vec::new();
+        let mut unfinished = partitions;
+        // A partition's end is told by an event of its own: behind the last record there may be offsets without one.
+        while !unfinished.is_empty() {
+            match consumer.poll(DEADLINE) {
+                Some(Ok(message)) => read.push(Stored {
+                    partition: Partition(message.partition()),
+                    offset: Offset(message.offset()),
+                    message: Message {
+                        key: message.key().map(Vec::from),
+                        value: message.payload().map(Vec::from),
+                        headers: wire::headers(&message),
+                    },
+                }),
+                Some(Err(KafkaError::PartitionEOF(ended))) => unfinished.retain(|partition| partition.0 != ended),
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) => return Err(error).with_context(|| format!("cannot read `{topic}`")),
+                None => bail!("nothing came from `{topic}` for {DEADLINE:?}, partitions {unfinished:?} not read whole"),
+            }
+        }
+        read.sort_by_key(|stored| (stored.partition, stored.offset));
+        Ok(read)
+    }
+
+    /// A view of what the consumer group `group` commits. It doesn't join.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn group(&self, group: &str) -> Result<Group> {
+        let client = config(&self.bootstrap)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()
+            .context("cannot make a client for the group")?;
+        Ok(Group { name: group.to_owned(), client })
+    }
+}
+
+/// A consumer group seen from outside. Keep it when asking often: it holds a connection.
+pub struct Group {
+    name: String,
+    client: BaseConsumer,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a group committed for one partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// The offset that is to be read next.
+    pub next: NextOffset,
+    /// The text that was committed with it.
+    pub metadata: String,
+}
+
+impl Group {
+    /// What is committed of these partitions of `topic`; a partition without a commit is left out.
+    ///
+    /// # Errors
+    /// When the group's coordinator doesn't answer in time.
+    pub fn committed(&self, topic: &str, partitions: &[Partition]) -> Result<BTreeMap<Partition, Committed>> {
+        let mut asked = TopicPartitionList::new();
+        for partition in partitions {
+            asked.add_partition(topic, partition.0);
+        }
+        let answer = self
+            .client
+            .committed_offsets(asked, DEADLINE)
+            .with_context(|| format!("cannot ask what the group `{}` committed", self.name))?;
+        let mut committed = BTreeMap::new();
+        for element in answer.elements() {
+            element.error().with_context(|| format!("no commit of {topic}[{}]", element.partition()))?;
+            if let rdkafka::Offset::Offset(next) = element.offset() {
+                let metadata = element.metadata().to_owned();
+                committed.insert(Partition(element.partition()), Committed { next: NextOffset::at(next), metadata });
+            }
+        }
+        Ok(committed)
+    }
+
+    /// Commits `next` for one partition, as an operator would who resets the group.
+    ///
+    /// # Errors
+    /// When the broker refuses, as it does while the group has members.
+    pub fn commit(&self, topic: &str, partition: Partition, committed: &Committed) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        let next = rdkafka::Offset::Offset(committed.next.offset().0);
+        list.add_partition_offset(topic, partition.0, next)?;
+        let mut element = list.find_partition(topic, partition.0).context("the partition was just added")?;
+        element.set_metadata(&committed.metadata);
+        drop(element);
+        self.client
+            .commit(&list, rdkafka::consumer::CommitMode::Sync)
+            .with_context(|| format!("cannot commit {topic}[{partition}] for the group `{}`", self.name))
+    }
+}
+
+/// Delivery reports by tag.
+struct Reports(Mutex<BTreeMap<usize, Result<(Partition, Offset), KafkaError>>>);
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        let report = match result {
+            Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
+            Err((error, _)) => Err(error.clone()),
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tag, report);
+    }
+}
+
+/// librdkafka reports a lost connection and then connects again: no reason to give up before the deadline.
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve)
+    )
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE))
+}
+
+fn config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
+    config
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Sees to what a build needs beside Rust's compiler, and installs what is missing where it can.
+set -euo pipefail
+
+command -v cargo >/dev/null || {
+    echo "tools: cargo is missing: install Rust (see rust-version in Cargo.toml)" >&2
+    exit 1
+}
+
+packages=()
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+command -v pkg-config >/dev/null || packages+=(pkg-config)
+if ((${#packages[@]})); then
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        apt-get update -q
+        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+    else
+        echo "tools: install ${packages[*]}" >&2
+        exit 1
+    fi
+fi
+
+# With "lint": what `make check` needs on top.
+if [[ ${1-} == lint ]]; then
+    for component in rustfmt clippy; do
+        command=${component/rustfmt/fmt}
+        cargo "$command" --version >/dev/null 2>&1 || rustup component add "$component" || {
+            echo "tools: install Rust's component $component" >&2
+            exit 1
+        }
+    done
+fi
