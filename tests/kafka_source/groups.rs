@@ -120,30 +120,21 @@ async fn a_source_that_is_closed_at_once_ends() {
 }
 
 #[tokio::test]
-async fn more_members_than_partitions_are_patient() {
+async fn a_member_without_a_partition_is_patient() {
     for protocol in PROTOCOLS {
         let topic = topic("patient", 1).await;
         let mut settings = config(&unique("g"));
         settings.protocol = protocol;
-        let mut first = Member::join(&settings, &topic);
-        first.until("the partition", |member| member.assigned.len() == 1).await;
-        let mut second = Member::join(&settings, &topic);
+        let mut members = [Member::join(&settings, &topic), Member::join(&settings, &topic)];
+        let [first, second] = &mut members;
+        both(first, second, "the partition", |a, b| a.assigned.len() + b.assigned.len() == 1).await;
         let _both = tokio::join!(first.linger(Duration::from_secs(4)), second.linger(Duration::from_secs(4)));
-        let busy = if first.assigned.is_empty() { first } else { std::mem::replace(&mut second, first) };
-        let mut other = second;
-        // Whichever has it goes; the other takes over.
-        let (leaves, stays) = if busy.assigned.is_empty() { (&mut other, busy) } else { (&mut other, busy) };
-        let _ = leaves;
-        if stays.assigned.is_empty() {
-            other.close().await;
-            let mut stays = stays;
-            stays.until("the partition", |member| member.assigned.len() == 1).await;
-            stays.close().await;
-        } else {
-            stays.close().await;
-            other.until("the partition", |member| member.assigned.len() == 1).await;
-            other.close().await;
-        }
+        members.sort_by_key(|member| member.assigned.len());
+        let [mut waits, has] = members;
+        assert_eq!((waits.assigned.len(), has.assigned.len()), (0, 1), "{protocol:?}");
+        has.close().await;
+        waits.until("the partition", |member| member.assigned.len() == 1).await;
+        waits.close().await;
     }
 }
 
@@ -192,5 +183,23 @@ async fn a_static_member_whose_place_is_taken_fails() {
     assert!(matches!(&error, SourceError::Failed(say) if say.contains("same")), "{error}");
     second.until("both partitions", |member| member.assigned.len() == 2).await;
     first.close().await;
+    second.close().await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_failed_for_good_is_made_anew() {
+    let topic = topic("anew", 2).await;
+    let mut settings = config(&unique("g"));
+    settings.protocol = daemonry::kafka::GroupProtocol::Consumer;
+    settings.instance_id = Some("same".to_owned());
+    let mut first = Member::join(&settings, &topic);
+    first.until("both partitions", |member| member.assigned.len() == 2).await;
+    // Under this protocol the newer one is refused, which is fatal to its client, for as long as the older one is there.
+    let mut second = Member::join(&settings, &topic);
+    let told = |member: &Member| member.troubles.iter().any(|trouble| trouble.to_string().contains("has not left yet"));
+    both(&mut first, &mut second, "a word about it", |_, b| told(b)).await;
+    assert_eq!(first.assigned.len(), 2);
+    first.close().await;
+    second.until("both partitions", |member| member.assigned.len() == 2).await;
     second.close().await;
 }
