@@ -12,29 +12,29 @@ use daemonry::record::{Header, NextOffset, Record, Topic};
 use tokio::time::{Instant, timeout};
 
 /// Longer than anything here may take.
-pub const LONG: Duration = Duration::from_secs(40);
+pub(crate) const LONG: Duration = Duration::from_secs(40);
 
 /// All three ways in which the members of a group agree.
-pub const PROTOCOLS: [GroupProtocol; 3] = [GroupProtocol::Cooperative, GroupProtocol::Eager, GroupProtocol::Consumer];
+pub(crate) const PROTOCOLS: [GroupProtocol; 3] = [GroupProtocol::Cooperative, GroupProtocol::Eager, GroupProtocol::Consumer];
 
-pub fn brokers() -> String {
+pub(crate) fn brokers() -> String {
     std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS names no broker: start one and set it to its host:port, or run `make test`")
 }
 
 /// A name that no other test uses.
-pub fn unique(stem: &str) -> String {
+pub(crate) fn unique(stem: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
     format!("{stem}-{}-{nanos}-{count}", std::process::id())
 }
 
-pub fn config(group: &str) -> KafkaConfig {
+pub(crate) fn config(group: &str) -> KafkaConfig {
     KafkaConfig::new(brokers(), group)
 }
 
 /// A new topic of so many partitions.
-pub async fn topic(stem: &str, partitions: usize) -> Topic {
+pub(crate) async fn topic(stem: &str, partitions: usize) -> Topic {
     let topic = Topic::from(unique(stem));
     let admin = KafkaAdmin::new(&config("-")).expect("valid");
     admin.create(&topic, partitions).await.expect("the topic is made");
@@ -46,11 +46,11 @@ pub async fn topic(stem: &str, partitions: usize) -> Topic {
 }
 
 /// Writes `count` records, keyed by their number, with that number as the value.
-pub async fn fill(topic: &Topic, count: usize) {
+pub(crate) async fn fill(topic: &Topic, count: usize) {
     fill_with(topic, count, |n| n.to_string().into_bytes()).await;
 }
 
-pub async fn fill_with(topic: &Topic, count: usize, value: impl Fn(usize) -> Vec<u8>) {
+pub(crate) async fn fill_with(topic: &Topic, count: usize, value: impl Fn(usize) -> Vec<u8>) {
     let producer = KafkaProducer::new(&config("-")).expect("valid");
     for start in (0..count).step_by(1000) {
         let sends = (start..count.min(start + 1000)).map(|n| {
@@ -66,29 +66,29 @@ pub async fn fill_with(topic: &Topic, count: usize, value: impl Fn(usize) -> Vec
     }
 }
 
-pub struct Member {
-    pub source: KafkaSource,
-    pub committer: KafkaCommitter,
+pub(crate) struct Member {
+    pub(crate) source: KafkaSource,
+    pub(crate) committer: KafkaCommitter,
     /// What is assigned, by partition.
-    pub assigned: BTreeMap<i32, Epoch>,
+    pub(crate) assigned: BTreeMap<i32, Epoch>,
     /// How its progress looked when it was assigned.
-    pub resumed: HashMap<Epoch, OffsetTracker>,
-    pub records: Vec<Record>,
-    pub revoked: Vec<Revocation>,
-    pub lost: Vec<Epoch>,
-    pub troubles: Vec<SourceError>,
-    pub ends: HashMap<Epoch, i64>,
+    pub(crate) resumed: HashMap<Epoch, OffsetTracker>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) revoked: Vec<Revocation>,
+    pub(crate) lost: Vec<Epoch>,
+    pub(crate) troubles: Vec<SourceError>,
+    pub(crate) ends: HashMap<Epoch, i64>,
     /// Partitions that are asked for nothing.
-    pub held: Vec<i32>,
+    pub(crate) held: Vec<i32>,
     /// How much each poll asks for.
-    pub appetite: usize,
-    pub bytes: usize,
+    pub(crate) appetite: usize,
+    pub(crate) bytes: usize,
     /// Whether revocations are completed at once.
-    pub obliging: bool,
+    pub(crate) obliging: bool,
 }
 
 impl Member {
-    pub fn join(config: &KafkaConfig, topic: &Topic) -> Self {
+    pub(crate) fn join(config: &KafkaConfig, topic: &Topic) -> Self {
         let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
         let mut source = KafkaSource::new(config, vec![subscription]).expect("a valid configuration");
         let committer = source.committer();
@@ -109,13 +109,13 @@ impl Member {
         }
     }
 
-    pub fn demand(&self) -> Demand {
+    pub(crate) fn demand(&self) -> Demand {
         let open = self.assigned.iter().filter(|(partition, _)| !self.held.contains(partition));
         Demand::new(self.appetite, self.bytes, open.map(|(_, epoch)| (*epoch, Share { queued: 0, room: self.appetite })))
     }
 
     /// One poll. A transient trouble is noted, any other is returned.
-    pub async fn step(&mut self) -> Result<(), SourceError> {
+    pub(crate) async fn step(&mut self) -> Result<(), SourceError> {
         let demand = self.demand();
         match self.source.poll(&demand, Duration::from_millis(100)).await {
             Ok(Event::Assigned(assigned)) => {
@@ -151,7 +151,7 @@ impl Member {
     }
 
     /// Polls until `done`, which has to happen soon.
-    pub async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + LONG;
         while !done(self) {
             assert!(Instant::now() < deadline, "in vain: {what}; assigned {:?}, {} records, {:?}", self.assigned, self.records.len(), self.troubles);
@@ -160,24 +160,24 @@ impl Member {
     }
 
     /// Polls for so long, whatever comes.
-    pub async fn linger(&mut self, time: Duration) {
+    pub(crate) async fn linger(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
             self.step().await.expect("no lasting trouble");
         }
     }
 
-    pub async fn commit(&mut self, partition: i32, next: i64, metadata: &str) -> Result<(), CommitError> {
+    pub(crate) async fn commit(&mut self, partition: i32, next: i64, metadata: &str) -> Result<(), CommitError> {
         self.commit_epoch(self.assigned[&partition], next, metadata).await
     }
 
-    pub async fn commit_epoch(&mut self, epoch: Epoch, next: i64, metadata: &str) -> Result<(), CommitError> {
+    pub(crate) async fn commit_epoch(&mut self, epoch: Epoch, next: i64, metadata: &str) -> Result<(), CommitError> {
         let commit = OffsetCommit { next: NextOffset::at(next), metadata: metadata.to_owned() };
         self.committer.commit(vec![(epoch, commit)], Instant::now() + Duration::from_secs(10)).await
     }
 
     /// Closes, and says how long it took.
-    pub async fn close(self) -> Duration {
+    pub(crate) async fn close(self) -> Duration {
         let start = Instant::now();
         timeout(LONG, self.source.close(start + Duration::from_secs(10))).await.expect("closing ends").expect("the group is left");
         start.elapsed()
@@ -185,7 +185,7 @@ impl Member {
 }
 
 /// Polls both until `done`.
-pub async fn both(a: &mut Member, b: &mut Member, what: &str, done: impl Fn(&Member, &Member) -> bool) {
+pub(crate) async fn both(a: &mut Member, b: &mut Member, what: &str, done: impl Fn(&Member, &Member) -> bool) {
     let deadline = Instant::now() + LONG;
     while !done(a, b) {
         assert!(Instant::now() < deadline, "in vain: {what}; {:?} and {:?}", a.assigned, b.assigned);
