@@ -1,20 +1,19 @@
 //! Commits, from the event thread's side.
 //!
-//! One is under way at a time, and the next waits for its answer, even where nobody waits for that any more: so no answer is
-//! ever taken for another commit's, and an older commit never lands on a newer one.
+//! One is under way at a time, and the next waits for its answer, even where nobody waits for that any more: an older commit
+//! never lands on a newer one. Each has a number, so that no answer is ever taken for another's.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::assignment::Assignment;
 use super::client::Client;
-use super::context::Answer;
 use super::mailbox::CommitRequest;
+use super::native::{Answer, CommitQueue};
 use crate::pipeline::source::{CommitError, Epoch};
 use crate::pipeline::tracker::OffsetCommit;
 
@@ -22,14 +21,17 @@ use crate::pipeline::tracker::OffsetCommit;
 const LOST_ANSWER: Duration = Duration::from_secs(120);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Commits {
     waiting: VecDeque<CommitRequest>,
     under_way: Option<UnderWay>,
+    sent: usize,
+    queue: CommitQueue,
 }
 
 #[derive(Debug)]
 struct UnderWay {
+    number: usize,
     reply: oneshot::Sender<Result<(), CommitError>>,
     epochs: Vec<Epoch>,
     /// What to say of the partitions that were left out, if any.
@@ -38,13 +40,21 @@ struct UnderWay {
 }
 
 impl Commits {
+    /// The commits of a client whose answers come into `queue`.
+    pub(super) fn new(queue: CommitQueue) -> Self {
+        Self { waiting: VecDeque::new(), under_way: None, sent: 0, queue }
+    }
+
     /// Takes up a commit.
     pub(super) fn push(&mut self, request: CommitRequest) {
         self.waiting.push_back(request);
     }
 
-    /// Sends the next commit off, if none is under way.
+    /// Takes the answers, and sends the next commit off, if none is under way.
     pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment) {
+        while let Some(answer) = self.queue.next() {
+            self.answered(&answer, assignment);
+        }
         while self.under_way.is_none()
             && let Some(request) = self.waiting.pop_front()
         {
@@ -69,27 +79,23 @@ impl Commits {
             return answer(request.reply, refusal.map_or(Ok(()), Err));
         }
         let list = owned.iter().map(|(epoch, commit)| (places[epoch].topic.as_str(), places[epoch].partition.0, commit));
-        let sent = offsets(list).and_then(|list| client.consumer().commit(&list, CommitMode::Async));
-        match sent {
+        self.sent += 1;
+        let (number, unusable) = (self.sent, |_| Code::InvalidArgument);
+        match offsets(list).map_err(unusable).and_then(|list| self.queue.send(&list, number)) {
             Ok(()) => {
                 let epochs = owned.iter().map(|(epoch, _)| *epoch).collect();
-                self.under_way = Some(UnderWay { reply: request.reply, epochs, refusal, since: Instant::now() });
+                self.under_way = Some(UnderWay { number, reply: request.reply, epochs, refusal, since: Instant::now() });
             }
-            Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                answer(request.reply, classify(code, true).map_or(Ok(()), Err));
-            }
+            Err(code) => answer(request.reply, classify(code, true).map_or(Ok(()), Err)),
         }
     }
 
     /// The coordinator has answered.
-    pub(super) fn answered(&mut self, outcome: &Answer, assignment: &Assignment) {
-        let Some(commit) = self.under_way.take() else { return };
+    fn answered(&mut self, outcome: &Answer, assignment: &Assignment) {
+        let Some(commit) = self.under_way.take_if(|commit| commit.number == outcome.number) else { return };
         let places = assignment.places();
         let owned = commit.epochs.iter().all(|epoch| places.contains_key(epoch));
-        // The single partitions know better than the whole, which only repeats one of them.
-        let codes = outcome.partitions.iter().chain(outcome.error.as_ref());
-        let worst = codes.filter_map(|code| classify(*code, owned)).max_by_key(severity).or(commit.refusal);
+        let worst = outcome.errors.iter().filter_map(|code| classify(*code, owned)).max_by_key(severity).or(commit.refusal);
         answer(commit.reply, worst.map_or(Ok(()), Err));
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use tracing::{debug, error, info, warn};
@@ -21,19 +21,8 @@ pub(super) enum Signal {
     Assign(Vec<TopicPartition>),
     /// The group takes these partitions back.
     Revoke(Vec<TopicPartition>),
-    /// The answer to the commit under way.
-    Committed(Answer),
     /// Something is wrong with the client, or with the cluster.
     Error(RDKafkaErrorCode, String),
-}
-
-/// The answer to a commit.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// The error of the request as a whole, or of its last failed partition.
-    pub(super) error: Option<RDKafkaErrorCode>,
-    /// The errors of single partitions.
-    pub(super) partitions: Vec<RDKafkaErrorCode>,
 }
 
 /// The callbacks of one consumer.
@@ -104,14 +93,6 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         guarded(|| self.rebalanced(consumer, assigned, list));
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        guarded(|| {
-            let code = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            let partitions = offsets.elements().iter().filter_map(|element| element.error().err()).map(code).collect();
-            self.note(Signal::Committed(Answer { error: result.err().map(code), partitions }));
-        });
     }
 }
 

@@ -39,3 +39,6 @@ pub use committer::KafkaCommitter;
 pub use config::{ConfigError, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
 pub use producer::{KafkaProducer, SendError};
 pub use source::{KafkaSource, Subscription};
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use super::config::KafkaConfig;
 use super::context::Signal;
 use super::faults::{self, Fault};
 use super::mailbox::{CommitRequest, Mailbox};
+use super::native::CommitQueue;
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::startup::Startup;
@@ -102,7 +103,8 @@ pub(super) struct Session {
 
 impl Session {
     /// A session of a client that has done nothing yet.
-    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed) -> Self {
+    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed, wake: &Arc<Wake>) -> Self {
+        let commits = Commits::new(CommitQueue::new(&client, wake));
         Self {
             client,
             destroyed,
@@ -110,7 +112,7 @@ impl Session {
             assignment: Assignment::default(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
-            commits: Commits::default(),
+            commits,
             ends_told: Instant::now(),
             beat: Instant::now(),
         }
@@ -146,7 +148,10 @@ impl Session {
     pub(super) fn close(mut self, deadline: Instant, around: &mut Surroundings) -> bool {
         self.commits.abandon(&CommitError::IllegalGeneration("the source is closed".to_owned()));
         self.put_down(around);
-        self.client.close(&self.destroyed, deadline)
+        let Self { client, destroyed, commits, resets, startup, rebalances, .. } = self;
+        // All that shares the client goes first: then it can be destroyed along with the membership.
+        drop((commits, resets, startup, rebalances));
+        client.close(&destroyed, deadline)
     }
 
     /// Gives the client up without waiting for it. Everything assigned is lost.
@@ -173,7 +178,6 @@ impl Session {
             match signal {
                 Signal::Assign(places) => self.rebalances.push(Change::Assign(places)),
                 Signal::Revoke(places) => self.rebalances.push(Change::Revoke(places)),
-                Signal::Committed(answer) => self.commits.answered(&answer, &self.assignment),
                 Signal::Error(code, reason) => self.err(code, &reason, around)?,
             }
         }

@@ -60,11 +60,12 @@ impl EventThread {
         mailbox: Arc<Mailbox>,
         wake: Arc<Wake>,
     ) -> Self {
+        let session = Session::new(client, destroyed, &wake);
         let tags = subscriptions.into_iter().map(|subscription| (subscription.topic, subscription.tag)).collect();
         Self {
             properties: ClientConfigDebug(properties),
             around: Surroundings::new(config, tags, mailbox, wake),
-            session: Some(Session::new(client, destroyed)),
+            session: Some(session),
             since: Instant::now(),
             again: Instant::now(),
             pause: PAUSE,
@@ -131,7 +132,7 @@ impl EventThread {
         let (client, destroyed) = Client::new(&self.properties.0, &self.around.wake)
             .map_err(|error| Halt::Rebuild(format!("no new client could be made: {error}")))?;
         info!("the Kafka client is made anew");
-        self.session = Some(Session::new(client, destroyed));
+        self.session = Some(Session::new(client, destroyed, &self.around.wake));
         self.since = Instant::now();
         Ok(true)
     }

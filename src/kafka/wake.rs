@@ -14,7 +14,7 @@ impl Wake {
     /// Makes the calling thread the one that is woken.
     pub(super) fn adopt_current_thread(&self) {
         // Set once, by the event thread itself when it starts.
-        let _ = self.thread.set(std::thread::current());
+        self.thread.get_or_init(std::thread::current);
     }
 
     /// Ends the thread's pause, or its next one where it is busy now.

@@ -8,9 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::types::RDKafkaRespErr;
 
-use super::bytes;
+use super::{bytes, known};
 use super::headers::Headers;
 use crate::kafka::client::Client;
 use crate::record::{Backing, Header, Offset, Record, Timestamp, TopicPartition};
@@ -95,11 +94,6 @@ pub(super) unsafe fn adopt(messages: &[*mut sys::rd_kafka_message_t], place: &To
     let backing: Arc<dyn Backing> = batch;
     read.records = (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect();
     read
-}
-
-/// The binding's word for a code; `Unknown` for one that it has none for.
-fn known(code: i32) -> RDKafkaErrorCode {
-    RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
 }
 
 /// What librdkafka says about an error message.

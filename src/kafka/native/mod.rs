@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod commit;
 mod headers;
 mod queue;
 mod send;
@@ -18,6 +19,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use batch::Failure;
+pub(super) use commit::{Answer, CommitQueue};
 pub(super) use queue::{Buffer, EventQueue, PartitionQueue};
 pub(super) use send::{Letter, produce};
 
@@ -70,6 +72,11 @@ pub(super) fn cached_end(client: &impl KafkaHandle, place: &TopicPartition) -> O
         sys::rd_kafka_get_watermark_offsets(client.native(), topic.as_ptr(), place.partition.0, &raw mut low, &raw mut high)
     };
     (outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// The binding's word for a code; `Unknown` for one that it has none for.
+fn known(code: i32) -> RDKafkaErrorCode {
+    RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
 }
 
 /// `size` bytes at `start`; `None` for a null pointer, which is how librdkafka says "none".

@@ -43,7 +43,6 @@ pub(in crate::kafka) fn produce<T: Send + Sync>(
     let Ok(topic) = CString::new(letter.topic) else { return Err(Refused { code: RDKafkaErrorCode::InvalidTopic }) };
     let headers = HeaderList::copy(letter.headers)?;
     let receipt = receipt.into_ptr();
-    let copy_payload = i32::try_from(sys::RD_KAFKA_MSG_F_COPY).expect("a flag is a small number");
     let arguments = [
         text(&topic),
         memory(sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, letter.key),
@@ -56,7 +55,7 @@ pub(in crate::kafka) fn produce<T: Send + Sync>(
         },
         sys::rd_kafka_vu_t {
             vtype: sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
-            u: sys::rd_kafka_vu_s__bindgen_ty_1 { i: copy_payload },
+            u: sys::rd_kafka_vu_s__bindgen_ty_1 { i: sys::RD_KAFKA_MSG_F_COPY },
         },
         sys::rd_kafka_vu_t {
             vtype: sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE,

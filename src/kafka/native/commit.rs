@@ -1,0 +1,106 @@
+//! The queue that answers to commits arrive in, each with the number of its question.
+//!
+//! The binding's own way loses them: it asks for commit events, but librdkafka sends none unless a callback is set too.
+
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as sys;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::known;
+use crate::kafka::client::{Client, KafkaHandle};
+use crate::kafka::wake::Wake;
+
+/// The answer to a commit.
+#[derive(Debug)]
+pub(in crate::kafka) struct Answer {
+    /// The number that the commit was sent with.
+    pub(in crate::kafka) number: usize,
+    /// The error of the request as a whole (or of its last failed partition), and those of single partitions.
+    pub(in crate::kafka) errors: Vec<RDKafkaErrorCode>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::kafka) struct CommitQueue {
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    wake: Arc<Wake>,
+    /// Last, so that it outlives the queue.
+    client: Arc<Client>,
+}
+
+// SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
+unsafe impl Send for CommitQueue {}
+
+impl CommitQueue {
+    /// A new queue that wakes the event thread.
+    pub(in crate::kafka) fn new(client: &Arc<Client>, wake: &Arc<Wake>) -> Self {
+        // SAFETY: the client is live; what comes back is a queue of our own, given back in `drop`.
+        let queue = unsafe { sys::rd_kafka_queue_new(client.native()) };
+        let queue = NonNull::new(queue).expect("librdkafka aborts where it has no memory for a queue");
+        let this = Self { queue, wake: Arc::clone(wake), client: Arc::clone(client) };
+        // SAFETY: the queue is live, and `this` keeps what the callback is given until it has switched it off.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&this.wake).cast_mut().cast());
+        }
+        this
+    }
+
+    /// Sends a commit off. Its answer comes here.
+    pub(in crate::kafka) fn send(&self, offsets: &TopicPartitionList, number: usize) -> Result<(), RDKafkaErrorCode> {
+        // SAFETY: client, list and queue are live; the list is copied within the call. The last argument is a number,
+        // which librdkafka only hands back.
+        let outcome = unsafe {
+            sys::rd_kafka_commit_queue(
+                self.client.native(),
+                offsets.ptr(),
+                self.queue.as_ptr(),
+                None,
+                ptr::without_provenance_mut::<c_void>(number),
+            )
+        };
+        if outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(outcome.into()) }
+    }
+
+    /// The next answer, if there is one.
+    pub(in crate::kafka) fn next(&self) -> Option<Answer> {
+        // SAFETY: the queue is live; an event that comes back is ours until it is destroyed, below.
+        let event = NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0) })?;
+        // SAFETY: the event is live. All commits are sent by `send`, so the opaque pointer is a number; the list is the
+        // event's, and may be missing. The codes are read as the plain numbers they are in C.
+        let answer = unsafe {
+            let event = event.as_ptr();
+            let mut errors = vec![sys::rd_kafka_event_error(event) as i32];
+            let list = sys::rd_kafka_event_topic_partition_list(event);
+            if let Some(list) = list.as_ref().filter(|list| !list.elems.is_null()) {
+                let count = usize::try_from(list.cnt).unwrap_or(0);
+                errors.extend((0..count).map(|index| ptr::read((&raw const (*list.elems.add(index)).err).cast::<i32>())));
+            }
+            let number = sys::rd_kafka_event_opaque(event).addr();
+            Answer { number, errors: errors.into_iter().filter(|code| *code != 0).map(known).collect() }
+        };
+        // SAFETY: the event is ours, and nothing of it is kept.
+        unsafe { sys::rd_kafka_event_destroy(event.as_ptr()) }
+        Some(answer)
+    }
+}
+
+impl Drop for CommitQueue {
+    fn drop(&mut self) {
+        // SAFETY: the queue is ours and isn't used after this; the callback is switched off first, see `PartitionQueue`.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+/// Called by librdkafka's threads, under the queue's lock.
+unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, wake: *mut c_void) {
+    // SAFETY: `wake` is what `CommitQueue::new` registered and keeps alive until it has switched this off.
+    unsafe { &*wake.cast_const().cast::<Wake>() }.wake();
+}

@@ -1,0 +1,8 @@
+//! The Kafka source against a real broker, named by `KAFKA_BROKERS`.
+
+mod bench;
+mod commits;
+mod groups;
+mod member;
+mod outages;
+mod reading;
