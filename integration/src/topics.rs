@@ -285,17 +285,20 @@ impl Group {
         let mut list = TopicPartitionList::new();
         let next = rdkafka::Offset::Offset(committed.next.offset().0);
         list.add_partition_offset(topic, partition.0, next)?;
-        let mut element = list.find_partition(topic, partition.0).context("the partition was just added")?;
-        element.set_metadata(&committed.metadata);
-        drop(element);
+        list.find_partition(topic, partition.0)
+            .context("the partition was just added")?
+            .set_metadata(&committed.metadata);
         self.client
             .commit(&list, rdkafka::consumer::CommitMode::Sync)
             .with_context(|| format!("cannot commit {topic}[{partition}] for the group `{}`", self.name))
     }
 }
 
-/// Delivery reports by tag.
-struct Reports(Mutex<BTreeMap<usize, Result<(Partition, Offset), KafkaError>>>);
+/// Where a message was stored, or why it was not.
+type Report = Result<(Partition, Offset), KafkaError>;
+
+/// The delivery reports so far, by tag.
+struct Reports(Mutex<BTreeMap<usize, Report>>);
 
 impl ClientContext for Reports {}
 
