@@ -47,7 +47,7 @@ use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
 use daemonry::supervisor::Supervisor;
 use daemonry::telemetry::{self, LogFormat};
-use serde::Deserialize;
+use serde_json::{Number, Value};
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -129,17 +129,33 @@ enum Sabotage {
 }
 
 /// What a record asks of its handler.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 struct Orders {
-    id: Option<u64>,
+    id: Option<Number>,
     sleep_ms: u64,
     block_ms: u64,
     cpu_us: u64,
-    fail_times: u32,
+    fail_times: u64,
     poison: bool,
     panic: bool,
     abort: bool,
+}
+
+impl From<Value> for Orders {
+    fn from(value: Value) -> Self {
+        let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+        Self {
+            id: value.get("id").and_then(Value::as_number).cloned(),
+            sleep_ms: number("sleep_ms"),
+            block_ms: number("block_ms"),
+            cpu_us: number("cpu_us"),
+            fail_times: number("fail_times"),
+            poison: flag("poison"),
+            panic: flag("panic"),
+            abort: flag("abort"),
+        }
+    }
 }
 
 /// The file that says what succeeded.
@@ -151,7 +167,7 @@ impl Ledger {
         file.map(Self).with_context(|| format!("the ledger {} can't be opened", path.display()))
     }
 
-    fn append(&self, record: &Record, id: Option<u64>, attempt: u32) -> anyhow::Result<()> {
+    fn append(&self, record: &Record, id: Option<&Number>, attempt: u32) -> anyhow::Result<()> {
         let key = record.key().unwrap_or_default();
         let key = std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()));
         let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
@@ -166,13 +182,13 @@ impl Ledger {
 async fn obey(ledger: Arc<Ledger>, record: Record, attempt: u32, sabotage: Option<Sabotage>) -> Result<(), HandlerError> {
     let orders = match record.value() {
         None => Orders::default(),
-        Some(value) => serde_json::from_slice(value).map_err(HandlerError::poison)?,
+        Some(value) => Orders::from(serde_json::from_slice::<Value>(value).map_err(HandlerError::poison)?),
     };
     if sabotage == Some(Sabotage::EarlyCommit) {
         // Stands for a framework that commits what it has read: the work goes on, and nobody waits for it.
         tokio::task::spawn(async move {
             tokio::time::sleep(Duration::from_secs(3)).await;
-            work(&orders, attempt).await.and_then(|()| Ok(ledger.append(&record, orders.id, attempt)?))
+            work(&orders, attempt).await.and_then(|()| Ok(ledger.append(&record, orders.id.as_ref(), attempt)?))
         });
         return Ok(());
     }
@@ -180,7 +196,7 @@ async fn obey(ledger: Arc<Ledger>, record: Record, attempt: u32, sabotage: Optio
         tokio::time::sleep(Duration::from_millis(u64::from(u8::from(record.offset().0 % 2 == 0)) * 20)).await;
     }
     match work(&orders, attempt).await {
-        Ok(()) => Ok(ledger.append(&record, orders.id, attempt)?),
+        Ok(()) => Ok(ledger.append(&record, orders.id.as_ref(), attempt)?),
         Err(_) if sabotage == Some(Sabotage::DropFailed) => Ok(()),
         Err(error) => Err(error),
     }
@@ -206,7 +222,7 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
     if orders.poison {
         return Err(HandlerError::poison(anyhow!("the record asked to be poison")));
     }
-    if attempt <= orders.fail_times {
+    if u64::from(attempt) <= orders.fail_times {
         return Err(anyhow!("the record asked attempt {attempt} to fail").into());
     }
     Ok(())

@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod daemon;
 pub mod handler;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::admin::Health;
 use crate::handler::Router;
-use crate::kafka::{KafkaConfig, KafkaProducer, KafkaSource, Subscription, TopicAdmin};
+use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
 use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::record::Topic;
 
@@ -22,8 +22,6 @@ use crate::record::Topic;
 const LAST_COMMIT: Duration = Duration::from_secs(3);
 /// Pause between two looks for the dead-letter topics while no broker answers.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long one look for a topic may take.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// What to do at the start about a dead-letter topic that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +106,7 @@ impl Consumer {
         if wanted.is_empty() {
             return Ok(true);
         }
-        let admin = TopicAdmin::new(&self.kafka).map_err(DaemonError::config)?;
+        let admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
         while let Some((source, letters)) = wanted.last().cloned() {
             context.health().heartbeat();
             let looked = tokio::select! {
@@ -132,9 +130,8 @@ impl Consumer {
         Ok(true)
     }
 
-    async fn dead_letter_topic(&self, admin: &TopicAdmin, source: &Topic, letters: &Topic) -> Result<Looked, DaemonError> {
-        let deadline = Instant::now() + LOOK;
-        match admin.partitions(letters, deadline).await {
+    async fn dead_letter_topic(&self, admin: &KafkaAdmin, source: &Topic, letters: &Topic) -> Result<Looked, DaemonError> {
+        match admin.partitions(letters).await {
             Ok(Some(_)) => return Ok(Looked::There),
             Ok(None) if self.missing == MissingDeadLetterTopic::Refuse => {
                 return Err(DaemonError::config(format!(
@@ -143,19 +140,26 @@ impl Consumer {
                 )));
             }
             Ok(None) => {}
-            Err(error) => return Ok(Looked::Unknown(error.to_string())),
+            Err(error) => return Self::unanswered(error),
         }
-        let partitions = match admin.partitions(source, deadline).await {
+        let partitions = match admin.partitions(source).await {
             Ok(partitions) => partitions.unwrap_or(1),
-            Err(error) => return Ok(Looked::Unknown(error.to_string())),
+            Err(error) => return Self::unanswered(error),
         };
-        match admin.create(letters, partitions, deadline).await {
+        match admin.create(letters, partitions).await {
             Ok(()) => {
                 info!(daemon = self.name, topic = letters.as_str(), partitions, "dead-letter topic created");
                 Ok(Looked::There)
             }
-            Err(error) if error.is_transient() => Ok(Looked::Unknown(error.to_string())),
-            Err(error) => Err(DaemonError::config(error)),
+            Err(error) => Self::unanswered(error),
+        }
+    }
+
+    /// What is worth another look, and what is not.
+    fn unanswered(error: AdminError) -> Result<Looked, DaemonError> {
+        match error {
+            AdminError::Unavailable(error) => Ok(Looked::Unknown(error)),
+            error => Err(DaemonError::config(error)),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! A [`Daemon`] is owned by the [`Supervisor`](crate::supervisor::Supervisor), which makes it, runs it, and tells it to stop.
 //! The invariant that every daemon keeps: [`run`](Daemon::run) returns only when everything it started has stopped.
 
+#[cfg(feature = "kafka")]
+mod consumer;
+
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Health;
 use crate::metrics::DaemonMetrics;
 use crate::pipeline::source::SourceError;
+#[cfg(feature = "kafka")]
+pub use consumer::{Consumer, MissingDeadLetterTopic};
 
 /// Something with a name that runs until it is told to stop.
 ///

@@ -21,6 +21,7 @@ mod config;
 mod context;
 mod errand;
 mod faults;
+mod letters;
 mod mailbox;
 mod native;
 mod producer;

@@ -1,0 +1,30 @@
+//! Dead letters go through the idempotent producer.
+
+use async_trait::async_trait;
+
+use super::producer::{KafkaProducer, SendError};
+use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use crate::record::Header;
+
+#[async_trait]
+impl DeadLetterSink for KafkaProducer {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+        let record = letter.record;
+        let added = letter.added.iter().map(|(name, value)| Header { name: name.as_bytes(), value: Some(value.as_bytes()) });
+        let headers: Vec<Header<'_>> = record.headers().chain(added).collect();
+        // Its time is the present: with the record's own, the retention of the letters' topic could remove a late one at once.
+        let sent = self.send(letter.topic, record.key(), record.value(), headers.into_iter(), None).await;
+        sent.map(drop).map_err(PublishError::from)
+    }
+}
+
+impl From<SendError> for PublishError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooLarge(topic) => Self::TooLarge(topic),
+            SendError::UnknownTopic(topic) => Self::UnknownTopic(topic),
+            SendError::NotAuthorized(topic) => Self::NotAuthorized(topic),
+            SendError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
