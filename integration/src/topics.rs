@@ -185,6 +185,9 @@ impl Topics {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
+            // The end is told by a fetch that finds nothing, and such a fetch waits.
+            .set("fetch.wait.max.ms", "10")
+            .set("fetch.error.backoff.ms", "20")
             .create()
             .context("cannot make a consumer")?;
         let partitions = self.partitions(topic)?;
