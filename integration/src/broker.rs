@@ -62,7 +62,7 @@ impl BrokerOptions {
         self
     }
 
-    /// Sets the heap's limit, in MiB [768].
+    /// Sets the heap's limit, in MiB; 768 by default.
     #[must_use]
     pub fn heap_mib(mut self, mib: u32) -> Self {
         self.heap_mib = mib;

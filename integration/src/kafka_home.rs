@@ -3,7 +3,6 @@
 //! Maven resolves `integration/kafka/pom.xml` once into a cache outside the repository. The directory's name is a digest
 //! of the pom, and it appears by a rename: one that exists is whole, whoever else builds it at the same time.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -117,7 +116,7 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
 /// Looks for an executable without running it.
 fn find(name: &str, home_variable: &str) -> Option<PathBuf> {
     let home = env::var_os(home_variable).filter(|home| !home.is_empty()).map(|home| Path::new(&home).join("bin"));
-    let path = env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = env::var_os("PATH").unwrap_or_default();
     home.into_iter()
         .chain(env::split_paths(&path))
         .map(|directory| directory.join(name))

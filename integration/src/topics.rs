@@ -185,6 +185,9 @@ impl Topics {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
+            // The end is told by a fetch that finds nothing, and such a fetch waits.
+            .set("fetch.wait.max.ms", "10")
+            .set("fetch.error.backoff.ms", "20")
             .create()
             .context("cannot make a consumer")?;
         let partitions = self.partitions(topic)?;
@@ -285,17 +288,20 @@ impl Group {
         let mut list = TopicPartitionList::new();
         let next = rdkafka::Offset::Offset(committed.next.offset().0);
         list.add_partition_offset(topic, partition.0, next)?;
-        let mut element = list.find_partition(topic, partition.0).context("the partition was just added")?;
-        element.set_metadata(&committed.metadata);
-        drop(element);
+        list.find_partition(topic, partition.0)
+            .context("the partition was just added")?
+            .set_metadata(&committed.metadata);
         self.client
             .commit(&list, rdkafka::consumer::CommitMode::Sync)
             .with_context(|| format!("cannot commit {topic}[{partition}] for the group `{}`", self.name))
     }
 }
 
-/// Delivery reports by tag.
-struct Reports(Mutex<BTreeMap<usize, Result<(Partition, Offset), KafkaError>>>);
+/// Where a message was stored, or why it was not.
+type Report = Result<(Partition, Offset), KafkaError>;
+
+/// The delivery reports so far, by tag.
+struct Reports(Mutex<BTreeMap<usize, Report>>);
 
 impl ClientContext for Reports {}
 

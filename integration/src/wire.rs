@@ -56,7 +56,6 @@ where
     C: ProducerContext<DeliveryOpaque = usize>,
 {
     let (key, value) = (memory(message.key.as_deref()), memory(message.value.as_deref()));
-    // The enum is closed in Rust: the flag's value is librdkafka's RD_KAFKA_MSG_F_COPY.
     let mut arguments = vec![
         Argument { vtype: Kind::RD_KAFKA_VTYPE_TOPIC, u: Value { cstr: topic.as_ptr() } },
         Argument { vtype: Kind::RD_KAFKA_VTYPE_MSGFLAGS, u: Value { i: raw::RD_KAFKA_MSG_F_COPY } },
