@@ -169,7 +169,8 @@ impl Ledger {
 
     fn append(&self, record: &Record, id: Option<&Number>, attempt: u32) -> anyhow::Result<()> {
         let key = record.key().unwrap_or_default();
-        let key = std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()));
+        let key =
+            std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()));
         let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let (partition, offset) = (record.partition(), record.offset());
@@ -179,7 +180,12 @@ impl Ledger {
     }
 }
 
-async fn obey(ledger: Arc<Ledger>, record: Record, attempt: u32, sabotage: Option<Sabotage>) -> Result<(), HandlerError> {
+async fn obey(
+    ledger: Arc<Ledger>,
+    record: Record,
+    attempt: u32,
+    sabotage: Option<Sabotage>,
+) -> Result<(), HandlerError> {
     let orders = match record.value() {
         None => Orders::default(),
         Some(value) => Orders::from(serde_json::from_slice::<Value>(value).map_err(HandlerError::poison)?),

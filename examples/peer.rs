@@ -257,7 +257,8 @@ fn main() -> ExitCode {
     let stats = Arc::new(Stats::new(args.count));
     let supervisor = Supervisor::new();
     let router = route(&args, &stats, supervisor.shutdown());
-    let settings = PipelineSettings { workers: args.concurrency, queue_records: args.queue, ..PipelineSettings::default() };
+    let settings =
+        PipelineSettings { workers: args.concurrency, queue_records: args.queue, ..PipelineSettings::default() };
     let consumer = move || Consumer::new("peer", kafka.clone(), router.clone()).settings(settings.clone());
     let exit = supervisor.daemon(consumer).run();
     stats.print();

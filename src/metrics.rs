@@ -40,23 +40,27 @@ const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and
 const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");
 const LAG_MESSAGES: Name = ("daemon_lag_messages", "Records between what is finished and the partition's end.");
 const LAG_SECONDS: Name = ("daemon_lag_seconds", "Age of the partition's oldest record that isn't finished.");
-const OLDEST_UNFINISHED: Name = ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
+const OLDEST_UNFINISHED: Name =
+    ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
 const RETRIES: Name = ("daemon_retries_total", "Retries that were scheduled.");
 const DEAD_LETTERS: Name = ("daemon_dead_letters_total", "Acknowledged dead letters, by how the last attempt failed.");
-const DEAD_LETTER_FAILURES: Name = ("daemon_dead_letter_failures_total", "Dead letters that could not be published, each time.");
+const DEAD_LETTER_FAILURES: Name =
+    ("daemon_dead_letter_failures_total", "Dead letters that could not be published, each time.");
 const COMMITS: Name = ("daemon_commits_total", "Commits, by what came of them.");
 const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
 const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
 const BACKPRESSURE: Name = ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
 const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
 const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
-const FORGOTTEN_RUNS: Name =
-    ("daemon_forgotten_runs_total", "Runs of finished records that no longer fitted a commit and would run again after a crash.");
+const FORGOTTEN_RUNS: Name = (
+    "daemon_forgotten_runs_total",
+    "Runs of finished records that no longer fitted a commit and would run again after a crash.",
+);
 
 /// Upper bounds in seconds: 100 µs to half an hour.
 const PROCESSING_BUCKETS: [f64; 23] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
-    300.0, 600.0, 1_200.0, 1_800.0,
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    120.0, 300.0, 600.0, 1_200.0, 1_800.0,
 ];
 
 const DAEMON: &str = "daemon_name";
@@ -216,7 +220,8 @@ impl Metrics {
     /// The metrics of the daemon of this name; the same ones at each call, so that they outlive a restart.
     pub fn daemon(&self, name: &str) -> Arc<DaemonMetrics> {
         let mut daemons = self.daemons.lock();
-        let metrics = daemons.entry(name.to_owned()).or_insert_with(|| Arc::new(DaemonMetrics::register(&self.registry, name)));
+        let metrics =
+            daemons.entry(name.to_owned()).or_insert_with(|| Arc::new(DaemonMetrics::register(&self.registry, name)));
         Arc::clone(metrics)
     }
 
@@ -486,8 +491,12 @@ mod tests {
         };
         assert_eq!([bucket("0.0001"), bucket("0.5"), bucket("1")], ["4", "4", "6"]);
         assert_eq!([bucket("1200"), bucket("1800"), bucket("+Inf")], ["6", "7", "8"]);
-        assert_eq!(value(&metrics, r#"daemon_processing_duration_seconds_count{daemon_name="orders"}"#).as_deref(), Some("8"));
-        let sum = value(&metrics, r#"daemon_processing_duration_seconds_sum{daemon_name="orders"}"#).expect("a sum is exposed");
+        assert_eq!(
+            value(&metrics, r#"daemon_processing_duration_seconds_count{daemon_name="orders"}"#).as_deref(),
+            Some("8")
+        );
+        let sum = value(&metrics, r#"daemon_processing_duration_seconds_sum{daemon_name="orders"}"#)
+            .expect("a sum is exposed");
         assert!((sum.parse::<f64>().expect("a number") - 9_001.500_4).abs() < 1e-9);
         assert!(metrics.render().contains("# TYPE daemon_processing_duration_seconds histogram"));
     }
@@ -548,7 +557,13 @@ mod tests {
         let daemon = metrics.daemon("orders");
         daemon.commits.of(CommitStatus::from(&CommitError::Fenced)).add(1);
         daemon.partitions_held.of(HoldReason::Window).set(2);
-        assert_eq!(value(&metrics, r#"daemon_commits_total{daemon_name="orders",status="fenced"}"#).as_deref(), Some("1"));
-        assert_eq!(value(&metrics, r#"daemon_partitions_held{daemon_name="orders",reason="window"}"#).as_deref(), Some("2"));
+        assert_eq!(
+            value(&metrics, r#"daemon_commits_total{daemon_name="orders",status="fenced"}"#).as_deref(),
+            Some("1")
+        );
+        assert_eq!(
+            value(&metrics, r#"daemon_partitions_held{daemon_name="orders",reason="window"}"#).as_deref(),
+            Some("2")
+        );
     }
 }

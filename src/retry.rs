@@ -100,7 +100,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn durations() -> impl Strategy<Value = Duration> {
-        (prop_oneof![0..100_u64, any::<u64>()], 0..1_000_000_000_u32).prop_map(|(secs, nanos)| Duration::new(secs, nanos))
+        (prop_oneof![0..100_u64, any::<u64>()], 0..1_000_000_000_u32)
+            .prop_map(|(secs, nanos)| Duration::new(secs, nanos))
     }
 
     prop_compose! {

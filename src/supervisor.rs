@@ -140,8 +140,8 @@ impl Supervisor {
 
     fn supervise(self, roster: &Roster) -> Result<Deadline, StartError> {
         self.shutdown.listen_to_signals().map_err(StartError::System)?;
-        let deadline =
-            Deadline::arm(self.shutdown.clone(), self.drain + self.grace, roster.clone()).map_err(StartError::System)?;
+        let deadline = Deadline::arm(self.shutdown.clone(), self.drain + self.grace, roster.clone())
+            .map_err(StartError::System)?;
         let runtime = runtime::Builder::new_multi_thread().thread_name("daemonry-main").enable_all().build();
         let runtime = runtime.map_err(StartError::System)?;
 

@@ -64,7 +64,11 @@ pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+fn subscriber<W>(
+    format: LogFormat,
+    filter: &str,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {

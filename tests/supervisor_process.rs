@@ -131,7 +131,9 @@ fn run_scenario() {
             supervisor.daemon(fake("one", Behaviour::Drains))
         }
         "unfinished" => supervisor.daemon(fake("one", Behaviour::LeavesWork)).daemon(fake("two", Behaviour::Drains)),
-        "misconfigured" => supervisor.daemon(fake("one", Behaviour::Drains)).daemon(fake("two", Behaviour::Misconfigured)),
+        "misconfigured" => {
+            supervisor.daemon(fake("one", Behaviour::Drains)).daemon(fake("two", Behaviour::Misconfigured))
+        }
         "same_name" => supervisor.daemon(fake("one", Behaviour::Drains)).daemon(fake("one", Behaviour::Drains)),
         "none" => supervisor,
         "failed" => supervisor.daemon(fake("one", Behaviour::Drains)).daemon(fake("two", Behaviour::Fails)),
@@ -199,7 +201,8 @@ impl Process {
 
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status().expect("a shell starts");
+        let status =
+            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status().expect("a shell starts");
         assert!(status.success(), "the process is there");
     }
 
@@ -394,7 +397,9 @@ fn probes_answer_while_every_thread_of_the_main_runtime_is_blocked() {
     let process = process.running(1);
     assert!(get(address, "/livez").starts_with("HTTP/1.1 200 "));
     assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
-    assert!(get(address, "/metrics").contains(r#"daemon_messages_processed_total{daemon_name="one",status="success"} 0"#));
+    assert!(
+        get(address, "/metrics").contains(r#"daemon_messages_processed_total{daemon_name="one",status="success"} 0"#)
+    );
     process.signal("TERM");
     assert_eq!(process.end().0, Some(3));
 }

@@ -97,7 +97,12 @@ impl Consumer {
         let usual = (cores + 8).max((self.settings.workers + 1).min(MOST));
         let threads = self.threads.map_or(usual, NonZeroUsize::get);
         let name = format!("{}-handlers", self.name);
-        Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build().map_err(DaemonError::failed)
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name(name)
+            .enable_all()
+            .build()
+            .map_err(DaemonError::failed)
     }
 
     /// Finds, or creates, the topics for dead letters. Waits while no broker answers; `false` if a stop came first.
@@ -130,7 +135,12 @@ impl Consumer {
         Ok(true)
     }
 
-    async fn dead_letter_topic(&self, admin: &KafkaAdmin, source: &Topic, letters: &Topic) -> Result<Looked, DaemonError> {
+    async fn dead_letter_topic(
+        &self,
+        admin: &KafkaAdmin,
+        source: &Topic,
+        letters: &Topic,
+    ) -> Result<Looked, DaemonError> {
         match admin.partitions(letters).await {
             Ok(Some(_)) => return Ok(Looked::There),
             Ok(None) if self.missing == MissingDeadLetterTopic::Refuse => {

@@ -14,8 +14,8 @@ use std::future::Future;
 pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{Delivery, FromRecord};
-pub use route::{ProcessingOrder, Route, on};
 pub(crate) use route::RouteSpec;
+pub use route::{ProcessingOrder, Route, on};
 pub use router::{Router, RouterError};
 
 /// What a handler's result is turned into.

@@ -35,7 +35,9 @@ pub enum RouterError {
     #[error("topic `{0}` has more than one route: merge the handlers or read it in two daemons")]
     Doubled(Topic),
     /// Letters would be read by the router that writes them.
-    #[error("the dead letters of topic `{topic}` go to `{letters}`, which this router reads itself: name another topic")]
+    #[error(
+        "the dead letters of topic `{topic}` go to `{letters}`, which this router reads itself: name another topic"
+    )]
     Loop {
         /// The topic that is read.
         topic: Topic,

@@ -79,7 +79,9 @@ impl KafkaAdmin {
             Ok::<_, KafkaError>(found.map(|found| (found.error().map(Code::from), found.partitions().len())))
         });
         match asked.await {
-            Ok(Ok(None | Some((Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic), _)))) => Ok(None),
+            Ok(Ok(None | Some((Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic), _)))) => {
+                Ok(None)
+            }
             Ok(Ok(Some((Some(Code::TopicAuthorizationFailed), _)))) => Err(AdminError::NotAuthorized(topic.clone())),
             Ok(Ok(Some((None | Some(Code::LeaderNotAvailable), partitions)))) => Ok(Some(partitions)),
             Ok(Ok(Some((Some(code), _)))) => Err(AdminError::Unavailable(code.to_string())),

@@ -124,7 +124,8 @@ impl Assignment {
             if assigned.held || left == 0 || !assigned.queue.is_rung() {
                 continue;
             }
-            let max = demand.records(assigned.epoch).min(left).min(BATCH).min(fitting(demand.bytes(), assigned.record_size));
+            let max =
+                demand.records(assigned.epoch).min(left).min(BATCH).min(fitting(demand.bytes(), assigned.record_size));
             if max == 0 {
                 continue;
             }

@@ -149,7 +149,9 @@ impl Destroyed {
 pub(super) struct Stray;
 
 /// A list for librdkafka.
-pub(super) fn list<'a>(places: impl IntoIterator<Item = (&'a TopicPartition, Offset)>) -> KafkaResult<TopicPartitionList> {
+pub(super) fn list<'a>(
+    places: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (place, offset) in places {
         list.add_partition(place.topic.as_str(), place.partition.0).set_offset(offset)?;

@@ -67,24 +67,33 @@ impl Commits {
 
     fn send(&mut self, request: CommitRequest, client: &Client, assignment: &Assignment) {
         if client.assignment_lost() {
-            return answer(request.reply, Err(CommitError::IllegalGeneration("the group took the assignment away".to_owned())));
+            return answer(
+                request.reply,
+                Err(CommitError::IllegalGeneration("the group took the assignment away".to_owned())),
+            );
         }
         let places = assignment.places();
         let (owned, gone): (Vec<_>, Vec<_>) = request.commits.iter().partition(|(epoch, _)| places.contains_key(epoch));
         // The broker would take a commit for a partition that another member has by now: it only asks for the generation.
         let refusal = (!gone.is_empty()).then(|| {
-            CommitError::IllegalGeneration(format!("{} of {} partitions are assigned no longer", gone.len(), request.commits.len()))
+            CommitError::IllegalGeneration(format!(
+                "{} of {} partitions are assigned no longer",
+                gone.len(),
+                request.commits.len()
+            ))
         });
         if owned.is_empty() {
             return answer(request.reply, refusal.map_or(Ok(()), Err));
         }
-        let list = owned.iter().map(|(epoch, commit)| (places[epoch].topic.as_str(), places[epoch].partition.0, commit));
+        let list =
+            owned.iter().map(|(epoch, commit)| (places[epoch].topic.as_str(), places[epoch].partition.0, commit));
         self.sent += 1;
         let (number, unusable) = (self.sent, |_| Code::InvalidArgument);
         match offsets(list).map_err(unusable).and_then(|list| self.queue.send(&list, number)) {
             Ok(()) => {
                 let epochs = owned.iter().map(|(epoch, _)| *epoch).collect();
-                self.under_way = Some(UnderWay { number, reply: request.reply, epochs, refusal, since: Instant::now() });
+                self.under_way =
+                    Some(UnderWay { number, reply: request.reply, epochs, refusal, since: Instant::now() });
             }
             Err(code) => answer(request.reply, classify(code, true).map_or(Ok(()), Err)),
         }
@@ -95,7 +104,8 @@ impl Commits {
         let Some(commit) = self.under_way.take_if(|commit| commit.number == outcome.number) else { return };
         let places = assignment.places();
         let owned = commit.epochs.iter().all(|epoch| places.contains_key(epoch));
-        let worst = outcome.errors.iter().filter_map(|code| classify(*code, owned)).max_by_key(severity).or(commit.refusal);
+        let worst =
+            outcome.errors.iter().filter_map(|code| classify(*code, owned)).max_by_key(severity).or(commit.refusal);
         answer(commit.reply, worst.map_or(Ok(()), Err));
     }
 

@@ -100,7 +100,9 @@ impl ConfigError {
             KafkaError::ClientConfig(_, reason, key, value) => {
                 Self::one(format!("the Kafka client refuses `{key}` = `{value}`: {reason}"))
             }
-            KafkaError::ClientCreation(reason) => Self::one(format!("the Kafka client refuses its configuration: {reason}")),
+            KafkaError::ClientCreation(reason) => {
+                Self::one(format!("the Kafka client refuses its configuration: {reason}"))
+            }
             other => Self::one(format!("the Kafka client could not be made: {other}")),
         }
     }
@@ -200,7 +202,10 @@ impl KafkaConfig {
         if let Some(interval) = self.max_poll_interval {
             client.set("max.poll.interval.ms", interval.as_millis().to_string());
             // librdkafka wants it no shorter than the session timeout, which is 45 s if nothing is said.
-            if self.session_timeout.is_none() && self.protocol != GroupProtocol::Consumer && interval < Duration::from_secs(45) {
+            if self.session_timeout.is_none()
+                && self.protocol != GroupProtocol::Consumer
+                && interval < Duration::from_secs(45)
+            {
                 client.set("session.timeout.ms", interval.as_millis().to_string());
                 client.set("heartbeat.interval.ms", (interval.as_millis() / 3).clamp(1, 3000).to_string());
             }
@@ -212,9 +217,26 @@ impl KafkaConfig {
     pub(super) fn other(&self) -> ClientConfig {
         let mut client = self.common();
         let shared = |key: &str| {
-            ["sasl.", "ssl.", "security.", "client.", "socket.", "broker.", "reconnect.", "connections.", "metadata.", "debug", "log", "api.", "enable.ssl", "topic.metadata", "statistics.", "retry."]
-                .iter()
-                .any(|prefix| key.starts_with(prefix))
+            [
+                "sasl.",
+                "ssl.",
+                "security.",
+                "client.",
+                "socket.",
+                "broker.",
+                "reconnect.",
+                "connections.",
+                "metadata.",
+                "debug",
+                "log",
+                "api.",
+                "enable.ssl",
+                "topic.metadata",
+                "statistics.",
+                "retry.",
+            ]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
         };
         for (key, value) in self.properties.iter().filter(|(key, _)| shared(key)) {
             client.set(key, value);
@@ -259,8 +281,11 @@ impl KafkaConfig {
 impl fmt::Debug for KafkaConfig {
     /// All of it but the secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: BTreeMap<&str, &str> =
-            self.properties.iter().map(|(key, value)| (key.as_str(), if is_secret(key) { "***" } else { value.as_str() })).collect();
+        let shown: BTreeMap<&str, &str> = self
+            .properties
+            .iter()
+            .map(|(key, value)| (key.as_str(), if is_secret(key) { "***" } else { value.as_str() }))
+            .collect();
         f.debug_struct("KafkaConfig")
             .field("brokers", &self.brokers)
             .field("group", &self.group)
@@ -282,5 +307,7 @@ impl fmt::Debug for KafkaConfig {
 /// Whether a property's value must not be shown.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["password", "secret", "pem", "token", "sasl.oauthbearer.config", "assertion", "credential", "jaas"].iter().any(|part| key.contains(part))
+    ["password", "secret", "pem", "token", "sasl.oauthbearer.config", "assertion", "credential", "jaas"]
+        .iter()
+        .any(|part| key.contains(part))
 }

@@ -10,7 +10,8 @@ use crate::record::Header;
 impl DeadLetterSink for KafkaProducer {
     async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
         let record = letter.record;
-        let added = letter.added.iter().map(|(name, value)| Header { name: name.as_bytes(), value: Some(value.as_bytes()) });
+        let added =
+            letter.added.iter().map(|(name, value)| Header { name: name.as_bytes(), value: Some(value.as_bytes()) });
         let headers: Vec<Header<'_>> = record.headers().chain(added).collect();
         // Its time is the present: with the record's own, the retention of the letters' topic could remove a late one at once.
         let sent = self.send(letter.topic, record.key(), record.value(), headers.into_iter(), None).await;

@@ -187,7 +187,8 @@ impl Mailbox {
     /// Throws away the records of assignments that end.
     pub(super) fn forget(&self, epochs: &[Epoch]) {
         let mut state = self.state.lock();
-        let (gone, kept) = std::mem::take(&mut state.ready).into_iter().partition(|ready| epochs.contains(&ready.batch.epoch));
+        let (gone, kept) =
+            std::mem::take(&mut state.ready).into_iter().partition(|ready| epochs.contains(&ready.batch.epoch));
         state.ready = kept;
         drop(state);
         // Freeing records takes a while: not under the lock.

@@ -118,7 +118,9 @@ impl KafkaProducer {
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
                 SendError::UnknownTopic(topic.clone())
             }
-            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => SendError::NotAuthorized(topic.clone()),
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                SendError::NotAuthorized(topic.clone())
+            }
             code => SendError::Unavailable(code.to_string()),
         })
     }
@@ -137,7 +139,11 @@ impl KafkaProducer {
             match produce(&*inner, letter, receipt) {
                 Ok(()) => {
                     // Without a report nobody knows; librdkafka gives one at its own deadline, which is before ours.
-                    return timeout_at(deadline, report).await.ok().and_then(Result::ok).unwrap_or(Err(Code::MessageTimedOut));
+                    return timeout_at(deadline, report)
+                        .await
+                        .ok()
+                        .and_then(Result::ok)
+                        .unwrap_or(Err(Code::MessageTimedOut));
                 }
                 Err(refused) if refused.code == Code::QueueFull => {
                     timeout_at(deadline, room).await.map_err(|_| Code::QueueFull)?;

@@ -76,7 +76,12 @@ impl Rebalances {
     }
 
     /// Goes as far as it can without waiting.
-    pub(super) fn advance(&mut self, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
+    pub(super) fn advance(
+        &mut self,
+        client: &Arc<Client>,
+        assignment: &mut Assignment,
+        around: &mut Surroundings,
+    ) -> Result<(), Halt> {
         loop {
             self.step = match std::mem::take(&mut self.step) {
                 Step::None => match self.queue.pop_front() {
@@ -136,7 +141,9 @@ impl Rebalances {
         };
         for change in step.into_iter().chain(self.queue.drain(..)) {
             let outcome = match &change {
-                Change::Assign(places) => acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client),
+                Change::Assign(places) => {
+                    acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client)
+                }
                 Change::Revoke(places) => release(places, client),
             };
             if let Err(error) = outcome {
@@ -155,7 +162,13 @@ impl Rebalances {
         Ok(Step::None)
     }
 
-    fn look(&self, places: Vec<TopicPartition>, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<Step, Halt> {
+    fn look(
+        &self,
+        places: Vec<TopicPartition>,
+        client: &Arc<Client>,
+        assignment: &mut Assignment,
+        around: &mut Surroundings,
+    ) -> Result<Step, Halt> {
         if places.is_empty() {
             assign(&[], client, assignment, around)?;
             return Ok(Step::None);
@@ -173,7 +186,12 @@ impl Rebalances {
 }
 
 /// Takes the partitions, each from where it was committed, and tells the pipeline.
-fn assign(starts: &[Start], client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
+fn assign(
+    starts: &[Start],
+    client: &Arc<Client>,
+    assignment: &mut Assignment,
+    around: &mut Surroundings,
+) -> Result<(), Halt> {
     let places: Vec<_> = starts.iter().map(|start| start.place.clone()).collect();
     // The group never assigns what we have; if it does, the older assignment is worth nothing, and its queue must go first.
     lose(&places, assignment, around);
@@ -188,7 +206,8 @@ fn assign(starts: &[Start], client: &Arc<Client>, assignment: &mut Assignment, a
     for (start, queue) in starts.iter().zip(queues) {
         let epoch = around.next_epoch();
         let tag = around.tag(&start.place.topic);
-        let resumed = OffsetTracker::resume(start.offset.map(NextOffset::at), &start.metadata, tag, around.config.metadata_limit);
+        let resumed =
+            OffsetTracker::resume(start.offset.map(NextOffset::at), &start.metadata, tag, around.config.metadata_limit);
         if let Some(warning) = resumed.warning {
             warn!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, error = %warning,
                 "what the last commit remembered beside its offset is not used");
@@ -204,7 +223,12 @@ fn assign(starts: &[Start], client: &Arc<Client>, assignment: &mut Assignment, a
     Ok(())
 }
 
-fn revoke(places: Vec<TopicPartition>, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<Step, Halt> {
+fn revoke(
+    places: Vec<TopicPartition>,
+    client: &Arc<Client>,
+    assignment: &mut Assignment,
+    around: &mut Surroundings,
+) -> Result<Step, Halt> {
     let lost = client.assignment_lost();
     info!(partitions = places.len(), lost, "partitions revoked");
     if lost {
@@ -242,7 +266,11 @@ fn give_up(places: &[TopicPartition], client: &Arc<Client>, assignment: &mut Ass
 }
 
 /// Whether the pipeline has completed the revocation, or dropped it, or is overdue; else hands back what to wait for.
-fn drained(mut wait: oneshot::Receiver<()>, deadline: Instant, around: &Surroundings) -> Result<(), oneshot::Receiver<()>> {
+fn drained(
+    mut wait: oneshot::Receiver<()>,
+    deadline: Instant,
+    around: &Surroundings,
+) -> Result<(), oneshot::Receiver<()>> {
     let waker = Waker::from(Arc::clone(&around.wake));
     if Pin::new(&mut wait).poll(&mut TaskContext::from_waker(&waker)) != Poll::Pending {
         return Ok(());
@@ -254,7 +282,10 @@ fn drained(mut wait: oneshot::Receiver<()>, deadline: Instant, around: &Surround
     Err(wait)
 }
 
-fn acknowledge<'a>(places: impl Iterator<Item = (&'a TopicPartition, rdkafka::Offset)>, client: &Client) -> KafkaResult<()> {
+fn acknowledge<'a>(
+    places: impl Iterator<Item = (&'a TopicPartition, rdkafka::Offset)>,
+    client: &Client,
+) -> KafkaResult<()> {
     let list = list(places)?;
     if client.is_incremental() { client.consumer().incremental_assign(&list) } else { client.consumer().assign(&list) }
 }

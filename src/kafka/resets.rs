@@ -45,7 +45,14 @@ enum Stage {
 
 impl Resets {
     /// Takes up a partition that can't be read on.
-    pub(super) fn push(&mut self, epoch: Epoch, failure: &Failure, client: &Arc<Client>, assignment: &mut Assignment, around: &Surroundings) -> Result<(), Halt> {
+    pub(super) fn push(
+        &mut self,
+        epoch: Epoch,
+        failure: &Failure,
+        client: &Arc<Client>,
+        assignment: &mut Assignment,
+        around: &Surroundings,
+    ) -> Result<(), Halt> {
         let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
         let (place, next) = (assigned.place.clone(), assigned.next);
         if around.config.out_of_range == OutOfRange::Stop {
@@ -61,7 +68,12 @@ impl Resets {
     }
 
     /// Goes on with those whose question is answered. Not while a rebalance is under way: both change the assignment.
-    pub(super) fn advance(&mut self, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
+    pub(super) fn advance(
+        &mut self,
+        client: &Arc<Client>,
+        assignment: &mut Assignment,
+        around: &mut Surroundings,
+    ) -> Result<(), Halt> {
         for mut reset in std::mem::take(&mut self.under_way) {
             if assignment.get_mut(reset.epoch).is_none() {
                 continue;
@@ -103,25 +115,38 @@ fn ask(place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> S
     errand.map_or_else(|_| Stage::Failed(Instant::now() + AGAIN), Stage::Asking)
 }
 
-fn go_on(reset: &Reset, target: Offset, client: &Arc<Client>, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
+fn go_on(
+    reset: &Reset,
+    target: Offset,
+    client: &Arc<Client>,
+    assignment: &mut Assignment,
+    around: &mut Surroundings,
+) -> Result<(), Halt> {
     let place = &reset.place;
     let Some(assigned) = assignment.get_mut(reset.epoch) else { return Ok(()) };
     warn!(topic = %place.topic, partition = place.partition.0, offset = target.0, expected = assigned.next.map(|next| next.0),
         "records were removed before they were read, going on behind them");
     // Forward, what is known of the partition stays true: there is a gap. Backward it was written anew.
-    let forward = around.config.out_of_range == OutOfRange::Earliest && assigned.next.is_some_and(|next| target >= next);
+    let forward =
+        around.config.out_of_range == OutOfRange::Earliest && assigned.next.is_some_and(|next| target >= next);
     if !forward {
         around.mailbox.forget(&[reset.epoch]);
         around.mailbox.tell(Event::Lost(vec![reset.epoch]));
         assigned.epoch = around.next_epoch();
         let tag = around.tag(&place.topic);
-        let progress = OffsetTracker::resume(Some(NextOffset::at(target.0)), "", tag, around.config.metadata_limit).tracker;
-        around.mailbox.tell(Event::Assigned(vec![Ours { epoch: assigned.epoch, topic_partition: place.clone(), progress }]));
+        let progress =
+            OffsetTracker::resume(Some(NextOffset::at(target.0)), "", tag, around.config.metadata_limit).tracker;
+        around.mailbox.tell(Event::Assigned(vec![Ours {
+            epoch: assigned.epoch,
+            topic_partition: place.clone(),
+            progress,
+        }]));
     }
     assigned.next = Some(target);
     assigned.held = false;
     assigned.queue.ring();
-    restart(place, target, client, assignment).map_err(|error| Halt::Rebuild(format!("{place} could not be read on: {error}")))
+    restart(place, target, client, assignment)
+        .map_err(|error| Halt::Rebuild(format!("{place} could not be read on: {error}")))
 }
 
 /// Has librdkafka fetch the partition from `target` on. A seek won't do: it has stopped fetching the partition.

@@ -54,7 +54,12 @@ pub(super) enum Halt {
 }
 
 impl Surroundings {
-    pub(super) fn new(config: KafkaConfig, tags: HashMap<Topic, LaneTag>, mailbox: Arc<Mailbox>, wake: Arc<Wake>) -> Self {
+    pub(super) fn new(
+        config: KafkaConfig,
+        tags: HashMap<Topic, LaneTag>,
+        mailbox: Arc<Mailbox>,
+        wake: Arc<Wake>,
+    ) -> Self {
         Self { config, tags, mailbox, wake, was_assigned: false, epochs: 0 }
     }
 
@@ -231,7 +236,9 @@ impl Session {
             }
         }
         if let Some(place) = round.rewound {
-            return Err(Halt::Rebuild(format!("the offsets of {place} went back, it may have been deleted and made anew")));
+            return Err(Halt::Rebuild(format!(
+                "the offsets of {place} went back, it may have been deleted and made anew"
+            )));
         }
         if round.batches.is_empty() {
             return Ok(false);

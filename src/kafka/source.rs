@@ -63,7 +63,8 @@ impl KafkaSource {
         let wake = Arc::new(Wake::default());
         let (client, destroyed) = Client::new(&properties, &wake).map_err(|error| ConfigError::refused(&error))?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
-        let thread = EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);
+        let thread =
+            EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);
         let thread = thread::Builder::new()
             .name("kafka-events".to_owned())
             .spawn(move || thread.run())
@@ -99,7 +100,9 @@ impl Source for KafkaSource {
             Ok(Ok(outcome)) => outcome,
             // It had ended before, and said so to whoever polled.
             Ok(Err(_)) => Ok(()),
-            Err(_) => Err(SourceError::Transient("the Kafka client did not end in time, its group will miss it only at the session timeout".to_owned())),
+            Err(_) => Err(SourceError::Transient(
+                "the Kafka client did not end in time, its group will miss it only at the session timeout".to_owned(),
+            )),
         }
     }
 }

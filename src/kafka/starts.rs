@@ -46,7 +46,11 @@ pub(super) enum NoStart {
 }
 
 /// Asks the coordinator, and the partitions' leaders where they have to start at the end.
-pub(super) fn look_up(client: &Arc<Client>, places: &[TopicPartition], policy: StartPolicy) -> Result<Vec<Start>, NoStart> {
+pub(super) fn look_up(
+    client: &Arc<Client>,
+    places: &[TopicPartition],
+    policy: StartPolicy,
+) -> Result<Vec<Start>, NoStart> {
     let question = list(places.iter().map(|place| (place, Offset::Invalid))).map_err(unknown)?;
     let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(unknown)?;
     let mut starts = Vec::with_capacity(places.len());

@@ -70,7 +70,10 @@ impl Startup {
             Some(Finding::AllThere) => {
                 let topics = around.topics();
                 let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
-                client.consumer().subscribe(&names).map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
+                client
+                    .consumer()
+                    .subscribe(&names)
+                    .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
                 self.stage = Stage::Joined;
             }
             Some(Finding::Missing(topic)) => {
@@ -109,7 +112,11 @@ fn find(client: &Client, topics: &[Topic]) -> Finding {
     for topic in topics {
         let metadata = match client.consumer().fetch_metadata(Some(topic.as_str()), PATIENCE) {
             Ok(metadata) => metadata,
-            Err(error) => return Finding::Unreachable(error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())),
+            Err(error) => {
+                return Finding::Unreachable(
+                    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+                );
+            }
         };
         let error = metadata.topics().iter().find(|found| found.name() == topic.as_str()).map(|found| found.error());
         match error.map(|error| error.map(|error: RDKafkaRespErr| Code::from(error))) {

@@ -42,7 +42,16 @@ impl Scene {
         let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
         let mut source = KafkaSource::new(&config, vec![subscription]).expect("valid");
         let committer = source.committer();
-        let scene = Self { cluster, source, committer, topic, assigned: HashMap::new(), offsets: vec![], troubles: vec![], lost: 0 };
+        let scene = Self {
+            cluster,
+            source,
+            committer,
+            topic,
+            assigned: HashMap::new(),
+            offsets: vec![],
+            troubles: vec![],
+            lost: 0,
+        };
         scene.write(10).await;
         scene
     }
@@ -51,7 +60,10 @@ impl Scene {
         let producer = KafkaProducer::new(&KafkaConfig::new(self.cluster.bootstrap_servers(), "-")).expect("valid");
         for n in 0..count {
             let key = n.to_string();
-            producer.send(&self.topic, Some(key.as_bytes()), Some(b"x"), std::iter::empty(), None).await.expect("written");
+            producer
+                .send(&self.topic, Some(key.as_bytes()), Some(b"x"), std::iter::empty(), None)
+                .await
+                .expect("written");
         }
     }
 
@@ -64,7 +76,8 @@ impl Scene {
     }
 
     async fn step(&mut self) -> Result<(), SourceError> {
-        let demand = Demand::new(100, 1 << 20, self.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 100 })));
+        let demand =
+            Demand::new(100, 1 << 20, self.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 100 })));
         match self.source.poll(&demand, Duration::from_millis(100)).await {
             Ok(Event::Assigned(ours)) => {
                 self.assigned.extend(ours.iter().map(|one| (one.topic_partition.partition.0, one.epoch)));

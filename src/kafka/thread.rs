@@ -111,7 +111,9 @@ impl EventThread {
         for request in wishes.commits {
             match &mut self.session {
                 Some(session) => session.commit(request),
-                None => drop(request.reply.send(Err(CommitError::IllegalGeneration("the client is being made anew".to_owned())))),
+                None => drop(
+                    request.reply.send(Err(CommitError::IllegalGeneration("the client is being made anew".to_owned()))),
+                ),
             }
         }
         wishes.close

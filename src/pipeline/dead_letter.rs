@@ -212,13 +212,26 @@ async fn write<G: Progress>(
     let LetterJob { run, mut entry } = job;
     let Some(failure) = entry.failure.take() else { unreachable!("a letter has a failure") };
     let weight = entry.weight();
-    let Some(topic) = run.context.dead_letter_topic.clone() else { unreachable!("a route without dead letters makes none") };
+    let Some(topic) = run.context.dead_letter_topic.clone() else {
+        unreachable!("a route without dead letters makes none")
+    };
     let (daemon, offset) = (shared.daemon.as_str(), entry.record.offset().0);
     let (from, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
     match letters.publish(entry.ticket, &entry.record, &topic, &failure).await {
         Ok(settled) => {
             let (reason, error) = (failure.reason.name(), failure.error.as_str());
-            warn!(daemon, topic = from, partition, offset, attempt = failure.attempts, handler = failure.handler, reason, error, dead_letter_topic = topic.as_str(), "record is a dead letter");
+            warn!(
+                daemon,
+                topic = from,
+                partition,
+                offset,
+                attempt = failure.attempts,
+                handler = failure.handler,
+                reason,
+                error,
+                dead_letter_topic = topic.as_str(),
+                "record is a dead letter"
+            );
             shared.meter.dead_lettered(failure.reason);
             shared.change(|lanes| lanes.letter_acknowledged(run, settled, weight));
             None

@@ -11,9 +11,7 @@ use tokio::time::Instant;
 use super::dead_letter::{PublishError, Reason};
 use super::lanes::{Census, Hold};
 use super::source::CommitError;
-use crate::metrics::{
-    CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics, RebalanceKind, Tally,
-};
+use crate::metrics::{CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics, RebalanceKind, Tally};
 use crate::record::{Timestamp, TopicPartition};
 
 pub(super) struct Meter {

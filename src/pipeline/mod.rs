@@ -139,15 +139,8 @@ impl<S: Source> Pipeline<S> {
         }
 
         let reader_stop = stop.child_token();
-        let reader = Reader {
-            source,
-            shared: Arc::clone(&shared),
-            desk,
-            router: Arc::new(router),
-            settings,
-            stop_drain,
-            beat,
-        };
+        let reader =
+            Reader { source, shared: Arc::clone(&shared), desk, router: Arc::new(router), settings, stop_drain, beat };
         let mut reading = std::pin::pin!(reader.run(reader_stop.clone()));
         let mut failure = None;
         let (source, read) = loop {
@@ -203,7 +196,9 @@ async fn forever(task: impl Future<Output = ()>) -> Result<(), PipelineError> {
 fn broken(daemon: &str, ended: Result<Option<PipelineError>, JoinError>) -> PipelineError {
     let error = match ended {
         Ok(Some(error)) => error,
-        Ok(None) => PipelineError::Failed("a task of the pipeline ended before its time: please report this".to_owned()),
+        Ok(None) => {
+            PipelineError::Failed("a task of the pipeline ended before its time: please report this".to_owned())
+        }
         Err(join) => PipelineError::Failed(format!("a task of the pipeline failed: {join}: please report this")),
     };
     error!(daemon, %error, "pipeline can't go on, stopping");

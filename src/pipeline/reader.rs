@@ -141,12 +141,20 @@ impl<S: Source> Reader<S> {
             }
             Event::Revoked(revocation) => {
                 self.shared.meter.rebalanced(RebalanceKind::Revoked);
-                info!(daemon = self.shared.daemon.as_str(), partitions = revocation.epochs().len(), "partitions revoked, draining");
+                info!(
+                    daemon = self.shared.daemon.as_str(),
+                    partitions = revocation.epochs().len(),
+                    "partitions revoked, draining"
+                );
                 drains.push(self.drain(revocation));
             }
             Event::Lost(epochs) => {
                 self.shared.meter.rebalanced(RebalanceKind::Lost);
-                warn!(daemon = self.shared.daemon.as_str(), partitions = epochs.len(), "partitions lost, what was unfinished runs elsewhere");
+                warn!(
+                    daemon = self.shared.daemon.as_str(),
+                    partitions = epochs.len(),
+                    "partitions lost, what was unfinished runs elsewhere"
+                );
                 self.shared.change(|lanes| lanes.lose(&epochs));
             }
             Event::Ends(ends) => self.shared.lanes().note_ends(&ends),
@@ -160,7 +168,9 @@ impl<S: Source> Reader<S> {
         for assigned in assigned {
             let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
             let Some(route) = self.router.route(topic).cloned() else {
-                return Err(PipelineError::Failed(format!("the source assigned topic `{topic}`, which no route serves")));
+                return Err(PipelineError::Failed(format!(
+                    "the source assigned topic `{topic}`, which no route serves"
+                )));
             };
             info!(daemon = self.shared.daemon.as_str(), topic = topic.as_str(), partition, "partition assigned");
             let epoch = assigned.epoch;
@@ -193,7 +203,10 @@ impl<S: Source> Reader<S> {
         if unfinished == 0 {
             info!(daemon, partitions, "revoked partitions given up, drained");
         } else {
-            warn!(daemon, partitions, unfinished, "revoked partitions given up, unfinished handlers go on without them");
+            warn!(
+                daemon,
+                partitions, unfinished, "revoked partitions given up, unfinished handlers go on without them"
+            );
         }
         self.shared.change(|lanes| lanes.lose(revocation.epochs()));
         revocation.complete();

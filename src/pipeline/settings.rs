@@ -87,7 +87,12 @@ impl PipelineSettings {
         require((1..=100_000).contains(&self.workers), "workers", self.workers.to_string(), "between 1 and 100,000");
         let enough = self.queue_records >= self.workers.saturating_mul(2);
         require(enough, "queue_records", self.queue_records.to_string(), "at least twice `workers`");
-        require(self.queue_records <= 10_000_000, "queue_records", self.queue_records.to_string(), "at most 10,000,000");
+        require(
+            self.queue_records <= 10_000_000,
+            "queue_records",
+            self.queue_records.to_string(),
+            "at most 10,000,000",
+        );
         require(self.queue_bytes > 0, "queue_bytes", self.queue_bytes.to_string(), "above 0");
         require(self.parked_records > 0, "parked_records", self.parked_records.to_string(), "above 0");
         require(self.parked_bytes > 0, "parked_bytes", self.parked_bytes.to_string(), "above 0");

@@ -104,9 +104,23 @@ impl<G: Progress> Shared<G> {
             self.meter.backpressure(pressed);
             let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
             if pressed {
-                warn!(daemon, topic, partition, queued = load.records, bytes = load.bytes, "queue nearly full, fetching is held back; this partition contributes most");
+                warn!(
+                    daemon,
+                    topic,
+                    partition,
+                    queued = load.records,
+                    bytes = load.bytes,
+                    "queue nearly full, fetching is held back; this partition contributes most"
+                );
             } else {
-                info!(daemon, topic, partition, queued = load.records, bytes = load.bytes, "queue has room again, fetching goes on");
+                info!(
+                    daemon,
+                    topic,
+                    partition,
+                    queued = load.records,
+                    bytes = load.bytes,
+                    "queue has room again, fetching goes on"
+                );
             }
         }
         if effects.room {

@@ -93,7 +93,15 @@ fn report(daemon: &str, seen: Option<Overdue>, named: &mut Option<(u64, i64)>) {
     match seen {
         Some(Overdue { since, offset, elapsed, context }) if *named != Some((since, offset)) => {
             let (topic, partition) = (context.topic_partition.topic.as_str(), context.topic_partition.partition.0);
-            warn!(daemon, topic, partition, offset, handler = context.route.name, ?elapsed, "handler overstays its timeout, it may block its thread; other lanes go on");
+            warn!(
+                daemon,
+                topic,
+                partition,
+                offset,
+                handler = context.route.name,
+                ?elapsed,
+                "handler overstays its timeout, it may block its thread; other lanes go on"
+            );
             *named = Some((since, offset));
         }
         Some(_) => {}

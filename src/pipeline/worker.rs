@@ -167,8 +167,21 @@ impl<G: Progress> Shift<'_, G> {
         let (daemon, offset, attempt) = (self.shared.daemon.as_str(), entry.record.offset().0, failure.attempts);
         let (reason, error, handler) = (failure.reason.name(), failure.error.as_str(), self.run.context.route.name);
         match retry {
-            Some(delay) => debug!(daemon, topic, partition, offset, attempt, handler, reason, error, ?delay, "attempt failed, it will be retried"),
-            None => debug!(daemon, topic, partition, offset, attempt, handler, reason, error, "attempt failed for good"),
+            Some(delay) => debug!(
+                daemon,
+                topic,
+                partition,
+                offset,
+                attempt,
+                handler,
+                reason,
+                error,
+                ?delay,
+                "attempt failed, it will be retried"
+            ),
+            None => {
+                debug!(daemon, topic, partition, offset, attempt, handler, reason, error, "attempt failed for good")
+            }
         }
     }
 }

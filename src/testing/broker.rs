@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::source::MemorySource;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
-use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
 use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::record::{NextOffset, Offset, OwnedRecord, Timestamp, Topic, TopicPartition};
 
@@ -239,7 +239,8 @@ impl State {
         let mut moves: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         let mut turn: HashMap<Topic, usize> = HashMap::new();
         for place in places {
-            let reads = |(_, member): &(&MemberId, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
+            let reads =
+                |(_, member): &(&MemberId, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
             let readers: Vec<MemberId> = self.members.iter().filter(reads).map(|(id, _)| *id).collect();
             let turn = turn.entry(place.topic.clone()).or_insert(0);
             let target = (!readers.is_empty()).then(|| readers[*turn % readers.len()]);
@@ -347,7 +348,8 @@ impl DeadLetterSink for MemoryBroker {
         }
         let record = letter.record;
         let original = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
-        let added = letter.added.iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value.clone().into_bytes())));
+        let added =
+            letter.added.iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value.clone().into_bytes())));
         let written = OwnedRecord {
             key: record.key().map(<[u8]>::to_vec),
             value: record.value().map(<[u8]>::to_vec),
@@ -366,6 +368,9 @@ impl DeadLetterSink for MemoryBroker {
 impl fmt::Debug for MemoryBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
-        f.debug_struct("MemoryBroker").field("partitions", &state.logs.len()).field("members", &state.members.len()).finish()
+        f.debug_struct("MemoryBroker")
+            .field("partitions", &state.logs.len())
+            .field("members", &state.members.len())
+            .finish()
     }
 }

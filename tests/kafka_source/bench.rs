@@ -18,8 +18,13 @@ async fn records_a_second() {
     let (mut got, mut polls) = (0, 0);
     let mut start = None;
     while got < count {
-        let demand = Demand::new(appetite, 64 << 20, member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: appetite })));
-        if let Event::Records(batches) = member.source.poll(&demand, Duration::from_secs(1)).await.expect("no trouble") {
+        let demand = Demand::new(
+            appetite,
+            64 << 20,
+            member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: appetite })),
+        );
+        if let Event::Records(batches) = member.source.poll(&demand, Duration::from_secs(1)).await.expect("no trouble")
+        {
             start.get_or_insert_with(std::time::Instant::now);
             polls += 1;
             got += batches.iter().map(|batch| batch.records.len()).sum::<usize>();
@@ -27,7 +32,12 @@ async fn records_a_second() {
     }
     let seconds = start.expect("some came").elapsed().as_secs_f64();
     let cpu = cpu_millis() as f64 * 1e3 / got as f64;
-    eprintln!("{got} records in {seconds:.2} s: {:.2} M/s, {polls} polls, {} a poll, {:.2} µs CPU a record", got as f64 / seconds / 1e6, got / polls, cpu);
+    eprintln!(
+        "{got} records in {seconds:.2} s: {:.2} M/s, {polls} polls, {} a poll, {:.2} µs CPU a record",
+        got as f64 / seconds / 1e6,
+        got / polls,
+        cpu
+    );
     member.close().await;
 }
 
@@ -63,8 +73,14 @@ async fn memory_of_a_full_budget() {
     let mut turn = 0_usize;
     while got < count {
         let free = budget - held;
-        let demand = Demand::new(20_000, free, member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 20_000 })));
-        if let Event::Records(batches) = member.source.poll(&demand, Duration::from_millis(50)).await.expect("no trouble") {
+        let demand = Demand::new(
+            20_000,
+            free,
+            member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 20_000 })),
+        );
+        if let Event::Records(batches) =
+            member.source.poll(&demand, Duration::from_millis(50)).await.expect("no trouble")
+        {
             for record in batches.into_iter().flat_map(|batch| batch.records) {
                 got += 1;
                 held += record.size();
@@ -79,6 +95,13 @@ async fn memory_of_a_full_budget() {
         }
     }
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    eprintln!("{}", status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")).collect::<Vec<_>>().join(" "));
+    eprintln!(
+        "{}",
+        status
+            .lines()
+            .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
     member.close().await;
 }

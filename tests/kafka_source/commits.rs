@@ -19,7 +19,11 @@ async fn a_commit_and_its_metadata_are_read_back_by_the_next_member() {
         let mut second = Member::join(&settings, &topic);
         second.until("the rest", |member| member.records.len() == 1000 - 107).await;
         let lowest = |partition: i32| {
-            let offsets = second.records.iter().filter(|record| record.partition().0 == partition).map(|record| record.offset().0);
+            let offsets = second
+                .records
+                .iter()
+                .filter(|record| record.partition().0 == partition)
+                .map(|record| record.offset().0);
             offsets.min()
         };
         assert_eq!((lowest(0), lowest(1)), (Some(100), Some(7)), "{protocol:?}");
@@ -48,7 +52,8 @@ async fn a_commit_for_what_is_not_ours_does_not_reach_the_broker() {
         first.until("both partitions", |member| member.assigned.len() == 2).await;
         let before = first.assigned.clone();
         let mut second = Member::join(&settings, &topic);
-        both(&mut first, &mut second, "one partition each", |a, b| a.assigned.len() == 1 && b.assigned.len() == 1).await;
+        both(&mut first, &mut second, "one partition each", |a, b| a.assigned.len() == 1 && b.assigned.len() == 1)
+            .await;
         let gone = *second.assigned.keys().next().expect("one partition");
         let refused = first.commit_epoch(before[&gone], 50, "").await;
         assert!(matches!(refused, Err(CommitError::IllegalGeneration(_))), "{refused:?}");

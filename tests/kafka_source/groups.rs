@@ -30,10 +30,15 @@ async fn a_partition_changes_hands_only_once_its_revocation_is_complete() {
         }
         first.revoked.drain(..).for_each(daemonry::pipeline::source::Revocation::complete);
         first.obliging = true;
-        both(&mut first, &mut second, "two partitions each", |a, b| a.assigned.len() == 2 && b.assigned.len() == 2).await;
-        both(&mut first, &mut second, "its records", |_, b| b.records.iter().map(|record| record.partition()).collect::<std::collections::HashSet<_>>().len() == 2).await;
+        both(&mut first, &mut second, "two partitions each", |a, b| a.assigned.len() == 2 && b.assigned.len() == 2)
+            .await;
+        both(&mut first, &mut second, "its records", |_, b| {
+            b.records.iter().map(|record| record.partition()).collect::<std::collections::HashSet<_>>().len() == 2
+        })
+        .await;
         for partition in second.assigned.keys() {
-            let first_read = second.records.iter().find(|record| record.partition().0 == *partition).expect("some were left");
+            let first_read =
+                second.records.iter().find(|record| record.partition().0 == *partition).expect("some were left");
             assert_eq!(first_read.offset().0, 10 + i64::from(*partition), "{protocol:?}");
         }
         first.close().await;
@@ -64,12 +69,17 @@ async fn a_member_that_closes_leaves_its_partitions_at_once() {
         settings.protocol = protocol;
         let mut first = Member::join(&settings, &topic);
         let mut second = Member::join(&settings, &topic);
-        both(&mut first, &mut second, "two partitions each", |a, b| a.assigned.len() == 2 && b.assigned.len() == 2).await;
+        both(&mut first, &mut second, "two partitions each", |a, b| a.assigned.len() == 2 && b.assigned.len() == 2)
+            .await;
         let start = Instant::now();
         let closed = first.close().await;
         second.until("all partitions", |member| member.assigned.len() == 4).await;
         assert!(closed < Duration::from_secs(2), "{protocol:?}: closing took {closed:?}");
-        assert!(start.elapsed() < Duration::from_secs(4), "{protocol:?}: the partitions came after {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(4),
+            "{protocol:?}: the partitions came after {:?}",
+            start.elapsed()
+        );
         second.close().await;
     }
 }
@@ -87,7 +97,11 @@ async fn closing_with_a_record_still_held_leaves_the_group_all_the_same() {
     let start = Instant::now();
     let mut second = Member::join(&config(&group), &topic);
     second.until("both partitions", |member| member.assigned.len() == 2).await;
-    assert!(start.elapsed() < Duration::from_secs(3), "the group waited {:?} for a member that had left", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "the group waited {:?} for a member that had left",
+        start.elapsed()
+    );
     assert_eq!(records.iter().filter(|record| record.value().is_some()).count(), 10);
     drop(records);
     second.close().await;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use daemonry::kafka::{GroupProtocol, KafkaAdmin, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use daemonry::kafka::{
+    GroupProtocol, KafkaAdmin, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource, Subscription,
+};
 use daemonry::pipeline::demand::{Demand, Share};
 use daemonry::pipeline::source::{CommitError, Committer, Epoch, Event, Revocation, Source, SourceError};
 use daemonry::pipeline::tracker::{OffsetCommit, OffsetTracker};
@@ -15,10 +17,12 @@ use tokio::time::{Instant, timeout};
 pub(crate) const LONG: Duration = Duration::from_secs(40);
 
 /// All three ways in which the members of a group agree.
-pub(crate) const PROTOCOLS: [GroupProtocol; 3] = [GroupProtocol::Cooperative, GroupProtocol::Eager, GroupProtocol::Consumer];
+pub(crate) const PROTOCOLS: [GroupProtocol; 3] =
+    [GroupProtocol::Cooperative, GroupProtocol::Eager, GroupProtocol::Consumer];
 
 pub(crate) fn brokers() -> String {
-    std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS names no broker: start one and set it to its host:port, or run `make test`")
+    std::env::var("KAFKA_BROKERS")
+        .expect("KAFKA_BROKERS names no broker: start one and set it to its host:port, or run `make test`")
 }
 
 /// A name that no other test uses.
@@ -111,7 +115,11 @@ impl Member {
 
     pub(crate) fn demand(&self) -> Demand {
         let open = self.assigned.iter().filter(|(partition, _)| !self.held.contains(partition));
-        Demand::new(self.appetite, self.bytes, open.map(|(_, epoch)| (*epoch, Share { queued: 0, room: self.appetite })))
+        Demand::new(
+            self.appetite,
+            self.bytes,
+            open.map(|(_, epoch)| (*epoch, Share { queued: 0, room: self.appetite })),
+        )
     }
 
     /// One poll. A transient trouble is noted, any other is returned.
@@ -154,7 +162,13 @@ impl Member {
     pub(crate) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + LONG;
         while !done(self) {
-            assert!(Instant::now() < deadline, "in vain: {what}; assigned {:?}, {} records, {:?}", self.assigned, self.records.len(), self.troubles);
+            assert!(
+                Instant::now() < deadline,
+                "in vain: {what}; assigned {:?}, {} records, {:?}",
+                self.assigned,
+                self.records.len(),
+                self.troubles
+            );
             self.step().await.expect(what);
         }
     }
@@ -179,7 +193,10 @@ impl Member {
     /// Closes, and says how long it took.
     pub(crate) async fn close(self) -> Duration {
         let start = Instant::now();
-        timeout(LONG, self.source.close(start + Duration::from_secs(10))).await.expect("closing ends").expect("the group is left");
+        timeout(LONG, self.source.close(start + Duration::from_secs(10)))
+            .await
+            .expect("closing ends")
+            .expect("the group is left");
         start.elapsed()
     }
 }

@@ -108,7 +108,9 @@ async fn a_partition_that_is_held_back_stops_no_other() {
     let mut member = Member::join(&config(&unique("g")), &topic);
     member.held = vec![3];
     member.until("an assignment", |member| member.assigned.len() == 8).await;
-    let of = |member: &Member, held: bool| member.records.iter().filter(|record| (record.partition().0 == 3) == held).count();
+    let of = |member: &Member, held: bool| {
+        member.records.iter().filter(|record| (record.partition().0 == 3) == held).count()
+    };
     member.until("the ends", |member| member.ends.values().sum::<i64>() == 8000).await;
     let end = member.ends[&member.assigned[&3]] as usize;
     member.until("all others", |member| of(member, false) == 8000 - end).await;
@@ -127,7 +129,10 @@ async fn a_topic_that_does_not_exist_is_a_mistake_of_the_configuration() {
             break error;
         }
     };
-    assert!(matches!(&error, SourceError::Misconfigured(say) if say.contains(missing.as_str()) && say.contains("create it")), "{error}");
+    assert!(
+        matches!(&error, SourceError::Misconfigured(say) if say.contains(missing.as_str()) && say.contains("create it")),
+        "{error}"
+    );
     member.close().await;
 }
 
@@ -180,7 +185,10 @@ async fn an_offset_that_is_gone_stops_or_goes_on_as_the_policy_says() {
             break error;
         }
     };
-    assert!(matches!(&error, SourceError::Failed(say) if say.contains("out_of_range") && say.contains("1000")), "{error}");
+    assert!(
+        matches!(&error, SourceError::Failed(say) if say.contains("out_of_range") && say.contains("1000")),
+        "{error}"
+    );
     stops.close().await;
 
     for protocol in crate::member::PROTOCOLS {

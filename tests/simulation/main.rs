@@ -67,7 +67,9 @@ fn router(plan: &Plan, world: &SharedWorld, broker: &MemoryBroker, member: Arc<M
         let (world, broker, member) = (Arc::clone(&world), broker.clone(), Arc::clone(&member));
         async move {
             let id: usize = std::str::from_utf8(record.value().unwrap()).unwrap().parse().unwrap();
-            let owned = member.lock().is_some_and(|member| broker.owned(member).iter().any(|place| place.partition.0 == partition));
+            let owned = member
+                .lock()
+                .is_some_and(|member| broker.owned(member).iter().any(|place| place.partition.0 == partition));
             recount_letters(&world, &broker);
             let attempts = world.lock().started(id, owned);
             let _leaves = Leaves(Arc::clone(&world), id);
@@ -211,7 +213,9 @@ impl Simulation {
         process.stop.cancel();
         match timeout(Duration::from_secs(60), process.running).await {
             Ok(Ok(Ok(Stopped { unfinished: 0 }))) => Ok(()),
-            Ok(Ok(Ok(Stopped { unfinished }))) if self.plan.gentle => Err(format!("stopped with {unfinished} unfinished")),
+            Ok(Ok(Ok(Stopped { unfinished }))) if self.plan.gentle => {
+                Err(format!("stopped with {unfinished} unfinished"))
+            }
             Ok(Ok(Ok(_))) => Ok(()),
             Ok(Ok(Err(error))) => Err(format!("the pipeline failed: {error}")),
             Ok(Err(error)) => Err(format!("the pipeline panicked: {error}")),
@@ -331,7 +335,8 @@ fn every_seed_keeps_the_invariants() {
             scope.spawn(|| {
                 loop {
                     let Some(seed) = next.lock().next() else { return };
-                    let result = std::panic::catch_unwind(|| simulate(seed)).unwrap_or_else(|_| Err("panicked".to_owned()));
+                    let result =
+                        std::panic::catch_unwind(|| simulate(seed)).unwrap_or_else(|_| Err("panicked".to_owned()));
                     if let Err(error) = result {
                         failed.lock().push((seed, error));
                     }
@@ -343,7 +348,12 @@ fn every_seed_keeps_the_invariants() {
     failed.sort();
     for (seed, error) in failed.iter().take(10) {
         let plan = Plan::of(*seed);
-        eprintln!("seed {seed}: {error}\n  order {:?}, {} records, faults {:?}", plan.order, plan.records.len(), plan.faults);
+        eprintln!(
+            "seed {seed}: {error}\n  order {:?}, {} records, faults {:?}",
+            plan.order,
+            plan.records.len(),
+            plan.faults
+        );
     }
     let (failed, all) = (failed.len(), seeds.count());
     assert!(failed == 0, "{failed} of {all} seeds failed; replay one with DAEMONRY_SIM_SEED=<seed>");

@@ -72,8 +72,9 @@ pub struct Plan {
 impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let order = [ProcessingOrder::Key, ProcessingOrder::Key, ProcessingOrder::Partition, ProcessingOrder::Unordered]
-            [rng.usize(0..4)];
+        let order =
+            [ProcessingOrder::Key, ProcessingOrder::Key, ProcessingOrder::Partition, ProcessingOrder::Unordered]
+                [rng.usize(0..4)];
         let partitions = rng.i32(1..=6);
         let keys = rng.u64(1..=20);
         let workers = rng.usize(1..=8);
@@ -116,7 +117,8 @@ fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool) -> Behaviour {
     if rng.f64() >= trouble {
         return Behaviour { sleep, failures: 0, kind: Kind::Plain };
     }
-    let kind = [Kind::Plain, Kind::Plain, Kind::Panics, Kind::RetryAfter, Kind::Hangs, Kind::Poison, Kind::Skip][rng.usize(0..7)];
+    let kind = [Kind::Plain, Kind::Plain, Kind::Panics, Kind::RetryAfter, Kind::Hangs, Kind::Poison, Kind::Skip]
+        [rng.usize(0..7)];
     Behaviour { sleep, failures: rng.u32(1..6), kind }
 }
 

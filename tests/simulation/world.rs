@@ -65,8 +65,17 @@ impl World {
 
     pub fn add(&mut self, partition: i32, offset: Offset, key: u64, behaviour: Behaviour) {
         let id = self.records.len();
-        let known =
-            Known { partition, offset: offset.0, key, behaviour, attempts: 0, successes: 0, letters: 0, skips: 0, running: 0 };
+        let known = Known {
+            partition,
+            offset: offset.0,
+            key,
+            behaviour,
+            attempts: 0,
+            successes: 0,
+            letters: 0,
+            skips: 0,
+            running: 0,
+        };
         self.records.push(known);
         self.by_place.insert((partition, offset.0), id);
         let lane = if self.order == ProcessingOrder::Partition { 0 } else { key };

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{bytes, known};
 use super::headers::Headers;
+use super::{bytes, known};
 use crate::kafka::client::Client;
 use crate::record::{Backing, Header, Offset, Record, Timestamp, TopicPartition};
 
@@ -68,7 +68,11 @@ unsafe impl Sync for MessageBatch {}
 ///
 /// # Safety
 /// The messages are live, come from a queue of `client`, and are handed over by this call.
-pub(super) unsafe fn adopt(messages: &[*mut sys::rd_kafka_message_t], place: &TopicPartition, client: &Arc<Client>) -> Read {
+pub(super) unsafe fn adopt(
+    messages: &[*mut sys::rd_kafka_message_t],
+    place: &TopicPartition,
+    client: &Arc<Client>,
+) -> Read {
     let mut read = Read::default();
     let mut slots = Vec::with_capacity(messages.len());
     for message in messages.iter().filter_map(|message| NonNull::new(*message)) {
@@ -89,7 +93,8 @@ pub(super) unsafe fn adopt(messages: &[*mut sys::rd_kafka_message_t], place: &To
         return read;
     }
     let count = u32::try_from(slots.len()).expect("a read is bounded far below this");
-    let batch = Arc::new(MessageBatch { slots: slots.into_boxed_slice(), place: place.clone(), _client: Arc::clone(client) });
+    let batch =
+        Arc::new(MessageBatch { slots: slots.into_boxed_slice(), place: place.clone(), _client: Arc::clone(client) });
     read.bytes = (0..count).map(|index| batch.size(index)).sum();
     let backing: Arc<dyn Backing> = batch;
     read.records = (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect();
@@ -187,6 +192,9 @@ impl Drop for MessageBatch {
 
 impl fmt::Debug for MessageBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MessageBatch").field("place", &self.place).field("messages", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("MessageBatch")
+            .field("place", &self.place)
+            .field("messages", &self.slots.len())
+            .finish_non_exhaustive()
     }
 }

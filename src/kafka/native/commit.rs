@@ -78,7 +78,8 @@ impl CommitQueue {
             let list = sys::rd_kafka_event_topic_partition_list(event);
             if let Some(list) = list.as_ref().filter(|list| !list.elems.is_null()) {
                 let count = usize::try_from(list.cnt).unwrap_or(0);
-                errors.extend((0..count).map(|index| ptr::read((&raw const (*list.elems.add(index)).err).cast::<i32>())));
+                errors
+                    .extend((0..count).map(|index| ptr::read((&raw const (*list.elems.add(index)).err).cast::<i32>())));
             }
             let number = sys::rd_kafka_event_opaque(event).addr();
             Answer { number, errors: errors.into_iter().filter(|code| *code != 0).map(known).collect() }

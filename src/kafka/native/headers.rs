@@ -40,9 +40,8 @@ impl Headers {
         let mut name: *const c_char = ptr::null();
         let (mut value, mut size) = (ptr::null(), 0);
         // SAFETY: the list is live; the three results are written where it returns no error.
-        let outcome = unsafe {
-            sys::rd_kafka_header_get_all(self.0.as_ptr(), nth, &raw mut name, &raw mut value, &raw mut size)
-        };
+        let outcome =
+            unsafe { sys::rd_kafka_header_get_all(self.0.as_ptr(), nth, &raw mut name, &raw mut value, &raw mut size) };
         if outcome != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }

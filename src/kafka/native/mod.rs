@@ -49,7 +49,10 @@ pub(super) fn committed(list: &TopicPartitionList) -> Vec<Committed> {
     } else {
         unsafe { std::slice::from_raw_parts((*list.ptr()).elems, elements.len()) }
     };
-    let read = |(element, raw): (&rdkafka::topic_partition_list::TopicPartitionListElem<'_>, &sys::rd_kafka_topic_partition_t)| {
+    let read = |(element, raw): (
+        &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
+        &sys::rd_kafka_topic_partition_t,
+    )| {
         // SAFETY: librdkafka keeps `metadata_size` bytes at `metadata`, for as long as the list lives.
         let metadata = unsafe { bytes(raw.metadata, raw.metadata_size) }.unwrap_or_default();
         Committed {
@@ -69,7 +72,13 @@ pub(super) fn cached_end(client: &impl KafkaHandle, place: &TopicPartition) -> O
     // SAFETY: the client lives for as long as it is borrowed; the topic is a C string; both results are written before the
     // call returns, and not kept.
     let outcome = unsafe {
-        sys::rd_kafka_get_watermark_offsets(client.native(), topic.as_ptr(), place.partition.0, &raw mut low, &raw mut high)
+        sys::rd_kafka_get_watermark_offsets(
+            client.native(),
+            topic.as_ptr(),
+            place.partition.0,
+            &raw mut low,
+            &raw mut high,
+        )
     };
     (outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }

@@ -37,9 +37,8 @@ impl<G: Progress> Lanes<G> {
         }
         let low = scaled(self.limits.queue.records, self.limits.low);
         // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark.
-        self.wake_at = (free == 0 || bytes == 0 || pressed).then(|| {
-            if self.empty > 0 && free == 0 { self.limits.queue.records - 1 } else { low }
-        });
+        self.wake_at = (free == 0 || bytes == 0 || pressed)
+            .then(|| if self.empty > 0 && free == 0 { self.limits.queue.records - 1 } else { low });
         Demand::new(free, bytes, shares)
     }
 
@@ -56,7 +55,10 @@ impl<G: Progress> Lanes<G> {
     }
 
     fn mark(&self, share: f64) -> Load {
-        Load { records: scaled(self.limits.queue.records, share).max(1), bytes: scaled(self.limits.queue.bytes, share).max(1) }
+        Load {
+            records: scaled(self.limits.queue.records, share).max(1),
+            bytes: scaled(self.limits.queue.bytes, share).max(1),
+        }
     }
 
     /// Whether this place is open and has nothing queued.
@@ -145,7 +147,12 @@ impl<G: Progress> Lanes<G> {
 }
 
 /// A share of a bound, rounded down.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mark needn't be exact")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mark needn't be exact"
+)]
 fn scaled(bound: usize, share: f64) -> usize {
     (bound as f64 * share) as usize
 }

@@ -125,7 +125,9 @@ impl<G: Progress> Lanes<G> {
         let mut stamps: Vec<Option<u64>> = vec![None; self.places.len()];
         for lane in self.lanes.iter().filter(|lane| lane.state != State::Free) {
             // A lane's entries are in order, so its oldest is the one that is out, or else its head.
-            let Some((received, stamp)) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else { continue };
+            let Some((received, stamp)) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else {
+                continue;
+            };
             oldest = [oldest, Some(received)].into_iter().flatten().min();
             let known = &mut stamps[lane.place];
             *known = [*known, stamp].into_iter().flatten().min();
@@ -139,13 +141,7 @@ impl<G: Progress> Lanes<G> {
                 oldest_timestamp,
             })
         });
-        Census {
-            queued: self.queued,
-            parked: self.parked,
-            busy: self.busy,
-            oldest,
-            partitions: partitions.collect(),
-        }
+        Census { queued: self.queued, parked: self.parked, busy: self.busy, oldest, partitions: partitions.collect() }
     }
 
     /// The partition that contributes most to the queue.

@@ -1,0 +1,44 @@
+//! Commits: what the trackers of the assigned partitions have to say to the source.
+
+use super::super::source::{Epoch, Progress};
+use super::Lanes;
+
+impl<G: Progress> Lanes<G> {
+    /// What may be committed now, where that is news to the source.
+    pub(in crate::pipeline) fn commits(&mut self) -> Vec<(Epoch, G::Commit)> {
+        self.uncommitted = 0;
+        let assignments = self.places.iter().filter_map(|place| place.assignment.as_ref());
+        assignments.filter_map(|open| Some((open.context.epoch, open.progress.commit()?))).collect()
+    }
+
+    /// The last commits of these assignments, and how many finished runs they have to forget because they can't be remembered.
+    pub(in crate::pipeline) fn final_commits(&mut self, epochs: &[Epoch]) -> (Vec<(Epoch, G::Commit)>, u64) {
+        let mut forgotten = 0;
+        let mut commits = Vec::with_capacity(epochs.len());
+        for &epoch in epochs {
+            if let Some((commit, runs)) = self.assignment(epoch).and_then(|open| open.progress.commit_forgetting()) {
+                forgotten += runs;
+                commits.push((epoch, commit));
+            }
+        }
+        (commits, forgotten)
+    }
+
+    /// The source has taken these.
+    pub(in crate::pipeline) fn acknowledge(&mut self, commits: &[(Epoch, G::Commit)]) {
+        for (epoch, commit) in commits {
+            if let Some(assignment) = self.assignment(*epoch) {
+                assignment.progress.acknowledge(commit);
+            }
+        }
+    }
+
+    /// The source finds these commits too large.
+    pub(in crate::pipeline) fn shrink(&mut self, commits: &[(Epoch, G::Commit)]) {
+        for (epoch, _) in commits {
+            if let Some(assignment) = self.assignment(*epoch) {
+                assignment.progress.shrink();
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Parking: lanes whose head waits for a retry or a dead letter. They hold no worker, and count against a bound of their own.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::source::Progress;
+use super::super::ticket::Settled;
+use super::entry::{Bound, Weight};
+use super::{Effects, LaneId, Lanes, LetterJob, Run, State};
+
+impl<G: Progress> Lanes<G> {
+    /// When the next retry is due.
+    pub(in crate::pipeline) fn next_retry(&self) -> Option<Instant> {
+        self.retries.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Lets the retries go on whose time has come.
+    pub(in crate::pipeline) fn wake(&mut self, now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        while let Some(first) = self.retries.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let lane_id = first.remove();
+            let lane = &mut self.lanes[lane_id];
+            let is_letter = lane.queue.front().is_some_and(|entry| entry.failure.is_some());
+            if is_letter {
+                lane.state = State::Letter;
+                self.letters.push_back(lane_id);
+                effects.letters = true;
+            } else {
+                lane.state = State::Due;
+                self.due.push_back(lane_id);
+            }
+        }
+        self.promote(&mut effects);
+        effects
+    }
+
+    /// The next dead letter to publish.
+    pub(in crate::pipeline) fn take_letter(&mut self) -> Option<LetterJob<G::Position>> {
+        let lane_id = self.letters.pop_front()?;
+        let lane = &mut self.lanes[lane_id];
+        let place = lane.place;
+        let assignment =
+            self.places[place].assignment.as_mut().expect("a letter's lane is cleared with its assignment");
+        let entry = lane.queue.pop_front().expect("a lane with a letter has a head");
+        lane.state = State::Out;
+        lane.out_since = Some(entry.age());
+        assignment.out += 1;
+        let run = Run { lane: lane_id, place, context: Arc::clone(&assignment.context) };
+        Some(LetterJob { run, entry })
+    }
+
+    /// The letter is written: its record is finished.
+    pub(in crate::pipeline) fn letter_acknowledged(
+        &mut self,
+        run: Run,
+        settled: Settled<G::Position>,
+        weight: Weight,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let was_empty = self.is_empty_open(run.place);
+        self.uncount(run.place, weight.bound, weight.bytes);
+        self.lanes[run.lane].out_since = None;
+        if let Some(assignment) = self.places[run.place].live(run.context.epoch) {
+            assignment.out -= 1;
+            if weight.stuck {
+                assignment.stuck_letters = assignment.stuck_letters.saturating_sub(1);
+            }
+            assignment.progress.settle(settled);
+            self.uncommitted += 1;
+        }
+        self.reopen(run.lane, &mut effects);
+        self.freed(run.place, was_empty, &mut effects);
+        self.note_drained(run.place, &mut effects);
+        effects
+    }
+
+    /// The letter could not be written: the partition waits, and the letter is tried again at `due`.
+    pub(in crate::pipeline) fn letter_failed(&mut self, job: LetterJob<G::Position>, due: Instant) -> Effects {
+        let mut effects = Effects::default();
+        let LetterJob { run, mut entry } = job;
+        self.lanes[run.lane].out_since = None;
+        let was_empty = self.is_empty_open(run.place);
+        match self.places[run.place].live(run.context.epoch) {
+            Some(assignment) if !assignment.context.is_released() => {
+                assignment.out -= 1;
+                assignment.stuck_letters += usize::from(!entry.stuck);
+                entry.stuck = true;
+                self.lanes[run.lane].queue.push_front(entry);
+                self.park(run.lane, due, &mut effects);
+            }
+            live => {
+                if let Some(assignment) = live {
+                    assignment.out -= 1;
+                }
+                self.drop_entry(run.place, entry);
+                self.reopen(run.lane, &mut effects);
+            }
+        }
+        self.freed(run.place, was_empty, &mut effects);
+        self.note_drained(run.place, &mut effects);
+        effects
+    }
+
+    pub(super) fn park(&mut self, id: LaneId, due: Instant, effects: &mut Effects) {
+        self.retry_number += 1;
+        effects.timer |= self.next_retry().is_none_or(|next| due < next);
+        self.retries.insert((due, self.retry_number), id);
+        self.lanes[id].state = State::Parked(due, self.retry_number);
+        self.count_as_parked(id);
+    }
+
+    /// Moves the entries of a waiting lane from the queue's bound to that of the parked, as far as there is room.
+    pub(super) fn count_as_parked(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id];
+        let place = &mut self.places[lane.place];
+        for entry in lane.queue.iter_mut().filter(|entry| entry.bound == Bound::Queue) {
+            if self.parked.reaches(self.limits.parked) {
+                break;
+            }
+            entry.bound = Bound::Parked;
+            self.queued.remove(entry.bytes);
+            place.queued.remove(entry.bytes);
+            self.parked.add(entry.bytes);
+            place.parked.add(entry.bytes);
+        }
+    }
+}
