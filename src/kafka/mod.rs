@@ -19,6 +19,7 @@ mod commits;
 mod committer;
 mod config;
 mod context;
+mod embedded;
 mod errand;
 mod faults;
 mod letters;
@@ -37,6 +38,7 @@ mod wake;
 pub use admin::{AdminError, KafkaAdmin};
 pub use committer::KafkaCommitter;
 pub use config::{ConfigError, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub use producer::{KafkaProducer, SendError};
 pub use source::{KafkaSource, Subscription};
 
