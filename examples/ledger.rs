@@ -180,6 +180,7 @@ impl Ledger {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "work that nobody waits for is what this sabotage is")]
 async fn obey(
     ledger: Arc<Ledger>,
     record: Record,
@@ -208,6 +209,7 @@ async fn obey(
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a record may ask for a blocked thread")]
 async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
     if orders.sleep_ms > 0 {
         tokio::time::sleep(Duration::from_millis(orders.sleep_ms)).await;

@@ -5,6 +5,7 @@
 //! a topic's partition is one only while a [`PartitionMetrics`] of it lives.
 
 mod instrument;
+mod labels;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,11 +15,9 @@ use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use instrument::label;
 pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
+pub use labels::{CommitStatus, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus, RebalanceKind};
 
-use crate::pipeline::dead_letter::{PublishError, Reason};
-use crate::pipeline::source::CommitError;
 use crate::record::TopicPartition;
 
 /// A metric's name and what it says.
@@ -66,135 +65,6 @@ const PROCESSING_BUCKETS: [f64; 23] = [
 const DAEMON: &str = "daemon_name";
 const TOPIC: &str = "topic";
 const PARTITION: &str = "partition";
-
-label! {
-    /// How a record ended, or an attempt of it.
-    pub enum MessageStatus("status") {
-        /// The handler succeeded. Once a record.
-        Success = "success",
-        /// Its dead letter was acknowledged. Once a record.
-        DeadLettered = "dead_lettered",
-        /// It was passed over on purpose. Once a record.
-        Skipped = "skipped",
-        /// An attempt failed. Once an attempt.
-        Failed = "failed",
-        /// A failed attempt that is followed by another. Once an attempt.
-        Retried = "retried",
-    }
-}
-
-label! {
-    /// How the last attempt of a dead-lettered record failed.
-    pub enum DeadLetterReason("reason") {
-        /// An argument of the handler could not be drawn from it.
-        Undecodable = "undecodable",
-        /// The handler said that no attempt will succeed.
-        Poison = "poison",
-        /// The route doesn't retry errors of this kind.
-        NotRetryable = "not_retryable",
-        /// The handler gave an error.
-        Error = "error",
-        /// The handler panicked.
-        Panic = "panic",
-        /// The handler took too long.
-        Timeout = "timeout",
-    }
-}
-
-impl From<Reason> for DeadLetterReason {
-    fn from(reason: Reason) -> Self {
-        match reason {
-            Reason::Undecodable => Self::Undecodable,
-            Reason::Poison => Self::Poison,
-            Reason::NotRetryable => Self::NotRetryable,
-            Reason::Error => Self::Error,
-            Reason::Panic => Self::Panic,
-            Reason::Timeout => Self::Timeout,
-        }
-    }
-}
-
-label! {
-    /// Why a dead letter could not be published.
-    pub enum DeadLetterFailure("reason") {
-        /// Its topic doesn't exist.
-        UnknownTopic = "unknown_topic",
-        /// It is larger than its topic takes.
-        TooLarge = "too_large",
-        /// Writing to its topic is not allowed.
-        NotAuthorized = "not_authorized",
-        /// It was not acknowledged, for a reason that may pass.
-        Unavailable = "unavailable",
-    }
-}
-
-impl From<&PublishError> for DeadLetterFailure {
-    fn from(error: &PublishError) -> Self {
-        match error {
-            PublishError::UnknownTopic(_) => Self::UnknownTopic,
-            PublishError::TooLarge(_) => Self::TooLarge,
-            PublishError::NotAuthorized(_) => Self::NotAuthorized,
-            PublishError::Unavailable(_) => Self::Unavailable,
-        }
-    }
-}
-
-label! {
-    /// What came of a commit.
-    pub enum CommitStatus("status") {
-        /// Acknowledged.
-        Success = "success",
-        /// Failed; it is tried again.
-        Retriable = "retriable",
-        /// Refused while the group rebalances; it is tried again.
-        RebalanceInProgress = "rebalance_in_progress",
-        /// Refused: the assignment is gone.
-        IllegalGeneration = "illegal_generation",
-        /// Refused: another member took this one's place.
-        Fenced = "fenced",
-        /// Refused: what goes with the offset is too large.
-        MetadataTooLarge = "metadata_too_large",
-        /// Failed, and the client is rebuilt.
-        Fatal = "fatal",
-    }
-}
-
-impl From<&CommitError> for CommitStatus {
-    fn from(error: &CommitError) -> Self {
-        match error {
-            CommitError::Retriable(_) => Self::Retriable,
-            CommitError::RebalanceInProgress => Self::RebalanceInProgress,
-            CommitError::IllegalGeneration(_) => Self::IllegalGeneration,
-            CommitError::Fenced => Self::Fenced,
-            CommitError::MetadataTooLarge => Self::MetadataTooLarge,
-            CommitError::Fatal(_) => Self::Fatal,
-        }
-    }
-}
-
-label! {
-    /// How the assignment changed.
-    pub enum RebalanceKind("kind") {
-        /// Partitions came.
-        Assigned = "assigned",
-        /// Partitions were given up.
-        Revoked = "revoked",
-        /// Partitions were taken away without asking.
-        Lost = "lost",
-    }
-}
-
-label! {
-    /// Why a partition is not read.
-    pub enum HoldReason("reason") {
-        /// What is finished above its oldest unfinished record could no longer be remembered.
-        Window = "window",
-        /// As much of it is parked as may be.
-        Parked = "parked",
-        /// A dead letter of it can't be published.
-        DeadLetter = "dead_letter",
-    }
-}
 
 /// The metrics of one process. Cloning gives another handle of the same.
 #[derive(Clone, Default)]
@@ -443,6 +313,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::pipeline::source::CommitError;
 
     /// The value of the line that starts with exactly this name and these labels.
     fn value(metrics: &Metrics, series: &str) -> Option<String> {

@@ -84,13 +84,13 @@ impl Supervisor {
         self
     }
 
-    /// How long a daemon may end what it started once the process is to stop [30 s].
+    /// How long a daemon may end what it started once the process is to stop (default: 30 s).
     #[must_use]
     pub fn drain(self, drain: Duration) -> Self {
         Self { drain, ..self }
     }
 
-    /// How much longer than the drain the whole stop may take, for the last commits and for leaving groups [5 s]. Then the
+    /// How much longer than the drain the whole stop may take, for the last commits and for leaving groups (default: 12 s). Then the
     /// process ends, blocked threads or not. Drain and grace together must be shorter than the pod's grace period.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {

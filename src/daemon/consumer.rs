@@ -77,13 +77,13 @@ impl Consumer {
         Self { settings, ..self }
     }
 
-    /// What to do about a missing dead-letter topic [refuse to start].
+    /// What to do about a missing dead-letter topic (default: refuse to start).
     #[must_use]
     pub fn missing_dead_letter_topic(self, missing: MissingDeadLetterTopic) -> Self {
         Self { missing, ..self }
     }
 
-    /// Threads of the runtime that the handlers run on [cores + 8, and one more than the workers up to 64 of them]. Each handler that
+    /// Threads of the runtime that the handlers run on (default: cores + 8, and one more than the workers up to 64 of them). Each handler that
     /// blocks takes one; reading, timers and probes run elsewhere.
     #[must_use]
     pub fn handler_threads(self, threads: NonZeroUsize) -> Self {

@@ -137,7 +137,7 @@ fn short_name(path: &'static str) -> &'static str {
 }
 
 impl Route {
-    /// Which records wait for one another [by key].
+    /// Which records wait for one another (default: by key).
     #[must_use]
     pub fn order(mut self, order: ProcessingOrder) -> Self {
         self.spec.order = order;
@@ -157,14 +157,14 @@ impl Route {
         self
     }
 
-    /// How failed attempts are repeated [3 retries after 1, 2 and 4 s, with jitter].
+    /// How failed attempts are repeated (default: 3 retries after 1, 2 and 4 s, with jitter).
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.spec.retry = policy;
         self
     }
 
-    /// Which errors are worth a retry at all [all but poison]; the others go to the dead letters at once.
+    /// Which errors are worth a retry at all (default: all but poison); the others go to the dead letters at once.
     #[must_use]
     pub fn retry_if<C>(mut self, retryable: C) -> Self
     where
@@ -174,7 +174,7 @@ impl Route {
         self
     }
 
-    /// The topic for dead letters [`<topic>.dlq`].
+    /// The topic for dead letters (default: `<topic>.dlq`).
     #[must_use]
     pub fn dead_letter(mut self, topic: impl Into<Topic>) -> Self {
         self.spec.unhandled = Unhandled::DeadLetter(Some(topic.into()));
@@ -188,7 +188,7 @@ impl Route {
         self
     }
 
-    /// How long an attempt may take [10 min]. Then the handler's future is dropped where it stands: handlers must be idempotent.
+    /// How long an attempt may take (default: 10 min). Then the handler's future is dropped where it stands: handlers must be idempotent.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.spec.timeout = timeout;

@@ -75,6 +75,7 @@ impl Router {
     }
 
     /// Each topic that has dead letters, and where they go.
+    #[cfg(feature = "kafka")]
     pub(crate) fn dead_letter_topics(&self) -> Vec<(Topic, Topic)> {
         self.routes().filter_map(|(topic, route)| Some((topic.clone(), route.dead_letter_topic(topic)?))).collect()
     }

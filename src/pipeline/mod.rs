@@ -5,7 +5,7 @@
 //!                                        └→ dead letter ─ receipt ─┘
 //! ```
 //!
-//! It knows no Kafka: what stands under it is a [`Source`](source::Source). It uses tokio's time only, so that virtual time can
+//! It knows no Kafka: what stands under it is a `Source`. It uses tokio's time only, so that virtual time can
 //! drive all of it in tests.
 
 mod committer;

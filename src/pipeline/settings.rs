@@ -12,29 +12,29 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineSettings {
-    /// Handlers at once [10].
+    /// Handlers at once (default: 10).
     pub workers: usize,
-    /// Records that may be ready or running [100]; at least twice the workers.
+    /// Records that may be ready or running (default: 100); at least twice the workers.
     pub queue_records: usize,
-    /// Bytes of keys and values that may be ready or running [64 MiB].
+    /// Bytes of keys and values that may be ready or running (default: 64 MiB).
     pub queue_bytes: usize,
-    /// Records that may wait for a retry or a dead letter, or behind one of their lane that does [10,000].
+    /// Records that may wait for a retry or a dead letter, or behind one of their lane that does (default: 10,000).
     pub parked_records: usize,
-    /// Bytes of those [64 MiB].
+    /// Bytes of those (default: 64 MiB).
     pub parked_bytes: usize,
-    /// Share of the queue at which fetching is held back [0.8].
+    /// Share of the queue at which fetching is held back (default: 0.8).
     pub high_mark: f64,
-    /// Share of the queue at which it goes on [0.5].
+    /// Share of the queue at which it goes on (default: 0.5).
     pub low_mark: f64,
-    /// Time between two commits [1 s].
+    /// Time between two commits (default: 1 s).
     pub commit_interval: Duration,
-    /// Completions after which a commit is made before that time [1,000].
+    /// Completions after which a commit is made before that time (default: 1,000).
     pub commit_after: usize,
-    /// How long started handlers may go on when their partition is revoked [10 s].
+    /// How long started handlers may go on when their partition is revoked (default: 10 s).
     pub rebalance_drain: Duration,
-    /// How long one read waits for records [5 s].
+    /// How long one read waits for records (default: 5 s).
     pub read_timeout: Duration,
-    /// How long to wait after a failed read [1 s].
+    /// How long to wait after a failed read (default: 1 s).
     pub read_error_wait: Duration,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,

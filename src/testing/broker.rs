@@ -177,7 +177,7 @@ impl MemoryBroker {
         self.changed.notify_waiters();
     }
 
-    /// How long a member may take to give revoked partitions up [13 s].
+    /// How long a member may take to give revoked partitions up (default: 13 s).
     pub fn revoke_within(&self, time: Duration) {
         self.state.lock().revoke_within = Some(time);
     }

@@ -4,7 +4,7 @@
 //! process meanwhile. A seed that fails is printed with what went wrong, and replays exactly:
 //! `DAEMONRY_SIM_SEED=17 cargo test --test simulation`. `DAEMONRY_SIM_SEEDS=50000` runs more of them.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a world's tasks end with its runtime")]
 
 mod plan;
 mod world;
@@ -53,15 +53,21 @@ struct Simulation {
 }
 
 /// Notes that a handler is gone however it goes.
-struct Leaves(SharedWorld, usize);
+struct Leaves(SharedWorld, usize, u64);
 
 impl Drop for Leaves {
     fn drop(&mut self) {
-        self.0.lock().left(self.1);
+        self.0.lock().left(self.1, self.2);
     }
 }
 
-fn router(plan: &Plan, world: &SharedWorld, broker: &MemoryBroker, member: Arc<Mutex<Option<MemberId>>>) -> Router {
+fn router(
+    plan: &Plan,
+    world: &SharedWorld,
+    broker: &MemoryBroker,
+    member: Arc<Mutex<Option<MemberId>>>,
+    process: u64,
+) -> Router {
     let (world, broker) = (Arc::clone(world), broker.clone());
     let handle = move |record: Record, Partition(partition): Partition, _attempt: Attempt| {
         let (world, broker, member) = (Arc::clone(&world), broker.clone(), Arc::clone(&member));
@@ -71,8 +77,8 @@ fn router(plan: &Plan, world: &SharedWorld, broker: &MemoryBroker, member: Arc<M
                 .lock()
                 .is_some_and(|member| broker.owned(member).iter().any(|place| place.partition.0 == partition));
             recount_letters(&world, &broker);
-            let attempts = world.lock().started(id, owned);
-            let _leaves = Leaves(Arc::clone(&world), id);
+            let attempts = world.lock().started(id, process, owned);
+            let _leaves = Leaves(Arc::clone(&world), id, process);
             let behaviour = world.lock().records[id].behaviour;
             if !behaviour.sleep.is_zero() {
                 sleep(behaviour.sleep).await;
@@ -143,7 +149,7 @@ impl Simulation {
         self.processes += 1;
         let plan = &self.plan;
         let member = Arc::new(Mutex::new(None));
-        let router = router(plan, &self.world, &self.broker, Arc::clone(&member));
+        let router = router(plan, &self.world, &self.broker, Arc::clone(&member), self.processes);
         let source = self.broker.join(router.subscription());
         *member.lock() = Some(source.member());
         let pipeline = Pipeline {
@@ -357,7 +363,7 @@ fn every_seed_keeps_the_invariants() {
     }
     let (failed, all) = (failed.len(), seeds.count());
     assert!(failed == 0, "{failed} of {all} seeds failed; replay one with DAEMONRY_SIM_SEED=<seed>");
-    println!("{all} seeds kept the invariants");
+    eprintln!("{all} seeds kept the invariants");
 }
 
 #[test]

@@ -7,16 +7,16 @@ use fastrand::Rng;
 
 /// What the handler does with a record.
 #[derive(Clone, Copy, Debug)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// How long it waits, each attempt.
-    pub sleep: Duration,
+    pub(crate) sleep: Duration,
     /// How many attempts fail before one succeeds.
-    pub failures: u32,
-    pub kind: Kind,
+    pub(crate) failures: u32,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Plain,
     /// Failed attempts panic.
     Panics,
@@ -30,7 +30,7 @@ pub enum Kind {
 
 /// Something that happens to the group, the broker or the process.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     Revoke(i32),
     Lose(i32),
     CommitRefused(usize),
@@ -47,30 +47,29 @@ pub enum Fault {
 }
 
 #[derive(Debug)]
-pub struct Plan {
-    pub order: ProcessingOrder,
-    pub partitions: i32,
-    pub keys: u64,
-    pub workers: usize,
-    pub queue: usize,
-    pub parked: usize,
-    pub commit_interval: Duration,
-    pub commit_after: usize,
-    pub max_retries: u32,
-    pub timeout: Duration,
-    pub letter_delay: Duration,
+pub(crate) struct Plan {
+    pub(crate) order: ProcessingOrder,
+    pub(crate) partitions: i32,
+    pub(crate) workers: usize,
+    pub(crate) queue: usize,
+    pub(crate) parked: usize,
+    pub(crate) commit_interval: Duration,
+    pub(crate) commit_after: usize,
+    pub(crate) max_retries: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) letter_delay: Duration,
     /// Partition, key and behaviour of each record, in the order they are written.
-    pub records: Vec<(i32, u64, Behaviour)>,
+    pub(crate) records: Vec<(i32, u64, Behaviour)>,
     /// Offsets left out before a record, by the record's index.
-    pub gaps: Vec<(usize, i64)>,
+    pub(crate) gaps: Vec<(usize, i64)>,
     /// When each fault happens.
-    pub faults: Vec<(Duration, Fault)>,
+    pub(crate) faults: Vec<(Duration, Fault)>,
     /// Nothing happens that may run a finished record again.
-    pub gentle: bool,
+    pub(crate) gentle: bool,
 }
 
 impl Plan {
-    pub fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let order =
             [ProcessingOrder::Key, ProcessingOrder::Key, ProcessingOrder::Partition, ProcessingOrder::Unordered]
@@ -91,7 +90,6 @@ impl Plan {
         Self {
             order,
             partitions,
-            keys,
             workers,
             queue: workers * 2 + [0, 1, 10, 100][rng.usize(0..4)],
             parked: [1, 5, 1_000][rng.usize(0..3)],

@@ -16,40 +16,41 @@ use crate::plan::Behaviour;
 
 /// A record, as the world knows it.
 #[derive(Debug)]
-pub struct Known {
-    pub partition: i32,
-    pub offset: i64,
-    pub key: u64,
-    pub behaviour: Behaviour,
-    pub attempts: u32,
-    pub successes: u32,
-    pub letters: u32,
-    pub skips: u32,
-    running: u32,
+pub(crate) struct Known {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: u64,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) attempts: u32,
+    pub(crate) successes: u32,
+    pub(crate) letters: u32,
+    pub(crate) skips: u32,
+    /// The processes whose handlers are at it.
+    running: Vec<u64>,
 }
 
 impl Known {
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.successes + self.letters + self.skips > 0
     }
 }
 
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     origin: Instant,
     order: ProcessingOrder,
     tag: LaneTag,
-    pub records: Vec<Known>,
+    pub(crate) records: Vec<Known>,
     by_place: HashMap<(i32, i64), usize>,
     /// Records of a lane, in offset order.
     lanes: BTreeMap<(i32, u64), Vec<usize>>,
     committed: HashMap<i32, HashSet<i64>>,
-    pub breaches: Vec<String>,
+    pub(crate) breaches: Vec<String>,
     trace: DefaultHasher,
 }
 
 impl World {
-    pub fn new(order: ProcessingOrder, tag: LaneTag) -> Self {
+    pub(crate) fn new(order: ProcessingOrder, tag: LaneTag) -> Self {
         Self {
             origin: Instant::now(),
             order,
@@ -63,7 +64,7 @@ impl World {
         }
     }
 
-    pub fn add(&mut self, partition: i32, offset: Offset, key: u64, behaviour: Behaviour) {
+    pub(crate) fn add(&mut self, partition: i32, offset: Offset, key: u64, behaviour: Behaviour) {
         let id = self.records.len();
         let known = Known {
             partition,
@@ -74,7 +75,7 @@ impl World {
             successes: 0,
             letters: 0,
             skips: 0,
-            running: 0,
+            running: Vec::new(),
         };
         self.records.push(known);
         self.by_place.insert((partition, offset.0), id);
@@ -83,7 +84,7 @@ impl World {
     }
 
     /// A fingerprint of everything that happened so far, with its times.
-    pub fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         self.trace.finish()
     }
 
@@ -97,16 +98,21 @@ impl World {
     }
 
     /// A handler starts; `owner`: its member owns the partition now, and has not been told otherwise.
-    pub fn started(&mut self, id: usize, owner: bool) -> u32 {
+    pub(crate) fn started(&mut self, id: usize, process: u64, owner: bool) -> u32 {
         self.note("start", id);
         self.records[id].attempts += 1;
-        self.records[id].running += 1;
         let (partition, offset, key) = (self.records[id].partition, self.records[id].offset, self.records[id].key);
         if owner && self.committed.get(&partition).is_some_and(|offsets| offsets.contains(&offset)) {
             self.breach(format!("I4: {partition}/{offset} runs again though its commit was acknowledged"));
         }
         if self.order != ProcessingOrder::Unordered {
             let lane = if self.order == ProcessingOrder::Partition { 0 } else { key };
+            let beside =
+                self.lanes[&(partition, lane)].iter().find(|&&other| self.records[other].running.contains(&process));
+            if let Some(&beside) = beside {
+                let beside = self.records[beside].offset;
+                self.breach(format!("I3: {partition}/{offset} runs beside {beside} of its lane, in one process"));
+            }
             let ahead = self.lanes[&(partition, lane)].iter().take_while(|&&earlier| earlier != id);
             let open = ahead.copied().find(|&earlier| !self.records[earlier].is_finished());
             if let Some(open) = open {
@@ -114,27 +120,28 @@ impl World {
                 self.breach(format!("I3: {partition}/{offset} starts before {open} of its lane is finished"));
             }
         }
+        self.records[id].running.push(process);
         self.records[id].attempts
     }
 
     /// A handler is gone: it ended, panicked, or was dropped.
-    pub fn left(&mut self, id: usize) {
+    pub(crate) fn left(&mut self, id: usize, process: u64) {
         self.note("left", id);
-        self.records[id].running -= 1;
+        self.records[id].running.retain(|running| *running != process);
     }
 
-    pub fn succeeded(&mut self, id: usize) {
+    pub(crate) fn succeeded(&mut self, id: usize) {
         self.note("success", id);
         self.records[id].successes += 1;
     }
 
-    pub fn skipped(&mut self, id: usize) {
+    pub(crate) fn skipped(&mut self, id: usize) {
         self.note("skip", id);
         self.records[id].skips += 1;
     }
 
     /// Counts the letters, as they stand in their topic.
-    pub fn letters(&mut self, letters: impl Iterator<Item = usize>) {
+    pub(crate) fn letters(&mut self, letters: impl Iterator<Item = usize>) {
         let mut counts = vec![0; self.records.len()];
         letters.for_each(|id| counts[id] += 1);
         for (known, count) in self.records.iter_mut().zip(counts) {
@@ -143,7 +150,7 @@ impl World {
     }
 
     /// A commit is written: nothing of what it covers may be unfinished.
-    pub fn committed(&mut self, place: &TopicPartition, commit: &OffsetCommit) {
+    pub(crate) fn committed(&mut self, place: &TopicPartition, commit: &OffsetCommit) {
         let partition = place.partition.0;
         self.note("commit", usize::try_from(commit.next.offset().0).unwrap_or(0));
         let low = commit.next.offset();
@@ -173,16 +180,16 @@ impl World {
         }
     }
 
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.records.iter().all(Known::is_finished)
     }
 
-    pub fn unsettled(&self) -> Vec<(i32, i64)> {
+    pub(crate) fn unsettled(&self) -> Vec<(i32, i64)> {
         self.records.iter().filter(|known| !known.is_finished()).map(|known| (known.partition, known.offset)).collect()
     }
 
     /// Records that were finished more than once.
-    pub fn repeated(&self) -> Vec<(i32, i64)> {
+    pub(crate) fn repeated(&self) -> Vec<(i32, i64)> {
         let again = self.records.iter().filter(|known| known.successes + known.letters + known.skips > 1);
         again.map(|known| (known.partition, known.offset)).collect()
     }

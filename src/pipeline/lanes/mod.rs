@@ -15,6 +15,7 @@
 mod admission;
 mod commits;
 mod entry;
+mod lane;
 mod parking;
 mod place;
 mod release;
@@ -34,6 +35,7 @@ use crate::record::{Offset, Record, TopicPartition};
 
 use entry::Bound;
 pub(super) use entry::{Entry, Load};
+use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
 pub(super) use release::Census;
@@ -106,35 +108,6 @@ pub(super) enum Halt<P> {
 pub(super) struct LetterJob<P> {
     pub(super) run: Run,
     pub(super) entry: Entry<P>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Not in use.
-    Free,
-    /// Stands in its place's queue of ready lanes.
-    Ready,
-    /// A worker, or the dead-letter stage, has its head.
-    Out,
-    /// Its head waits for the time under this number.
-    Parked(Instant, u64),
-    /// Its head may be tried again once the queue has room for it.
-    Due,
-    /// Its head waits for the dead-letter stage.
-    Letter,
-    /// Its head made the daemon stop.
-    Closed,
-}
-
-#[derive(Debug)]
-struct Lane<P> {
-    place: PlaceId,
-    /// The key's hash, where other records may join the lane.
-    key: Option<u64>,
-    queue: VecDeque<Entry<P>>,
-    state: State,
-    /// The first of the entries that are out: when it came in, and its own time in milliseconds.
-    out_since: Option<(Instant, Option<u64>)>,
 }
 
 /// See the module.
@@ -418,66 +391,6 @@ impl<G: Progress> Lanes<G> {
                 None => record.key().map_or(KEYLESS, hash),
             }),
         }
-    }
-
-    /// The lane of this key, made if there is none. Two keys of one hash share a lane: they wait for one another, no more.
-    fn lane(&mut self, place: PlaceId, key: Option<u64>) -> LaneId {
-        if let Some(key) = key
-            && let Some(&lane) = self.lane_of.get(&(place, key))
-        {
-            return lane;
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.lanes.push(Lane { place, key: None, queue: VecDeque::new(), state: State::Free, out_since: None });
-            self.lanes.len() - 1
-        });
-        self.lanes[id].place = place;
-        self.lanes[id].key = key;
-        if let Some(key) = key {
-            self.lane_of.insert((place, key), id);
-        }
-        id
-    }
-
-    /// Puts a lane among the ready ones of its place.
-    fn make_ready(&mut self, id: LaneId) {
-        let lane = &mut self.lanes[id];
-        lane.state = State::Ready;
-        let place = &mut self.places[lane.place];
-        place.ready.push_back(id);
-        if !place.in_turns {
-            place.in_turns = true;
-            self.turns.push_back(lane.place);
-        }
-    }
-
-    /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
-    fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
-        match self.lanes[id].queue.front().map(|entry| entry.bound) {
-            Some(Bound::Queue) => {
-                self.make_ready(id);
-                effects.ready += 1;
-            }
-            Some(Bound::Parked) => {
-                self.lanes[id].state = State::Due;
-                self.due.push_back(id);
-            }
-            None => self.discard(id),
-        }
-    }
-
-    /// Gives an empty lane back.
-    fn discard(&mut self, id: LaneId) {
-        /// A lane that was long once doesn't keep its memory for ever.
-        const KEPT: usize = 64;
-        let lane = &mut self.lanes[id];
-        debug_assert!(lane.queue.is_empty());
-        lane.state = State::Free;
-        lane.queue.shrink_to(KEPT);
-        if let Some(key) = lane.key.take() {
-            self.lane_of.remove(&(lane.place, key));
-        }
-        self.free.push(id);
     }
 
     /// Takes an entry off its bound.

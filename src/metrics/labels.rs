@@ -1,0 +1,134 @@
+//! The labels with a fixed set of values.
+
+use super::instrument::label;
+use crate::pipeline::dead_letter::{PublishError, Reason};
+use crate::pipeline::source::CommitError;
+
+label! {
+    /// How a record ended, or an attempt of it.
+    pub enum MessageStatus("status") {
+        /// The handler succeeded. Once a record.
+        Success = "success",
+        /// Its dead letter was acknowledged. Once a record.
+        DeadLettered = "dead_lettered",
+        /// It was passed over on purpose. Once a record.
+        Skipped = "skipped",
+        /// An attempt failed. Once an attempt.
+        Failed = "failed",
+        /// A failed attempt that is followed by another. Once an attempt.
+        Retried = "retried",
+    }
+}
+
+label! {
+    /// How the last attempt of a dead-lettered record failed.
+    pub enum DeadLetterReason("reason") {
+        /// An argument of the handler could not be drawn from it.
+        Undecodable = "undecodable",
+        /// The handler said that no attempt will succeed.
+        Poison = "poison",
+        /// The route doesn't retry errors of this kind.
+        NotRetryable = "not_retryable",
+        /// The handler gave an error.
+        Error = "error",
+        /// The handler panicked.
+        Panic = "panic",
+        /// The handler took too long.
+        Timeout = "timeout",
+    }
+}
+
+impl From<Reason> for DeadLetterReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Undecodable => Self::Undecodable,
+            Reason::Poison => Self::Poison,
+            Reason::NotRetryable => Self::NotRetryable,
+            Reason::Error => Self::Error,
+            Reason::Panic => Self::Panic,
+            Reason::Timeout => Self::Timeout,
+        }
+    }
+}
+
+label! {
+    /// Why a dead letter could not be published.
+    pub enum DeadLetterFailure("reason") {
+        /// Its topic doesn't exist.
+        UnknownTopic = "unknown_topic",
+        /// It is larger than its topic takes.
+        TooLarge = "too_large",
+        /// Writing to its topic is not allowed.
+        NotAuthorized = "not_authorized",
+        /// It was not acknowledged, for a reason that may pass.
+        Unavailable = "unavailable",
+    }
+}
+
+impl From<&PublishError> for DeadLetterFailure {
+    fn from(error: &PublishError) -> Self {
+        match error {
+            PublishError::UnknownTopic(_) => Self::UnknownTopic,
+            PublishError::TooLarge(_) => Self::TooLarge,
+            PublishError::NotAuthorized(_) => Self::NotAuthorized,
+            PublishError::Unavailable(_) => Self::Unavailable,
+        }
+    }
+}
+
+label! {
+    /// What came of a commit.
+    pub enum CommitStatus("status") {
+        /// Acknowledged.
+        Success = "success",
+        /// Failed; it is tried again.
+        Retriable = "retriable",
+        /// Refused while the group rebalances; it is tried again.
+        RebalanceInProgress = "rebalance_in_progress",
+        /// Refused: the assignment is gone.
+        IllegalGeneration = "illegal_generation",
+        /// Refused: another member took this one's place.
+        Fenced = "fenced",
+        /// Refused: what goes with the offset is too large.
+        MetadataTooLarge = "metadata_too_large",
+        /// Failed, and the client is rebuilt.
+        Fatal = "fatal",
+    }
+}
+
+impl From<&CommitError> for CommitStatus {
+    fn from(error: &CommitError) -> Self {
+        match error {
+            CommitError::Retriable(_) => Self::Retriable,
+            CommitError::RebalanceInProgress => Self::RebalanceInProgress,
+            CommitError::IllegalGeneration(_) => Self::IllegalGeneration,
+            CommitError::Fenced => Self::Fenced,
+            CommitError::MetadataTooLarge => Self::MetadataTooLarge,
+            CommitError::Fatal(_) => Self::Fatal,
+        }
+    }
+}
+
+label! {
+    /// How the assignment changed.
+    pub enum RebalanceKind("kind") {
+        /// Partitions came.
+        Assigned = "assigned",
+        /// Partitions were given up.
+        Revoked = "revoked",
+        /// Partitions were taken away without asking.
+        Lost = "lost",
+    }
+}
+
+label! {
+    /// Why a partition is not read.
+    pub enum HoldReason("reason") {
+        /// What is finished above its oldest unfinished record could no longer be remembered.
+        Window = "window",
+        /// As much of it is parked as may be.
+        Parked = "parked",
+        /// A dead letter of it can't be published.
+        DeadLetter = "dead_letter",
+    }
+}

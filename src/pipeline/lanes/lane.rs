@@ -1,0 +1,100 @@
+//! A lane: the entries of one unit of order, and what its head is at.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::super::source::Progress;
+use super::entry::{Bound, Entry};
+use super::{Effects, LaneId, Lanes, PlaceId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not in use.
+    Free,
+    /// Stands in its place's queue of ready lanes.
+    Ready,
+    /// A worker, or the dead-letter stage, has its head.
+    Out,
+    /// Its head waits for the time under this number.
+    Parked(Instant, u64),
+    /// Its head may be tried again once the queue has room for it.
+    Due,
+    /// Its head waits for the dead-letter stage.
+    Letter,
+    /// Its head made the daemon stop.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane<P> {
+    pub(super) place: PlaceId,
+    /// The key's hash, where other records may join the lane.
+    pub(super) key: Option<u64>,
+    pub(super) queue: VecDeque<Entry<P>>,
+    pub(super) state: State,
+    /// The first of the entries that are out: when it came in, and its own time in milliseconds.
+    pub(super) out_since: Option<(Instant, Option<u64>)>,
+}
+
+impl<G: Progress> Lanes<G> {
+    /// The lane of this key, made if there is none. Two keys of one hash share a lane: they wait for one another, no more.
+    pub(super) fn lane(&mut self, place: PlaceId, key: Option<u64>) -> LaneId {
+        if let Some(key) = key
+            && let Some(&lane) = self.lane_of.get(&(place, key))
+        {
+            return lane;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.lanes.push(Lane { place, key: None, queue: VecDeque::new(), state: State::Free, out_since: None });
+            self.lanes.len() - 1
+        });
+        self.lanes[id].place = place;
+        self.lanes[id].key = key;
+        if let Some(key) = key {
+            self.lane_of.insert((place, key), id);
+        }
+        id
+    }
+
+    /// Puts a lane among the ready ones of its place.
+    pub(super) fn make_ready(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id];
+        lane.state = State::Ready;
+        let place = &mut self.places[lane.place];
+        place.ready.push_back(id);
+        if !place.in_turns {
+            place.in_turns = true;
+            self.turns.push_back(lane.place);
+        }
+    }
+
+    /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
+    pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
+        match self.lanes[id].queue.front().map(|entry| entry.bound) {
+            Some(Bound::Queue) => {
+                self.make_ready(id);
+                effects.ready += 1;
+            }
+            Some(Bound::Parked) => {
+                self.lanes[id].state = State::Due;
+                self.due.push_back(id);
+            }
+            None => self.discard(id),
+        }
+    }
+
+    /// Gives an empty lane back.
+    pub(super) fn discard(&mut self, id: LaneId) {
+        /// A lane that was long once doesn't keep its memory for ever.
+        const KEPT: usize = 64;
+        let lane = &mut self.lanes[id];
+        debug_assert!(lane.queue.is_empty());
+        lane.state = State::Free;
+        lane.queue.shrink_to(KEPT);
+        if let Some(key) = lane.key.take() {
+            self.lane_of.remove(&(lane.place, key));
+        }
+        self.free.push(id);
+    }
+}
