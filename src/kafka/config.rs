@@ -284,3 +284,6 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["password", "secret", "pem", "token", "sasl.oauthbearer.config", "assertion", "credential", "jaas"].iter().any(|part| key.contains(part))
 }
+
+#[cfg(test)]
+mod tests;
