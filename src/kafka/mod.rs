@@ -10,7 +10,7 @@
 //! One thread of our own talks to the consumer: it polls for events, takes part in rebalances, reads each partition's queue
 //! by itself, and hands records over within the pipeline's demand. A partition that is to be held back is not read; nothing
 //! is paused, so nothing that was fetched is thrown away. Blocking questions to the cluster are errands on threads of their
-//! own. What is `unsafe` stands in [`native`].
+//! own. What is `unsafe` stands in `native`.
 
 mod admin;
 mod assignment;

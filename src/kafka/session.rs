@@ -167,7 +167,11 @@ impl Session {
         let Self { client, destroyed, .. } = self;
         // Handlers may hold records for long, and with them the client. Its membership must end now, or its partitions would
         // stay with it. Without a thread it ends with the last record.
-        let leave = move || drop(client.close(&destroyed, Instant::now() + LEAVE));
+        let leave = move || {
+            if !client.close(&destroyed, Instant::now() + LEAVE) {
+                warn!("a client that was given up could not leave its group, its partitions wait for the session timeout");
+            }
+        };
         drop(thread::Builder::new().name("kafka-leave".to_owned()).spawn(leave));
     }
 

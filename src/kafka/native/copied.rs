@@ -15,8 +15,11 @@ pub(super) struct Copied {
     pub(super) timestamp: Option<Timestamp>,
     pub(super) key: Option<Box<[u8]>>,
     pub(super) value: Option<Box<[u8]>>,
-    headers: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    headers: Vec<CopiedHeader>,
 }
+
+/// Name and value.
+type CopiedHeader = (Box<[u8]>, Option<Box<[u8]>>);
 
 impl Copied {
     /// A copy of `message`.
