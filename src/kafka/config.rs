@@ -73,7 +73,7 @@ pub struct KafkaConfig {
     pub expected_partitions: usize,
     /// How long a partition on its way to another member is kept for what was started (10 s by default).
     pub revoke_drain: Duration,
-    /// Bytes of metadata that a commit may carry [4,096], as the broker's `offset.metadata.max.bytes`.
+    /// Bytes of metadata that a commit may carry (4,096 by default), as the broker's `offset.metadata.max.bytes`.
     pub metadata_limit: usize,
     properties: BTreeMap<String, String>,
 }
