@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
@@ -61,10 +61,9 @@ impl Client {
     pub(super) fn serve(&self) -> Result<(), Stray> {
         // Bounded, so that a flood of log lines can't keep the thread from reading.
         for _ in 0..1000 {
-            match self.consumer().poll(Duration::ZERO) {
-                Some(Ok(_record)) => return Err(Stray),
-                Some(Err(KafkaError::MessageConsumptionFatal(_))) | None => {}
-                Some(Err(_reported_as_a_signal)) => {}
+            // Errors are noted by the context.
+            if let Some(Ok(_record)) = self.consumer().poll(Duration::ZERO) {
+                return Err(Stray);
             }
             if self.events.as_ref().is_none_or(|events| events.len() == 0) {
                 break;

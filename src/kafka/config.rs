@@ -55,25 +55,25 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// The consumer group.
     pub group: String,
-    /// The group's protocol (default: cooperative).
+    /// The group's protocol (cooperative by default).
     pub protocol: GroupProtocol,
     /// Makes the member a static one: it keeps its partitions over a restart. Unique to the process.
     pub instance_id: Option<String>,
-    /// How long the group waits for a silent member (default: 45 s by librdkafka). Not with [`GroupProtocol::Consumer`].
+    /// How long the group waits for a silent member (45 s by librdkafka). Not with [`GroupProtocol::Consumer`].
     pub session_timeout: Option<Duration>,
-    /// How long the client may be stuck before it leaves the group (default: 5 min by librdkafka). Handlers don't count: polling goes on beside them.
+    /// How long the client may be stuck before it leaves the group (5 min by librdkafka). Handlers don't count: polling goes on beside them.
     pub max_poll_interval: Option<Duration>,
-    /// Where to start without a commit (default: earliest).
+    /// Where to start without a commit (earliest by default).
     pub start: StartPolicy,
-    /// What to do when the committed offset is gone (default: stop).
+    /// What to do when the committed offset is gone (stop by default).
     pub out_of_range: OutOfRange,
-    /// Bytes of records that the pipeline may hold (default: 64 MiB). What the client fetches ahead is kept to half of it, 32 MiB at most.
+    /// Bytes of records that the pipeline may hold (64 MiB by default). What the client fetches ahead is kept to half of it, 32 MiB at most.
     pub byte_budget: usize,
-    /// How many partitions this member is likely to get (default: 8): what is fetched ahead is shared among them.
+    /// How many partitions this member is likely to get (8 by default): what is fetched ahead is shared among them.
     pub expected_partitions: usize,
-    /// How long a partition on its way to another member is kept for what was started (default: 10 s).
+    /// How long a partition on its way to another member is kept for what was started (10 s by default).
     pub revoke_drain: Duration,
-    /// Bytes of metadata that a commit may carry (default: 4,096), as the broker's `offset.metadata.max.bytes`.
+    /// Bytes of metadata that a commit may carry (4,096 by default), as the broker's `offset.metadata.max.bytes`.
     pub metadata_limit: usize,
     properties: BTreeMap<String, String>,
 }
@@ -311,3 +311,6 @@ fn is_secret(key: &str) -> bool {
         .iter()
         .any(|part| key.contains(part))
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,8 @@ impl KafkaProducer {
             .set("message.max.bytes", "1000000000")
             .set("queue.buffering.max.kbytes", "1048576")
             .set("linger.ms", "0")
+            // How long a topic may be missing until it is; a broker learns of a new one a moment later than another.
+            .set("topic.metadata.propagation.max.ms", "3000")
             .set("delivery.timeout.ms", DELIVERY.as_millis().to_string());
         let inner = Inner::new(&client).map_err(|error| ConfigError::refused(&error))?;
         Ok(Self { config: Properties(client), current: Mutex::new(Arc::new(inner)), company: RwLock::new(()) })
@@ -111,13 +113,16 @@ impl KafkaProducer {
                 let _alone = self.company.write().await;
                 self.try_send(&letter).await
             }
+            // librdkafka remembers for minutes that a topic is missing. It may have been created since.
+            Err(code) if is_unknown(code) && self.exists(topic).await => {
+                let _company = self.company.read().await;
+                self.try_send(&letter).await
+            }
             outcome => outcome,
         };
         outcome.map_err(|code| match code {
             code if is_too_large(code) => SendError::TooLarge(topic.clone()),
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
-                SendError::UnknownTopic(topic.clone())
-            }
+            code if is_unknown(code) => SendError::UnknownTopic(topic.clone()),
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 SendError::NotAuthorized(topic.clone())
             }
@@ -153,12 +158,26 @@ impl KafkaProducer {
         }
     }
 
+    /// Whether the topic is there now; what the producer knows of it is refreshed by the question.
+    async fn exists(&self, topic: &Topic) -> bool {
+        let Ok(inner) = self.usable() else { return false };
+        let name = topic.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = inner.0.client().fetch_metadata(Some(name.as_str()), REPORT).ok()?;
+            let found = metadata.topics().iter().find(|found| found.name() == name.as_str())?;
+            Some(found.error().is_none() && !found.partitions().is_empty())
+        });
+        asked.await.ok().flatten().unwrap_or(false)
+    }
+
     /// The producer, made anew if it has failed for good.
     fn usable(&self) -> Result<Arc<Inner>, KafkaError> {
         let mut current = self.current.lock();
         if let Some((_, reason)) = current.0.client().fatal_error() {
             warn!(error = reason, "the producer has failed for good and is made anew");
-            *current = Arc::new(Inner::new(&self.config.0)?);
+            let failed = std::mem::replace(&mut *current, Arc::new(Inner::new(&self.config.0)?));
+            // Its end waits for its threads: not here, where others wait for us.
+            drop(std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(failed)));
         }
         Ok(Arc::clone(&current))
     }
@@ -166,6 +185,10 @@ impl KafkaProducer {
 
 fn is_too_large(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
+}
+
+fn is_unknown(code: Code) -> bool {
+    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic)
 }
 
 impl Inner {

@@ -27,6 +27,8 @@ use crate::record::{NextOffset, Offset, TopicPartition};
 
 /// The pause before the coordinator is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Longer than any source takes to end.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What the group asks for.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Rebalances {
                     Some(Change::Revoke(places)) => revoke(places, client, assignment, around)?,
                 },
                 Step::Looking(places, errand) => match errand.answer() {
-                    None if self.is_overtaken(client) => self.acknowledge_unread(&places, client)?,
+                    None if self.is_overtaken(client) => acknowledge_unread(&places, client, around)?,
                     None => {
                         self.step = Step::Looking(places, errand);
                         return Ok(());
@@ -99,7 +101,11 @@ impl Rebalances {
                         assign(&starts, client, assignment, around)?;
                         Step::None
                     }
-                    Some(Some(Err(NoStart::Refused(error)))) => return Err(Halt::Fail(error)),
+                    Some(Some(Err(NoStart::Refused(error)))) => {
+                        // The source ends, and acknowledges this then.
+                        self.step = Step::Waiting(places, Instant::now() + NEVER);
+                        return Err(Halt::Fail(error));
+                    }
                     Some(Some(Err(NoStart::Unknown(error)))) => {
                         warn!(partitions = places.len(), error, "committed offsets could not be read, trying again");
                         around.mailbox.trouble(SourceError::Transient(format!(
@@ -110,7 +116,7 @@ impl Rebalances {
                     }
                     Some(None) => Step::Waiting(places, Instant::now() + AGAIN),
                 },
-                Step::Waiting(places, _) if self.is_overtaken(client) => self.acknowledge_unread(&places, client)?,
+                Step::Waiting(places, _) if self.is_overtaken(client) => acknowledge_unread(&places, client, around)?,
                 Step::Waiting(places, at) if Instant::now() >= at => self.look(places, client, assignment, around)?,
                 Step::Draining(places, wait, deadline) => match drained(wait, deadline, around) {
                     Ok(()) => give_up(&places, client, assignment)?,
@@ -157,11 +163,6 @@ impl Rebalances {
         client.assignment_lost() && self.queue.iter().any(|change| matches!(change, Change::Revoke(_)))
     }
 
-    fn acknowledge_unread(&self, places: &[TopicPartition], client: &Client) -> Result<Step, Halt> {
-        acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client).map_err(broken)?;
-        Ok(Step::None)
-    }
-
     fn look(
         &self,
         places: Vec<TopicPartition>,
@@ -183,6 +184,14 @@ impl Rebalances {
             }
         })
     }
+}
+
+/// Acknowledges an assignment that is void already.
+fn acknowledge_unread(places: &[TopicPartition], client: &Arc<Client>, around: &Surroundings) -> Result<Step, Halt> {
+    // Once taken, a partition's records don't come through the common queue any more, where they would be strays.
+    places.iter().for_each(|place| drop(PartitionQueue::take(client, place, &around.wake)));
+    acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client).map_err(broken)?;
+    Ok(Step::None)
 }
 
 /// Takes the partitions, each from where it was committed, and tells the pipeline.

@@ -4,8 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{debug, warn};
 
@@ -25,10 +27,11 @@ use crate::pipeline::demand::Demand;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::source::{CommitError, Epoch, Event, SourceError};
 use crate::record::Topic;
-use rdkafka::consumer::Consumer;
 
 /// How often the ends of partitions are told.
 const ENDS: Duration = Duration::from_secs(1);
+/// How long a client that is given up may take to leave the group. Nobody waits for it.
+const LEAVE: Duration = Duration::from_secs(30);
 /// How often everything is looked at without having been asked to.
 pub(super) const BEAT: Duration = Duration::from_millis(100);
 
@@ -162,19 +165,31 @@ impl Session {
     /// Gives the client up without waiting for it. Everything assigned is lost.
     pub(super) fn abandon(mut self, reason: &str, around: &mut Surroundings) {
         self.commits.abandon(&CommitError::Fatal(reason.to_owned()));
-        let lost: Vec<Epoch> = self.assignment.iter().map(|assigned| assigned.epoch).collect();
-        self.put_down(around);
+        let lost = self.put_down(around);
         if !lost.is_empty() {
-            around.mailbox.forget(&lost);
             around.mailbox.tell(Event::Lost(lost));
         }
+        let Self { client, destroyed, .. } = self;
+        // Handlers may hold records for long, and with them the client. Its membership must end now, or its partitions would
+        // stay with it. Without a thread it ends with the last record.
+        let leave = move || {
+            if !client.close(&destroyed, Instant::now() + LEAVE) {
+                warn!(
+                    "a client that was given up could not leave its group, its partitions wait for the session timeout"
+                );
+            }
+        };
+        drop(thread::Builder::new().name("kafka-leave".to_owned()).spawn(leave));
     }
 
-    /// Lets go of all queues, and acknowledges what the client would wait for.
-    fn put_down(&mut self, around: &mut Surroundings) {
+    /// Lets go of all that was read and of all queues, and acknowledges what the client would wait for. Says which
+    /// assignments end with it.
+    fn put_down(&mut self, around: &mut Surroundings) -> Vec<Epoch> {
         drop(self.hear(around));
-        drop(self.assignment.clear());
+        let epochs: Vec<Epoch> = self.assignment.clear().into_iter().map(|assigned| assigned.epoch).collect();
+        around.mailbox.forget(&epochs);
         self.rebalances.finish(&self.client);
+        epochs
     }
 
     /// Takes the notes of the callbacks.

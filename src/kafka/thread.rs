@@ -95,6 +95,8 @@ impl EventThread {
                 Ok(true) => {}
                 Ok(false) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
                 Err(Halt::Rebuild(reason)) => self.rebuild(&reason),
+                // Said already; the same reason comes again as long as the client is there.
+                Err(Halt::Fail(_)) if self.failed => Wake::pause(BEAT),
                 Err(Halt::Fail(error)) => {
                     error!(%error, "the Kafka source can't go on");
                     self.failed = true;

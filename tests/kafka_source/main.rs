@@ -5,4 +5,5 @@ mod commits;
 mod groups;
 mod member;
 mod outages;
+mod producing;
 mod reading;

@@ -47,8 +47,10 @@ async fn bytes_come_as_they_were_written() {
     producer.send(&topic, Some(b"k"), None, std::iter::empty(), None).await.expect("written");
     producer.send(&topic, None, Some(b""), std::iter::empty(), None).await.expect("written");
     producer.send(&topic, Some(b""), Some(b"x"), std::iter::empty(), None).await.expect("written");
+    let large = vec![b'x'; 5000];
+    producer.send(&topic, None, Some(&large), odd.into_iter(), time).await.expect("written");
     let mut member = Member::join(&config(&unique("g")), &topic);
-    member.until("four records", |member| member.records.len() == 4).await;
+    member.until("five records", |member| member.records.len() == 5).await;
     let records = std::mem::take(&mut member.records);
     assert_eq!(records[0].headers().collect::<Vec<_>>(), odd);
     assert_eq!(records[0].header("plain"), Some(&b"2"[..]));
@@ -58,6 +60,8 @@ async fn bytes_come_as_they_were_written() {
     assert_eq!((records[2].key(), records[2].value()), (None, Some(&b""[..])));
     assert_eq!((records[3].key(), records[3].value()), (Some(&b""[..]), Some(&b"x"[..])));
     assert_eq!(records[1].headers().count(), 0);
+    assert_eq!((records[4].key(), records[4].value(), records[4].timestamp()), (None, Some(&large[..]), time));
+    assert_eq!((records[4].offset().0, records[4].headers().collect::<Vec<_>>()), (4, odd.to_vec()));
     // Any thread may look at any handle, also for the first time, and free the last one.
     let other = records[0].clone();
     let names = std::thread::spawn(move || other.headers().map(|header| header.name.to_vec()).collect::<Vec<_>>());

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::copied::{Copied, timestamp};
 use super::headers::Headers;
 use super::{bytes, known};
 use crate::kafka::client::Client;
@@ -41,13 +42,24 @@ pub(in crate::kafka) struct Failure {
     pub(in crate::kafka) reason: String,
 }
 
-/// One message and how many records still point at it.
+/// Records from this size on are copied when they are read. A message keeps the whole response that it was fetched in, some
+/// MiB: while a few slow ones are held, that would be many times what they count. Beside the copy of a large record its cost
+/// is small; small ones are bounded by their number, and left where they are.
+const COPIED_FROM: usize = 1024;
+
+/// One record, and how many handles of it there are.
 struct Slot {
-    message: NonNull<sys::rd_kafka_message_t>,
+    body: Body,
     handles: AtomicU32,
-    /// librdkafka parses headers into the message when they are first asked for. Two threads may ask at once, so it is
-    /// done once, behind this; from then on the list is only read.
-    headers: OnceLock<Option<Headers>>,
+}
+
+/// Where a record's bytes stand. Both are ours alone, and freed with the last handle.
+enum Body {
+    /// Within librdkafka. It parses headers into the message when they are first asked for; two threads may ask at once, so
+    /// that is done once, behind the lock, and from then on the list is only read.
+    Message(NonNull<sys::rd_kafka_message_t>, OnceLock<Option<Headers>>),
+    /// In memory of its own: a `Box` by its pointer, since it goes before the batch does.
+    Copy(NonNull<Copied>),
 }
 
 /// Messages of one partition. Each is given back to librdkafka with its last record, the client is let go after them.
@@ -80,7 +92,9 @@ pub(super) unsafe fn adopt(
         // binding's enum doesn't know.
         let code = unsafe { ptr::read((&raw const (*message.as_ptr()).err).cast::<i32>()) };
         if code == 0 {
-            slots.push(Slot { message, handles: AtomicU32::new(1), headers: OnceLock::new() });
+            // SAFETY: the message is live and ours.
+            let body = unsafe { Body::of(message) };
+            slots.push(Slot { body, handles: AtomicU32::new(1) });
         } else {
             // SAFETY: an error message is live too, and destroyed once, here.
             unsafe {
@@ -115,53 +129,97 @@ unsafe fn reason(message: NonNull<sys::rd_kafka_message_t>) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-impl MessageBatch {
-    fn message(&self, index: u32) -> *const sys::rd_kafka_message_t {
-        self.slots[index as usize].message.as_ptr()
+impl Body {
+    /// The message itself, or a copy of it.
+    ///
+    /// # Safety
+    /// The message is live and handed over.
+    unsafe fn of(message: NonNull<sys::rd_kafka_message_t>) -> Self {
+        // SAFETY: as the caller promises; a message that is copied is destroyed once, here, and not looked at again.
+        unsafe {
+            if (*message.as_ptr()).len + (*message.as_ptr()).key_len < COPIED_FROM {
+                return Self::Message(message, OnceLock::new());
+            }
+            let copy = Box::new(Copied::of(message));
+            sys::rd_kafka_message_destroy(message.as_ptr());
+            Self::Copy(NonNull::from(Box::leak(copy)))
+        }
     }
 
-    fn size(&self, index: u32) -> usize {
-        let message = self.message(index);
-        // SAFETY: whoever asks holds a handle of the message, so it is live.
-        unsafe { (*message).len + (*message).key_len }
+    /// Frees the record.
+    ///
+    /// # Safety
+    /// Nobody reads it any more, and this is called once.
+    unsafe fn free(&self) {
+        // SAFETY: as the caller promises; a copy was made by `Box`.
+        unsafe {
+            match self {
+                Self::Message(message, _) => sys::rd_kafka_message_destroy(message.as_ptr()),
+                Self::Copy(copy) => drop(Box::from_raw(copy.as_ptr())),
+            }
+        }
     }
 }
 
+impl MessageBatch {
+    fn body(&self, index: u32) -> &Body {
+        &self.slots[index as usize].body
+    }
+
+    fn size(&self, index: u32) -> usize {
+        self.key(index).map_or(0, <[u8]>::len) + self.value(index).map_or(0, <[u8]>::len)
+    }
+}
+
+// In all of these, whoever asks holds a handle of the record, and so its body is live for as long as the batch is borrowed.
 impl Backing for MessageBatch {
     fn topic_partition(&self) -> &TopicPartition {
         &self.place
     }
 
     fn offset(&self, index: u32) -> Offset {
-        // SAFETY: whoever asks holds a handle of the message, so it is live.
-        Offset(unsafe { (*self.message(index)).offset })
+        // SAFETY: the body is live, see above.
+        match self.body(index) {
+            Body::Message(message, _) => Offset(unsafe { (*message.as_ptr()).offset }),
+            Body::Copy(copy) => unsafe { copy.as_ref().offset },
+        }
     }
 
     fn key(&self, index: u32) -> Option<&[u8]> {
-        let message = self.message(index);
-        // SAFETY: the message is live for as long as its record, which the caller borrows; its key doesn't change.
-        unsafe { bytes((*message).key, (*message).key_len) }
+        // SAFETY: the body is live, see above; its key doesn't change.
+        match self.body(index) {
+            Body::Message(message, _) => unsafe { bytes((*message.as_ptr()).key, (*message.as_ptr()).key_len) },
+            Body::Copy(copy) => unsafe { copy.as_ref().key.as_deref() },
+        }
     }
 
     fn value(&self, index: u32) -> Option<&[u8]> {
-        let message = self.message(index);
         // SAFETY: as for the key.
-        unsafe { bytes((*message).payload, (*message).len) }
+        match self.body(index) {
+            Body::Message(message, _) => unsafe { bytes((*message.as_ptr()).payload, (*message.as_ptr()).len) },
+            Body::Copy(copy) => unsafe { copy.as_ref().value.as_deref() },
+        }
     }
 
     fn timestamp(&self, index: u32) -> Option<Timestamp> {
-        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message is live and only read.
-        let millis = unsafe { sys::rd_kafka_message_timestamp(self.message(index), &raw mut kind) };
-        Timestamp::from_millis(millis)
+        // SAFETY: the body is live, see above, and only read.
+        match self.body(index) {
+            Body::Message(message, _) => unsafe { timestamp(*message) },
+            Body::Copy(copy) => unsafe { copy.as_ref().timestamp },
+        }
     }
 
     fn header(&self, index: u32, nth: usize) -> Option<Header<'_>> {
-        let slot = &self.slots[index as usize];
-        // SAFETY: the message is live, and this is the only place that parses its headers, once.
-        let headers = (*slot.headers.get_or_init(|| unsafe { Headers::parse(slot.message) }))?;
-        // SAFETY: the list lives as long as the message, and that as long as the record that the caller borrows.
-        unsafe { headers.get(nth) }
+        match self.body(index) {
+            Body::Message(message, headers) => {
+                // SAFETY: the message is live, and this is the only place that parses its headers, once.
+                let headers = (*headers.get_or_init(|| unsafe { Headers::parse(*message) }))?;
+                // SAFETY: the list lives as long as the message.
+                unsafe { headers.get(nth) }
+            }
+            // SAFETY: the body is live, see above.
+            Body::Copy(copy) => unsafe { copy.as_ref() }.header(nth),
+        }
     }
 
     fn retain(&self, index: u32) {
@@ -174,8 +232,8 @@ impl Backing for MessageBatch {
         if slot.handles.fetch_sub(1, Ordering::Release) == 1 {
             // As in `Arc`: all that was done with other handles happened before.
             fence(Ordering::Acquire);
-            // SAFETY: the last handle is gone, so nobody reads the message any more; its client lives, in `_client`.
-            unsafe { sys::rd_kafka_message_destroy(slot.message.as_ptr()) }
+            // SAFETY: the last handle is gone, so nobody reads the record any more; its client lives, in `_client`.
+            unsafe { slot.body.free() }
         }
     }
 }
@@ -184,8 +242,8 @@ impl Drop for MessageBatch {
     /// Every record keeps the batch alive, so nothing is left to free here, except after a panic between the two.
     fn drop(&mut self) {
         for slot in self.slots.iter().filter(|slot| slot.handles.load(Ordering::Acquire) > 0) {
-            // SAFETY: nobody else is left that knows the message, and it was not destroyed: its count isn't zero.
-            unsafe { sys::rd_kafka_message_destroy(slot.message.as_ptr()) }
+            // SAFETY: nobody else is left that knows the record, and it was not freed: its count isn't zero.
+            unsafe { slot.body.free() }
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod commit;
+mod copied;
 mod headers;
 mod queue;
 mod send;

@@ -1,0 +1,46 @@
+//! What a configuration becomes.
+
+use std::time::Duration;
+
+use super::{GroupProtocol, KafkaConfig};
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let mut config =
+        KafkaConfig::new("", " ").property("enable.auto.commit", "true").property("auto.offset.reset", "latest");
+    config.protocol = GroupProtocol::Consumer;
+    config.session_timeout = Some(Duration::from_secs(6));
+    let faults = config.consumer().expect_err("five faults").faults;
+    assert_eq!(faults.len(), 5, "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("enable.auto.commit")), "{faults:?}");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = KafkaConfig::new("b:1", "g")
+        .property("sasl.username", "me")
+        .property("sasl.password", "hush")
+        .property("ssl.key.password", "hush")
+        .property("ssl.key.pem", "hush")
+        .property("sasl.oauthbearer.client.secret", "hush");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hush") && shown.contains("me"), "{shown}");
+}
+
+#[test]
+fn a_property_of_the_users_wins_where_no_promise_rests_on_it() {
+    let client = KafkaConfig::new("b:1", "g").property("fetch.queue.backoff.ms", "50").consumer().expect("valid");
+    assert_eq!(client.get("fetch.queue.backoff.ms"), Some("50"));
+    assert_eq!(client.get("enable.auto.commit"), Some("false"));
+    assert_eq!(client.get("auto.offset.reset"), Some("error"));
+}
+
+#[test]
+fn a_producer_gets_the_connection_and_not_the_group() {
+    let config = KafkaConfig::new("b:1", "g").property("security.protocol", "ssl").property("fetch.min.bytes", "1");
+    let client = config.other();
+    assert_eq!(
+        (client.get("security.protocol"), client.get("fetch.min.bytes"), client.get("group.id")),
+        (Some("ssl"), None, None)
+    );
+}
