@@ -16,6 +16,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::message::{Message, Stored};
+use crate::patience::until_true;
 use crate::wire;
 use crate::writer::Writer;
 
@@ -60,7 +61,13 @@ impl Topics {
         for result in results {
             result.map_err(|(topic, code)| anyhow!("cannot create the topic `{topic}`: {code}"))?;
         }
-        Ok(())
+        // The controller answers before the broker knows.
+        until_true(DEADLINE, &format!("the new topic `{topic}`"), || {
+            let metadata = self.client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
+            let led = metadata.topics().iter().flat_map(|found| found.partitions());
+            Ok(led.filter(|partition| partition.error().is_none() && partition.leader() >= 0).count()
+                == usize::from(partitions))
+        })
     }
 
     /// Creates a topic of `partitions` partitions whose name starts with `prefix` and was never used before.

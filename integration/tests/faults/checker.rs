@@ -12,7 +12,7 @@ fn stopped_once(sabotage: Option<&str>) -> Result<(Scenario, Verdict)> {
     let name = format!("checker.{}", sabotage.unwrap_or("honest"));
     let mut scenario = Scenario::open(&brokers()?, &name, Order::Key)?;
     // A commit is rare, so that one that is forgotten is missed.
-    let flags = scenario.flags().with("commit-interval-ms", 2_000);
+    let flags = scenario.flags().with("commit-interval-ms", 2_000).with("session-timeout-ms", 2_000);
     let flags = sabotage.iter().fold(flags, |flags, sabotage| flags.with("sabotage", sabotage));
     let load = scenario.load(300, Mix { failing: 10, ..Mix::default() });
     for _ in 0..2 {
@@ -44,7 +44,7 @@ fn caught(sabotage: &str, invariant: Invariant) -> Result<()> {
 fn an_honest_run_passes() -> Result<()> {
     let (scenario, verdict) = stopped_once(None)?;
     verdict.ensure_clean()?;
-    assert!(verdict.commits > 5 && verdict.letters > 0 && verdict.duplicates == 0, "{verdict}");
+    assert!(verdict.commits > 2 && verdict.letters > 0 && verdict.duplicates == 0, "{verdict}");
     scenario.close()
 }
 
