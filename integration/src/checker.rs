@@ -159,12 +159,15 @@ fn nothing_runs_twice(evidence: &Evidence, histories: &Histories<'_>, violations
     for history in histories.all().filter(|history| history.duplicates() > 0) {
         let (partition, offset) = (history.produced.stored.partition, history.produced.stored.offset.0);
         let covered = evidence.samples.iter().find(|sample| sample_covers(sample, partition, offset));
-        if let Some(what) = covered.and_then(|sample| history.again_after(sample)) {
+        if let Some(what) = covered.and_then(|sample| history.again_after(sample, evidence)) {
             violations.push(history.violation(Invariant::I4, what));
             continue;
         }
         for pair in history.successes.windows(2) {
             let (before, again) = (pair[0], pair[1]);
+            if evidence.by_a_zombie(again) {
+                continue;
+            }
             let crash = evidence.crashes.iter().find(|crash| crash.pid == before.pid);
             let why = match crash {
                 None => format!("although process {} did not crash", before.pid),

@@ -4,6 +4,8 @@
 
 use std::env;
 use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -81,6 +83,46 @@ impl Member {
         &self.log
     }
 
+    /// Waits until its log has this text in it.
+    ///
+    /// # Errors
+    /// When it hasn't in time, or the process has ended without it.
+    pub fn until_log(&mut self, text: &str, deadline: Duration) -> Result<()> {
+        let what = format!("`{text}` in the log {}", self.log.display());
+        until(deadline, &what, || {
+            // Asked first: what it logged at its end is read afterwards.
+            let ended = self.ended()?;
+            let there = self.log()?.contains(text);
+            ensure!(there || ended.is_none(), "process {} ended, but {what} is missing", self.pid());
+            Ok(there.then_some(()))
+        })
+    }
+
+    /// Asks its admin server, which it must have been started with (`--admin 127.0.0.1:0`), for a page: its status and body.
+    /// One second is what an answer may take.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub fn get(&mut self, path: &str) -> Result<(u16, String)> {
+        const LISTENS: &str = "admin server listens address=";
+        self.until_log(LISTENS, Duration::from_secs(10))?;
+        let log = self.log()?;
+        let (_, address) = log.split_once(LISTENS).context("the log has just had it")?;
+        let address = address.split_whitespace().next().context("an address follows")?;
+        get(address, path).with_context(|| format!("cannot get {path} of process {}", self.pid()))
+    }
+
+    /// The value of a metric that it shows, by its name and the part of its labels that tells it apart; 0 where it shows none.
+    ///
+    /// # Errors
+    /// When its admin server doesn't answer in time.
+    pub fn metric(&mut self, name: &str, label: &str) -> Result<f64> {
+        let (_, page) = self.get("/metrics")?;
+        let line = page.lines().find(|line| line.starts_with(name) && line.contains(label));
+        let value = line.and_then(|line| line.rsplit(' ').next()).map_or(Ok(0.0), str::parse)?;
+        Ok(value)
+    }
+
     /// Sends a signal. It must not have ended.
     ///
     /// # Errors
@@ -151,6 +193,17 @@ impl Drop for Member {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok((status, body.to_owned()))
 }
 
 /// The program stands beside this test: `<target>/<profile>/examples/ledger`, the test in `<target>/<profile>/deps`.

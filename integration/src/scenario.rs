@@ -172,6 +172,12 @@ impl Scenario {
         Ok(())
     }
 
+    /// Notes a process that its group has given up, so that its last commit failed: what it finished since the one before may run
+    /// again, as after a crash.
+    pub fn note_gone(&mut self, pid: u32, unix_ms: u64) {
+        self.crashes.push(Crash { pid, unix_ms });
+    }
+
     /// Writes payloads.
     ///
     /// # Errors
@@ -258,11 +264,22 @@ impl Scenario {
     /// # Errors
     /// When it isn't in time; says what is missing.
     pub fn settle(&mut self, deadline: Duration) -> Result<()> {
-        let places = |fate| -> BTreeSet<(Partition, Offset)> {
-            let of_fate = self.produced.iter().filter(|produced| produced.fate == fate);
-            of_fate.map(|produced| (produced.stored.partition, produced.stored.offset)).collect()
-        };
-        let (mut successes, mut letters) = (places(Fate::Success), places(Fate::Letter));
+        self.settle_where(deadline, |_| true)
+    }
+
+    /// As [`settle`](Self::settle), for some of the records.
+    ///
+    /// # Errors
+    /// As [`settle`](Self::settle).
+    pub fn settle_where(&mut self, deadline: Duration, mut chosen: impl FnMut(&Produced) -> bool) -> Result<()> {
+        let (mut successes, mut letters) = (BTreeSet::new(), BTreeSet::new());
+        for produced in self.produced.iter().filter(|produced| chosen(produced)) {
+            let place = (produced.stored.partition, produced.stored.offset);
+            match produced.fate {
+                Fate::Success => successes.insert(place),
+                Fate::Letter => letters.insert(place),
+            };
+        }
         let mut seen = 0;
         let settled = until(deadline, "the rest of the records", || {
             for entry in &self.ledger.read()?[seen..] {

@@ -65,7 +65,7 @@ pub struct Sample {
     pub unix_ms: u64,
 }
 
-/// A process that ended without warning.
+/// A process that ended without warning, or that its group took for dead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Crash {
     /// Which one.
@@ -91,6 +91,13 @@ pub struct Evidence {
     pub crashes: Vec<Crash>,
     /// How long a success may stay uncommitted: after a crash nothing that is older may run again.
     pub uncommitted: Duration,
+}
+
+impl Evidence {
+    /// Whether this was written by a process that its group had given up before: a handler that was in flight then.
+    pub(super) fn by_a_zombie(&self, entry: &Entry) -> bool {
+        self.crashes.iter().any(|crash| crash.pid == entry.pid && crash.unix_ms <= entry.unix_ms)
+    }
 }
 
 /// Where a letter's record stood, by the headers that were added last.

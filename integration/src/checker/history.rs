@@ -36,12 +36,13 @@ impl<'a> History<'a> {
     }
 
     /// How it ran once more behind a sample, whose commit covers it.
-    pub(super) fn again_after(&self, sample: &Sample) -> Option<String> {
+    pub(super) fn again_after(&self, sample: &Sample, evidence: &Evidence) -> Option<String> {
         if !self.finished_in(sample) {
             // It ran once, too late: that is another matter than twice.
             return None;
         }
-        let success = self.successes.iter().find(|entry| entry.at >= sample.ledger_bytes);
+        let mut later = self.successes.iter().filter(|entry| entry.at >= sample.ledger_bytes);
+        let success = later.find(|entry| !evidence.by_a_zombie(entry));
         let letter = self.letters.iter().find(|letter| appended(letter) > sample.unix_ms);
         let again = match (success, letter) {
             (Some(entry), _) => format!("`{}`", line(entry)),

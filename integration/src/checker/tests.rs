@@ -240,6 +240,12 @@ fn what_was_finished_long_before_the_crash_ought_to_be_committed() {
 }
 
 #[test]
+fn a_handler_in_flight_in_a_zombie_may_write_once_more() {
+    Run::of(Order::Key, "a").crash(1).succeed(0, 2).commit(1, &[]).succeed(0, 1).holds();
+    Run::of(Order::Key, "a").succeed(0, 1).crash(1).commit(1, &[]).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
 fn a_commit_must_not_go_back() {
     Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]).commit(1, &[]).breaks(&[(Invariant::I4, 1)]);
 }

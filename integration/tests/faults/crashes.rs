@@ -3,25 +3,27 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use integration::checker::{Order, Verdict};
+use anyhow::Result;
+use integration::checker::Verdict;
 use integration::payload::Mix;
 use integration::{Scenario, brokers};
 
-/// Kills `kills` of `members` processes under load, each at a random moment in its work, and starts another one after each.
-fn killed_at_random(protocol: &str, members: usize, order: Order, kills: usize) -> Result<Verdict> {
-    let mut scenario = Scenario::open(&brokers()?, &format!("kill9.{protocol}.{members}"), order)?;
+use crate::side_by_side::{ALL, Setting, side_by_side};
+
+/// Of each setting.
+const KILLS: usize = 5;
+
+/// Kills processes under load, each at a random moment in its work, and starts another one after each.
+fn killed_at_random(setting: Setting) -> Result<Verdict> {
+    let mut scenario = Scenario::open(&brokers()?, &setting.name("kill9"), setting.order)?;
     let mut random = fastrand::Rng::with_seed(scenario.seed());
-    let flags = match protocol {
-        "classic" => scenario.flags().with("session-timeout-ms", 2_000),
-        _ => scenario.flags().with("group-protocol", protocol),
-    };
+    let flags = setting.flags(&scenario);
     let load = scenario.load(200, Mix::default());
     let mut running = Vec::new();
-    for _ in 0..members {
+    for _ in 0..setting.members {
         running.push(scenario.start(&flags)?);
     }
-    for _ in 0..kills {
+    for _ in 0..KILLS {
         let mut victim = running.swap_remove(random.usize(0..running.len()));
         // One that has no partition yet has nothing to lose.
         scenario.until_works(&mut victim, Duration::from_secs(40))?;
@@ -35,18 +37,8 @@ fn killed_at_random(protocol: &str, members: usize, order: Order, kills: usize) 
 
 #[test]
 fn kill9_in_flight() -> Result<()> {
-    let runs = [
-        ("classic", 2, Order::Key),
-        ("classic", 3, Order::Partition),
-        ("consumer", 2, Order::Key),
-        ("consumer", 3, Order::Key),
-    ];
-    let runs =
-        runs.map(|(protocol, members, order)| thread::spawn(move || killed_at_random(protocol, members, order, 5)));
-    // All are waited for, so that one's failure doesn't hide another's.
-    let verdicts = runs.map(|run| run.join().expect("a run panicked"));
-    for verdict in verdicts {
-        assert_eq!(verdict.context("kill -9")?.crashes, 5);
+    for verdict in side_by_side(&ALL, killed_at_random)? {
+        assert_eq!(verdict.crashes, KILLS);
     }
     Ok(())
 }
