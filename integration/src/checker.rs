@@ -15,7 +15,7 @@ mod history;
 mod tests;
 mod verdict;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use daemonry::record::{Offset, Partition};
 
@@ -138,12 +138,18 @@ fn letters_in_order(evidence: &Evidence, histories: &Histories<'_>, violations: 
     if evidence.order == Order::Unordered {
         return;
     }
-    // Those of a key stand in one partition; others may be spread.
+    // Those of a key stand in one partition, in the order in which they were read; others may be spread.
     let mut latest: HashMap<(Partition, &[u8]), &History<'_>> = HashMap::new();
-    let keyed = histories.all().filter_map(|history| Some((history, history.key()?, history.letters.first()?)));
-    let mut first: Vec<_> = keyed.collect();
-    first.sort_by_key(|(_, _, letter)| (letter.partition, letter.offset));
-    for (history, key, _) in first {
+    let mut first = BTreeSet::new();
+    for letter in &evidence.letters {
+        // Not by its offset: a topic that was deleted and created again starts from 0.
+        let Some((history, key)) = histories.of_letter(letter).and_then(|history| Some((history, history.key()?))) else {
+            continue;
+        };
+        let stored = &history.produced.stored;
+        if !first.insert((stored.partition, stored.offset)) {
+            continue;
+        }
         let latest = latest.entry((history.produced.stored.partition, key)).or_insert(history);
         if history.produced.stored.offset < latest.produced.stored.offset {
             let what = format!("its letter stands behind that of offset {}", latest.produced.stored.offset);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use daemonry::record::{Offset, Partition};
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -72,8 +72,12 @@ impl Writer {
                 self.producer.poll(Duration::ZERO);
             }
         }
-        let flushed = self.producer.flush(2 * DEADLINE);
-        flushed.with_context(|| format!("not all messages to `{topic}` were acknowledged"))?;
+        // Not `flush`, which waits a tenth of a second at a time. Reports come within the delivery timeout.
+        let deadline = Instant::now() + 2 * DEADLINE;
+        while self.reports().len() < messages.len() {
+            ensure!(Instant::now() < deadline, "not all messages to `{topic}` were acknowledged");
+            self.producer.poll(Duration::from_millis(5));
+        }
         let mut reports = self.reports();
         let place = |tag| {
             let report = reports.remove(&tag).with_context(|| format!("no report for message {tag} to `{topic}`"))?;

@@ -139,6 +139,12 @@ impl<'a> Histories<'a> {
         all
     }
 
+    /// The record that a letter stands for.
+    pub(super) fn of_letter(&self, letter: &Stored) -> Option<&History<'a>> {
+        let (partition, offset) = origin(letter)?;
+        self.partitions.get(&partition)?.get(&offset.0)
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &History<'a>> {
         self.partitions.values().flat_map(BTreeMap::values)
     }
