@@ -233,6 +233,9 @@ impl<G: Progress> Lanes<G> {
                 effects.ready += 1;
             }
         }
+        if let (Some(next), Some(assignment)) = (batch.next, &mut self.places[place_id].assignment) {
+            assignment.progress.passed(next);
+        }
         if was_empty && self.places[place_id].queued.records > 0 {
             self.empty -= 1;
         }
