@@ -4,10 +4,14 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fmt
+.PHONY: help demo check test fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Handle sample orders on a Kafka inside the process; ends with Ctrl-C
+	@bash scripts/tools.sh
+	cargo run --locked -p handlers -- demo
 
 check: ## Format, lints, documentation and bans, all without warnings
 	@bash scripts/tools.sh lint

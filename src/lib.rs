@@ -1,4 +1,7 @@
 //! daemonry: Kafka consumer daemons, and the jobs that live beside them.
+//!
+//! Start with [`daemon::Consumer`], a [`handler::Router`] and a [`supervisor::Supervisor`]; write handlers with [`handler::extract`];
+//! test them with [`testing::MemoryBroker`].
 
 pub mod admin;
 pub mod daemon;
@@ -13,3 +16,8 @@ pub mod shutdown;
 pub mod supervisor;
 pub mod telemetry;
 pub mod testing;
+
+// The README's code is compiled with the documentation's.
+#[cfg(all(doctest, feature = "kafka"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

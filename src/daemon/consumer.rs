@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::admin::Health;
@@ -188,6 +188,13 @@ impl Daemon for Consumer {
     }
 
     async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError> {
+        let span = info_span!("consumer", daemon = self.name);
+        self.consume(context).instrument(span).await
+    }
+}
+
+impl Consumer {
+    async fn consume(self, context: DaemonContext) -> Result<Ended, DaemonError> {
         Pipeline::<KafkaSource>::check(&self.router, &self.settings)?;
         let mut kafka = self.kafka.clone();
         kafka.byte_budget = self.settings.queue_bytes;

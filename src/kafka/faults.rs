@@ -91,7 +91,6 @@ pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &S
             "records of {place} can't be read ({}): repair the topic, or move the group's offset past them",
             failure.reason
         )))),
-        Code::PartitionEOF => Ok(()),
         code => {
             let partition = place.partition.0;
             warn!(topic = %place.topic, partition, error = failure.reason, "a partition can't be read for now");

@@ -223,14 +223,21 @@ impl State {
         let mut cut: Vec<Epoch> = Vec::new();
         for mut ready in self.ready.drain(..) {
             let epoch = ready.batch.epoch;
-            let allowed = if cut.contains(&epoch) { 0 } else { demand.records(epoch) };
+            let is_cut = cut.contains(&epoch);
+            if ready.batch.records.is_empty() && !is_cut {
+                admitted.push(ready.batch);
+                continue;
+            }
+            let allowed = if is_cut { 0 } else { demand.records(epoch) };
             let count = within(&ready, allowed, demand.bytes());
-            if count < ready.batch.records.len() {
+            if is_cut || count < ready.batch.records.len() {
                 cut.push(epoch);
                 let rest = ready.batch.records.split_off(count);
                 let bytes = size(&rest);
                 ready.bytes -= bytes;
-                kept.push_back(Ready { batch: Batch { epoch, records: rest }, bytes });
+                // How far the partition was read is told with its last record.
+                let next = ready.batch.next.take();
+                kept.push_back(Ready { batch: Batch { epoch, records: rest, next }, bytes });
             }
             if count > 0 {
                 demand.take(epoch, count, ready.bytes);
@@ -242,7 +249,8 @@ impl State {
     }
 }
 
-/// How many of these records fit: `records` at most, and in `bytes`, except that the last one may go over it.
+/// How many of these records fit: `records` at most, and in `bytes`, except that the last one may go over it. Whether there may be
+/// one at all is in `records`.
 fn within(ready: &Ready, records: usize, bytes: usize) -> usize {
     let most = records.min(ready.batch.records.len());
     if most == ready.batch.records.len() && ready.bytes <= bytes {
@@ -250,7 +258,7 @@ fn within(ready: &Ready, records: usize, bytes: usize) -> usize {
     }
     let mut used = 0;
     let fits = ready.batch.records.iter().take(most).take_while(|record| {
-        let fits = used < bytes;
+        let fits = used < bytes || used == 0;
         used += record.size();
         fits
     });

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::assignment::{Assigned, Assignment};
 use super::client::{Client, list};
@@ -221,7 +221,7 @@ fn assign(
             warn!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, error = %warning,
                 "what the last commit remembered beside its offset is not used");
         }
-        info!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, "partition assigned");
+        debug!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, "partition is read from here");
         assignment.add(Assigned::new(epoch, start.place.clone(), queue, start.offset.map(Offset)));
         ours.push(Ours { epoch, topic_partition: start.place.clone(), progress: resumed.tracker });
     }

@@ -65,9 +65,11 @@ impl KafkaSource {
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
         let thread =
             EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);
+        // What the thread logs belongs to whoever made the source.
+        let span = tracing::Span::current();
         let thread = thread::Builder::new()
             .name("kafka-events".to_owned())
-            .spawn(move || thread.run())
+            .spawn(move || span.in_scope(|| thread.run()))
             .map_err(|error| ConfigError::one(format!("no thread could be started for the Kafka client: {error}")))?;
         Ok(Self { mailbox, thread: Some(thread) })
     }

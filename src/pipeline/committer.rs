@@ -125,7 +125,9 @@ where
         };
         let again = match &error {
             CommitError::Retriable(_) | CommitError::RebalanceInProgress | CommitError::MetadataTooLarge => true,
-            CommitError::IllegalGeneration(_) | CommitError::Fenced | CommitError::Fatal(_) => false,
+            // Of several assignments some may still be ours; those that aren't are gone once their loss is told.
+            CommitError::IllegalGeneration(_) => true,
+            CommitError::Fenced | CommitError::Fatal(_) => false,
         };
         if !again || Instant::now() + PAUSE >= deadline {
             warn!(daemon = shared.daemon.as_str(), %error, "last commit of an assignment failed, what it would have covered will run again");

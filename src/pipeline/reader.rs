@@ -16,8 +16,9 @@ use tracing::{error, info, warn};
 
 use super::committer::CommitDesk;
 use super::demand::Demand;
+use super::lanes::Lanes;
 use super::shared::Shared;
-use super::source::{Assigned, Epoch, Event, Revocation, Source, SourceError};
+use super::source::{Assigned, Epoch, Event, Progress, Revocation, Source, SourceError};
 use super::{PipelineError, PipelineSettings};
 use crate::handler::Router;
 use crate::metrics::RebalanceKind;
@@ -191,7 +192,7 @@ impl<S: Source> Reader<S> {
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
         let until = (Instant::now() + self.settings.rebalance_drain).min(revocation.deadline());
         Box::pin(async move {
-            let unfinished = drain(&shared, &desk, epochs, until, revocation.deadline()).await;
+            let unfinished = drain(&shared, &desk, epochs, Lanes::out, until, revocation.deadline()).await;
             Drained { revocation, unfinished }
         })
     }
@@ -219,23 +220,26 @@ impl<S: Source> Reader<S> {
         let epochs = shared.lanes().epochs();
         shared.change(|lanes| lanes.release(&epochs));
         info!(daemon = shared.daemon.as_str(), running = shared.lanes().busy(), "stopping, started handlers may end");
-        Box::pin(async move { drain(&shared, &desk, epochs, until, until + LAST_COMMIT).await })
+        // Handlers of assignments that are over have been started too, and the process must not end under them.
+        let left = |lanes: &Lanes<S::Progress>, epochs: &[Epoch]| lanes.out(epochs).max(lanes.busy());
+        Box::pin(async move { drain(&shared, &desk, epochs, left, until, until + LAST_COMMIT).await })
     }
 }
 
-/// Waits until nothing is out any more for these assignments, at most until `until`, and commits what is finished, at most until
-/// `deadline`. Answers how many handlers still run.
-async fn drain<G: super::source::Progress>(
+/// Waits until nothing that `left` counts is out any more, at most until `until`, and commits what is finished of these assignments,
+/// at most until `deadline`. Answers what is left.
+async fn drain<G: Progress>(
     shared: &Shared<G>,
     desk: &CommitDesk,
     epochs: Vec<Epoch>,
+    left: impl Fn(&Lanes<G>, &[Epoch]) -> usize,
     until: Instant,
     deadline: Instant,
 ) -> usize {
     loop {
         let mut drained = std::pin::pin!(shared.drained.notified());
         drained.as_mut().enable();
-        if shared.lanes().out(&epochs) == 0 {
+        if left(&shared.lanes(), &epochs) == 0 {
             break;
         }
         tokio::select! {
@@ -244,7 +248,7 @@ async fn drain<G: super::source::Progress>(
             () = sleep_until(until) => break,
         }
     }
-    let unfinished = shared.lanes().out(&epochs);
+    let unfinished = left(&shared.lanes(), &epochs);
     // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
     drop(desk.commit(epochs, deadline).await);
     unfinished

@@ -73,7 +73,7 @@ impl<G: Progress> Shared<G> {
 
     /// A change made by one of the pipeline's own tasks.
     pub(super) fn change(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
-        let effects = self.apply(change);
+        let ((), effects) = self.apply(|lanes| ((), change(lanes)));
         self.wake_workers(effects.ready);
         if effects.timer {
             self.dispatch.notify_one();
@@ -81,11 +81,12 @@ impl<G: Progress> Shared<G> {
     }
 
     /// A change made by a worker, which goes on to take the next run itself.
-    pub(super) fn change_as_worker(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
-        let effects = self.apply(change);
+    pub(super) fn change_as_worker<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> R {
+        let (answer, effects) = self.apply(change);
         if effects.timer || effects.ready > 1 {
             self.dispatch.notify_one();
         }
+        answer
     }
 
     /// Wakes as many workers as there are lanes for.
@@ -95,9 +96,9 @@ impl<G: Progress> Shared<G> {
         }
     }
 
-    fn apply(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) -> Effects {
+    fn apply<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> (R, Effects) {
         let mut lanes = self.lanes.lock();
-        let effects = change(&mut lanes);
+        let (answer, effects) = change(&mut lanes);
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         drop(lanes);
         if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
@@ -135,7 +136,7 @@ impl<G: Progress> Shared<G> {
         if effects.drained {
             self.drained.notify_waiters();
         }
-        effects
+        (answer, effects)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::demand::Demand;
 use super::ticket::Settled;
-use crate::record::{Offset, Record, TopicPartition};
+use crate::record::{NextOffset, Offset, Record, TopicPartition};
 
 /// One assignment of one partition to this process. A partition that is revoked and assigned again gets a new epoch, so
 /// whatever is still on its way from the old one can be told apart, and ignored. Unique within a source, for its lifetime.
@@ -81,8 +81,11 @@ pub struct Assigned<G> {
 pub struct Batch {
     /// The assignment that they were read under.
     pub epoch: Epoch,
-    /// The records.
+    /// The records; none where there is only a place to tell.
     pub records: Vec<Record>,
+    /// Where the source reads on, where it knows that to be further than behind the last record: past a transaction's markers, or
+    /// past what compaction took. Everything below it has been delivered.
+    pub next: Option<NextOffset>,
 }
 
 /// Partitions on their way out. The source keeps them until this is completed or dropped, or until its deadline has passed.
@@ -127,6 +130,9 @@ pub trait Progress: Send + fmt::Debug + 'static {
 
     /// A record came in. `None` where it is known to be finished already: then it must not run again.
     fn receive(&mut self, record: &Record) -> Option<Self::Position>;
+
+    /// The source reads on from here: what lies below and didn't come in needs no work.
+    fn passed(&mut self, _next: NextOffset) {}
 
     /// A record is finished.
     fn settle(&mut self, settled: Settled<Self::Position>);

@@ -234,6 +234,13 @@ impl Progress for OffsetTracker {
         Some(offset)
     }
 
+    /// So that the markers of a last transaction don't leave a lag behind for ever.
+    fn passed(&mut self, next: NextOffset) {
+        if next.offset() > self.next.unwrap_or(Offset(0)) {
+            self.next = Some(next.offset());
+        }
+    }
+
     /// A record is finished. One that isn't pending is passed over: only an error in the pipeline settles a record
     /// twice or under another assignment, and to pass it over can't move the commit past anything unfinished.
     fn settle(&mut self, settled: Settled<Offset>) {

@@ -37,7 +37,10 @@ impl Slot {
     }
 
     pub(super) fn begin(&self, context: &Arc<AssignmentContext>) {
-        *self.run.lock() = Some(Arc::clone(context));
+        let mut run = self.run.lock();
+        if !run.as_ref().is_some_and(|known| Arc::ptr_eq(known, context)) {
+            *run = Some(Arc::clone(context));
+        }
     }
 
     pub(super) fn attempt(&self, record: &Record, now: Instant) {
@@ -48,7 +51,6 @@ impl Slot {
 
     pub(super) fn end(&self) {
         self.since.store(0, Ordering::Release);
-        *self.run.lock() = None;
     }
 
     /// The attempt that overstays, if one does.

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::PipelineError;
 use super::dead_letter::{Failure, Reason};
-use super::lanes::{Entry, Halt, Run};
+use super::lanes::{Effects, Entry, Halt, Run};
 use super::meter::Attempted;
 use super::shared::Shared;
 use super::source::Progress;
@@ -38,18 +38,23 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
     let mut random = fastrand::Rng::with_seed(seed);
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
+    let mut finished = None;
     loop {
-        let mut ready = pin!(shared.ready.notified());
-        // Registered before the look, so that a lane that becomes ready in between is not missed.
-        ready.as_mut().enable();
-        let run = shared.lanes().take(&mut entries);
-        let Some(run) = run else {
-            tokio::select! {
-                biased;
-                () = stopped.as_mut() => return,
-                () = ready => continue,
+        let mut next = exchange(&shared, finished.take(), &mut settled, &mut entries);
+        if next.is_none() {
+            let mut ready = pin!(shared.ready.notified());
+            // Registered before another look, so that a lane that became ready in between is not missed.
+            ready.as_mut().enable();
+            next = shared.lanes().take(&mut entries);
+            if next.is_none() {
+                tokio::select! {
+                    biased;
+                    () = stopped.as_mut() => return,
+                    () = ready => {}
+                }
             }
-        };
+        }
+        let Some(run) = next else { continue };
         slot.begin(&run.context);
         let route = Arc::clone(&run.context.route);
         let now = Instant::now();
@@ -70,10 +75,26 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
         route.handler.drive(&mut shift, route.timeout).await;
         let halt = shift.close();
         slot.end();
-        shared.change_as_worker(|lanes| lanes.finish(run, &mut entries, halt));
+        finished = Some((run, halt));
         // Handlers that never wait would otherwise keep the thread for ever.
         tokio::task::coop::consume_budget().await;
     }
+}
+
+/// Hands a finished run back, and takes the next: one lock for both.
+fn exchange<G: Progress>(
+    shared: &Shared<G>,
+    finished: Option<(Run, Option<Halt<G::Position>>)>,
+    settled: &mut Vec<(Settled<G::Position>, usize)>,
+    entries: &mut VecDeque<Entry<G::Position>>,
+) -> Option<Run> {
+    shared.change_as_worker(|lanes| {
+        let mut effects = Effects::default();
+        if let Some((run, halt)) = finished {
+            effects = lanes.settle(&run, settled).and(lanes.finish(run, entries, halt));
+        }
+        (lanes.take(entries), effects)
+    })
 }
 
 /// One run, as the handler's driver sees it.
@@ -152,13 +173,14 @@ impl<G: Progress> Shift<'_, G> {
     fn report(&mut self) {
         self.reported = self.clock;
         if !self.settled.is_empty() {
-            self.shared.change_as_worker(|lanes| lanes.settle(self.run, self.settled));
+            self.shared.change_as_worker(|lanes| ((), lanes.settle(self.run, self.settled)));
         }
         self.shared.meter.count(self.attempted);
     }
 
-    fn close(mut self) -> Option<Halt<G::Position>> {
-        self.report();
+    /// What is settled and not reported goes with the run.
+    fn close(self) -> Option<Halt<G::Position>> {
+        self.shared.meter.count(self.attempted);
         self.halt
     }
 

@@ -58,6 +58,8 @@ pub(super) struct Ownership {
     pub(super) epoch: Epoch,
     /// Where the member reads next.
     pub(super) next: usize,
+    /// How far it knows to have read.
+    pub(super) passed: Option<NextOffset>,
     /// The member has been told of its assignment.
     pub(super) told: bool,
     /// It is being revoked: resolves when it may go.
@@ -67,7 +69,7 @@ pub(super) struct Ownership {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) logs: BTreeMap<TopicPartition, Vec<(Offset, Arc<OwnedRecord>)>>,
-    next_offset: HashMap<TopicPartition, i64>,
+    pub(super) next_offset: HashMap<TopicPartition, i64>,
     pub(super) committed: BTreeMap<TopicPartition, OffsetCommit>,
     pub(super) owners: BTreeMap<TopicPartition, Ownership>,
     pub(super) members: BTreeMap<MemberId, Member>,
@@ -114,6 +116,11 @@ impl MemoryBroker {
     /// Leaves out the next `count` offsets of a partition, as compaction and transactions do.
     pub fn skip_offsets(&self, topic: &str, partition: i32, count: i64) {
         *self.state.lock().next_offset.entry(TopicPartition::new(topic, partition)).or_insert(0) += count;
+    }
+
+    /// Where a partition ends: the offset that its next record gets.
+    pub fn end(&self, topic: &str, partition: i32) -> Offset {
+        self.state.lock().end(&TopicPartition::new(topic, partition))
     }
 
     /// Everything in a partition.
@@ -287,7 +294,7 @@ impl State {
     fn assign(&mut self, place: TopicPartition, member: MemberId) {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
-        self.owners.insert(place, Ownership { member, epoch, next: 0, told: false, leaving: None });
+        self.owners.insert(place, Ownership { member, epoch, next: 0, passed: None, told: false, leaving: None });
     }
 
     /// Revokes these partitions of one member.

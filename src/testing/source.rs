@@ -8,7 +8,7 @@ use super::broker::{CommitFault, MemberId, MemoryBroker, State};
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Assigned, Batch, CommitError, Committer, Epoch, Event, Source, SourceError};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
-use crate::record::{OwnedRecords, TopicPartition};
+use crate::record::{NextOffset, OwnedRecords, TopicPartition};
 
 /// How many records of a partition one poll delivers at most.
 const BATCH: usize = 50;
@@ -78,11 +78,12 @@ impl MemorySource {
         self.turn = (self.turn + 1) % open.len();
         open.rotate_left(self.turn);
         let mut batches = Vec::new();
+        let ends = state.next_offset.clone();
         for place in open {
             let (Some(owner), Some(log)) = (state.owners.get_mut(&place), state.logs.get(&place)) else { continue };
             let mut records = Vec::new();
             let mut left = demand.records(owner.epoch).min(BATCH);
-            while left > 0 && demand.bytes() > 0 && owner.next < log.len() {
+            while left > 0 && demand.records(owner.epoch) > 0 && owner.next < log.len() {
                 let (offset, record) = &log[owner.next];
                 let size = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
                 demand.take(owner.epoch, 1, size);
@@ -90,8 +91,12 @@ impl MemorySource {
                 owner.next += 1;
                 left -= 1;
             }
-            if !records.is_empty() {
-                batches.push(Batch { epoch: owner.epoch, records: OwnedRecords::handles(place, records) });
+            // What was left out at the end is told once all before it is delivered.
+            let end = NextOffset::at(ends.get(&place).copied().unwrap_or(0));
+            let next = (owner.next == log.len() && owner.passed.is_none_or(|passed| passed < end)).then_some(end);
+            owner.passed = next.or(owner.passed);
+            if next.is_some() || !records.is_empty() {
+                batches.push(Batch { epoch: owner.epoch, records: OwnedRecords::handles(place, records), next });
             }
         }
         (!batches.is_empty()).then_some(batches)

@@ -84,7 +84,14 @@ async fn no_poll_brings_more_than_it_asked_for() {
         // `step` asserts the number of records.
         member.step().await.expect("no trouble");
         let came = &member.records[before..];
-        let without_last: usize = came.iter().rev().skip(1).map(daemonry::record::Record::size).sum();
+        // One record of each partition may come whatever the bytes are, and the last one may go over them.
+        let mut first = HashSet::new();
+        let counted: Vec<usize> = came
+            .iter()
+            .filter(|record| !first.insert(record.partition()))
+            .map(daemonry::record::Record::size)
+            .collect();
+        let without_last: usize = counted.iter().rev().skip(1).sum();
         assert!(without_last < 10_000, "{without_last} bytes before the last record");
         before = member.records.len();
     }

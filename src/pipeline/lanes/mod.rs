@@ -82,6 +82,21 @@ pub(super) struct Effects {
     pub(super) pressure: Option<bool>,
 }
 
+impl Effects {
+    /// Those of two calls in a row.
+    pub(super) fn and(self, later: Self) -> Self {
+        Self {
+            ready: self.ready + later.ready,
+            room: self.room || later.room,
+            letters: self.letters || later.letters,
+            timer: self.timer || later.timer,
+            drained: self.drained || later.drained,
+            commit: self.commit || later.commit,
+            pressure: later.pressure.or(self.pressure),
+        }
+    }
+}
+
 /// What a worker holds: a lane, and the assignment that its records came in under. Comes back through [`Lanes::finish`].
 #[must_use]
 #[derive(Debug)]
@@ -233,6 +248,9 @@ impl<G: Progress> Lanes<G> {
                 effects.ready += 1;
             }
         }
+        if let (Some(next), Some(assignment)) = (batch.next, &mut self.places[place_id].assignment) {
+            assignment.progress.passed(next);
+        }
         if was_empty && self.places[place_id].queued.records > 0 {
             self.empty -= 1;
         }
@@ -313,6 +331,8 @@ impl<G: Progress> Lanes<G> {
             }
             self.reopen(run.lane, &mut effects);
             self.freed(run.place, was_empty, &mut effects);
+            // A stop waits for these too.
+            effects.drained = true;
             return effects;
         };
         assignment.out -= 1;
