@@ -143,7 +143,8 @@ fn letters_in_order(evidence: &Evidence, histories: &Histories<'_>, violations: 
     let mut first = BTreeSet::new();
     for letter in &evidence.letters {
         // Not by its offset: a topic that was deleted and created again starts from 0.
-        let Some((history, key)) = histories.of_letter(letter).and_then(|history| Some((history, history.key()?))) else {
+        let Some((history, key)) = histories.of_letter(letter).and_then(|history| Some((history, history.key()?)))
+        else {
             continue;
         };
         let stored = &history.produced.stored;
