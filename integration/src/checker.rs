@@ -191,7 +191,7 @@ fn nothing_runs_twice(evidence: &Evidence, histories: &Histories<'_>, violations
             let (first, second) = (appended(pair[0]), appended(pair[1]));
             let excused = evidence.crashes.iter().any(|crash| {
                 let fresh = first.saturating_add(patience) >= crash.unix_ms;
-                fresh && first <= crash.unix_ms + LETTER_ON_ITS_WAY_MS && crash.unix_ms <= second
+                fresh && first <= crash.last_letter_ms && crash.unix_ms <= second
             });
             if !excused {
                 let what = format!("has letters of {first} and {second}, and no crash explains the second");
@@ -200,6 +200,3 @@ fn nothing_runs_twice(evidence: &Evidence, histories: &Histories<'_>, violations
         }
     }
 }
-
-/// How long after its producer's death a letter may still be appended.
-const LETTER_ON_ITS_WAY_MS: u64 = 1_000;

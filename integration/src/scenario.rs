@@ -168,14 +168,16 @@ impl Scenario {
     pub fn kill(&mut self, mut member: Member) -> Result<()> {
         let (pid, unix_ms) = (member.pid(), unix_ms());
         member.kill()?;
-        self.crashes.push(Crash { pid, unix_ms });
+        // What it had handed to its connection may arrive a little later.
+        self.crashes.push(Crash { pid, unix_ms, last_letter_ms: unix_ms + 1_000 });
         Ok(())
     }
 
     /// Notes a process that its group has given up, so that its last commit failed: what it finished since the one before may run
     /// again, as after a crash.
     pub fn note_gone(&mut self, pid: u32, unix_ms: u64) {
-        self.crashes.push(Crash { pid, unix_ms });
+        // Alive, it may still finish what it had begun.
+        self.crashes.push(Crash { pid, unix_ms, last_letter_ms: u64::MAX });
     }
 
     /// Writes payloads.

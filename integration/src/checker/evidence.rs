@@ -72,6 +72,8 @@ pub struct Crash {
     pub pid: u32,
     /// When, milliseconds since 1970; at the latest.
     pub unix_ms: u64,
+    /// Until when a letter that it had on its way may still be appended.
+    pub last_letter_ms: u64,
 }
 
 /// Everything that a verdict rests on.

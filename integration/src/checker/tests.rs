@@ -72,7 +72,7 @@ impl Run {
 
     fn crash(mut self, pid: u32) -> Self {
         self.now += 10;
-        self.evidence.crashes.push(Crash { pid, unix_ms: self.now });
+        self.evidence.crashes.push(Crash { pid, unix_ms: self.now, last_letter_ms: self.now + 15 });
         self
     }
 
@@ -218,6 +218,12 @@ fn nothing_runs_twice_without_a_crash() {
 #[test]
 fn what_a_crash_left_uncommitted_may_run_twice() {
     Run::of(Order::Key, "aB").commit(0, &[]).succeed(0, 1).letter(1).crash(1).letter(1).succeed(0, 2).holds();
+}
+
+#[test]
+fn a_letter_that_was_on_its_way_at_the_crash_may_come_after_it() {
+    Run::of(Order::Key, "A").crash(1).letter(0).letter(0).holds();
+    Run::of(Order::Key, "A").crash(1).pass(10).letter(0).letter(0).breaks(&[(Invariant::I4, 0)]);
 }
 
 #[test]
