@@ -31,7 +31,7 @@ use super::dead_letter::Failure;
 use super::source::{Assigned, Batch, Epoch, Progress};
 use super::ticket::{Settled, Ticket};
 use crate::handler::{ProcessingOrder, RouteSpec};
-use crate::record::{Offset, Record, TopicPartition};
+use crate::record::{Offset, Record, Timestamp, TopicPartition};
 
 use entry::Bound;
 pub(super) use entry::{Entry, Load};
@@ -212,6 +212,8 @@ impl<G: Progress> Lanes<G> {
         let Some(&place_id) = self.place_by_epoch.get(&batch.epoch) else { return effects };
         let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
         let was_empty = self.places[place_id].queued.records == 0;
+        // One look for the whole batch: it is for a metric.
+        let stamp = batch.records.first().and_then(|record| record.timestamp()).map(Timestamp::as_millis);
         for record in batch.records {
             let key = self.lane_key(&context.route, &record);
             let place = &mut self.places[place_id];
@@ -237,6 +239,7 @@ impl<G: Progress> Lanes<G> {
                 record,
                 failures: 0,
                 received: now,
+                stamp,
                 bytes,
                 failure: None,
                 letter_tries: 0,
