@@ -25,7 +25,7 @@ pub(in crate::pipeline) struct Entry<P> {
     /// When it came in.
     pub(in crate::pipeline) received: Instant,
     /// The time that the first record of its batch carries, in milliseconds: its own, or a little before it.
-    pub(super) stamp: Option<u64>,
+    pub(in crate::pipeline) stamp: Option<u64>,
     /// What it counts against the byte budgets.
     pub(in crate::pipeline) bytes: usize,
     /// Why it is to become a dead letter, once that is decided.
