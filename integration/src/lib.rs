@@ -1,16 +1,30 @@
-//! What the tests against real servers share: a Kafka broker of their own, and hands to look into one.
+//! What the tests against real servers share: a Kafka broker of their own, hands to look into one, processes under test, and the
+//! checker that decides from outside whether they kept their promises.
 //!
 //! The library never goes through daemonry to look at Kafka: what checks the pipeline must not share its faults.
 
 pub mod broker;
+pub mod checker;
 pub mod kafka_home;
+pub mod ledger;
+pub mod load;
+pub mod member;
 pub mod message;
+pub mod patience;
+pub mod payload;
+pub mod sampler;
+pub mod scenario;
 pub mod topics;
+pub mod writer;
 
 mod address;
 mod wire;
 
 pub use address::{answers, brokers};
 pub use broker::{Broker, BrokerOptions};
+pub use member::{Flags, Member};
 pub use message::{Message, Stored};
+pub use patience::until;
+pub use scenario::Scenario;
 pub use topics::{Committed, Group, Topics};
+pub use writer::Writer;

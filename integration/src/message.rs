@@ -58,6 +58,8 @@ pub struct Stored {
     pub partition: Partition,
     /// Its place there.
     pub offset: Offset,
+    /// Its timestamp: when the producer made it, or when the broker appended it, as the topic has it.
+    pub unix_ms: Option<i64>,
     /// The message itself.
     pub message: Message,
 }

@@ -3,8 +3,6 @@
 //! Everything blocks, with a deadline: tests watch processes, and a blocking call works inside and outside a runtime.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -14,15 +12,16 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
+use rdkafka::message::Message as _;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::message::{Message, Stored};
+use crate::patience::until_true;
 use crate::wire;
+use crate::writer::Writer;
 
 /// How long one request may take, a broker's restart in between included.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A connection to the cluster. Cheap enough to make one a test.
 pub struct Topics {
@@ -62,7 +61,13 @@ impl Topics {
         for result in results {
             result.map_err(|(topic, code)| anyhow!("cannot create the topic `{topic}`: {code}"))?;
         }
-        Ok(())
+        // The controller answers before the broker knows.
+        until_true(DEADLINE, &format!("the new topic `{topic}`"), || {
+            let metadata = self.client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
+            let led = metadata.topics().iter().flat_map(|found| found.partitions());
+            Ok(led.filter(|partition| partition.error().is_none() && partition.leader() >= 0).count()
+                == usize::from(partitions))
+        })
     }
 
     /// Creates a topic of `partitions` partitions whose name starts with `prefix` and was never used before.
@@ -103,6 +108,15 @@ impl Topics {
         Ok(partitions)
     }
 
+    /// Whether there is such a topic.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn exists(&self, topic: &str) -> Result<bool> {
+        let metadata = self.client.fetch_metadata(None, DEADLINE).context("cannot fetch metadata")?;
+        Ok(metadata.topics().iter().any(|found| found.name() == topic))
+    }
+
     /// Where each partition of a topic ends: the offset that the next record will get.
     ///
     /// # Errors
@@ -122,7 +136,7 @@ impl Topics {
     /// # Errors
     /// When one is refused or not acknowledged in time.
     pub fn produce(&self, topic: &str, messages: &[Message]) -> Result<Vec<(Partition, Offset)>> {
-        self.produce_all(topic, None, messages)
+        Writer::connect(&self.bootstrap)?.write(topic, None, messages)
     }
 
     /// As [`produce`](Self::produce), all to one partition.
@@ -130,48 +144,8 @@ impl Topics {
     /// # Errors
     /// As [`produce`](Self::produce).
     pub fn produce_to(&self, topic: &str, partition: Partition, messages: &[Message]) -> Result<Vec<Offset>> {
-        let places = self.produce_all(topic, Some(partition), messages)?;
+        let places = Writer::connect(&self.bootstrap)?.write(topic, Some(partition), messages)?;
         Ok(places.into_iter().map(|(_, offset)| offset).collect())
-    }
-
-    fn produce_all(
-        &self,
-        topic: &str,
-        partition: Option<Partition>,
-        messages: &[Message],
-    ) -> Result<Vec<(Partition, Offset)>> {
-        let name = CString::new(topic).context("a topic's name can't hold a NUL")?;
-        let reports = Reports(Mutex::new(BTreeMap::new()));
-        let producer: BaseProducer<Reports> = config(&self.bootstrap)
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "5")
-            // As Java's producers do it.
-            .set("partitioner", "murmur2_random")
-            // The broker's limit is the one that tests are about.
-            .set("message.max.bytes", "104857600")
-            .set("delivery.timeout.ms", DEADLINE.as_millis().to_string())
-            .create_with_context(reports)
-            .context("cannot make a producer")?;
-        for (tag, message) in messages.iter().enumerate() {
-            loop {
-                match wire::enqueue(&producer, &name, partition, message, tag) {
-                    Ok(()) => break,
-                    // Every message leaves the queue within the delivery timeout, acknowledged or not.
-                    Err(RDKafkaErrorCode::QueueFull) => producer.poll(Duration::from_millis(10)),
-                    Err(code) => bail!("cannot produce message {tag} to `{topic}`: {code}"),
-                }
-            }
-            if tag % 1_000 == 0 {
-                producer.poll(Duration::ZERO);
-            }
-        }
-        producer.flush(2 * DEADLINE).with_context(|| format!("not all messages to `{topic}` were acknowledged"))?;
-        let mut reports = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = |tag| {
-            let report = reports.remove(&tag).with_context(|| format!("no report for message {tag} to `{topic}`"))?;
-            report.with_context(|| format!("message {tag} to `{topic}` was not acknowledged"))
-        };
-        (0..messages.len()).map(place).collect()
     }
 
     /// Reads a topic whole, as it stands at the time of the call: partition by partition, in the order of offsets.
@@ -204,6 +178,7 @@ impl Topics {
                 Some(Ok(message)) => read.push(Stored {
                     partition: Partition(message.partition()),
                     offset: Offset(message.offset()),
+                    unix_ms: message.timestamp().to_millis(),
                     message: Message {
                         key: message.key().map(Vec::from),
                         value: message.payload().map(Vec::from),
@@ -297,26 +272,6 @@ impl Group {
     }
 }
 
-/// Where a message was stored, or why it was not.
-type Report = Result<(Partition, Offset), KafkaError>;
-
-/// The delivery reports so far, by tag.
-struct Reports(Mutex<BTreeMap<usize, Report>>);
-
-impl ClientContext for Reports {}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        let report = match result {
-            Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
-            Err((error, _)) => Err(error.clone()),
-        };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tag, report);
-    }
-}
-
 /// librdkafka reports a lost connection and then connects again: no reason to give up before the deadline.
 fn is_passing(error: &KafkaError) -> bool {
     matches!(
@@ -329,7 +284,7 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE))
 }
 
-fn config(bootstrap: &str) -> ClientConfig {
+pub(crate) fn config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
     config

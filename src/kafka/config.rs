@@ -67,7 +67,7 @@ pub struct KafkaConfig {
     pub start: StartPolicy,
     /// What to do when the committed offset is gone (stop by default).
     pub out_of_range: OutOfRange,
-    /// Bytes of records that the pipeline may hold (64 MiB by default). What the client fetches ahead is kept to half of it, 32 MiB at most.
+    /// Bytes of records that the pipeline may hold (64 MiB by default). What the client fetches ahead is kept to a quarter of it, 16 MiB at most.
     pub byte_budget: usize,
     /// How many partitions this member is likely to get (8 by default): what is fetched ahead is shared among them.
     pub expected_partitions: usize,
@@ -163,13 +163,14 @@ impl KafkaConfig {
     pub(super) fn consumer(&self) -> Result<ClientConfig, ConfigError> {
         self.check()?;
         let mut client = self.common();
-        let ahead = (self.byte_budget / 2).clamp(MIB, 32 * MIB);
+        // Beside it stand the responses on their way, and those that records which are held still keep: half the budget in all.
+        let ahead = (self.byte_budget / 4).clamp(MIB, 16 * MIB);
         let share = ahead / self.expected_partitions.max(1);
         client
             // A small record takes some 400 bytes beside its own in librdkafka, which its limit in bytes doesn't count.
-            .set("queued.min.messages", (share / 512).clamp(1000, 100_000).to_string())
+            .set("queued.min.messages", (share / 256).clamp(1000, 100_000).to_string())
             .set("queued.max.messages.kbytes", (share / 1024).max(64).to_string())
-            .set("max.partition.fetch.bytes", share.clamp(64 * 1024, MIB).to_string())
+            .set("max.partition.fetch.bytes", (share / 4).clamp(64 * 1024, MIB).to_string())
             // A record that is held keeps the whole response it came in.
             .set("fetch.max.bytes", (ahead / 4).clamp(MIB, 16 * MIB).to_string())
             // By default a fetcher that ran ahead looks only once a second whether there is room again.

@@ -1,0 +1,113 @@
+//! What the checker judges by: everything that was seen from outside the processes under test.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use daemonry::record::{Offset, Partition};
+
+use super::Coverage;
+use crate::ledger::Entry;
+use crate::message::Stored;
+
+/// What ought to become of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// Its handler succeeds at last, and says so in the ledger.
+    Success,
+    /// It becomes a dead letter.
+    Letter,
+}
+
+/// An acknowledged record, and what ought to become of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Produced {
+    /// Where it stands, and its bytes.
+    pub stored: Stored,
+    /// The `id` in its value, where there is one.
+    pub id: Option<u64>,
+    /// What ought to become of it.
+    pub fate: Fate,
+}
+
+/// Which records wait for one another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// All of a partition.
+    Partition,
+    /// Those of a key; those without one, of their partition.
+    Key,
+    /// None.
+    Unordered,
+}
+
+impl Order {
+    /// The word for `--order`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Key => "key",
+            Self::Unordered => "unordered",
+        }
+    }
+}
+
+/// The group's commits at one moment, and how much was finished a little later.
+///
+/// The commits are read first: what they cover must have been finished before, so that it stands in the part of the ledger that is
+/// measured afterwards. The other way round a record finished in between would accuse.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// What was committed.
+    pub committed: BTreeMap<Partition, Coverage>,
+    /// The length of the ledger after that, in bytes.
+    pub ledger_bytes: u64,
+    /// The time after that, milliseconds since 1970. Letters appended later were not there.
+    pub unix_ms: u64,
+}
+
+/// A process that ended without warning, or that its group took for dead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Crash {
+    /// Which one.
+    pub pid: u32,
+    /// When, milliseconds since 1970; at the latest.
+    pub unix_ms: u64,
+}
+
+/// Everything that a verdict rests on.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What the records were to wait for.
+    pub order: Order,
+    /// Every acknowledged record.
+    pub produced: Vec<Produced>,
+    /// The ledger, in the order of its lines.
+    pub ledger: Vec<Entry>,
+    /// The dead-letter topic, partition by partition in the order of offsets; its timestamps are those of the broker's append.
+    pub letters: Vec<Stored>,
+    /// The commits over time, in order.
+    pub samples: Vec<Sample>,
+    /// The processes that were killed; all others ended gracefully, or not at all.
+    pub crashes: Vec<Crash>,
+    /// How long a success may stay uncommitted: after a crash nothing that is older may run again.
+    pub uncommitted: Duration,
+}
+
+impl Evidence {
+    /// Whether this was written by a process that its group had given up before: a handler that was in flight then.
+    pub(super) fn by_a_zombie(&self, entry: &Entry) -> bool {
+        self.crashes.iter().any(|crash| crash.pid == entry.pid && crash.unix_ms <= entry.unix_ms)
+    }
+}
+
+/// Where a letter's record stood, by the headers that were added last.
+pub fn origin(letter: &Stored) -> Option<(Partition, Offset)> {
+    Some((
+        Partition(last(letter, "daemonry-partition")?.parse().ok()?),
+        Offset(last(letter, "daemonry-offset")?.parse().ok()?),
+    ))
+}
+
+fn last<'a>(letter: &'a Stored, name: &'a str) -> Option<&'a str> {
+    std::str::from_utf8(letter.message.header_values(name).last()??).ok()
+}

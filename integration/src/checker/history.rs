@@ -1,0 +1,158 @@
+//! What became of each record, put together from all the evidence.
+
+use std::collections::BTreeMap;
+
+use daemonry::record::Partition;
+
+use super::evidence::{Evidence, Produced, Sample, origin};
+use super::verdict::{Invariant, Violation};
+use crate::ledger::Entry;
+use crate::message::Stored;
+
+/// One record, and all that was seen of it.
+#[derive(Debug)]
+pub(super) struct History<'a> {
+    pub(super) produced: &'a Produced,
+    /// Its lines in the ledger, in order.
+    pub(super) successes: Vec<&'a Entry>,
+    /// Its letters, in the order of their appending.
+    pub(super) letters: Vec<&'a Stored>,
+}
+
+impl<'a> History<'a> {
+    /// The key that orders it; null and empty ones don't.
+    pub(super) fn key(&self) -> Option<&'a [u8]> {
+        self.produced.stored.message.key.as_deref().filter(|key| !key.is_empty())
+    }
+
+    pub(super) fn duplicates(&self) -> usize {
+        (self.successes.len() + self.letters.len()).saturating_sub(1)
+    }
+
+    /// Whether it was finished when the sample was taken.
+    pub(super) fn finished_in(&self, sample: &Sample) -> bool {
+        self.successes.first().is_some_and(|entry| entry.at < sample.ledger_bytes)
+            || self.letters.iter().any(|letter| appended(letter) <= sample.unix_ms)
+    }
+
+    /// How it ran once more behind a sample, whose commit covers it.
+    pub(super) fn again_after(&self, sample: &Sample, evidence: &Evidence) -> Option<String> {
+        if !self.finished_in(sample) {
+            // It ran once, too late: that is another matter than twice.
+            return None;
+        }
+        let mut later = self.successes.iter().filter(|entry| entry.at >= sample.ledger_bytes);
+        let success = later.find(|entry| !evidence.by_a_zombie(entry));
+        let letter = self.letters.iter().find(|letter| appended(letter) > sample.unix_ms);
+        let again = match (success, letter) {
+            (Some(entry), _) => format!("`{}`", line(entry)),
+            (None, Some(letter)) => format!("a letter at {}", appended(letter)),
+            (None, None) => return None,
+        };
+        Some(format!("ran again although a commit seen at {} covers it: {again}", sample.unix_ms))
+    }
+
+    /// How a letter differs from its record, which must be in it untouched.
+    pub(super) fn unlike(&self, letter: &Stored) -> Option<String> {
+        let (record, copy) = (&self.produced.stored.message, &letter.message);
+        let own = copy.headers.len().min(record.headers.len());
+        let (own, added) = copy.headers.split_at(own);
+        if copy.key != record.key {
+            Some("its letter has another key".to_owned())
+        } else if copy.value != record.value {
+            Some("its letter has another value".to_owned())
+        } else if own != record.headers {
+            Some("its letter has other headers".to_owned())
+        } else {
+            let foreign = added.iter().find(|(name, _)| !name.starts_with(b"daemonry-"));
+            foreign.map(|(name, _)| format!("its letter has a header more: {}", name.escape_ascii()))
+        }
+    }
+
+    pub(super) fn violation(&self, invariant: Invariant, what: String) -> Violation {
+        let Stored { partition, offset, .. } = self.produced.stored;
+        Violation { invariant, partition, offset, what }
+    }
+}
+
+/// When a letter was appended, milliseconds since 1970.
+pub(super) fn appended(letter: &Stored) -> u64 {
+    letter.unix_ms.map_or(0, i64::cast_unsigned)
+}
+
+/// A line of the ledger as it stands there.
+pub(super) fn line(entry: &Entry) -> String {
+    let Entry { partition, offset, key, id, attempt, pid, unix_ms, .. } = entry;
+    format!("{partition} {offset} {key} {id} {attempt} {pid} {unix_ms}")
+}
+
+/// All records, by partition and offset.
+#[derive(Debug)]
+pub(super) struct Histories<'a> {
+    pub(super) partitions: BTreeMap<Partition, BTreeMap<i64, History<'a>>>,
+}
+
+impl<'a> Histories<'a> {
+    /// Sorts the evidence by record. What belongs to no record, or speaks of another one, is a violation at once.
+    pub(super) fn of(evidence: &'a Evidence, violations: &mut Vec<Violation>) -> Self {
+        let mut all = Self { partitions: BTreeMap::new() };
+        for produced in &evidence.produced {
+            let history = History { produced, successes: Vec::new(), letters: Vec::new() };
+            all.partitions.entry(produced.stored.partition).or_default().insert(produced.stored.offset.0, history);
+        }
+        let mut wrong = |partition, offset, what| {
+            violations.push(Violation { invariant: Invariant::I1, partition, offset, what });
+        };
+        for entry in &evidence.ledger {
+            let records = all.partitions.get_mut(&entry.partition);
+            let Some(history) = records.and_then(|records| records.get_mut(&entry.offset.0)) else {
+                wrong(entry.partition, entry.offset, format!("was never produced: `{}`", line(entry)));
+                continue;
+            };
+            if entry.id != history.produced.id.map_or_else(|| "-".to_owned(), |id| id.to_string()) {
+                let what = format!(
+                    "the handler saw another value, id {:?} was produced: `{}`",
+                    history.produced.id,
+                    line(entry)
+                );
+                wrong(entry.partition, entry.offset, what);
+            }
+            if entry.key != written(history.key()) {
+                wrong(entry.partition, entry.offset, format!("the handler saw another key: `{}`", line(entry)));
+            }
+            history.successes.push(entry);
+        }
+        for letter in &evidence.letters {
+            let Some((partition, offset)) = origin(letter) else {
+                let what = "is a letter that doesn't say where its record stood".to_owned();
+                wrong(letter.partition, letter.offset, what);
+                continue;
+            };
+            match all.partitions.get_mut(&partition).and_then(|records| records.get_mut(&offset.0)) {
+                Some(history) => history.letters.push(letter),
+                None => wrong(partition, offset, "has a letter, but was never produced".to_owned()),
+            }
+        }
+        for history in all.partitions.values_mut().flat_map(BTreeMap::values_mut) {
+            history.letters.sort_by_key(|letter| appended(letter));
+        }
+        all
+    }
+
+    /// The record that a letter stands for.
+    pub(super) fn of_letter(&self, letter: &Stored) -> Option<&History<'a>> {
+        let (partition, offset) = origin(letter)?;
+        self.partitions.get(&partition)?.get(&offset.0)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &History<'a>> {
+        self.partitions.values().flat_map(BTreeMap::values)
+    }
+}
+
+/// A key as the ledger has it.
+fn written(key: Option<&[u8]>) -> &str {
+    key.and_then(|key| std::str::from_utf8(key).ok())
+        .filter(|key| key.chars().all(|letter| letter.is_ascii_graphic()))
+        .unwrap_or("-")
+}

@@ -1,0 +1,262 @@
+//! The checker against runs made up by hand: each way to break a promise is told by its invariant, and what only looks like one isn't.
+
+use std::time::Duration;
+
+use daemonry::record::{Offset, Partition};
+
+use super::*;
+use crate::ledger::Entry;
+use crate::message::{Message, Stored};
+
+/// A run that is written down event by event; each event takes ten milliseconds.
+struct Run {
+    evidence: Evidence,
+    now: u64,
+}
+
+impl Run {
+    /// Records 0, 1, 2… of partition 0 with these keys; `-` is none, and an upper-case one ought to become a letter.
+    fn of(order: Order, keys: &str) -> Self {
+        let produced = keys.chars().enumerate().map(|(offset, key)| {
+            let fate = if key.is_uppercase() { Fate::Letter } else { Fate::Success };
+            let message =
+                Message { key: (key != '-').then(|| key.to_lowercase().to_string().into_bytes()), ..Message::new("x") };
+            let stored = Stored { partition: Partition(0), offset: Offset(offset as i64), unix_ms: None, message };
+            Produced { stored, id: Some(offset as u64), fate }
+        });
+        let evidence = Evidence {
+            order,
+            produced: produced.collect(),
+            ledger: Vec::new(),
+            letters: Vec::new(),
+            samples: Vec::new(),
+            crashes: Vec::new(),
+            uncommitted: Duration::from_secs(1),
+        };
+        Self { evidence, now: 1_000_000 }
+    }
+
+    fn pass(mut self, ms: u64) -> Self {
+        self.now += ms;
+        self
+    }
+
+    fn succeed(mut self, offset: usize, pid: u32) -> Self {
+        self.now += 10;
+        let Produced { stored, id, .. } = &self.evidence.produced[offset];
+        let key = stored.message.key.as_ref().map_or("-".into(), |key| String::from_utf8_lossy(key).into_owned());
+        let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let at = self.evidence.ledger.len() as u64 * 10;
+        let (partition, offset) = (stored.partition, stored.offset);
+        self.evidence.ledger.push(Entry { at, partition, offset, key, id, attempt: 1, pid, unix_ms: self.now });
+        self
+    }
+
+    fn letter(mut self, offset: usize) -> Self {
+        self.now += 10;
+        let Stored { partition, offset, message, .. } = self.evidence.produced[offset].stored.clone();
+        let message =
+            message.header("daemonry-partition", partition.to_string()).header("daemonry-offset", offset.to_string());
+        let (offset, unix_ms) = (Offset(self.evidence.letters.len() as i64), Some(self.now.cast_signed()));
+        self.evidence.letters.push(Stored { partition: Partition(0), offset, unix_ms, message });
+        self
+    }
+
+    fn commit(mut self, next: i64, runs: &[(i64, i64)]) -> Self {
+        self.now += 10;
+        let committed = [(Partition(0), Coverage { next, runs: runs.to_vec() })].into();
+        let ledger_bytes = self.evidence.ledger.len() as u64 * 10;
+        self.evidence.samples.push(Sample { committed, ledger_bytes, unix_ms: self.now });
+        self
+    }
+
+    fn crash(mut self, pid: u32) -> Self {
+        self.now += 10;
+        self.evidence.crashes.push(Crash { pid, unix_ms: self.now });
+        self
+    }
+
+    /// The verdict must be that exactly these promises were broken, each for one record, which is named.
+    #[track_caller]
+    fn breaks(self, expected: &[(Invariant, i64)]) {
+        let verdict = judge(&self.evidence);
+        let found: Vec<_> = verdict.violations.iter().map(|found| (found.invariant, found.offset.0)).collect();
+        assert_eq!(found, expected, "{verdict}");
+    }
+
+    #[track_caller]
+    fn holds(self) {
+        self.breaks(&[]);
+    }
+}
+
+#[test]
+fn an_honest_run_holds() {
+    Run::of(Order::Key, "ab-Ba")
+        .commit(0, &[])
+        .succeed(1, 1)
+        .succeed(0, 1)
+        .commit(2, &[])
+        .succeed(2, 1)
+        .succeed(4, 1)
+        .commit(3, &[(4, 5)])
+        .letter(3)
+        .commit(5, &[])
+        .holds();
+}
+
+#[test]
+fn a_record_that_never_ends_is_lost() {
+    Run::of(Order::Key, "abc").succeed(0, 1).succeed(2, 1).breaks(&[(Invariant::I1, 1)]);
+}
+
+#[test]
+fn a_success_in_place_of_a_letter_is_told_and_the_other_way_round() {
+    Run::of(Order::Key, "aB").letter(0).succeed(1, 1).breaks(&[(Invariant::I1, 0), (Invariant::I1, 1)]);
+}
+
+#[test]
+fn a_letter_must_have_its_bytes() {
+    let changes: [fn(&mut Message); 5] = [
+        |letter| letter.value = Some(b"y".to_vec()),
+        |letter| letter.key = Some(Vec::new()),
+        |letter| letter.headers[0].1 = Some(b"other".to_vec()),
+        |letter| letter.headers.swap(0, 1),
+        |letter| letter.headers.insert(2, (b"foreign".to_vec(), None)),
+    ];
+    for change in changes {
+        let mut run = Run::of(Order::Key, "A");
+        run.evidence.produced[0].stored.message.headers =
+            vec![(b"\xff".to_vec(), None), (b"b".to_vec(), Some(Vec::new()))];
+        let mut run = run.letter(0);
+        change(&mut run.evidence.letters[0].message);
+        run.breaks(&[(Invariant::I1, 0)]);
+    }
+}
+
+#[test]
+fn a_handler_that_saw_another_record_is_told() {
+    let mut run = Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1);
+    run.evidence.ledger[0].id = "7".to_owned();
+    run.evidence.ledger[1].key = "z".to_owned();
+    run.breaks(&[(Invariant::I1, 0), (Invariant::I1, 1)]);
+}
+
+#[test]
+fn a_success_that_nobody_produced_is_told() {
+    let mut run = Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1);
+    run.evidence.produced.pop();
+    run.breaks(&[(Invariant::I1, 1)]);
+}
+
+#[test]
+fn a_committed_offset_must_not_pass_the_lowest_unfinished() {
+    Run::of(Order::Key, "abc").succeed(0, 1).commit(2, &[]).succeed(1, 1).succeed(2, 1).breaks(&[(Invariant::I2, 1)]);
+}
+
+#[test]
+fn a_run_in_the_metadata_must_not_cover_what_is_unfinished() {
+    Run::of(Order::Key, "abcd")
+        .succeed(2, 1)
+        .commit(0, &[(2, 4)])
+        .succeed(0, 1)
+        .succeed(1, 1)
+        .succeed(3, 1)
+        .breaks(&[(Invariant::I2, 3)]);
+}
+
+#[test]
+fn a_letter_that_was_not_there_yet_finishes_nothing() {
+    Run::of(Order::Key, "A").commit(1, &[]).letter(0).breaks(&[(Invariant::I2, 0)]);
+}
+
+#[test]
+fn an_offset_that_nobody_produced_may_be_committed() {
+    // A gap, as compaction and transactions leave them.
+    let mut run = Run::of(Order::Key, "abc");
+    run.evidence.produced.remove(1);
+    run.evidence.produced[1].stored.offset = Offset(2);
+    run.succeed(0, 1).succeed(1, 1).commit(3, &[]).holds();
+}
+
+#[test]
+fn the_records_of_a_key_must_succeed_in_order() {
+    let swapped = |order| Run::of(order, "aab").succeed(1, 1).succeed(0, 1).succeed(2, 1);
+    swapped(Order::Key).breaks(&[(Invariant::I3, 0)]);
+    swapped(Order::Partition).breaks(&[(Invariant::I3, 0)]);
+    swapped(Order::Unordered).holds();
+}
+
+#[test]
+fn records_without_a_key_are_in_the_order_of_their_partition() {
+    Run::of(Order::Key, "--a").succeed(1, 1).succeed(2, 1).succeed(0, 1).breaks(&[(Invariant::I3, 0)]);
+}
+
+#[test]
+fn different_keys_may_pass_each_other_unless_the_partition_orders() {
+    Run::of(Order::Key, "ab").succeed(1, 1).succeed(0, 1).holds();
+    Run::of(Order::Partition, "ab").succeed(1, 1).succeed(0, 1).breaks(&[(Invariant::I3, 0)]);
+}
+
+#[test]
+fn only_first_successes_are_in_order() {
+    Run::of(Order::Key, "aa").succeed(0, 1).succeed(1, 1).crash(1).succeed(0, 2).succeed(1, 2).holds();
+}
+
+#[test]
+fn the_letters_of_a_key_are_in_order() {
+    Run::of(Order::Key, "ABA").letter(1).letter(2).letter(0).breaks(&[(Invariant::I3, 0)]);
+}
+
+#[test]
+fn nothing_runs_twice_without_a_crash() {
+    Run::of(Order::Key, "a").succeed(0, 1).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+    Run::of(Order::Key, "a").crash(3).succeed(0, 1).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+    Run::of(Order::Key, "A").letter(0).letter(0).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn what_a_crash_left_uncommitted_may_run_twice() {
+    Run::of(Order::Key, "aB").commit(0, &[]).succeed(0, 1).letter(1).crash(1).letter(1).succeed(0, 2).holds();
+}
+
+#[test]
+fn what_a_commit_covered_must_not_run_again_after_a_crash() {
+    Run::of(Order::Key, "a").succeed(0, 1).commit(1, &[]).crash(1).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+    Run::of(Order::Key, "ab")
+        .succeed(1, 1)
+        .commit(0, &[(1, 2)])
+        .crash(1)
+        .succeed(0, 2)
+        .succeed(1, 2)
+        .breaks(&[(Invariant::I4, 1)]);
+    Run::of(Order::Key, "A").letter(0).commit(1, &[]).crash(1).letter(0).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn what_was_finished_long_before_the_crash_ought_to_be_committed() {
+    Run::of(Order::Key, "a").succeed(0, 1).pass(2_000).crash(1).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+    Run::of(Order::Key, "A").letter(0).pass(2_000).crash(1).letter(0).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn a_handler_in_flight_in_a_zombie_may_write_once_more() {
+    Run::of(Order::Key, "a").crash(1).succeed(0, 2).commit(1, &[]).succeed(0, 1).holds();
+    Run::of(Order::Key, "a").succeed(0, 1).crash(1).commit(1, &[]).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn a_commit_must_not_go_back() {
+    Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]).commit(1, &[]).breaks(&[(Invariant::I4, 1)]);
+}
+
+#[test]
+fn a_verdict_names_the_record_and_shows_its_lines() {
+    let verdict = judge(&Run::of(Order::Key, "a").succeed(0, 1).succeed(0, 2).evidence);
+    let report = format!("{:#}", verdict.ensure_clean().expect_err("it ran twice"));
+    assert!(report.contains("1 records: 2 successes, 0 letters, 1 duplicates"), "{report}");
+    assert!(
+        report.contains("I4 [0] offset 0: ran again although process 1 did not crash: `0 0 a 0 1 1 1000010`"),
+        "{report}"
+    );
+}

@@ -1,0 +1,216 @@
+//! A process of `examples/ledger` under test: started with flags, signalled, waited for; its log is a file.
+//!
+//! The invariant: it doesn't outlive its owner.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::patience::until;
+
+/// What a process is started with: flags of `examples/ledger`, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Flags(Vec<(String, String)>);
+
+impl Flags {
+    /// The same with this flag, without its dashes; an earlier value of it is replaced.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// What a flag was given.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = String> {
+        self.0.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()])
+    }
+}
+
+/// A running process, or one that has ended.
+#[derive(Debug)]
+pub struct Member {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Member {
+    /// Starts one, which logs into the file `log`.
+    ///
+    /// # Errors
+    /// When the program was not built, or can't be run.
+    pub fn start(flags: &Flags, log: PathBuf) -> Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(&log)?;
+        let program = program()?;
+        let child = Command::new(&program)
+            .args(flags.arguments())
+            .env("RUST_LIB_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        Ok(Self { child, log })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
+    }
+
+    /// Where it logs to.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits until its log has this text in it.
+    ///
+    /// # Errors
+    /// When it hasn't in time, or the process has ended without it.
+    pub fn until_log(&mut self, text: &str, deadline: Duration) -> Result<()> {
+        let what = format!("`{text}` in the log {}", self.log.display());
+        until(deadline, &what, || {
+            // Asked first: what it logged at its end is read afterwards.
+            let ended = self.ended()?;
+            let there = self.log()?.contains(text);
+            ensure!(there || ended.is_none(), "process {} ended, but {what} is missing", self.pid());
+            Ok(there.then_some(()))
+        })
+    }
+
+    /// Asks its admin server, which it must have been started with (`--admin 127.0.0.1:0`), for a page: its status and body.
+    /// One second is what an answer may take.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub fn get(&mut self, path: &str) -> Result<(u16, String)> {
+        const LISTENS: &str = "admin server listens address=";
+        self.until_log(LISTENS, Duration::from_secs(10))?;
+        let log = self.log()?;
+        let (_, address) = log.split_once(LISTENS).context("the log has just had it")?;
+        let address = address.split_whitespace().next().context("an address follows")?;
+        get(address, path).with_context(|| format!("cannot get {path} of process {}", self.pid()))
+    }
+
+    /// The value of a metric that it shows, by its name and the part of its labels that tells it apart; 0 where it shows none.
+    ///
+    /// # Errors
+    /// When its admin server doesn't answer in time.
+    pub fn metric(&mut self, name: &str, label: &str) -> Result<f64> {
+        let (_, page) = self.get("/metrics")?;
+        let line = page.lines().find(|line| line.starts_with(name) && line.contains(label));
+        let value = line.and_then(|line| line.rsplit(' ').next()).map_or(Ok(0.0), str::parse)?;
+        Ok(value)
+    }
+
+    /// Sends a signal. It must not have ended.
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("process {} has ended already ({status}); its log is {}", self.pid(), self.log.display());
+        }
+        // Not waited for yet, so the id is still its own.
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("an id is above 0")?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal process {}", self.pid()))
+    }
+
+    /// Whether it has ended, and how.
+    ///
+    /// # Errors
+    /// When it can't be asked.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits for its end and gives its exit code.
+    ///
+    /// # Errors
+    /// When it doesn't end in time, or was ended by a signal.
+    pub fn wait(&mut self, deadline: Duration) -> Result<i32> {
+        let (pid, log) = (self.pid(), self.log.clone());
+        let status = until(deadline, &format!("the end of process {pid}, log {}", log.display()), || self.ended())?;
+        status.code().with_context(|| format!("process {pid} was ended by signal {:?}", status.signal()))
+    }
+
+    /// Asks it to stop, with SIGTERM, and waits for its end.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn stop(&mut self, deadline: Duration) -> Result<i32> {
+        self.signal(Signal::TERM)?;
+        self.wait(deadline)
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    ///
+    /// # Errors
+    /// When it had ended before.
+    pub fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        let status = self.child.wait()?;
+        let killed = status.signal() == Some(Signal::KILL.as_raw());
+        ensure!(killed, "process {} ended before it could be killed: {status}", self.pid());
+        Ok(())
+    }
+
+    /// The most memory that it ever held, in bytes.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM: has it ended?")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // It may have ended, and nobody is left to be told of a failure.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok((status, body.to_owned()))
+}
+
+/// The program stands beside this test: `<target>/<profile>/examples/ledger`, the test in `<target>/<profile>/deps`.
+fn program() -> Result<PathBuf> {
+    let test = env::current_exe()?;
+    let profile = test.ancestors().nth(2).context("a test stands in a directory of its profile")?;
+    let program = profile.join("examples/ledger");
+    ensure!(program.is_file(), "{} is missing: run `cargo build --examples` first", program.display());
+    Ok(program)
+}

@@ -1,0 +1,406 @@
+//! One scenario: a topic of its own with its group, ledger, dead letters and commits under watch, and the processes that share them.
+//!
+//! What it needs for a verdict it collects itself. Its directory, with the ledger and the logs, stays where the scenario failed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use daemonry::record::{Offset, Partition};
+use tempfile::TempDir;
+
+use crate::checker::{Crash, Evidence, Fate, Order, Produced, Verdict, judge, origin};
+use crate::ledger::{Entry, Ledger};
+use crate::load::{self, Load};
+use crate::member::{Flags, Member};
+use crate::message::Stored;
+use crate::patience::{unix_ms, until, until_true};
+use crate::payload::{Mix, Payload, Payloads};
+use crate::sampler::Sampler;
+use crate::topics::Topics;
+use crate::writer::Writer;
+
+/// Broker-side times, so that a letter's timestamp says when it was there.
+const LETTER_SETTINGS: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
+/// Partitions of a dead-letter topic.
+const LETTER_PARTITIONS: u16 = 4;
+/// How long a success may stay uncommitted before a crash: the commit interval of a second, and a rebalance in which commits are refused.
+const UNCOMMITTED: Duration = Duration::from_secs(8);
+/// Processes end within this after SIGTERM when nothing blocks.
+pub const STOP: Duration = Duration::from_secs(30);
+
+/// A running scenario.
+#[derive(Debug)]
+pub struct Scenario {
+    name: String,
+    seed: u64,
+    bootstrap: String,
+    order: Order,
+    topics: Topics,
+    topic: String,
+    directory: Option<TempDir>,
+    ledger: Ledger,
+    // Taken when it is stopped.
+    sampler: Option<Sampler>,
+    flags: Flags,
+    started: usize,
+    produced: Vec<Produced>,
+    early_letters: Vec<Stored>,
+    crashes: Vec<Crash>,
+}
+
+impl Scenario {
+    /// A scenario on the brokers at `bootstrap`: a fresh topic with 8 partitions and its dead-letter topic.
+    ///
+    /// The seed for everything at random comes from `DAEMONRY_SEED`, or else from the system; it is printed.
+    ///
+    /// # Errors
+    /// When the topics can't be created.
+    pub fn open(bootstrap: &str, name: &str, order: Order) -> Result<Self> {
+        let scenario = Self::open_without_letters(bootstrap, name, order)?;
+        scenario.create_letters()?;
+        Ok(scenario)
+    }
+
+    /// As [`open`](Self::open), without a dead-letter topic.
+    ///
+    /// # Errors
+    /// When the topic can't be created.
+    pub fn open_without_letters(bootstrap: &str, name: &str, order: Order) -> Result<Self> {
+        let seed = match std::env::var("DAEMONRY_SEED") {
+            Ok(seed) => seed.parse().context("DAEMONRY_SEED is not a number")?,
+            Err(_) => fastrand::u64(..),
+        };
+        let topics = Topics::connect(bootstrap)?;
+        let topic = topics.create_fresh(name, 8)?;
+        let directory = tempfile::Builder::new().prefix(&format!("daemonry-{topic}-")).tempdir()?;
+        eprintln!("{name}: seed {seed}, ledger and logs in {}", directory.path().display());
+        let ledger = Ledger::at(directory.path().join("ledger"));
+        let sampler = Some(Sampler::start(&topics, &topic, &topic, ledger.path())?);
+        let flags = Flags::default()
+            .with("brokers", bootstrap)
+            .with("topic", &topic)
+            .with("group", &topic)
+            .with("ledger", ledger.path().display())
+            .with("order", order.name())
+            .with("workers", 16)
+            .with("retries", 3)
+            .with("backoff-ms", 20);
+        Ok(Self {
+            name: name.to_owned(),
+            seed,
+            bootstrap: bootstrap.to_owned(),
+            order,
+            topics,
+            topic,
+            directory: Some(directory),
+            ledger,
+            sampler,
+            flags,
+            started: 0,
+            produced: Vec::new(),
+            early_letters: Vec::new(),
+            crashes: Vec::new(),
+        })
+    }
+
+    /// The seed of everything at random in it.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The topic, which is also the group's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The dead-letter topic.
+    pub fn letter_topic(&self) -> String {
+        format!("{}.dlq", self.topic)
+    }
+
+    /// Hands on its cluster.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The flags that its processes are started with unless a test changes some: 16 workers, 3 retries from 20 ms on.
+    pub fn flags(&self) -> Flags {
+        self.flags.clone()
+    }
+
+    /// Creates the dead-letter topic.
+    ///
+    /// # Errors
+    /// When it exists.
+    pub fn create_letters(&self) -> Result<()> {
+        self.topics.create(&self.letter_topic(), LETTER_PARTITIONS, &LETTER_SETTINGS)
+    }
+
+    /// Deletes the dead-letter topic; its letters still count for the verdict.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn delete_letters(&mut self) -> Result<()> {
+        self.early_letters.extend(self.topics.read(&self.letter_topic())?);
+        self.topics.delete(&self.letter_topic())
+    }
+
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub fn start(&mut self, flags: &Flags) -> Result<Member> {
+        self.started += 1;
+        let log = self.path().join(format!("member-{}.log", self.started));
+        Member::start(flags, log)
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.as_ref().expect("the directory goes with the scenario").path()
+    }
+
+    /// Kills a process with SIGKILL.
+    ///
+    /// # Errors
+    /// When it had ended before.
+    pub fn kill(&mut self, mut member: Member) -> Result<()> {
+        let (pid, unix_ms) = (member.pid(), unix_ms());
+        member.kill()?;
+        self.crashes.push(Crash { pid, unix_ms });
+        Ok(())
+    }
+
+    /// Notes a process that its group has given up, so that its last commit failed: what it finished since the one before may run
+    /// again, as after a crash.
+    pub fn note_gone(&mut self, pid: u32, unix_ms: u64) {
+        self.crashes.push(Crash { pid, unix_ms });
+    }
+
+    /// Writes payloads.
+    ///
+    /// # Errors
+    /// When one is not acknowledged.
+    pub fn produce(&mut self, payloads: impl IntoIterator<Item = Payload>) -> Result<()> {
+        let produced = load::write(&mut Writer::connect(&self.bootstrap)?, &self.topic, payloads)?;
+        self.produced.extend(produced);
+        Ok(())
+    }
+
+    /// Writes payloads to one partition.
+    ///
+    /// # Errors
+    /// When one is not acknowledged.
+    pub fn produce_to(&mut self, partition: Partition, payloads: impl IntoIterator<Item = Payload>) -> Result<()> {
+        let payloads: Vec<Payload> = payloads.into_iter().collect();
+        let messages: Vec<_> = payloads.iter().map(|payload| payload.message.clone()).collect();
+        let offsets = self.topics.produce_to(&self.topic, partition, &messages)?;
+        let places = offsets.into_iter().map(|offset| (partition, offset));
+        self.produced.extend(payloads.into_iter().zip(places).map(|(payload, place)| payload.produced(place)));
+        Ok(())
+    }
+
+    /// Starts to write mixed payloads, `rate` a second.
+    pub fn load(&self, rate: u32, mix: Mix) -> Load {
+        Load::start(&self.bootstrap, &self.topic, rate, Payloads::new(self.seed, mix))
+    }
+
+    /// Ends a load; what it wrote counts.
+    ///
+    /// # Errors
+    /// When not all of it was acknowledged.
+    pub fn unload(&mut self, load: Load) -> Result<()> {
+        self.produced.extend(load.stop()?);
+        Ok(())
+    }
+
+    /// The ledger so far.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn entries(&mut self) -> Result<&[Entry]> {
+        self.ledger.read()
+    }
+
+    /// Waits for lines of the ledger that satisfy a condition.
+    ///
+    /// # Errors
+    /// When they don't in time.
+    pub fn until_ledger(
+        &mut self,
+        deadline: Duration,
+        what: &str,
+        mut enough: impl FnMut(&[Entry]) -> bool,
+    ) -> Result<()> {
+        until_true(deadline, what, || Ok(enough(self.ledger.read()?)))
+    }
+
+    /// Waits until `count` more successes stand in the ledger.
+    ///
+    /// # Errors
+    /// When they don't in time.
+    pub fn until_more(&mut self, count: usize, deadline: Duration) -> Result<()> {
+        let enough = self.entries()?.len() + count;
+        self.until_ledger(deadline, &format!("{count} more successes"), |entries| entries.len() >= enough)
+    }
+
+    /// Waits until a process has written to the ledger.
+    ///
+    /// # Errors
+    /// When it doesn't in time, or has ended.
+    pub fn until_works(&mut self, member: &mut Member, deadline: Duration) -> Result<()> {
+        let (pid, log) = (member.pid(), member.log_path().to_owned());
+        until_true(deadline, &format!("the first success of process {pid}, log {}", log.display()), || {
+            if let Some(status) = member.ended()? {
+                anyhow::bail!("process {pid} ended ({status}), log {}", log.display());
+            }
+            Ok(self.ledger.read()?.iter().any(|entry| entry.pid == pid))
+        })
+    }
+
+    /// Waits until all that was produced is in the ledger or a dead letter.
+    ///
+    /// # Errors
+    /// When it isn't in time; says what is missing.
+    pub fn settle(&mut self, deadline: Duration) -> Result<()> {
+        self.settle_where(deadline, |_| true)
+    }
+
+    /// As [`settle`](Self::settle), for some of the records.
+    ///
+    /// # Errors
+    /// As [`settle`](Self::settle).
+    pub fn settle_where(&mut self, deadline: Duration, mut chosen: impl FnMut(&Produced) -> bool) -> Result<()> {
+        let (mut successes, mut letters) = (BTreeSet::new(), BTreeSet::new());
+        for produced in self.produced.iter().filter(|produced| chosen(produced)) {
+            let place = (produced.stored.partition, produced.stored.offset);
+            match produced.fate {
+                Fate::Success => successes.insert(place),
+                Fate::Letter => letters.insert(place),
+            };
+        }
+        let mut seen = 0;
+        let settled = until(deadline, "the rest of the records", || {
+            for entry in &self.ledger.read()?[seen..] {
+                seen += 1;
+                successes.remove(&(entry.partition, entry.offset));
+            }
+            if !successes.is_empty() {
+                return Ok(None);
+            }
+            if !letters.is_empty() {
+                for letter in self.topics.read(&self.letter_topic())?.iter().chain(&self.early_letters) {
+                    letters.remove(&origin(letter).context("a letter without its origin")?);
+                }
+            }
+            Ok(letters.is_empty().then_some(()))
+        });
+        settled.with_context(|| {
+            let first = |places: &BTreeSet<_>| format!("{:?}", places.iter().take(5).collect::<Vec<_>>());
+            format!(
+                "{}: not settled: {} successes and {} letters are missing, the first of them {} and {}; ledger and logs in {}",
+                self.name,
+                successes.len(),
+                letters.len(),
+                first(&successes),
+                first(&letters),
+                self.path().display()
+            )
+        })
+    }
+
+    /// Waits until the group has committed to the end of each partition, whatever that is worth.
+    ///
+    /// # Errors
+    /// When it hasn't in time.
+    pub fn until_committed_to_the_end(&self, deadline: Duration) -> Result<()> {
+        let ends = self.topics.ends(&self.topic)?;
+        let partitions: Vec<Partition> = ends.keys().copied().collect();
+        let group = self.topics.group(&self.topic)?;
+        until_true(deadline, "commits to the end of each partition", || {
+            let committed = group.committed(&self.topic, &partitions)?;
+            let at_end = |(partition, end): (&Partition, &Offset)| {
+                end.0 == 0 || committed.get(partition).is_some_and(|committed| committed.next.offset() >= *end)
+            };
+            Ok(ends.iter().all(at_end))
+        })
+    }
+
+    /// Settles, stops the processes, each of which must end with code 0, and judges.
+    ///
+    /// # Errors
+    /// When it doesn't settle, or a process doesn't end well. A verdict with violations is none.
+    pub fn finish(&mut self, members: Vec<Member>, deadline: Duration) -> Result<Verdict> {
+        self.settle(deadline)?;
+        let mut members = members;
+        for member in &mut members {
+            member.signal(rustix::process::Signal::TERM)?;
+        }
+        for member in &mut members {
+            let code = member.wait(STOP)?;
+            ensure!(code == 0, "process {} ended with code {code}, log {}", member.pid(), member.log_path().display());
+        }
+        self.judge()
+    }
+
+    /// Judges what was seen. The commits are looked at no longer.
+    ///
+    /// # Errors
+    /// When the evidence can't be read.
+    pub fn judge(&mut self) -> Result<Verdict> {
+        let sampler = self.sampler.take().context("a scenario is judged once")?;
+        let samples = sampler.stop()?;
+        let mut letters = std::mem::take(&mut self.early_letters);
+        let letter_topic = self.letter_topic();
+        if self.topics.exists(&letter_topic)? {
+            letters.extend(self.topics.read(&letter_topic)?);
+        }
+        let evidence = Evidence {
+            order: self.order,
+            produced: std::mem::take(&mut self.produced),
+            ledger: self.ledger.read()?.to_vec(),
+            letters,
+            samples,
+            crashes: self.crashes.clone(),
+            uncommitted: UNCOMMITTED,
+        };
+        let verdict = judge(&evidence);
+        eprintln!("{}: {verdict}", self.name);
+        Ok(verdict)
+    }
+
+    /// Ends a scenario that went as it ought to: its topics and its directory go.
+    ///
+    /// # Errors
+    /// When a topic can't be deleted.
+    pub fn close(mut self) -> Result<()> {
+        let letter_topic = self.letter_topic();
+        if self.topics.exists(&letter_topic)? {
+            self.topics.delete(&letter_topic)?;
+        }
+        self.topics.delete(&self.topic)?;
+        drop(self.directory.take());
+        Ok(())
+    }
+
+    /// [`finish`](Self::finish), a clean verdict, and [`close`](Self::close).
+    ///
+    /// # Errors
+    /// When anything is wrong.
+    pub fn pass(mut self, members: Vec<Member>, deadline: Duration) -> Result<Verdict> {
+        let verdict = self.finish(members, deadline)?;
+        verdict.ensure_clean().with_context(|| format!("{}: seed {}", self.name, self.seed))?;
+        self.close()?;
+        Ok(verdict)
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        if let Some(directory) = self.directory.take() {
+            let kept: PathBuf = directory.keep();
+            eprintln!("{}: failed with seed {}; ledger and logs are kept in {}", self.name, self.seed, kept.display());
+        }
+    }
+}

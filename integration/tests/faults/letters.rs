@@ -1,0 +1,91 @@
+//! Dead letters, and the topic they go to.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use daemonry::record::Partition;
+use integration::checker::{Fate, Order};
+use integration::payload::{Mix, Payload, Payloads};
+use integration::{Scenario, brokers};
+
+#[test]
+fn letters_equal_their_records_byte_for_byte() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "letters", Order::Key)?;
+    let payloads: Vec<Payload> =
+        Payloads::new(scenario.seed(), Mix { keys: 20, ..Mix::default() }).take(4_000).collect();
+    let poison = payloads.iter().filter(|payload| payload.fate == Fate::Letter);
+    let [mut letters, mut foreign, mut null, mut empty] = [0; 4];
+    for Payload { message, .. } in poison {
+        letters += 1;
+        foreign += usize::from(message.headers.iter().any(|(name, _)| std::str::from_utf8(name).is_err()));
+        null += usize::from(message.headers.iter().any(|(_, value)| value.is_none()) || message.key.is_none());
+        empty += usize::from(message.value.as_deref() == Some(b""));
+    }
+    assert!([letters / 10, foreign, null, empty].into_iter().all(|count| count > 5), "the mix is too plain");
+    scenario.produce(payloads)?;
+
+    let flags = scenario.flags();
+    let members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
+    // The checker compares each letter with its record.
+    let verdict = scenario.pass(members, Duration::from_secs(60))?;
+
+    assert_eq!((verdict.letters, verdict.duplicates), (letters, 0));
+    Ok(())
+}
+
+#[test]
+fn dead_letter_topic_missing() -> Result<()> {
+    let mut scenario = Scenario::open_without_letters(&brokers()?, "letters.missing", Order::Key)?;
+    let flags = scenario.flags();
+    let mut member = scenario.start(&flags)?;
+
+    assert_eq!(member.wait(Duration::from_secs(20))?, 2);
+
+    let log = member.log()?;
+    let said =
+        log.lines().find(|line| line.contains(&scenario.letter_topic()) && line.contains("does not exist: create it"));
+    said.with_context(|| format!("the log doesn't say what to do: {log}"))?;
+    scenario.close()
+}
+
+#[test]
+fn dead_letter_topic_deleted_and_created_later() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "letters.deleted", Order::Key)?;
+    let flags = scenario.flags().with("admin", "127.0.0.1:0");
+    let mut member = scenario.start(&flags)?;
+    let mut ids = 1..;
+    let mut with_poison = |partition: i32| -> Vec<Payload> {
+        let record = |id: u64| match id % 10 {
+            0 => Payload::poison(id, &format!("key-{partition}")),
+            _ => Payload::obeyed(id, &format!("key-{partition}"), ""),
+        };
+        ids.by_ref().take(100).map(record).collect()
+    };
+    scenario.produce_to(Partition(0), with_poison(0))?;
+    scenario.settle(Duration::from_secs(30))?;
+
+    scenario.delete_letters()?;
+    scenario.produce_to(Partition(0), with_poison(0))?;
+    scenario.produce_to(Partition(1), with_poison(1))?;
+    // A key of its own in the same partition waits for nothing.
+    scenario.produce_to(Partition(2), (0..100).map(|id| Payload::obeyed(1_000_000 + id, "healthy", "")))?;
+    member.until_log("dead letter can't be written, its partition waits", Duration::from_secs(60))?;
+    integration::patience::until_true(Duration::from_secs(20), "two partitions held for their letters", || {
+        Ok(member.metric("daemon_partitions_held", r#"reason="dead_letter""#)? >= 2.0)
+    })?;
+    scenario.settle_where(Duration::from_secs(10), |produced| produced.stored.partition == Partition(2))?;
+    let log = member.log()?;
+    let said = log.lines().find(|line| line.contains("dead letter can't be written"));
+    let said = said.context("it was there")?;
+    assert!(said.contains(&scenario.letter_topic()) && said.contains("error"), "it doesn't say why: {said}");
+    assert_eq!(member.get("/livez")?.0, 200);
+
+    scenario.create_letters()?;
+    scenario.settle(Duration::from_secs(60))?;
+    integration::patience::until_true(Duration::from_secs(10), "no partition held any more", || {
+        Ok(member.metric("daemon_partitions_held", r#"reason="dead_letter""#)? < 0.5)
+    })?;
+    let verdict = scenario.pass(vec![member], Duration::from_secs(10))?;
+    assert_eq!((verdict.letters, verdict.duplicates), (30, 0));
+    Ok(())
+}

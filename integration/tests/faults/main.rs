@@ -1,0 +1,13 @@
+//! The promises on a real Kafka, kept by real processes: each scenario starts some of `examples/ledger`, lets something happen to
+//! them, and has the ledger checker judge what came out.
+
+mod bounds;
+mod checker;
+mod crashes;
+mod exits;
+mod letters;
+mod outages;
+mod rebalances;
+mod side_by_side;
+mod stops;
+mod stuck;

@@ -1,0 +1,50 @@
+//! Brokers that go away.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use integration::checker::Order;
+use integration::payload::Mix;
+use integration::{Broker, BrokerOptions, Scenario};
+
+/// What progress may take once the broker is back.
+const BOUND: Duration = Duration::from_secs(30);
+
+#[test]
+fn broker_killed_and_restarted() -> Result<()> {
+    let mut broker = Broker::start(BrokerOptions::default())?;
+    let mut scenarios = Vec::new();
+    for protocol in ["classic", "consumer"] {
+        let mut scenario = Scenario::open(&broker.bootstrap(), &format!("outage.{protocol}"), Order::Key)?;
+        let flags = scenario.flags().with("group-protocol", protocol).with("admin", "127.0.0.1:0");
+        let members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
+        let load = scenario.load(100, Mix::default());
+        scenarios.push((scenario, members, load));
+    }
+    for (scenario, members, _) in &mut scenarios {
+        for member in members {
+            scenario.until_works(member, Duration::from_secs(40))?;
+        }
+    }
+
+    broker.kill()?;
+    thread::sleep(Duration::from_secs(5));
+    for (_, members, _) in &mut scenarios {
+        for member in members {
+            assert_eq!(member.get("/livez")?.0, 200, "liveness must not depend on the broker");
+        }
+    }
+    broker.restart()?;
+
+    let back = Instant::now();
+    for (scenario, _, _) in &mut scenarios {
+        scenario.until_more(50, BOUND.saturating_sub(back.elapsed()))?;
+        eprintln!("progress {:?} after the broker was back", back.elapsed());
+    }
+    for (mut scenario, members, load) in scenarios {
+        scenario.unload(load)?;
+        scenario.pass(members, Duration::from_secs(60))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Members that come and go.
+
+use std::collections::VecDeque;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use integration::checker::{Order, Verdict};
+use integration::patience::unix_ms;
+use integration::payload::Mix;
+use integration::scenario::STOP;
+use integration::{Member, Scenario, brokers};
+
+use crate::side_by_side::{Setting, side_by_side};
+
+/// How long it goes on.
+const STORM: Duration = Duration::from_secs(60);
+/// Time between two changes.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// A member joins, and one leaves, in turns; between two and four are there.
+fn storm(setting: Setting) -> Result<Verdict> {
+    let mut scenario = Scenario::open(&brokers()?, &setting.name("storm"), setting.order)?;
+    let flags = setting.flags(&scenario);
+    let load = scenario.load(150, Mix::default());
+    let mut running: VecDeque<Member> = VecDeque::new();
+    for _ in 0..setting.members {
+        running.push_back(scenario.start(&flags)?);
+    }
+    scenario.until_more(1, Duration::from_secs(30))?;
+    let end = Instant::now() + STORM;
+    let (mut successes, mut looked, mut joins) = (0, Instant::now(), true);
+    let mut leaving = Vec::new();
+    while Instant::now() < end {
+        thread::sleep(EVERY);
+        if joins {
+            running.push_back(scenario.start(&flags)?);
+        } else if let Some(mut leaver) = running.pop_front() {
+            leaver.signal(rustix::process::Signal::TERM)?;
+            leaving.push(leaver);
+        }
+        joins = !joins;
+        if looked.elapsed() >= Duration::from_secs(10) {
+            let now = scenario.entries()?.len();
+            ensure!(now > successes, "no progress within 10 s, {now} successes");
+            (successes, looked) = (now, Instant::now());
+        }
+    }
+    for mut leaver in leaving {
+        let code = leaver.wait(STOP)?;
+        ensure!(code == 0, "process {} ended with code {code}, log {}", leaver.pid(), leaver.log_path().display());
+    }
+    scenario.unload(load)?;
+    scenario.pass(running.into(), Duration::from_secs(60))
+}
+
+#[test]
+fn rebalance_storm() -> Result<()> {
+    let settings = [
+        Setting { protocol: "classic", members: 2, order: Order::Key },
+        Setting { protocol: "consumer", members: 2, order: Order::Key },
+    ];
+    for verdict in side_by_side(&settings, storm)? {
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+#[test]
+fn sigstop_past_session_then_cont() -> Result<()> {
+    use rustix::process::Signal;
+
+    let mut scenario = Scenario::open(&brokers()?, "sigstop", Order::Key)?;
+    let flags = scenario.flags().with("session-timeout-ms", 2_000);
+    let load = scenario.load(200, Mix { slow: 60, ..Mix::default() });
+    let (mut zombie, mut heir) = (scenario.start(&flags)?, scenario.start(&flags)?);
+    scenario.until_works(&mut zombie, Duration::from_secs(30))?;
+    scenario.until_works(&mut heir, Duration::from_secs(30))?;
+
+    zombie.signal(Signal::STOP)?;
+    // It is dead to its group, so that what it had not committed runs again; a handler that wakes up may write once more.
+    scenario.note_gone(zombie.pid(), unix_ms());
+    // Until the heir has all partitions, and has worked on each of them.
+    let (pid, since) = (heir.pid(), scenario.entries()?.len());
+    scenario.until_ledger(Duration::from_secs(40), "work of the heir on each partition", |entries| {
+        let of_heir = entries[since..].iter().filter(|entry| entry.pid == pid);
+        of_heir.map(|entry| entry.partition).collect::<std::collections::BTreeSet<_>>().len() == 8
+    })?;
+    zombie.signal(Signal::CONT)?;
+    scenario.until_more(500, Duration::from_secs(30))?;
+
+    scenario.unload(load)?;
+    let verdict = scenario.finish(vec![zombie, heir], Duration::from_secs(60))?;
+    verdict.ensure_clean()?;
+    scenario.close()
+}

@@ -1,0 +1,116 @@
+//! Processes that are asked to end.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use daemonry::record::Partition;
+use integration::checker::{Order, Verdict};
+use integration::payload::{Mix, Payload};
+use integration::scenario::STOP;
+use integration::{Scenario, brokers};
+use rustix::process::Signal;
+
+use crate::side_by_side::{ALL, Setting, side_by_side};
+
+/// Of each setting.
+const STOPS: usize = 5;
+
+/// Stops processes under load, one at a time, and starts another one after each.
+fn stopped_under_load(setting: Setting) -> Result<Verdict> {
+    let mut scenario = Scenario::open(&brokers()?, &setting.name("sigterm"), setting.order)?;
+    let mut random = fastrand::Rng::with_seed(scenario.seed());
+    let flags = setting.flags(&scenario);
+    let load = scenario.load(200, Mix::default());
+    let mut running = Vec::new();
+    for _ in 0..setting.members {
+        running.push(scenario.start(&flags)?);
+    }
+    for _ in 0..STOPS {
+        let mut leaver = running.swap_remove(random.usize(0..running.len()));
+        scenario.until_works(&mut leaver, Duration::from_secs(40))?;
+        thread::sleep(Duration::from_millis(random.u64(0..1_000)));
+        let code = leaver.stop(STOP)?;
+        ensure!(code == 0, "process {} ended with code {code}, log {}", leaver.pid(), leaver.log_path().display());
+        running.push(scenario.start(&flags)?);
+    }
+    scenario.unload(load)?;
+    scenario.pass(running, Duration::from_secs(60))
+}
+
+#[test]
+fn sigterm_drains() -> Result<()> {
+    for verdict in side_by_side(&ALL, stopped_under_load)? {
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+/// A record that blocks its handler's thread for long, and some beside it.
+fn blocked(name: &str) -> Result<Scenario> {
+    let mut scenario = Scenario::open(&brokers()?, name, Order::Key)?;
+    scenario.produce_to(Partition(0), [Payload::obeyed(1, "blocked", "\"block_ms\":12000")])?;
+    scenario.produce((2..200).map(|id| Payload::obeyed(id, &format!("key-{}", id % 20), "")))?;
+    Ok(scenario)
+}
+
+fn is_blocked(produced: &integration::checker::Produced) -> bool {
+    produced.id == Some(1)
+}
+
+#[test]
+fn sigterm_with_blocked_handler() -> Result<()> {
+    let mut scenario = blocked("sigterm.blocked")?;
+    let flags = scenario.flags().with("drain-ms", 2_000);
+    let mut member = scenario.start(&flags)?;
+    scenario.settle_where(Duration::from_secs(30), |produced| !is_blocked(produced))?;
+
+    let before = Instant::now();
+    member.signal(Signal::TERM)?;
+    assert_eq!(member.wait(STOP)?, 3);
+
+    // The drain's time, and little more.
+    let took = before.elapsed();
+    assert!((Duration::from_secs(2)..Duration::from_secs(8)).contains(&took), "it took {took:?}");
+    assert!(member.log()?.contains("unfinished"), "the log doesn't say so");
+    // The unfinished one runs again, and nothing else does.
+    let other = scenario.start(&flags)?;
+    let verdict = scenario.pass(vec![other], Duration::from_secs(40))?;
+    assert_eq!((verdict.successes, verdict.duplicates), (199, 0));
+    Ok(())
+}
+
+#[test]
+fn second_sigterm() -> Result<()> {
+    let mut scenario = blocked("sigterm.twice")?;
+    let flags = scenario.flags().with("session-timeout-ms", 2_000);
+    let mut member = scenario.start(&flags)?;
+    scenario.settle_where(Duration::from_secs(30), |produced| !is_blocked(produced))?;
+
+    member.signal(Signal::TERM)?;
+    member.until_log("signal received", Duration::from_secs(5))?;
+    let before = Instant::now();
+    member.signal(Signal::TERM)?;
+    assert_eq!(member.wait(STOP)?, 143);
+
+    assert!(before.elapsed() < Duration::from_secs(1), "it took {:?}", before.elapsed());
+    // The ending was a crash for its group, but what was finished long before is committed.
+    let other = scenario.start(&flags)?;
+    let verdict = scenario.finish(vec![other], Duration::from_secs(40))?;
+    assert!(verdict.successes >= 199, "{verdict}");
+    scenario.close()
+}
+
+#[test]
+fn sigterm_during_startup() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "sigterm.startup", Order::Key)?;
+    let mut random = fastrand::Rng::with_seed(scenario.seed());
+    let flags = scenario.flags();
+    for _ in 0..5 {
+        let mut member = scenario.start(&flags)?;
+        member.until_log("daemon starts", Duration::from_secs(10))?;
+        thread::sleep(Duration::from_millis(random.u64(0..400)));
+        assert_eq!(member.stop(Duration::from_secs(10))?, 0);
+    }
+    scenario.close()
+}
