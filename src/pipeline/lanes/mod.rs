@@ -435,3 +435,6 @@ impl<G: Progress> Lanes<G> {
         effects.drained |= leaving.is_some_and(|assignment| assignment.out == 0);
     }
 }
+
+#[cfg(test)]
+mod tests;
