@@ -243,6 +243,29 @@ fn retry_that_finds_the_queue_full_of_its_own_successors_takes_the_place_of_one(
 }
 
 #[test]
+fn retries_that_come_due_while_a_read_is_under_way_leave_the_queue_within_its_bound() {
+    let mut bench = Bench::keyed(1, 1, 4);
+    bench.push(0, 0, "ab");
+    for _ in 0..2 {
+        let run = bench.taken();
+        bench.fail(run, SECOND);
+    }
+    assert_eq!(bench.allowed(0), 4);
+    assert_eq!(bench.wait(SECOND).ready, 2);
+    bench.push(0, 2, "cdef");
+    assert_eq!((bench.lanes.queued.records, bench.lanes.parked.records), (4, 2));
+    let order: Vec<i64> = (0..6)
+        .map(|_| {
+            let run = bench.taken();
+            let offset = offsets(&run)[0];
+            bench.succeed(run);
+            offset
+        })
+        .collect();
+    assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn retry_that_is_due_is_counted_as_if_it_were_queued() {
     let mut bench = Bench::keyed(1, 2, 4);
     bench.push(0, 0, "a");
