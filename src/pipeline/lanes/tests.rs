@@ -1,3 +1,6 @@
+mod audit;
+mod model;
+
 use std::time::Duration;
 
 use super::super::dead_letter::Reason;
