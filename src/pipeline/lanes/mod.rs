@@ -224,7 +224,10 @@ impl<G: Progress> Lanes<G> {
             let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Letter);
             let bytes = record.size();
             let place = &mut self.places[place_id];
-            let bound = if waits && !self.parked.reaches(self.limits.parked) {
+            // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where
+            // they came from.
+            let is_full = self.queued.records >= self.limits.queue.records;
+            let bound = if is_full || waits && !self.parked.reaches(self.limits.parked) {
                 self.parked.add(bytes);
                 place.parked.add(bytes);
                 Bound::Parked
@@ -247,8 +250,7 @@ impl<G: Progress> Lanes<G> {
                 bound,
             });
             if lane.state == State::Free {
-                self.make_ready(lane_id);
-                effects.ready += 1;
+                self.reopen(lane_id, &mut effects);
             }
         }
         if let (Some(next), Some(assignment)) = (batch.next, &mut self.places[place_id].assignment) {
@@ -438,3 +440,6 @@ impl<G: Progress> Lanes<G> {
         effects.drained |= leaving.is_some_and(|assignment| assignment.out == 0);
     }
 }
+
+#[cfg(test)]
+mod tests;
