@@ -21,9 +21,9 @@ async fn partitions_flow_beside_one_that_is_stuck_with_the_queue_full() {
     let broker = MemoryBroker::new();
     broker.create_topic("orders", 8);
     // It fills the queue before anything comes for the others.
-    for _ in 0..1_000 {
+    (0..1_000).for_each(|_| {
         broker.produce("orders", 0, OwnedRecord::new("stuck"));
-    }
+    });
     let handled = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&handled);
     let handler = move |partition: Partition| {
@@ -54,9 +54,9 @@ async fn partitions_flow_beside_one_that_is_stuck_with_the_queue_full() {
     sleep(Duration::from_secs(1)).await;
 
     for partition in 1..8 {
-        for _ in 0..500 {
+        (0..500).for_each(|_| {
             broker.produce("orders", partition, OwnedRecord::new("flows"));
-        }
+        });
     }
     let all = async {
         while handled.load(Ordering::Relaxed) < 7 * 500 {

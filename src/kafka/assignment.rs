@@ -9,7 +9,7 @@ use super::client::Client;
 use super::native::{Buffer, Failure, PartitionQueue, cached_end};
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Batch, Epoch};
-use crate::record::{NextOffset, Offset, TopicPartition};
+use crate::record::{Offset, TopicPartition};
 
 /// How many records one partition gives at a time, before the next has its turn.
 const BATCH: usize = 1000;
@@ -131,23 +131,16 @@ impl Assignment {
             }
             let read = assigned.queue.read(max, &mut self.buffer);
             round.failures.extend(read.failures.into_iter().map(|failure| (assigned.epoch, failure)));
-            if let (Some(first), Some(last)) = (read.records.first(), read.records.last()) {
-                if assigned.next.is_some_and(|next| first.offset() < next) {
-                    round.rewound = Some(assigned.place.clone());
-                    break;
-                }
-                assigned.next = Some(last.offset().next().offset());
-                assigned.learn_size(read.records.len(), read.bytes);
-                demand.take(assigned.epoch, read.records.len(), read.bytes);
-                left -= read.records.len();
+            let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { continue };
+            if assigned.next.is_some_and(|next| first.offset() < next) {
+                round.rewound = Some(assigned.place.clone());
+                break;
             }
-            // The end is told only where it is news: behind markers, or behind what compaction took.
-            let end = read.end.filter(|end| assigned.next.is_none_or(|next| *end > next));
-            assigned.next = end.or(assigned.next);
-            if end.is_some() || !read.records.is_empty() {
-                let next = end.map(|end| NextOffset::at(end.0));
-                round.batches.push((Batch { epoch: assigned.epoch, records: read.records, next }, read.bytes));
-            }
+            assigned.next = Some(last.offset().next().offset());
+            assigned.learn_size(read.records.len(), read.bytes);
+            demand.take(assigned.epoch, read.records.len(), read.bytes);
+            left -= read.records.len();
+            round.batches.push((Batch { epoch: assigned.epoch, records: read.records, next: None }, read.bytes));
         }
         round
     }

@@ -124,7 +124,7 @@ const OWNED: [(&str, &str); 17] = [
     ("auto.commit.enable", "offsets are committed once their records are finished"),
     ("enable.auto.offset.store", "offsets are committed once their records are finished"),
     ("offset.store.method", "offsets are kept by the group's coordinator"),
-    ("enable.partition.eof", "ends of partitions are looked at, and told as the lag"),
+    ("enable.partition.eof", "ends of partitions are told as the lag"),
     ("log.queue", "the client's log goes through the program's own"),
     ("enable.sasl.oauthbearer.unsecure.jwt", "unsigned tokens are for tests of the client only"),
 ];
@@ -183,8 +183,8 @@ impl KafkaConfig {
             .set("group.id", &self.group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // The only word of how far a partition was read beyond its last record.
-            .set("enable.partition.eof", "true")
+            // Read in batches, an end counts as a record of its offset: the next rebalance would begin one record too far.
+            .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "error");
         match self.protocol {
             GroupProtocol::Cooperative => client.set("partition.assignment.strategy", "cooperative-sticky"),

@@ -225,10 +225,9 @@ fn assign(
         assignment.add(Assigned::new(epoch, start.place.clone(), queue, start.offset.map(Offset)));
         ours.push(Ours { epoch, topic_partition: start.place.clone(), progress: resumed.tracker });
     }
-    if !ours.is_empty() {
-        around.was_assigned = true;
-        around.mailbox.tell(Event::Assigned(ours));
-    }
+    around.was_assigned |= !ours.is_empty();
+    // An empty one is news too: the group has taken this member in, and has nothing for it now.
+    around.mailbox.tell(Event::Assigned(ours));
     Ok(())
 }
 

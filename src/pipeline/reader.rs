@@ -165,7 +165,9 @@ impl<S: Source> Reader<S> {
     }
 
     fn assign(&mut self, assigned: Vec<Assigned<S::Progress>>, stopping: bool) -> Result<(), PipelineError> {
-        self.shared.meter.rebalanced(RebalanceKind::Assigned);
+        if !assigned.is_empty() {
+            self.shared.meter.rebalanced(RebalanceKind::Assigned);
+        }
         for assigned in assigned {
             let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
             let Some(route) = self.router.route(topic).cloned() else {

@@ -51,7 +51,8 @@ pub trait Source: Send + 'static {
 /// What a source reports.
 #[derive(Debug)]
 pub enum Event<G: Progress> {
-    /// These partitions are ours from now on. Comes before any of their records.
+    /// These partitions are ours from now on. Comes before any of their records. Empty where the group has taken this member in
+    /// and has none for it.
     Assigned(Vec<Assigned<G>>),
     /// Records, batched by partition, in the order of their partition.
     Records(Vec<Batch>),

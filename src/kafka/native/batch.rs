@@ -22,8 +22,6 @@ pub(in crate::kafka) struct Read {
     pub(in crate::kafka) records: Vec<Record>,
     /// Bytes of their keys and values.
     pub(in crate::kafka) bytes: usize,
-    /// The partition was read to its end: no record below this offset is still to come.
-    pub(in crate::kafka) end: Option<Offset>,
     /// What went wrong with the partition.
     pub(in crate::kafka) failures: Vec<Failure>,
 }
@@ -31,7 +29,7 @@ pub(in crate::kafka) struct Read {
 impl Read {
     /// Whether it brought nothing at all.
     pub(in crate::kafka) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.failures.is_empty() && self.end.is_none()
+        self.records.is_empty() && self.failures.is_empty()
     }
 }
 
@@ -100,10 +98,7 @@ pub(super) unsafe fn adopt(
         } else {
             // SAFETY: an error message is live too, and destroyed once, here.
             unsafe {
-                match known(code) {
-                    RDKafkaErrorCode::PartitionEOF => read.end = Some(Offset((*message.as_ptr()).offset)),
-                    code => read.failures.push(Failure { code, reason: reason(message) }),
-                }
+                read.failures.push(Failure { code: known(code), reason: reason(message) });
                 sys::rd_kafka_message_destroy(message.as_ptr());
             }
         }

@@ -19,7 +19,6 @@ impl<G: Progress> Lanes<G> {
         let pressed = self.pressed;
         let mut shares = Vec::with_capacity(self.open);
         for place in &mut self.places {
-            place.wake_at = None;
             place.hold = place.why_held(parked_full);
             let Some(open) = place.open() else { continue };
             let mut room = if place.hold.is_some() { 0 } else { open.progress.room() };
@@ -31,15 +30,19 @@ impl<G: Progress> Lanes<G> {
                 room = room.min(self.limits.parked.records.saturating_sub(self.parked.records));
             }
             shares.push((open.context.epoch, Share { queued: place.queued.records, room }));
-            if room == 0 {
-                place.wake_at = Some(share.records / 2);
-            }
+        }
+        let demand = Demand::new(free, bytes, shares.iter().copied());
+        let open = self.places.iter_mut().filter(|place| place.open().is_some());
+        for (place, (epoch, Share { queued, room })) in open.zip(shares) {
+            // Its own bounds keep it out, or the slots that are kept for others.
+            place.wake_at =
+                (demand.records(epoch) == 0).then_some(if room == 0 { share.records / 2 } else { queued / 2 });
         }
         let low = scaled(self.limits.queue.records, self.limits.low);
         // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark.
         self.wake_at = (free == 0 || bytes == 0 || pressed)
             .then(|| if self.empty > 0 && free == 0 { self.limits.queue.records - 1 } else { low });
-        Demand::new(free, bytes, shares)
+        demand
     }
 
     /// Whether the queue is filled to this share of its bounds, in records or in bytes.

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::super::dead_letter::Failure;
 use super::super::ticket::Ticket;
-use crate::record::{Record, Timestamp};
+use crate::record::Record;
 
 /// Which bound an entry counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(in crate::pipeline) struct Entry<P> {
     pub(in crate::pipeline) failures: u32,
     /// When it came in.
     pub(in crate::pipeline) received: Instant,
+    /// The time that the first record of its batch carries, in milliseconds: its own, or a little before it.
+    pub(in crate::pipeline) stamp: Option<u64>,
     /// What it counts against the byte budgets.
     pub(in crate::pipeline) bytes: usize,
     /// Why it is to become a dead letter, once that is decided.
@@ -38,7 +40,7 @@ pub(in crate::pipeline) struct Entry<P> {
 impl<P> Entry<P> {
     /// When it came in, and its own time in milliseconds.
     pub(super) fn age(&self) -> (Instant, Option<u64>) {
-        (self.received, self.record.timestamp().map(Timestamp::as_millis))
+        (self.received, self.stamp)
     }
 
     /// What must be taken off the counts once it is finished.

@@ -31,7 +31,7 @@ use super::dead_letter::Failure;
 use super::source::{Assigned, Batch, Epoch, Progress};
 use super::ticket::{Settled, Ticket};
 use crate::handler::{ProcessingOrder, RouteSpec};
-use crate::record::{Offset, Record, TopicPartition};
+use crate::record::{Offset, Record, Timestamp, TopicPartition};
 
 use entry::Bound;
 pub(super) use entry::{Entry, Load};
@@ -212,6 +212,8 @@ impl<G: Progress> Lanes<G> {
         let Some(&place_id) = self.place_by_epoch.get(&batch.epoch) else { return effects };
         let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
         let was_empty = self.places[place_id].queued.records == 0;
+        // One look for the whole batch: it is for a metric.
+        let stamp = batch.records.first().and_then(|record| record.timestamp()).map(Timestamp::as_millis);
         for record in batch.records {
             let key = self.lane_key(&context.route, &record);
             let place = &mut self.places[place_id];
@@ -222,7 +224,10 @@ impl<G: Progress> Lanes<G> {
             let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Letter);
             let bytes = record.size();
             let place = &mut self.places[place_id];
-            let bound = if waits && !self.parked.reaches(self.limits.parked) {
+            // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where
+            // they came from.
+            let is_full = self.queued.records >= self.limits.queue.records;
+            let bound = if is_full || waits && !self.parked.reaches(self.limits.parked) {
                 self.parked.add(bytes);
                 place.parked.add(bytes);
                 Bound::Parked
@@ -237,6 +242,7 @@ impl<G: Progress> Lanes<G> {
                 record,
                 failures: 0,
                 received: now,
+                stamp,
                 bytes,
                 failure: None,
                 letter_tries: 0,
@@ -244,8 +250,7 @@ impl<G: Progress> Lanes<G> {
                 bound,
             });
             if lane.state == State::Free {
-                self.make_ready(lane_id);
-                effects.ready += 1;
+                self.reopen(lane_id, &mut effects);
             }
         }
         if let (Some(next), Some(assignment)) = (batch.next, &mut self.places[place_id].assignment) {
@@ -435,3 +440,6 @@ impl<G: Progress> Lanes<G> {
         effects.drained |= leaving.is_some_and(|assignment| assignment.out == 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The source in memory. In real time too, so that both sources are asked the same.
+
+use std::time::Duration;
+
+use daemonry::record::OwnedRecord;
+use daemonry::testing::{MemoryBroker, MemorySource};
+use integration::Message;
+use integration::topics::Committed;
+
+use crate::fixture::{Fixture, LANES};
+
+const TOPIC: &str = "asked";
+
+/// A topic of a broker of its own, whose one group is the group.
+pub(crate) struct Memory(MemoryBroker);
+
+impl Fixture for Memory {
+    type Source = MemorySource;
+
+    fn start(partitions: u16, drain: Duration) -> Self {
+        let broker = MemoryBroker::new();
+        broker.create_topic(TOPIC, partitions.into());
+        broker.revoke_within(drain);
+        Self(broker)
+    }
+
+    fn join(&self) -> MemorySource {
+        self.0.join(vec![(TOPIC.into(), LANES.into())])
+    }
+
+    fn produce(&self, partition: i32, messages: &[Message]) {
+        for Message { key, value, headers } in messages.iter().cloned() {
+            self.0.produce(TOPIC, partition, OwnedRecord { key, value, headers, timestamp: None });
+        }
+    }
+
+    fn leave_gap(&self, partition: i32) {
+        self.0.skip_offsets(TOPIC, partition, 3);
+    }
+
+    fn end(&self, partition: i32) -> i64 {
+        self.0.end(TOPIC, partition).0
+    }
+
+    fn committed(&self, partition: i32) -> Option<Committed> {
+        let commit = self.0.committed(TOPIC, partition)?;
+        Some(Committed { next: commit.next, metadata: commit.metadata })
+    }
+}
+
+conforms!(Memory);

@@ -1,0 +1,431 @@
+mod audit;
+mod model;
+
+use std::time::Duration;
+
+use super::super::dead_letter::Reason;
+use super::super::ticket::Receipt;
+use super::*;
+use crate::handler::{Router, on};
+use crate::pipeline::tracker::OffsetTracker;
+use crate::record::{OwnedRecord, OwnedRecords};
+
+const LOTS: usize = 1 << 40;
+
+fn load(records: usize, bytes: usize) -> Load {
+    Load { records, bytes }
+}
+
+fn route(order: ProcessingOrder) -> Arc<RouteSpec> {
+    async fn handle() {}
+    let router = Router::new().topic("orders", on(handle).order(order));
+    Arc::clone(router.route(&"orders".into()).expect("just made"))
+}
+
+/// A tracker that goes on from `next`, with so many bytes to remember finished runs in.
+fn resumed(next: i64, metadata: usize) -> OffsetTracker {
+    OffsetTracker::resume(Some(crate::record::NextOffset::at(next)), "", &"key".into(), metadata).tracker
+}
+
+fn failure() -> Failure {
+    Failure { reason: Reason::Poison, error: "bad".to_owned(), attempts: 1, handler: "handle" }
+}
+
+/// Records of these offsets, keys and sizes.
+fn batch(epoch: Epoch, topic: &str, partition: usize, records: Vec<(i64, Option<Vec<u8>>, usize)>) -> Batch {
+    let topic_partition = TopicPartition::new(topic, i32::try_from(partition).expect("few partitions"));
+    let records = records.into_iter().map(|(offset, key, size)| {
+        (Offset(offset), Arc::new(OwnedRecord { key, value: Some(vec![0; size]), ..OwnedRecord::default() }))
+    });
+    Batch { epoch, records: OwnedRecords::handles(topic_partition, records.collect()), next: None }
+}
+
+/// Lanes with partitions `0..n` assigned under the epochs `0..n`.
+struct Bench {
+    lanes: Lanes<OffsetTracker>,
+    now: Instant,
+}
+
+/// What a call said, for the tests that want to know.
+struct Told(Effects);
+
+impl std::ops::Deref for Told {
+    type Target = Effects;
+
+    fn deref(&self) -> &Effects {
+        &self.0
+    }
+}
+
+type Taken = (Run, VecDeque<Entry<Offset>>);
+
+impl Bench {
+    fn new(order: ProcessingOrder, partitions: usize, workers: usize, queue: usize, parked: usize) -> Self {
+        let limits = Limits {
+            queue: load(queue, LOTS),
+            parked: load(parked, LOTS),
+            high: 0.8,
+            low: 0.5,
+            workers,
+            commit_after: 1_000,
+        };
+        let mut bench = Self { lanes: Lanes::new(limits), now: Instant::now() };
+        for partition in 0..partitions {
+            bench.assign(partition, partition as u64, order);
+        }
+        bench
+    }
+
+    fn keyed(partitions: usize, workers: usize, queue: usize) -> Self {
+        Self::new(ProcessingOrder::Key, partitions, workers, queue, 100)
+    }
+
+    fn assign(&mut self, partition: usize, epoch: u64, order: ProcessingOrder) {
+        let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
+        let assigned = Assigned { epoch: Epoch(epoch), topic_partition, progress: resumed(0, 4_096) };
+        let effects = self.lanes.assign(assigned, route(order));
+        assert!(effects.room, "a new partition is to be read");
+    }
+
+    /// Records from `first` on, one for each key; a blank is no key.
+    fn push(&mut self, epoch: u64, first: i64, keys: &str) -> Told {
+        let keys = keys.bytes().map(|key| (key != b' ').then(|| vec![key]));
+        let records = (first..).zip(keys).map(|(offset, key)| (offset, key, 1)).collect();
+        let partition = self.lanes.place_by_epoch.get(&Epoch(epoch)).copied().unwrap_or(0);
+        Told(self.lanes.push(batch(Epoch(epoch), "orders", partition, records), self.now))
+    }
+
+    fn take(&mut self) -> Option<Taken> {
+        let mut entries = VecDeque::new();
+        self.lanes.take(&mut entries).map(|run| (run, entries))
+    }
+
+    fn taken(&mut self) -> Taken {
+        self.take().expect("a lane is ready")
+    }
+
+    /// All of the run succeeds.
+    fn succeed(&mut self, (run, entries): Taken) -> Told {
+        let mut settled = entries.into_iter().map(|entry| (entry.ticket.done(), entry.bytes)).collect();
+        Told(self.lanes.settle(&run, &mut settled).and(self.lanes.finish(run, &mut VecDeque::new(), None)))
+    }
+
+    /// The first record of the run fails and is to be tried again after `delay`.
+    fn fail(&mut self, (run, mut entries): Taken, delay: Duration) -> Told {
+        let entry = entries.pop_front().expect("a run has a record");
+        Told(self.lanes.finish(run, &mut entries, Some(Halt::Retry(entry, self.now + delay))))
+    }
+
+    /// The first record of the run is to become a dead letter.
+    fn poison(&mut self, (run, mut entries): Taken) -> Told {
+        let entry = entries.pop_front().expect("a run has a record");
+        Told(self.lanes.finish(run, &mut entries, Some(Halt::Letter(entry, Box::new(failure())))))
+    }
+
+    /// The daemon is to stop because of the first record of the run.
+    fn stop(&mut self, (run, mut entries): Taken) -> Told {
+        let entry = entries.pop_front().expect("a run has a record");
+        Told(self.lanes.finish(run, &mut entries, Some(Halt::Stop(entry))))
+    }
+
+    fn release(&mut self, epoch: u64) -> Told {
+        Told(self.lanes.release(&[Epoch(epoch)]))
+    }
+
+    fn lose(&mut self, epoch: u64) -> Told {
+        Told(self.lanes.lose(&[Epoch(epoch)]))
+    }
+
+    fn acknowledge(&mut self, LetterJob { run, entry }: LetterJob<Offset>) -> Told {
+        let weight = entry.weight();
+        Told(self.lanes.letter_acknowledged(run, entry.ticket.dead_lettered(Receipt::acknowledged()), weight))
+    }
+
+    fn wait(&mut self, time: Duration) -> Told {
+        self.now += time;
+        Told(self.lanes.wake(self.now))
+    }
+
+    fn allowed(&mut self, epoch: u64) -> usize {
+        self.lanes.demand().records(Epoch(epoch))
+    }
+}
+
+fn offsets((_, entries): &Taken) -> Vec<i64> {
+    entries.iter().map(|entry| entry.record.offset().0).collect()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn records_of_a_key_are_one_run_and_other_keys_go_beside_it() {
+    let mut bench = Bench::keyed(1, 4, 10);
+    assert_eq!(bench.push(0, 0, "aba").ready, 2);
+    let (first, second) = (bench.taken(), bench.taken());
+    assert_eq!((offsets(&first), offsets(&second)), (vec![0, 2], vec![1]));
+    bench.push(0, 3, "a");
+    assert!(bench.take().is_none(), "the key is out");
+    assert_eq!(bench.succeed(first).ready, 1);
+    assert_eq!(offsets(&bench.taken()), [3]);
+}
+
+#[test]
+fn keyless_records_wait_for_one_another() {
+    let mut bench = Bench::keyed(1, 4, 10);
+    bench.push(0, 0, "  a ");
+    assert_eq!((offsets(&bench.taken()), offsets(&bench.taken())), (vec![0, 1, 3], vec![2]));
+}
+
+#[test]
+fn unordered_records_wait_for_nobody() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
+    assert_eq!(bench.push(0, 0, "aa ").ready, 3);
+    let (first, second) = (bench.taken(), bench.taken());
+    assert_eq!((offsets(&first), offsets(&second)), (vec![0], vec![1]));
+}
+
+#[test]
+fn partitions_take_turns() {
+    let mut bench = Bench::keyed(2, 4, 20);
+    bench.push(0, 0, "abcd");
+    bench.push(1, 0, "ab");
+    let partitions: Vec<i32> =
+        (0..4).map(|_| bench.taken()).map(|(run, _)| run.context.topic_partition.partition.0).collect();
+    assert_eq!(partitions, [0, 1, 0, 1]);
+}
+
+#[test]
+fn no_partition_takes_the_last_worker_while_another_is_assigned() {
+    let mut bench = Bench::keyed(2, 3, 20);
+    bench.push(0, 0, "abcd");
+    let _first = (bench.taken(), bench.taken());
+    assert!(bench.take().is_none());
+    assert_eq!(bench.push(1, 0, "a").ready, 1);
+    assert_eq!(bench.taken().0.context.epoch, Epoch(1));
+}
+
+#[test]
+fn last_worker_is_free_for_a_partition_that_remains_alone() {
+    let mut bench = Bench::keyed(2, 2, 20);
+    bench.push(0, 0, "ab");
+    let _first = bench.taken();
+    assert!(bench.take().is_none());
+    assert!(bench.lose(1).ready > 0, "a worker is to look again");
+    assert_eq!(offsets(&bench.taken()), [1]);
+}
+
+#[test]
+fn waiting_retry_holds_neither_worker_nor_slot_and_keeps_its_successors_behind_it() {
+    let mut bench = Bench::keyed(1, 1, 2);
+    bench.push(0, 0, "aa");
+    let run = bench.taken();
+    assert!(bench.fail(run, SECOND).timer);
+    assert_eq!((bench.lanes.queued, bench.lanes.parked, bench.lanes.busy()), (load(0, 0), load(2, 4), 0));
+    bench.push(0, 2, "ab");
+    let other = bench.taken();
+    assert_eq!(offsets(&other), [3]);
+    assert_eq!(bench.succeed(other).ready, 0);
+    assert_eq!(bench.wait(SECOND).ready, 1);
+    let again = bench.taken();
+    assert_eq!((offsets(&again), again.1[0].failures), (vec![0], 0));
+    bench.succeed(again);
+    assert_eq!(offsets(&bench.taken()), [1]);
+}
+
+#[test]
+fn retry_that_finds_the_queue_full_of_its_own_successors_takes_the_place_of_one() {
+    // One parked record at most: the successors stay in the queue, and fill it.
+    let mut bench = Bench::new(ProcessingOrder::Key, 1, 1, 2, 1);
+    bench.push(0, 0, "aa");
+    let run = bench.taken();
+    bench.fail(run, SECOND);
+    bench.push(0, 2, "a");
+    assert_eq!((bench.lanes.queued.records, bench.lanes.parked.records), (2, 1));
+    assert_eq!(bench.wait(SECOND).ready, 1);
+    assert_eq!(offsets(&bench.taken()), [0]);
+}
+
+#[test]
+fn retries_that_come_due_while_a_read_is_under_way_leave_the_queue_within_its_bound() {
+    let mut bench = Bench::keyed(1, 1, 4);
+    bench.push(0, 0, "ab");
+    for _ in 0..2 {
+        let run = bench.taken();
+        bench.fail(run, SECOND);
+    }
+    assert_eq!(bench.allowed(0), 4);
+    assert_eq!(bench.wait(SECOND).ready, 2);
+    bench.push(0, 2, "cdef");
+    assert_eq!((bench.lanes.queued.records, bench.lanes.parked.records), (4, 2));
+    let order: Vec<i64> = (0..6)
+        .map(|_| {
+            let run = bench.taken();
+            let offset = offsets(&run)[0];
+            bench.succeed(run);
+            offset
+        })
+        .collect();
+    assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn retry_that_is_due_is_counted_as_if_it_were_queued() {
+    let mut bench = Bench::keyed(1, 2, 4);
+    bench.push(0, 0, "a");
+    let run = bench.taken();
+    bench.fail(run, SECOND);
+    bench.push(0, 1, "bcde");
+    assert_eq!(bench.wait(SECOND).ready, 0);
+    let run = bench.taken();
+    assert_eq!(bench.succeed(run).ready, 1, "the retry takes the slot");
+    assert_eq!(bench.allowed(0), 0);
+}
+
+#[test]
+fn parked_records_have_a_bound_and_hold_their_partition_at_it() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 2, 2, 10, 2);
+    bench.push(0, 0, "ab");
+    for _ in 0..2 {
+        let run = bench.taken();
+        bench.fail(run, SECOND);
+    }
+    assert_eq!((bench.allowed(0), bench.allowed(1)), (0, 10), "only the one that is parked is held");
+    assert_eq!(bench.lanes.census().partitions[0].hold, Some(Hold::Parked));
+    bench.wait(SECOND);
+    let run = bench.taken();
+    assert!(bench.succeed(run).room);
+    assert!(bench.allowed(0) > 0);
+}
+
+#[test]
+fn letter_that_cannot_be_written_holds_its_partition_until_it_can() {
+    let mut bench = Bench::keyed(2, 3, 10);
+    bench.push(0, 0, "aab");
+    let run = bench.taken();
+    assert!(bench.poison(run).letters);
+    let job = bench.lanes.take_letter().expect("there is one");
+    assert!(bench.allowed(0) > 0, "a letter on its way holds nothing");
+    let due = bench.now + SECOND;
+    assert!(bench.lanes.letter_failed(job, due).timer);
+    assert_eq!((bench.allowed(0), bench.allowed(1)), (0, 9));
+    assert_eq!(bench.lanes.census().partitions[0].hold, Some(Hold::DeadLetter));
+    let other = bench.taken();
+    assert_eq!(offsets(&other), [2], "other keys of what was read go on");
+
+    assert!(bench.wait(SECOND).letters);
+    let job = bench.lanes.take_letter().expect("it is tried again");
+    let effects = bench.acknowledge(job);
+    assert!(effects.room && effects.ready == 1);
+    assert!(bench.allowed(0) > 0);
+    assert_eq!(offsets(&bench.taken()), [1]);
+}
+
+#[test]
+fn record_that_stops_the_daemon_closes_its_lane() {
+    let mut bench = Bench::keyed(1, 2, 10);
+    bench.push(0, 0, "aa");
+    let run = bench.taken();
+    bench.stop(run);
+    bench.push(0, 2, "a");
+    assert!(bench.take().is_none());
+    assert!(bench.lose(0).drained);
+    assert_eq!(bench.lanes.queued, load(0, 0));
+}
+
+#[test]
+fn released_partition_gives_back_what_is_not_started_and_lets_the_rest_end() {
+    let mut bench = Bench::keyed(1, 2, 10);
+    bench.push(0, 0, "aabc");
+    let (a, b) = (bench.taken(), bench.taken());
+    let effects = bench.release(0);
+    assert!(!effects.drained && bench.lanes.out(&[Epoch(0)]) == 2);
+    assert!(bench.take().is_none());
+    bench.push(0, 4, "z");
+    assert_eq!(bench.lanes.queued.records, 3, "what comes in late is not taken");
+    assert!(!bench.fail(b, SECOND).drained);
+    assert_eq!(bench.lanes.next_retry(), None, "no retry is waited for");
+    assert!(bench.succeed(a).drained);
+    assert_eq!((bench.lanes.out(&[Epoch(0)]), bench.lanes.queued.records), (0, 0));
+    let commits = bench.lanes.final_commits(&[Epoch(0)]).0;
+    assert_eq!(commits[0].1.next.offset(), Offset(2));
+}
+
+#[test]
+fn letter_of_a_started_record_is_written_while_its_partition_goes() {
+    let mut bench = Bench::keyed(1, 2, 10);
+    bench.push(0, 0, "aa");
+    let run = bench.taken();
+    bench.release(0);
+    let effects = bench.poison(run);
+    assert!(effects.letters && bench.lanes.out(&[Epoch(0)]) == 1, "the drain waits for it");
+    let job = bench.lanes.take_letter().expect("it is to be written");
+    assert!(bench.acknowledge(job).drained);
+    assert_eq!(bench.lanes.final_commits(&[Epoch(0)]).0[0].1.next.offset(), Offset(1));
+}
+
+#[test]
+fn what_comes_back_for_a_lost_assignment_settles_nothing() {
+    let mut bench = Bench::keyed(1, 2, 10);
+    bench.push(0, 0, "a");
+    let run = bench.taken();
+    assert!(!run.0.context.gone.is_cancelled());
+    bench.lose(0);
+    assert!(run.0.context.gone.is_cancelled());
+    assert_eq!(bench.lanes.queued.records, 1, "its handler still runs");
+    bench.assign(0, 1, ProcessingOrder::Key);
+    bench.push(1, 0, "ab");
+    assert_eq!(offsets(&bench.taken()), [1], "no two handlers of a key run at once");
+    assert!(bench.take().is_none());
+    assert_eq!(bench.succeed(run).ready, 1);
+    assert_eq!(offsets(&bench.taken()), [0]);
+    assert!(bench.lanes.commits().is_empty());
+}
+
+#[test]
+fn reading_is_held_back_at_the_high_mark_and_goes_on_at_the_low_one() {
+    let mut bench = Bench::keyed(1, 10, 10);
+    assert_eq!(bench.push(0, 0, "abcdefg").pressure, None);
+    assert_eq!(bench.push(0, 7, "h").pressure, Some(true));
+    assert_eq!(bench.allowed(0), 0);
+    let runs: Vec<_> = (0..8).map(|_| bench.taken()).collect();
+    let effects: Vec<_> = runs.into_iter().map(|run| bench.succeed(run)).collect();
+    let changes: Vec<_> = effects.iter().map(|effects| effects.pressure).collect();
+    assert_eq!(changes, [None, None, Some(false), None, None, None, None, None]);
+    assert!(effects[2].room);
+}
+
+#[test]
+fn partition_that_is_pressed_out_by_another_keeps_its_share() {
+    let mut bench = Bench::keyed(2, 4, 20);
+    bench.push(0, 0, "abcdefghijklmnop");
+    assert_eq!((bench.allowed(0), bench.allowed(1)), (0, 4));
+    bench.push(1, 0, "a");
+    assert_eq!(bench.allowed(1), 3);
+}
+
+#[test]
+fn partition_that_others_slots_keep_out_is_read_on_when_half_of_it_is_done() {
+    // Six slots are kept for six partitions without a record, so the seventh has four of ten: below the high mark.
+    let mut bench = Bench::keyed(7, 10, 10);
+    assert_eq!(bench.allowed(0), 4);
+    bench.push(0, 0, "abcd");
+    assert_eq!(bench.allowed(0), 0);
+    let runs: Vec<_> = (0..4).map(|_| bench.taken()).collect();
+    let room: Vec<_> = runs.into_iter().map(|run| bench.succeed(run).room).collect();
+    assert_eq!(room, [false, true, false, false]);
+    assert_eq!(bench.allowed(0), 4);
+}
+
+#[test]
+fn commit_is_asked_for_after_so_many_completions() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
+    bench.lanes.limits.commit_after = 2;
+    bench.push(0, 0, "abc");
+    let runs: Vec<_> = (0..3).map(|_| bench.taken()).collect();
+    let asked: Vec<_> = runs.into_iter().map(|run| bench.succeed(run).commit).collect();
+    assert_eq!(asked, [false, true, true]);
+    let commits = bench.lanes.commits();
+    assert_eq!(commits[0].1.next.offset(), Offset(3));
+    bench.lanes.acknowledge(&commits);
+    assert!(bench.lanes.commits().is_empty());
+}

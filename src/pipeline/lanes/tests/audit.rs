@@ -1,0 +1,173 @@
+//! The audit: everything that the lanes keep count of, counted again from their entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::*;
+use super::model::{PARTITIONS, World};
+use crate::pipeline::tracker::OffsetTracker;
+
+/// Everything that must hold between two calls.
+pub(super) fn audit(world: &World) {
+    let lanes = &world.lanes;
+    each_entry_is_in_one_place(world);
+    loads_are_what_the_entries_weigh(world);
+    let limits = lanes.limits;
+    assert!(
+        lanes.queued.records <= limits.queue.records,
+        "{} queued of {}",
+        lanes.queued.records,
+        limits.queue.records
+    );
+    assert!(
+        lanes.parked.records <= limits.parked.records,
+        "{} parked of {}",
+        lanes.parked.records,
+        limits.parked.records
+    );
+    lanes_keep_their_order(world);
+    states_stand_where_they_say(lanes);
+    assignments_count_what_is_out(world);
+    commits_claim_nothing_unfinished(world);
+}
+
+fn each_entry_is_in_one_place(world: &World) {
+    let mut seen = BTreeSet::new();
+    let mut see = |entry: &Entry<Offset>| {
+        let id = (entry.ticket.epoch(), entry.record.offset().0);
+        assert!(seen.insert(id), "{id:?} is in two places");
+    };
+    world.lanes.lanes.iter().flat_map(|lane| &lane.queue).for_each(&mut see);
+    world.held.iter().flat_map(|held| &held.entries).for_each(&mut see);
+    world.letters.iter().for_each(|job| see(&job.entry));
+    assert_eq!(seen, world.alive, "records were lost, or came back");
+}
+
+fn loads_are_what_the_entries_weigh(world: &World) {
+    let lanes = &world.lanes;
+    let mut loads = vec![(Load::default(), Load::default()); lanes.places.len()];
+    let mut weigh = |place: PlaceId, entry: &Entry<Offset>| {
+        let (queued, parked) = &mut loads[place];
+        match entry.bound {
+            Bound::Queue => queued.add(entry.bytes),
+            Bound::Parked => parked.add(entry.bytes),
+        }
+    };
+    for lane in &lanes.lanes {
+        lane.queue.iter().for_each(|entry| weigh(lane.place, entry));
+    }
+    for held in &world.held {
+        held.entries.iter().for_each(|entry| weigh(held.run.place, entry));
+    }
+    world.letters.iter().for_each(|job| weigh(job.run.place, &job.entry));
+    let sum = |of: fn(&(Load, Load)) -> Load| {
+        loads.iter().map(of).fold(Load::default(), |sum, load| Load {
+            records: sum.records + load.records,
+            bytes: sum.bytes + load.bytes,
+        })
+    };
+    assert_eq!((lanes.queued, lanes.parked), (sum(|load| load.0), sum(|load| load.1)));
+    for (place, load) in lanes.places.iter().zip(&loads) {
+        assert_eq!((place.queued, place.parked), *load, "{}", place.topic_partition);
+    }
+    let open = lanes.places.iter().filter(|place| place.open().is_some());
+    let empty = open.clone().filter(|place| place.queued.records == 0);
+    assert_eq!((lanes.open, lanes.empty), (open.count(), empty.count()), "open and empty partitions");
+}
+
+fn lanes_keep_their_order(world: &World) {
+    let mut known = BTreeMap::new();
+    for (id, lane) in world.lanes.lanes.iter().enumerate().filter(|(_, lane)| lane.state != State::Free) {
+        let mut holders = world.held.iter().filter(|held| held.run.lane == id).map(|held| &held.entries);
+        let out = holders.next();
+        let letter = world.letters.iter().filter(|job| job.run.lane == id).collect::<Vec<_>>();
+        assert!(holders.next().is_none() && letter.len() + usize::from(out.is_some()) <= 1, "a lane is out twice");
+        let is_out = out.is_some() || !letter.is_empty();
+        assert_eq!(lane.state == State::Out, is_out, "lane {id} is {:?}", lane.state);
+
+        let heads = out.into_iter().flatten().chain(letter.into_iter().map(|job| &job.entry));
+        let mut last = None;
+        for entry in heads.chain(&lane.queue) {
+            let (epoch, offset) = (entry.ticket.epoch(), entry.record.offset().0);
+            assert!(last < Some((epoch, offset)), "{offset} of {epoch:?} stands behind {last:?}");
+            last = Some((epoch, offset));
+            let partition = usize::try_from(entry.record.partition().0).expect("not negative");
+            if let Some(key) = world.lane(partition, offset) {
+                let lane = *known.entry((partition, key)).or_insert(id);
+                assert_eq!(lane, id, "two lanes for key {key} of partition {partition}");
+            }
+        }
+        if let Some(key) = lane.key {
+            assert_eq!(world.lanes.lane_of.get(&(lane.place, key)), Some(&id), "a lane that can't be found");
+        }
+    }
+    let keyed = world.lanes.lanes.iter().filter(|lane| lane.state != State::Free && lane.key.is_some()).count();
+    assert_eq!(world.lanes.lane_of.len(), keyed, "lanes that aren't there can be found");
+}
+
+/// Each state has one queue or timer to stand in.
+fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
+    let of = |wanted: fn(State) -> bool| {
+        lanes.lanes.iter().enumerate().filter(move |(_, lane)| wanted(lane.state)).map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    let sorted = |ids: Vec<LaneId>| {
+        let mut ids = ids;
+        ids.sort_unstable();
+        ids
+    };
+    let ready = lanes.places.iter().flat_map(|place| place.ready.iter().copied()).collect();
+    assert_eq!(sorted(ready), of(|state| state == State::Ready), "ready lanes");
+    assert_eq!(sorted(lanes.free.clone()), of(|state| state == State::Free), "free lanes");
+    assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
+    assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
+    assert_eq!(sorted(lanes.retries.values().copied().collect()), of(|s| matches!(s, State::Parked(..))), "timers");
+    for (id, place) in lanes.places.iter().enumerate() {
+        let turns = lanes.turns.iter().filter(|turn| **turn == id).count();
+        assert_eq!((turns, place.in_turns), (usize::from(!place.ready.is_empty()), turns == 1), "turns of {id}");
+    }
+    for lane in &lanes.lanes {
+        let head = lane.queue.front();
+        match lane.state {
+            State::Free => assert!(head.is_none(), "an entry in a lane that nobody uses"),
+            State::Ready => assert!(head.is_some_and(|head| head.bound == Bound::Queue), "nothing to run"),
+            State::Parked(..) | State::Letter | State::Closed => assert!(head.is_some(), "nobody waits"),
+            State::Due => assert!(head.is_some_and(|head| head.failure.is_none()), "a letter in the workers' way"),
+            State::Out => {}
+        }
+    }
+}
+
+fn assignments_count_what_is_out(world: &World) {
+    let lanes = &world.lanes;
+    assert_eq!(lanes.busy, world.held.len(), "busy workers");
+    for partition in 0..PARTITIONS {
+        let log = &world.logs[partition];
+        let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
+        let Some(&id) = lanes.place_of.get(&topic_partition) else { continue };
+        let place = &lanes.places[id];
+        let runs = || world.held.iter().map(|held| &held.run);
+        assert_eq!(place.busy, runs().filter(|run| run.place == id).count(), "busy workers of {partition}");
+        assert_eq!(place.assignment.as_ref().map(|assignment| assignment.context.epoch), log.epoch);
+        assert_eq!(place.open().is_some(), log.is_open());
+        let Some(assignment) = &place.assignment else { continue };
+        let letters = world.letters.iter().map(|job| &job.run);
+        let out = runs().chain(letters).filter(|run| Some(run.context.epoch) == log.epoch).count();
+        assert_eq!(assignment.out, out, "what is out of {partition}");
+        if log.is_open() {
+            let queues = lanes.lanes.iter().flat_map(|lane| &lane.queue);
+            let letters = world.letters.iter().map(|job| &job.entry);
+            let of = |entry: &&Entry<Offset>| Some(entry.ticket.epoch()) == log.epoch && entry.stuck;
+            assert_eq!(assignment.stuck_letters, queues.chain(letters).filter(of).count(), "stuck letters");
+        }
+    }
+}
+
+fn commits_claim_nothing_unfinished(world: &World) {
+    for place in &world.lanes.places {
+        let Some(assignment) = &place.assignment else { continue };
+        let Some(log) = world.log_of(assignment.context.epoch) else { continue };
+        if let Some(commit) = assignment.progress.commit() {
+            let (next, low) = (commit.next.offset().0, world.logs[log].low());
+            assert!(next <= low, "{next} is committed, {low} is not finished");
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! The lanes driven at random: a world that assigns, delivers, works, fails and takes away in any order, and audits what is left
+//! after each step.
+//!
+//! It knows which records came in and which are finished, and nothing of how the lanes keep them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::super::super::demand::Demand;
+use super::super::super::ticket::Receipt;
+use super::super::*;
+use super::audit::audit;
+use super::{batch, failure, load, resumed, route};
+
+const TOPIC: &str = "orders";
+
+/// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Assign(usize),
+    Release(usize),
+    Lose(usize),
+    /// Records are written to a partition.
+    Write(usize, u8),
+    /// The reader asks what it may read, if it isn't asleep with an answer.
+    Ask,
+    /// The source delivers what the reader asked for, or a part of it.
+    Deliver(Index),
+    Take,
+    /// A worker reports some of its run as finished.
+    Settle(Index, u8),
+    /// A worker's run ends after some more records.
+    Finish(Index, u8, Ending),
+    /// Time passes.
+    Wait(u16),
+    TakeLetter,
+    Acknowledge(Index),
+    FailLetter(Index, u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    Whole,
+    Retry(u16),
+    Letter,
+    Stop,
+}
+
+/// The bounds that a case runs under.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    order: ProcessingOrder,
+    workers: usize,
+    queue: Load,
+    parked: Load,
+    keys: u64,
+    metadata: usize,
+}
+
+/// A run that a worker holds.
+pub(super) struct Held {
+    pub(super) run: Run,
+    pub(super) entries: VecDeque<Entry<Offset>>,
+}
+
+/// A partition, as the world knows it.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) epoch: Option<Epoch>,
+    pub(super) released: bool,
+    written: i64,
+    next: i64,
+    finished: BTreeSet<i64>,
+    /// A handler has stopped the daemon from here: nothing more can be expected of this assignment.
+    stopped: bool,
+}
+
+impl Log {
+    pub(super) fn is_open(&self) -> bool {
+        self.epoch.is_some() && !self.released
+    }
+
+    pub(super) fn low(&self) -> i64 {
+        (0..).find(|offset| !self.finished.contains(offset)).expect("offsets go on for ever")
+    }
+}
+
+pub(super) struct World {
+    pub(super) setting: Setting,
+    pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
+    pub(super) logs: Vec<Log>,
+    pub(super) held: Vec<Held>,
+    pub(super) letters: Vec<LetterJob<Offset>>,
+    /// What came in and is neither finished nor given back.
+    pub(super) alive: BTreeSet<(Epoch, i64)>,
+    /// The last record of each lane that was finished.
+    last: BTreeMap<(Epoch, u64), i64>,
+    /// What the reader asked for and waits for.
+    asked: Option<Demand>,
+    epochs: u64,
+    now: Instant,
+}
+
+impl World {
+    fn new(setting: Setting) -> Self {
+        let limits = Limits {
+            queue: setting.queue,
+            parked: setting.parked,
+            high: 0.8,
+            low: 0.5,
+            workers: setting.workers,
+            commit_after: 5,
+        };
+        Self {
+            lanes: Lanes::new(limits),
+            logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
+            held: Vec::new(),
+            letters: Vec::new(),
+            alive: BTreeSet::new(),
+            last: BTreeMap::new(),
+            asked: None,
+            epochs: 0,
+            now: Instant::now(),
+            setting,
+        }
+    }
+
+    /// The key of a record, 0 for none, and its size: always the same.
+    fn look(&self, partition: usize, offset: i64) -> (u64, usize) {
+        let number = FixedState::with_seed(7).hash_one((partition, offset));
+        (number % self.setting.keys, usize::try_from(number >> 32).unwrap_or(0) % 20)
+    }
+
+    /// What a record must wait for: `None` in a world without order.
+    pub(super) fn lane(&self, partition: usize, offset: i64) -> Option<u64> {
+        match self.setting.order {
+            ProcessingOrder::Partition => Some(0),
+            ProcessingOrder::Key => Some(self.look(partition, offset).0),
+            ProcessingOrder::Unordered => None,
+        }
+    }
+
+    fn record(&self, partition: usize, offset: i64) -> (i64, Option<Vec<u8>>, usize) {
+        let (key, size) = self.look(partition, offset);
+        (offset, (key > 0).then(|| vec![u8::try_from(key).expect("few keys"); 1]), size)
+    }
+
+    /// Everybody who must hear of it does.
+    fn hear(&mut self, effects: Effects) {
+        if effects.room {
+            self.asked = None;
+        }
+    }
+
+    pub(super) fn log_of(&self, epoch: Epoch) -> Option<usize> {
+        self.logs.iter().position(|log| log.epoch == Some(epoch))
+    }
+
+    fn is_released(&self, epoch: Epoch) -> bool {
+        self.log_of(epoch).is_none_or(|log| self.logs[log].released)
+    }
+
+    fn done(&mut self, epoch: Epoch, offset: i64) {
+        assert!(self.alive.remove(&(epoch, offset)), "{offset} of {epoch:?} is finished twice");
+        let Some(partition) = self.log_of(epoch) else { return };
+        self.logs[partition].finished.insert(offset);
+        if let Some(lane) = self.lane(partition, offset) {
+            let before = self.last.insert((epoch, lane), offset);
+            assert!(before < Some(offset), "{offset} of {epoch:?} is finished after {before:?} of its lane");
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Assign(partition) => self.assign(partition),
+            Step::Release(partition) => {
+                if let Some(epoch) = self.logs[partition].epoch {
+                    self.logs[partition].released = true;
+                    let effects = self.lanes.release(&[epoch]);
+                    self.hear(effects);
+                    self.given_back(epoch);
+                }
+            }
+            Step::Lose(partition) => {
+                if let Some(epoch) = self.logs[partition].epoch {
+                    self.logs[partition].epoch = None;
+                    let effects = self.lanes.lose(&[epoch]);
+                    self.hear(effects);
+                    self.given_back(epoch);
+                }
+            }
+            Step::Write(partition, records) => self.logs[partition].written += i64::from(records),
+            Step::Ask => {
+                if self.asked.is_none() {
+                    self.asked = Some(self.lanes.demand());
+                }
+            }
+            Step::Deliver(portion) => {
+                self.deliver(|allowed| portion.index(allowed) + 1);
+            }
+            Step::Take => {
+                if self.held.len() < self.setting.workers {
+                    self.take();
+                }
+            }
+            Step::Settle(held, records) => {
+                if !self.held.is_empty() {
+                    self.settle(held.index(self.held.len()), usize::from(records));
+                }
+            }
+            Step::Finish(held, records, ending) => {
+                if !self.held.is_empty() {
+                    let held = held.index(self.held.len());
+                    self.settle(held, usize::from(records));
+                    self.finish(held, ending);
+                }
+            }
+            Step::Wait(millis) => {
+                self.now += std::time::Duration::from_millis(millis.into());
+                let effects = self.lanes.wake(self.now);
+                self.hear(effects);
+            }
+            Step::TakeLetter => {
+                if let Some(job) = self.lanes.take_letter() {
+                    self.letters.push(job);
+                }
+            }
+            Step::Acknowledge(letter) => {
+                if !self.letters.is_empty() {
+                    self.acknowledge(letter.index(self.letters.len()));
+                }
+            }
+            Step::FailLetter(letter, delay) => {
+                if !self.letters.is_empty() {
+                    let job = self.letters.swap_remove(letter.index(self.letters.len()));
+                    let (epoch, offset) = (job.run.context.epoch, job.entry.record.offset().0);
+                    if self.is_released(epoch) {
+                        self.alive.remove(&(epoch, offset));
+                    }
+                    let due = self.now + std::time::Duration::from_millis(delay.into());
+                    let effects = self.lanes.letter_failed(job, due);
+                    self.hear(effects);
+                }
+            }
+        }
+    }
+
+    fn assign(&mut self, partition: usize) {
+        let earlier = self.logs[partition].epoch;
+        let epoch = Epoch(self.epochs);
+        self.epochs += 1;
+        let log = &mut self.logs[partition];
+        (log.epoch, log.released, log.stopped) = (Some(epoch), false, false);
+        log.next = log.low();
+        let next = log.next;
+        // What ran above the watermark is not remembered here: it runs again.
+        log.finished.retain(|offset| *offset < next);
+        let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
+        let progress = resumed(next, self.setting.metadata);
+        let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, route(self.setting.order));
+        self.hear(effects);
+        if let Some(earlier) = earlier {
+            self.given_back(earlier);
+        }
+    }
+
+    /// After an assignment is on its way out: what is left of it is with a worker or has a letter to write.
+    fn given_back(&mut self, epoch: Epoch) {
+        let over = self.log_of(epoch).is_none();
+        let out = self.held.iter().flat_map(|held| held.entries.iter().map(|entry| (&held.run, entry)));
+        let out = out.chain(self.letters.iter().map(|job| (&job.run, &job.entry)));
+        let mut left: BTreeSet<_> = out
+            .filter(|(run, _)| run.context.epoch == epoch)
+            .map(|(_, entry)| (epoch, entry.record.offset().0))
+            .collect();
+        for lane in self.lanes.lanes.iter().filter(|lane| lane.state == State::Letter) {
+            let head = lane.queue.front().expect("a letter's lane has a head");
+            if head.ticket.epoch() == epoch {
+                assert!(!over, "a letter of an assignment that is over waits");
+                left.insert((epoch, head.record.offset().0));
+            }
+        }
+        assert!(left.is_subset(&self.alive), "more is left of {epoch:?} than there was");
+        self.alive.retain(|(of, offset)| *of != epoch || left.contains(&(epoch, *offset)));
+    }
+
+    /// How much of a partition a source would deliver under what was asked for.
+    fn allowed(&self, demand: &Demand, partition: usize) -> usize {
+        let log = &self.logs[partition];
+        let waiting = usize::try_from(log.written - log.next).expect("no more is read than was written");
+        log.epoch.map_or(0, |epoch| demand.records(epoch).min(waiting))
+    }
+
+    /// Delivers to each partition what `portion` says of what it may have. Answers whether there was anything to deliver.
+    fn deliver(&mut self, mut portion: impl FnMut(usize) -> usize) -> bool {
+        let Some(mut demand) = self.asked.take() else { return false };
+        let mut batches = Vec::new();
+        for partition in 0..PARTITIONS {
+            let mut most = self.allowed(&demand, partition);
+            if most == 0 || self.logs[partition].released {
+                continue;
+            }
+            most = portion(most);
+            let Some(epoch) = self.logs[partition].epoch else { continue };
+            let mut records = Vec::new();
+            while records.len() < most && demand.records(epoch) > 0 {
+                let record = self.record(partition, self.logs[partition].next);
+                demand.take(epoch, 1, record.2 + record.1.as_ref().map_or(0, Vec::len));
+                self.logs[partition].next += 1;
+                self.alive.insert((epoch, record.0));
+                records.push(record);
+            }
+            batches.push(batch(epoch, TOPIC, partition, records));
+        }
+        if batches.is_empty() {
+            // It sleeps on with what it asked for.
+            self.asked = Some(demand);
+            return false;
+        }
+        for batch in batches {
+            let effects = self.lanes.push(batch, self.now);
+            self.hear(effects);
+        }
+        true
+    }
+
+    fn take(&mut self) -> bool {
+        let mut entries = VecDeque::new();
+        let Some(run) = self.lanes.take(&mut entries) else { return false };
+        assert!(!entries.is_empty(), "a run without a record");
+        let open = self.logs.iter().filter(|log| log.is_open()).count();
+        let busy = 1 + self.held.iter().filter(|held| held.run.place == run.place).count();
+        let most = if open > 1 { (self.setting.workers - 1).max(1) } else { self.setting.workers };
+        assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.setting.workers);
+        self.held.push(Held { run, entries });
+        true
+    }
+
+    fn settle(&mut self, held: usize, records: usize) {
+        let mut settled = Vec::new();
+        for _ in 0..records {
+            let held = &mut self.held[held];
+            let Some(entry) = held.entries.pop_front() else { break };
+            let (epoch, offset) = (held.run.context.epoch, entry.record.offset().0);
+            settled.push((entry.ticket.done(), entry.bytes));
+            self.done(epoch, offset);
+        }
+        let effects = self.lanes.settle(&self.held[held].run, &mut settled);
+        self.hear(effects);
+    }
+
+    fn finish(&mut self, held: usize, ending: Ending) {
+        let Held { run, mut entries } = self.held.swap_remove(held);
+        let epoch = run.context.epoch;
+        let (over, released) = (self.log_of(epoch).is_none(), self.is_released(epoch));
+        let halted = match ending {
+            Ending::Whole => None,
+            _ => entries.pop_front(),
+        };
+        let offset = halted.as_ref().map(|entry| entry.record.offset().0);
+        if released {
+            let back = entries.iter().map(|entry| entry.record.offset().0);
+            let halted = offset.filter(|_| over || !matches!(ending, Ending::Letter));
+            for offset in back.chain(halted).collect::<Vec<_>>() {
+                self.alive.remove(&(epoch, offset));
+            }
+        }
+        let halt = halted.map(|mut entry| match ending {
+            Ending::Retry(delay) => {
+                entry.failures += 1;
+                Halt::Retry(entry, self.now + std::time::Duration::from_millis(delay.into()))
+            }
+            Ending::Letter => Halt::Letter(entry, Box::new(failure())),
+            Ending::Stop | Ending::Whole => {
+                if let Some(log) = self.log_of(epoch) {
+                    self.logs[log].stopped = true;
+                }
+                Halt::Stop(entry)
+            }
+        });
+        let effects = self.lanes.finish(run, &mut entries, halt);
+        assert!(entries.is_empty(), "what was not started stays with the worker");
+        self.hear(effects);
+    }
+
+    fn acknowledge(&mut self, letter: usize) {
+        let LetterJob { run, entry } = self.letters.swap_remove(letter);
+        self.done(run.context.epoch, entry.record.offset().0);
+        let weight = entry.weight();
+        let settled = entry.ticket.dead_lettered(Receipt::acknowledged());
+        let effects = self.lanes.letter_acknowledged(run, settled, weight);
+        self.hear(effects);
+    }
+
+    /// The reader doesn't sleep while a partition that has nothing here could be read.
+    fn nobody_sleeps_in_vain(&self) {
+        let Some(demand) = &self.asked else { return };
+        let free = self.lanes.limits.queue.records.saturating_sub(self.lanes.queued.records + self.lanes.due.len());
+        if (0..PARTITIONS).any(|partition| self.allowed(demand, partition) > 0) || free == 0 {
+            return;
+        }
+        for (partition, log) in self.logs.iter().enumerate().filter(|(_, log)| log.is_open() && log.next < log.written)
+        {
+            let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
+            let place = &self.lanes.places[self.lanes.place_of[&topic_partition]];
+            let idle = place.queued.records == 0 && place.parked.records == 0 && place.why_held(false).is_none();
+            assert!(
+                !idle,
+                "the reader sleeps while {free} slots are free and partition {partition} has nothing queued"
+            );
+        }
+    }
+
+    /// Handlers succeed, letters are written, time passes and the reader reads whenever it is told to: nothing may be left.
+    fn drain(&mut self) {
+        for partition in 0..PARTITIONS {
+            let log = &self.logs[partition];
+            if log.released || log.stopped {
+                self.step(Step::Lose(partition));
+                self.step(Step::Assign(partition));
+            }
+        }
+        let mut idle = 0;
+        while idle < 2 {
+            let mut moved = false;
+            self.step(Step::Ask);
+            moved |= self.deliver(|allowed| allowed);
+            while self.held.len() < self.setting.workers && self.take() {}
+            while !self.held.is_empty() {
+                self.settle(0, usize::MAX);
+                self.finish(0, Ending::Whole);
+                moved = true;
+            }
+            while let Some(job) = self.lanes.take_letter() {
+                self.letters.push(job);
+            }
+            while !self.letters.is_empty() {
+                self.acknowledge(0);
+                moved = true;
+            }
+            if let Some(next) = self.lanes.next_retry() {
+                self.now = self.now.max(next);
+                let effects = self.lanes.wake(self.now);
+                self.hear(effects);
+                moved = true;
+            }
+            audit(self);
+            idle = if moved { 0 } else { idle + 1 };
+        }
+        assert!(self.alive.is_empty(), "these never ran: {:?}", self.alive);
+        assert_eq!((self.lanes.queued, self.lanes.parked), (Load::default(), Load::default()));
+        for (partition, log) in self.logs.iter().enumerate().filter(|(_, log)| log.epoch.is_some()) {
+            assert_eq!(log.next, log.written, "partition {partition} is never read to its end: the reader sleeps");
+            assert_eq!(log.low(), log.written);
+        }
+    }
+}
+
+pub(super) const PARTITIONS: usize = 4;
+
+fn settings() -> impl Strategy<Value = Setting> {
+    let order =
+        prop_oneof![Just(ProcessingOrder::Key), Just(ProcessingOrder::Partition), Just(ProcessingOrder::Unordered)];
+    let bytes = || prop_oneof![3 => Just(1_usize << 30), 1 => 1_usize..100];
+    let metadata = prop_oneof![3 => Just(4_096_usize), 1 => Just(0_usize)];
+    let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
+    (order, 1_usize..5, loads, 1_u64..5, metadata).prop_map(|(order, workers, loads, keys, metadata)| {
+        let (more, queue_bytes, parked, parked_bytes) = loads;
+        let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
+        Setting { order, workers, queue, parked, keys, metadata }
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let partition = || 0..PARTITIONS;
+    let ending = prop_oneof![
+        3 => Just(Ending::Whole),
+        4 => (0_u16..2_000).prop_map(Ending::Retry),
+        3 => Just(Ending::Letter),
+        1 => Just(Ending::Stop),
+    ];
+    let step = prop_oneof![
+        3 => partition().prop_map(Step::Assign),
+        1 => partition().prop_map(Step::Release),
+        1 => partition().prop_map(Step::Lose),
+        6 => (partition(), 1_u8..20).prop_map(|(partition, records)| Step::Write(partition, records)),
+        8 => Just(Step::Ask),
+        12 => any::<Index>().prop_map(Step::Deliver),
+        10 => Just(Step::Take),
+        3 => (any::<Index>(), 0_u8..4).prop_map(|(held, records)| Step::Settle(held, records)),
+        10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(held, records, ending)| Step::Finish(held, records, ending)),
+        4 => (0_u16..3_000).prop_map(Step::Wait),
+        4 => Just(Step::TakeLetter),
+        3 => any::<Index>().prop_map(Step::Acknowledge),
+        2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),
+    ];
+    prop::collection::vec(step, 1..70)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_hold_whatever_happens_and_everything_drains(setting in settings(), steps in steps()) {
+        let mut world = World::new(setting);
+        for step in [Step::Assign(0), Step::Write(0, 10)].into_iter().chain(steps) {
+            world.step(step);
+            audit(&world);
+            world.nobody_sleeps_in_vain();
+        }
+        world.drain();
+    }
+}
