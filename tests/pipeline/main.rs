@@ -1,0 +1,6 @@
+//! What the pipeline promises, one scenario a test: the whole of it over the in-memory broker, in virtual time.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod retries;
+mod scene;
