@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod assignments;
+mod letters;
 mod retries;
 mod scene;
