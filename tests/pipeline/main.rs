@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod assignments;
+mod backpressure;
+mod commits;
 mod letters;
+mod order;
+mod overdue;
 mod retries;
 mod scene;
+mod stops;
