@@ -130,8 +130,10 @@ where
     }
 }
 
-/// The last two parts of a path: `orders::create` of `handlers::shop::orders::create`.
+/// The last two parts of a path: `orders::create` of `handlers::shop::orders::create`. A closure goes by the name of the function
+/// that it stands in.
 fn short_name(path: &'static str) -> &'static str {
+    let path = path.trim_end_matches("::{{closure}}");
     let parts = path.rmatch_indices("::").map(|(at, _)| at + 2).nth(1);
     parts.map_or(path, |start| &path[start..])
 }

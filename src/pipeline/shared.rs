@@ -89,6 +89,14 @@ impl<G: Progress> Shared<G> {
         answer
     }
 
+    /// A change made by a worker in the middle of its run, which may yet be long: what it makes ready is for the others.
+    pub(super) fn change_in_run(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
+        let ((), effects) = self.apply(|lanes| ((), change(lanes)));
+        if effects.timer || effects.ready > 0 {
+            self.dispatch.notify_one();
+        }
+    }
+
     /// Wakes as many workers as there are lanes for.
     pub(super) fn wake_workers(&self, ready: usize) {
         for _ in 0..ready.min(self.workers) {

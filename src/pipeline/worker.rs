@@ -173,7 +173,7 @@ impl<G: Progress> Shift<'_, G> {
     fn report(&mut self) {
         self.reported = self.clock;
         if !self.settled.is_empty() {
-            self.shared.change_as_worker(|lanes| ((), lanes.settle(self.run, self.settled)));
+            self.shared.change_in_run(|lanes| lanes.settle(self.run, self.settled));
         }
         self.shared.meter.count(self.attempted);
     }

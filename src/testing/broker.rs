@@ -75,6 +75,8 @@ pub(super) struct State {
     pub(super) members: BTreeMap<MemberId, Member>,
     next_member: u64,
     next_epoch: u64,
+    /// A partition was assigned, and not everybody who waits knows it.
+    pub(super) moved: bool,
     pub(super) commit_faults: VecDeque<CommitFault>,
     pub(super) poll_faults: VecDeque<String>,
     letter_fault: Option<PublishError>,
@@ -294,6 +296,7 @@ impl State {
     fn assign(&mut self, place: TopicPartition, member: MemberId) {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
+        self.moved = true;
         self.owners.insert(place, Ownership { member, epoch, next: 0, passed: None, told: false, leaving: None });
     }
 

@@ -40,6 +40,10 @@ impl MemorySource {
             return Err(SourceError::Transient(error));
         }
         state.rebalance();
+        if std::mem::take(&mut state.moved) {
+            // Others wait for what came to them just now.
+            broker.changed.notify_waiters();
+        }
         if let Some(event) = state.members.get_mut(&self.member).and_then(|member| member.events.pop_front()) {
             return Ok(Some(event));
         }

@@ -1,0 +1,117 @@
+//! Commits: when they are made, and what becomes of those that are refused.
+
+use std::sync::Arc;
+
+use daemonry::handler::{ProcessingOrder, on};
+use daemonry::metrics::CommitStatus;
+use daemonry::pipeline::source::CommitError;
+use daemonry::record::Record;
+use daemonry::testing::CommitFault;
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use crate::scene::{Journal, Scene, millis, secs, until};
+
+/// When each commit of the scene is written, and what it says.
+fn commits(scene: &Scene) -> Arc<Mutex<Vec<(std::time::Duration, i64)>>> {
+    let (journal, commits) = (Journal::new(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&commits);
+    scene.broker.on_commit(move |_, commit| seen.lock().push((journal.elapsed(), commit.next.offset().0)));
+    commits
+}
+
+#[tokio::test(start_paused = true)]
+async fn commit_is_made_once_an_interval_and_only_where_there_is_news() {
+    let scene = Scene::with(1, |settings| settings.commit_interval = secs(2));
+    let commits = commits(&scene);
+    let process = scene.start(on(|| async {}));
+    sleep(millis(500)).await;
+    scene.fill(0, 30);
+    sleep(secs(60)).await;
+    scene.fill(0, 1);
+    sleep(secs(60)).await;
+    process.stop_cleanly().await;
+    let commits: Vec<_> = commits.lock().iter().map(|(at, next)| (at.as_millis(), *next)).collect();
+    let news: Vec<_> = commits.into_iter().filter(|(_, next)| *next > 0).collect();
+    assert_eq!(news, [(2_000, 30), (62_000, 31)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commit_is_made_before_the_interval_after_so_many_completions() {
+    let scene = Scene::with(1, |settings| (settings.commit_interval, settings.commit_after) = (secs(1_000), 40));
+    let commits = commits(&scene);
+    let process = scene.start(on(|| sleep(millis(10))).order(ProcessingOrder::Partition));
+    scene.fill(0, 100);
+    sleep(secs(30)).await;
+    let early: Vec<_> = commits.lock().iter().map(|(_, next)| *next).filter(|next| *next > 0).collect();
+    assert_eq!(early, [40, 80]);
+    process.stop_cleanly().await;
+    assert_eq!(scene.committed(0), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commit_that_is_refused_is_covered_by_the_next() {
+    let scene = Scene::new(1);
+    let refused = || CommitFault::Refuse(CommitError::Retriable("coordinator is loading".to_owned()));
+    let process = scene.start(on(|| async {}));
+    sleep(millis(10)).await;
+    scene.broker.fail_commits([refused(), refused()]);
+    scene.fill(0, 10);
+    sleep(millis(2_500)).await;
+    assert_eq!(scene.committed(0), 0);
+    sleep(secs(1)).await;
+    assert_eq!(scene.committed(0), 10);
+    assert_eq!(scene.metrics.commits.of(CommitStatus::Retriable).get(), 2);
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_commit_of_a_stop_is_tried_until_it_is_taken() {
+    let scene = Scene::with(1, |settings| settings.commit_interval = secs(1_000));
+    let process = scene.start(on(|| async {}));
+    sleep(millis(10)).await;
+    scene.fill(0, 10);
+    sleep(secs(1)).await;
+    scene.broker.fail_commits((0..20).map(|_| CommitFault::Refuse(CommitError::RebalanceInProgress)));
+    process.stop_cleanly().await;
+    assert_eq!(scene.committed(0), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_is_too_large_is_made_smaller_and_the_partition_goes_on() {
+    let scene = Scene::new(1);
+    let journal = Journal::new();
+    let seen = journal.clone();
+    // Every second record is stuck for a while: there is much to remember.
+    let process = scene.start(
+        on(move |record: Record| {
+            let attempt = seen.begin(&record);
+            async move {
+                if record.offset().0 % 20 == 0 {
+                    sleep(secs(10)).await;
+                }
+                drop(attempt);
+            }
+        })
+        .order(ProcessingOrder::Unordered),
+    );
+    sleep(millis(10)).await;
+    scene.broker.fail_commits((0..4).map(|_| CommitFault::Refuse(CommitError::MetadataTooLarge)));
+    scene.fill(0, 1_000);
+    until("all of it", || journal.ended().len() == 1_000).await;
+    until("the commit", || scene.committed(0) == 1_000).await;
+    assert_eq!(scene.metrics.commits.of(CommitStatus::MetadataTooLarge).get(), 4);
+    assert_eq!(journal.began().len(), 1_000, "nothing ran twice");
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn member_that_is_fenced_fails() {
+    let scene = Scene::new(1);
+    let process = scene.start(on(|| async {}));
+    sleep(millis(10)).await;
+    scene.broker.fail_commits([CommitFault::Refuse(CommitError::Fenced)]);
+    scene.fill(0, 1);
+    let error = process.ended().await.unwrap_err();
+    assert!(error.to_string().contains("group.instance.id"), "{error}");
+}

@@ -1,0 +1,13 @@
+//! What the pipeline promises, one scenario a test: the whole of it over the in-memory broker, in virtual time.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod assignments;
+mod backpressure;
+mod commits;
+mod letters;
+mod order;
+mod overdue;
+mod retries;
+mod scene;
+mod stops;

@@ -1,0 +1,74 @@
+//! Handlers that block their threads: the one thing that virtual time can't show.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use daemonry::handler::on;
+use daemonry::record::Record;
+use tokio::runtime::Builder;
+use tokio::time::sleep;
+
+use crate::scene::{Journal, Scene, text};
+
+/// Blocks whoever waits, until it is opened.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_while(open, |open| !*open));
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.opened.notify_all();
+    }
+}
+
+async fn within(time: Duration, what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + time;
+    while !done() {
+        assert!(Instant::now() < deadline, "not within {time:?}: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn blocked_threads_are_named_and_stop_no_other_partition() {
+    let pipeline = Builder::new_current_thread().enable_time().build().unwrap();
+    let handlers = Builder::new_multi_thread().worker_threads(6).enable_time().build().unwrap();
+    pipeline.block_on(async {
+        let scene = Scene::with(2, |settings| (settings.workers, settings.queue_records) = (4, 40));
+        (0..3).for_each(|n| scene.write(0, &format!("blocks-{n}-")));
+        let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
+        let (seen, blocked) = (journal.clone(), Arc::clone(&gate));
+        let handle = move |record: Record| {
+            let (attempt, gate) = (seen.begin(&record), Arc::clone(&blocked));
+            async move {
+                if text(&record).starts_with("blocks") {
+                    gate.wait();
+                }
+                drop(attempt);
+            }
+        };
+        let route = on(handle).timeout(Duration::from_millis(100));
+        let process = scene.start_on(route, handlers.handle());
+        within(Duration::from_secs(5), "three blocked workers", || journal.began().len() == 3).await;
+        scene.fill(0, 30);
+        scene.fill(1, 3_000);
+        within(Duration::from_secs(10), "the other partition", || journal.offsets(1).len() == 3_000).await;
+        assert_eq!(journal.offsets(0).len(), 3, "this one has all the workers that it may have");
+        let overdue = || scene.metrics.handlers_overdue.get();
+        within(Duration::from_secs(5), "the watchdog", || overdue() == 3).await;
+
+        gate.open();
+        within(Duration::from_secs(5), "the rest", || journal.offsets(0).len() == 33).await;
+        within(Duration::from_secs(5), "the watchdog", || overdue() == 0).await;
+        process.stop_cleanly().await;
+        assert_eq!((scene.committed(0), scene.committed(1)), (33, 3_000));
+    });
+}
