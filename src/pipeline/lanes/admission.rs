@@ -11,8 +11,6 @@ use super::{Effects, LaneId, Lanes, PlaceId, State};
 impl<G: Progress> Lanes<G> {
     /// What may be read now.
     pub(in crate::pipeline) fn demand(&mut self) -> Demand {
-        // A retry that waits for a slot goes before anything new.
-        let free = self.limits.queue.records.saturating_sub(self.queued.records + self.due.len());
         let bytes = self.limits.queue.bytes.saturating_sub(self.queued.bytes);
         let share = self.share();
         let parked_full = self.parked.reaches(self.limits.parked);
@@ -31,6 +29,10 @@ impl<G: Progress> Lanes<G> {
             }
             shares.push((open.context.epoch, Share { queued: place.queued.records, room }));
         }
+        // A retry that waits for a slot goes before anything new, but not before what partitions without a record keep.
+        let unused = self.limits.queue.records.saturating_sub(self.queued.records);
+        let starters = shares.iter().filter(|(_, share)| share.queued == 0 && share.room > 0).count();
+        let free = unused.saturating_sub(self.due.len()).max(unused.min(starters));
         let demand = Demand::new(free, bytes, shares.iter().copied());
         let open = self.places.iter_mut().filter(|place| place.open().is_some());
         for (place, (epoch, Share { queued, room })) in open.zip(shares) {

@@ -269,6 +269,22 @@ fn retries_that_come_due_while_a_read_is_under_way_leave_the_queue_within_its_bo
 }
 
 #[test]
+fn retries_that_wait_leave_the_slots_that_other_partitions_keep() {
+    let mut bench = Bench::keyed(4, 4, 4);
+    for (offset, key) in [(0, "a"), (1, "b"), (2, "c")] {
+        bench.push(0, offset, key);
+        let run = bench.taken();
+        bench.fail(run, SECOND);
+    }
+    bench.push(0, 3, "d");
+    let running = bench.taken();
+    assert_eq!(bench.wait(SECOND).ready, 0, "the free slots are the others'");
+    assert_eq!([1, 2, 3].map(|partition| bench.allowed(partition)), [1, 1, 1]);
+    assert_eq!(bench.allowed(0), 0);
+    assert_eq!(bench.succeed(running).ready, 1, "a retry has the slot that was its partition's");
+}
+
+#[test]
 fn retry_that_is_due_is_counted_as_if_it_were_queued() {
     let mut bench = Bench::keyed(1, 2, 4);
     bench.push(0, 0, "a");
