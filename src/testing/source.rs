@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broker::{CommitFault, MemberId, MemoryBroker, State};
@@ -128,10 +129,15 @@ impl Source for MemorySource {
             if let Some(event) = self.next(demand)? {
                 return Ok(event);
             }
-            let over = broker.state.lock().next_deadline().map_or(deadline, |over| over.min(deadline));
+            let (over, leaving) = {
+                let state = broker.state.lock();
+                (state.next_deadline().map_or(deadline, |over| over.min(deadline)), state.leaving())
+            };
             tokio::select! {
                 biased;
                 () = changed => {}
+                // Made only when polled: a choice among none would panic.
+                _ = async { select_all(leaving.iter().cloned()).await }, if !leaving.is_empty() => {}
                 () = sleep_until(over) => if over == deadline { return Ok(Event::Idle) },
             }
         }

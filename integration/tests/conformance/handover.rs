@@ -6,7 +6,7 @@ use daemonry::pipeline::source::Revocation;
 use tokio::time::Instant;
 
 use crate::driver::{Member, both};
-use crate::fixture::{AMPLE, Fixture, filled};
+use crate::fixture::{AMPLE, Fixture, filled, numbered};
 
 /// Longer than a handover takes that nothing holds up.
 const WHILE: Duration = Duration::from_millis(1500);
@@ -47,6 +47,30 @@ pub(crate) async fn a_revoked_partition_is_handed_on_once_that_is_completed<F: F
     let stays = *first.held.keys().next().expect("one is held");
     both(&mut first, &mut second, "what stayed", |first, _| first.offsets(stays).len() == 50).await;
     assert_eq!(first.progress.len(), 2, "what wasn't moved is the same assignment still");
+    first.close().await;
+    second.close().await;
+}
+
+pub(crate) async fn a_rebalance_skips_no_record<F: Fixture>() {
+    let fixture: F = filled(2, 10);
+    let mut first = holds_both(&fixture).await;
+    first.until("all records", |member| member.records.len() == 20).await;
+    // At its end, and told so.
+    first.linger(Duration::from_millis(300)).await;
+    let [mut first, mut second] = asked_for_one(&fixture, first).await;
+    (0..2).for_each(|partition| fixture.produce(partition, &numbered(10..15)));
+    let (stays, epoch) = first.held.first_key_value().map(|(stays, epoch)| (*stays, *epoch)).expect("one is held");
+    both(&mut first, &mut second, "what came meanwhile", |first, _| first.offsets(stays).len() >= 15).await;
+    first.revocations.drain(..).for_each(Revocation::complete);
+    both(&mut first, &mut second, "one partition each", |_, second| second.held.len() == 1).await;
+    (0..2).for_each(|partition| fixture.produce(partition, &numbered(15..20)));
+    both(&mut first, &mut second, "all", |first, second| {
+        first.offsets(stays).len() >= 20 && second.offsets(1 - stays).len() >= 20
+    })
+    .await;
+    assert_eq!(first.offsets(stays), (0..20).collect::<Vec<_>>());
+    assert_eq!(second.offsets(1 - stays), (0..20).collect::<Vec<_>>());
+    assert_eq!(first.held.get(&stays), Some(&epoch), "the same assignment still");
     first.close().await;
     second.close().await;
 }

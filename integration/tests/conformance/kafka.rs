@@ -28,6 +28,10 @@ impl Kafka {
         let topic = topics.create_fresh("conformance", partitions).expect("the topic is made");
         let mut config = KafkaConfig::new(brokers, &topic);
         (config.protocol, config.revoke_drain) = (protocol, drain);
+        if protocol != GroupProtocol::Consumer {
+            // Members hear of a rebalance with their next heartbeat, by default one in three seconds.
+            config = config.property("heartbeat.interval.ms", "300");
+        }
         Self { topics, topic, config }
     }
 

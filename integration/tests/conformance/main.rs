@@ -29,6 +29,7 @@ macro_rules! conforms {
         }
         conforms! { $fixture, handover:
             a_revoked_partition_is_handed_on_once_that_is_completed
+            a_rebalance_skips_no_record
             a_dropped_revocation_gives_its_partitions_up
             a_revocation_that_nobody_completes_ends_at_its_deadline
             a_new_owner_hears_of_its_partition_in_the_middle_of_a_poll
