@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt as _;
-use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
@@ -53,9 +51,6 @@ pub(super) struct Member {
     pub(super) ends_told: HashMap<Epoch, Offset>,
 }
 
-/// Ends when a revocation is completed or dropped. Every member waits for it, since the partition may be for any of them.
-pub(super) type GivenUp = Shared<oneshot::Receiver<()>>;
-
 /// A partition that a member owns.
 #[derive(Debug)]
 pub(super) struct Ownership {
@@ -68,7 +63,7 @@ pub(super) struct Ownership {
     /// The member has been told of its assignment.
     pub(super) told: bool,
     /// It is being revoked: resolves when it may go.
-    leaving: Option<(GivenUp, Instant)>,
+    leaving: Option<(oneshot::Receiver<()>, Instant)>,
 }
 
 #[derive(Default)]
@@ -275,9 +270,9 @@ impl State {
         let now = Instant::now();
         let mut late = Vec::new();
         self.owners.retain(|_, owner| {
-            let Some((given_up, deadline)) = &owner.leaving else { return true };
+            let Some((given_up, deadline)) = &mut owner.leaving else { return true };
             // A revocation that was dropped gives its partitions up just the same.
-            if given_up.clone().now_or_never().is_some() {
+            if !matches!(given_up.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
                 return false;
             }
             if now >= *deadline {
@@ -296,11 +291,6 @@ impl State {
     /// The earliest time at which a revocation is over by itself.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.1)).min()
-    }
-
-    /// What members wait for that revocations were told to.
-    pub(super) fn leaving(&self) -> Vec<GivenUp> {
-        self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.0.clone())).collect()
     }
 
     fn assign(&mut self, place: TopicPartition, member: MemberId) {
@@ -327,7 +317,7 @@ impl State {
             for place in places {
                 let Some(owner) = self.owners.get_mut(&place) else { continue };
                 let (revocation, given_up) = Revocation::new(vec![owner.epoch], deadline);
-                owner.leaving = Some((given_up.shared(), deadline));
+                owner.leaving = Some((given_up, deadline));
                 member.events.push_back(Event::Revoked(revocation));
             }
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::select_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broker::{CommitFault, MemberId, MemoryBroker, State};
@@ -129,15 +128,10 @@ impl Source for MemorySource {
             if let Some(event) = self.next(demand)? {
                 return Ok(event);
             }
-            let (over, leaving) = {
-                let state = broker.state.lock();
-                (state.next_deadline().map_or(deadline, |over| over.min(deadline)), state.leaving())
-            };
+            let over = broker.state.lock().next_deadline().map_or(deadline, |over| over.min(deadline));
             tokio::select! {
                 biased;
                 () = changed => {}
-                // Made only when polled: a choice among none would panic.
-                _ = async { select_all(leaving.iter().cloned()).await }, if !leaving.is_empty() => {}
                 () = sleep_until(over) => if over == deadline { return Ok(Event::Idle) },
             }
         }

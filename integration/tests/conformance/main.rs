@@ -25,7 +25,6 @@ macro_rules! conforms {
         }
         conforms! { $fixture, ends:
             ends_are_told_and_reach_the_end
-            a_batch_tells_how_far_a_gap_goes
         }
         conforms! { $fixture, handover:
             a_revoked_partition_is_handed_on_once_that_is_completed

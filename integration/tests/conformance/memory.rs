@@ -49,3 +49,9 @@ impl Fixture for Memory {
 }
 
 conforms!(Memory);
+
+/// Only here: where it isn't known how far a gap goes, as with Kafka, it isn't told, and the place stays behind the last record.
+#[tokio::test]
+async fn a_batch_tells_how_far_a_gap_goes() {
+    crate::ends::a_batch_tells_how_far_a_gap_goes::<Memory>().await;
+}

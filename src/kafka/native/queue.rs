@@ -78,17 +78,15 @@ impl PartitionQueue {
         self.bell.rung.store(false, Ordering::Release);
         buffer.clear();
         buffer.reserve(max);
-        while buffer.len() < max {
-            // One by one: `rd_kafka_consume_batch_queue` counts the end of a partition, which is told at the offset that its next
-            // record will get, as if it were that record. After the next rebalance librdkafka would read on behind it.
-            // SAFETY: the queue is live; what comes back is a message of our own, or null where there is none.
-            let message = unsafe { sys::rd_kafka_consume_queue(self.queue.as_ptr(), 0) };
-            if message.is_null() {
-                break;
-            }
-            buffer.push(message);
-        }
-        if buffer.len() == max {
+        // SAFETY: the queue is live, and the buffer has room for `max` pointers, of which librdkafka writes as many as it
+        // returns (-1 for an error, with none written).
+        let count = unsafe {
+            let count = sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, buffer.as_mut_ptr(), max);
+            let count = usize::try_from(count).unwrap_or(0);
+            buffer.set_len(count);
+            count
+        };
+        if count == max {
             self.ring();
         }
         // SAFETY: these messages were just handed to us, are not null, belong to `client`, and nobody else has them.
