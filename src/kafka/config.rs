@@ -248,7 +248,12 @@ impl KafkaConfig {
 
     fn common(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.brokers).set("client.id", "daemonry");
+        client
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "daemonry")
+            // By default up to 10 s pass before a broker is tried again: longer than a group with short timeouts, once its coordinator
+            // is back, waits for its members.
+            .set("reconnect.backoff.max.ms", "1000");
         client
     }
 

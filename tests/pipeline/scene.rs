@@ -14,30 +14,30 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub const TOPIC: &str = "orders";
-pub const LETTERS: &str = "orders.dlq";
+pub(crate) const TOPIC: &str = "orders";
+pub(crate) const LETTERS: &str = "orders.dlq";
 
 /// Longer than anything here may take, in virtual time.
-pub const LONG: Duration = Duration::from_secs(3_600);
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
-pub const fn millis(millis: u64) -> Duration {
+pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub const fn secs(secs: u64) -> Duration {
+pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub struct Scene {
-    pub broker: MemoryBroker,
-    pub metrics: Arc<DaemonMetrics>,
-    pub settings: PipelineSettings,
-    pub stop_drain: Duration,
+pub(crate) struct Scene {
+    pub(crate) broker: MemoryBroker,
+    pub(crate) metrics: Arc<DaemonMetrics>,
+    pub(crate) settings: PipelineSettings,
+    pub(crate) stop_drain: Duration,
 }
 
 impl Scene {
     /// A topic of so many partitions.
-    pub fn new(partitions: i32) -> Self {
+    pub(crate) fn new(partitions: i32) -> Self {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, partitions);
         let settings = PipelineSettings { seed: Some(7), ..PipelineSettings::default() };
@@ -45,32 +45,32 @@ impl Scene {
     }
 
     /// One with these settings.
-    pub fn with(partitions: i32, change: impl FnOnce(&mut PipelineSettings)) -> Self {
+    pub(crate) fn with(partitions: i32, change: impl FnOnce(&mut PipelineSettings)) -> Self {
         let mut scene = Self::new(partitions);
         change(&mut scene.settings);
         scene
     }
 
     /// Writes a record with this key; its value is its key and its offset.
-    pub fn write(&self, partition: i32, key: &str) {
+    pub(crate) fn write(&self, partition: i32, key: &str) {
         let offset = self.broker.end(TOPIC, partition);
         self.broker.produce(TOPIC, partition, OwnedRecord::new(format!("{key}{offset}")).with_key(key));
     }
 
     /// Writes `count` records, each with a key of its own.
-    pub fn fill(&self, partition: i32, count: usize) {
+    pub(crate) fn fill(&self, partition: i32, count: usize) {
         for n in 0..count {
             self.write(partition, &format!("key-{n}-"));
         }
     }
 
     /// A process that reads the topic with this route.
-    pub fn start(&self, route: Route) -> Process {
+    pub(crate) fn start(&self, route: Route) -> Process {
         self.start_on(route, &Handle::current())
     }
 
     /// The same, with its handlers on a runtime of their own.
-    pub fn start_on(&self, route: Route, handlers: &Handle) -> Process {
+    pub(crate) fn start_on(&self, route: Route, handlers: &Handle) -> Process {
         let router = Router::new().topic(TOPIC, route);
         let source = self.broker.join(router.subscription());
         let member = source.member();
@@ -92,70 +92,70 @@ impl Scene {
     }
 
     /// What is committed for a partition, 0 where nothing is.
-    pub fn committed(&self, partition: i32) -> i64 {
+    pub(crate) fn committed(&self, partition: i32) -> i64 {
         self.broker.committed(TOPIC, partition).map_or(0, |commit| commit.next.offset().0)
     }
 
     /// The offsets of the original records of a partition's letters, in the order of the letters.
-    pub fn letters(&self, partition: i32) -> Vec<i64> {
+    pub(crate) fn letters(&self, partition: i32) -> Vec<i64> {
         let letters = self.broker.records(LETTERS, partition);
         letters.iter().map(|(_, letter)| header(letter, "daemonry-offset").parse().unwrap()).collect()
     }
 }
 
 /// The value of the last header of this name.
-pub fn header(letter: &OwnedRecord, name: &str) -> String {
+pub(crate) fn header(letter: &OwnedRecord, name: &str) -> String {
     let found = letter.headers.iter().rfind(|(found, _)| found == name.as_bytes());
     String::from_utf8(found.and_then(|(_, value)| value.clone()).unwrap_or_default()).unwrap()
 }
 
 /// A pipeline that runs.
-pub struct Process {
-    pub member: MemberId,
+pub(crate) struct Process {
+    pub(crate) member: MemberId,
     stop: CancellationToken,
     running: JoinSet<Result<Stopped, PipelineError>>,
 }
 
 impl Process {
     /// Asks it to stop.
-    pub fn begin_stop(&self) {
+    pub(crate) fn begin_stop(&self) {
         self.stop.cancel();
     }
 
     /// Waits for its end.
-    pub async fn ended(mut self) -> Result<Stopped, PipelineError> {
+    pub(crate) async fn ended(mut self) -> Result<Stopped, PipelineError> {
         let ended = timeout(LONG, self.running.join_next()).await.expect("it ends");
         ended.unwrap().expect("it doesn't panic")
     }
 
-    pub async fn stop(self) -> Result<Stopped, PipelineError> {
+    pub(crate) async fn stop(self) -> Result<Stopped, PipelineError> {
         self.begin_stop();
         self.ended().await
     }
 
     /// Stops it; everything has ended.
-    pub async fn stop_cleanly(self) {
+    pub(crate) async fn stop_cleanly(self) {
         assert_eq!(self.stop().await, Ok(Stopped { unfinished: 0 }));
     }
 
     /// Kills it: nothing is drained or committed.
-    pub async fn crash(mut self) {
+    pub(crate) async fn crash(mut self) {
         self.running.shutdown().await;
     }
 }
 
 /// An attempt that a handler began.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempted {
-    pub partition: i32,
-    pub offset: i64,
+pub(crate) struct Attempted {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
     /// How long after the journal was begun.
-    pub at: Duration,
+    pub(crate) at: Duration,
 }
 
 /// What the handlers did. Clones are handles of the same one.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     begun: Instant,
     state: Arc<Mutex<State>>,
 }
@@ -169,7 +169,7 @@ struct State {
 }
 
 /// An attempt that is under way. Dropping it ends it, however the handler goes.
-pub struct Attempting {
+pub(crate) struct Attempting {
     journal: Journal,
     what: Attempted,
 }
@@ -184,12 +184,12 @@ impl Drop for Attempting {
 }
 
 impl Journal {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), state: Arc::default() }
     }
 
     /// A handler begins with this record.
-    pub fn begin(&self, record: &Record) -> Attempting {
+    pub(crate) fn begin(&self, record: &Record) -> Attempting {
         let (partition, offset) = (record.partition().0, record.offset().0);
         let what = Attempted { partition, offset, at: self.begun.elapsed() };
         let mut state = self.state.lock();
@@ -199,37 +199,37 @@ impl Journal {
         Attempting { journal: self.clone(), what }
     }
 
-    pub fn began(&self) -> Vec<Attempted> {
+    pub(crate) fn began(&self) -> Vec<Attempted> {
         self.state.lock().began.clone()
     }
 
-    pub fn ended(&self) -> Vec<Attempted> {
+    pub(crate) fn ended(&self) -> Vec<Attempted> {
         self.state.lock().ended.clone()
     }
 
     /// The offsets of a partition in the order in which their attempts began.
-    pub fn offsets(&self, partition: i32) -> Vec<i64> {
+    pub(crate) fn offsets(&self, partition: i32) -> Vec<i64> {
         self.began().iter().filter(|one| one.partition == partition).map(|one| one.offset).collect()
     }
 
     /// When the attempts at this record began.
-    pub fn times(&self, partition: i32, offset: i64) -> Vec<Duration> {
+    pub(crate) fn times(&self, partition: i32, offset: i64) -> Vec<Duration> {
         let of = |one: &&Attempted| (one.partition, one.offset) == (partition, offset);
         self.began().iter().filter(of).map(|one| one.at).collect()
     }
 
     /// The most attempts that were under way at once.
-    pub fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.state.lock().most
     }
 
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 }
 
 /// Waits until `done`, in virtual time.
-pub async fn until(what: &str, done: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + LONG;
     while !done() {
         assert!(Instant::now() < deadline, "in vain: {what}");
@@ -238,6 +238,6 @@ pub async fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 /// The record's value as text.
-pub fn text(record: &Record) -> String {
+pub(crate) fn text(record: &Record) -> String {
     String::from_utf8_lossy(record.value().unwrap_or_default()).into_owned()
 }

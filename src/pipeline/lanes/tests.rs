@@ -1,4 +1,5 @@
 mod audit;
+mod chance;
 mod model;
 
 use std::time::Duration;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
-use super::model::{PARTITIONS, World};
+use super::chance::PARTITIONS;
+use super::model::World;
 use crate::pipeline::tracker::OffsetTracker;
 
 /// Everything that must hold between two calls.

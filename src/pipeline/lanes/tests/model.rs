@@ -6,58 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use proptest::sample::Index;
 
 use super::super::super::demand::Demand;
 use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
-use super::{batch, failure, load, resumed, route};
+use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
+use super::{batch, failure, resumed, route};
 
 const TOPIC: &str = "orders";
-
-/// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Assign(usize),
-    Release(usize),
-    Lose(usize),
-    /// Records are written to a partition.
-    Write(usize, u8),
-    /// The reader asks what it may read, if it isn't asleep with an answer.
-    Ask,
-    /// The source delivers what the reader asked for, or a part of it.
-    Deliver(Index),
-    Take,
-    /// A worker reports some of its run as finished.
-    Settle(Index, u8),
-    /// A worker's run ends after some more records.
-    Finish(Index, u8, Ending),
-    /// Time passes.
-    Wait(u16),
-    TakeLetter,
-    Acknowledge(Index),
-    FailLetter(Index, u16),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Ending {
-    Whole,
-    Retry(u16),
-    Letter,
-    Stop,
-}
-
-/// The bounds that a case runs under.
-#[derive(Clone, Debug)]
-pub(super) struct Setting {
-    order: ProcessingOrder,
-    workers: usize,
-    queue: Load,
-    parked: Load,
-    keys: u64,
-    metadata: usize,
-}
 
 /// A run that a worker holds.
 pub(super) struct Held {
@@ -397,12 +354,11 @@ impl World {
     /// The reader doesn't sleep while a partition that has nothing here could be read.
     fn nobody_sleeps_in_vain(&self) {
         let Some(demand) = &self.asked else { return };
-        let free = self.lanes.limits.queue.records.saturating_sub(self.lanes.queued.records + self.lanes.due.len());
+        let free = self.lanes.limits.queue.records.saturating_sub(self.lanes.queued.records);
         if (0..PARTITIONS).any(|partition| self.allowed(demand, partition) > 0) || free == 0 {
             return;
         }
-        for (partition, log) in self.logs.iter().enumerate().filter(|(_, log)| log.is_open() && log.next < log.written)
-        {
+        for (partition, _) in self.logs.iter().enumerate().filter(|(_, log)| log.is_open() && log.next < log.written) {
             let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
             let place = &self.lanes.places[self.lanes.place_of[&topic_partition]];
             let idle = place.queued.records == 0 && place.parked.records == 0 && place.why_held(false).is_none();
@@ -456,47 +412,6 @@ impl World {
             assert_eq!(log.low(), log.written);
         }
     }
-}
-
-pub(super) const PARTITIONS: usize = 4;
-
-fn settings() -> impl Strategy<Value = Setting> {
-    let order =
-        prop_oneof![Just(ProcessingOrder::Key), Just(ProcessingOrder::Partition), Just(ProcessingOrder::Unordered)];
-    let bytes = || prop_oneof![3 => Just(1_usize << 30), 1 => 1_usize..100];
-    let metadata = prop_oneof![3 => Just(4_096_usize), 1 => Just(0_usize)];
-    let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
-    (order, 1_usize..5, loads, 1_u64..5, metadata).prop_map(|(order, workers, loads, keys, metadata)| {
-        let (more, queue_bytes, parked, parked_bytes) = loads;
-        let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata }
-    })
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let partition = || 0..PARTITIONS;
-    let ending = prop_oneof![
-        3 => Just(Ending::Whole),
-        4 => (0_u16..2_000).prop_map(Ending::Retry),
-        3 => Just(Ending::Letter),
-        1 => Just(Ending::Stop),
-    ];
-    let step = prop_oneof![
-        3 => partition().prop_map(Step::Assign),
-        1 => partition().prop_map(Step::Release),
-        1 => partition().prop_map(Step::Lose),
-        6 => (partition(), 1_u8..20).prop_map(|(partition, records)| Step::Write(partition, records)),
-        8 => Just(Step::Ask),
-        12 => any::<Index>().prop_map(Step::Deliver),
-        10 => Just(Step::Take),
-        3 => (any::<Index>(), 0_u8..4).prop_map(|(held, records)| Step::Settle(held, records)),
-        10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(held, records, ending)| Step::Finish(held, records, ending)),
-        4 => (0_u16..3_000).prop_map(Step::Wait),
-        4 => Just(Step::TakeLetter),
-        3 => any::<Index>().prop_map(Step::Acknowledge),
-        2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),
-    ];
-    prop::collection::vec(step, 1..70)
 }
 
 proptest! {

@@ -1,0 +1,94 @@
+//! What may happen to the lanes, and how likely it is.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::super::{Load, ProcessingOrder};
+use super::load;
+
+/// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Assign(usize),
+    Release(usize),
+    Lose(usize),
+    /// Records are written to a partition.
+    Write(usize, u8),
+    /// The reader asks what it may read, if it isn't asleep with an answer.
+    Ask,
+    /// The source delivers what the reader asked for, or a part of it.
+    Deliver(Index),
+    Take,
+    /// A worker reports some of its run as finished.
+    Settle(Index, u8),
+    /// A worker's run ends after some more records.
+    Finish(Index, u8, Ending),
+    /// Time passes.
+    Wait(u16),
+    TakeLetter,
+    Acknowledge(Index),
+    FailLetter(Index, u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    Whole,
+    Retry(u16),
+    Letter,
+    Stop,
+}
+
+/// The bounds that a case runs under.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) order: ProcessingOrder,
+    pub(super) workers: usize,
+    pub(super) queue: Load,
+    pub(super) parked: Load,
+    pub(super) keys: u64,
+    pub(super) metadata: usize,
+}
+
+/// How many partitions there are, assigned or not.
+pub(super) const PARTITIONS: usize = 4;
+
+/// Bounds, small ones mostly.
+pub(super) fn settings() -> impl Strategy<Value = Setting> {
+    let order =
+        prop_oneof![Just(ProcessingOrder::Key), Just(ProcessingOrder::Partition), Just(ProcessingOrder::Unordered)];
+    let bytes = || prop_oneof![3 => Just(1_usize << 30), 1 => 1_usize..100];
+    let metadata = prop_oneof![3 => Just(4_096_usize), 1 => Just(0_usize)];
+    let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
+    (order, 1_usize..5, loads, 1_u64..5, metadata).prop_map(|(order, workers, loads, keys, metadata)| {
+        let (more, queue_bytes, parked, parked_bytes) = loads;
+        let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
+        Setting { order, workers, queue, parked, keys, metadata }
+    })
+}
+
+/// What happens, in any order.
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let partition = || 0..PARTITIONS;
+    let ending = prop_oneof![
+        3 => Just(Ending::Whole),
+        4 => (0_u16..2_000).prop_map(Ending::Retry),
+        3 => Just(Ending::Letter),
+        1 => Just(Ending::Stop),
+    ];
+    let step = prop_oneof![
+        3 => partition().prop_map(Step::Assign),
+        1 => partition().prop_map(Step::Release),
+        1 => partition().prop_map(Step::Lose),
+        6 => (partition(), 1_u8..20).prop_map(|(partition, records)| Step::Write(partition, records)),
+        8 => Just(Step::Ask),
+        12 => any::<Index>().prop_map(Step::Deliver),
+        10 => Just(Step::Take),
+        3 => (any::<Index>(), 0_u8..4).prop_map(|(held, records)| Step::Settle(held, records)),
+        10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(held, records, ending)| Step::Finish(held, records, ending)),
+        4 => (0_u16..3_000).prop_map(Step::Wait),
+        4 => Just(Step::TakeLetter),
+        3 => any::<Index>().prop_map(Step::Acknowledge),
+        2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),
+    ];
+    prop::collection::vec(step, 1..70)
+}
