@@ -6,6 +6,7 @@
 use super::super::demand::{Demand, Share};
 use super::super::source::Progress;
 use super::entry::{Bound, Load};
+use super::place::Hold;
 use super::{Effects, LaneId, Lanes, PlaceId, State};
 
 impl<G: Progress> Lanes<G> {
@@ -33,6 +34,7 @@ impl<G: Progress> Lanes<G> {
         let unused = self.limits.queue.records.saturating_sub(self.queued.records);
         let starters = shares.iter().filter(|(_, share)| share.queued == 0 && share.room > 0).count();
         let free = unused.saturating_sub(self.due.len()).max(unused.min(starters));
+        self.parked_holds = self.places.iter().any(|place| place.hold == Some(Hold::Parked));
         let demand = Demand::new(free, bytes, shares.iter().copied());
         let open = self.places.iter_mut().filter(|place| place.open().is_some());
         for (place, (epoch, Share { queued, room })) in open.zip(shares) {
@@ -116,6 +118,10 @@ impl<G: Progress> Lanes<G> {
             } else {
                 self.due.push_back(id);
             }
+        }
+        if self.parked_holds && !self.parked.reaches(self.limits.parked) {
+            self.parked_holds = false;
+            effects.room = true;
         }
     }
 

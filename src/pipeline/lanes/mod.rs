@@ -152,6 +152,8 @@ pub(super) struct Lanes<G: Progress> {
     pressed: bool,
     /// The reader is told once this many records are queued at most.
     wake_at: Option<usize>,
+    /// Partitions are held because the bound of the parked is reached.
+    parked_holds: bool,
     uncommitted: usize,
     hasher: FixedState,
 }
@@ -178,6 +180,7 @@ impl<G: Progress> Lanes<G> {
             open: 0,
             pressed: false,
             wake_at: None,
+            parked_holds: false,
             uncommitted: 0,
             hasher: FixedState::default(),
         }

@@ -89,6 +89,8 @@ impl<G: Progress> Lanes<G> {
                 assignment.out -= 1;
                 assignment.stuck_letters += usize::from(!entry.stuck);
                 entry.stuck = true;
+                // What the partition was allowed to deliver is taken back with the next demand.
+                effects.room = true;
                 self.lanes[run.lane].queue.push_front(entry);
                 self.park(run.lane, due, &mut effects);
             }

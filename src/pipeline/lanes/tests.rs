@@ -270,6 +270,32 @@ fn retries_that_come_due_while_a_read_is_under_way_leave_the_queue_within_its_bo
 }
 
 #[test]
+fn partitions_held_for_the_parked_are_read_again_when_anothers_are_gone() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 2, 4, 10, 2);
+    for (partition, delay) in [(0, SECOND), (1, SECOND * 3_600)] {
+        bench.push(partition, 0, "a");
+        let run = bench.taken();
+        bench.fail(run, delay);
+    }
+    assert_eq!([0, 1].map(|partition| bench.allowed(partition)), [0, 0], "the bound of the parked is reached");
+    assert!(bench.wait(SECOND).room, "the reader must hear that it isn't any more");
+    assert_eq!(bench.allowed(1), 1);
+}
+
+#[test]
+fn a_letter_that_fails_takes_back_what_its_partition_was_allowed() {
+    let mut bench = Bench::keyed(1, 4, 10);
+    bench.push(0, 0, "a");
+    let run = bench.taken();
+    bench.poison(run);
+    let job = bench.lanes.take_letter().expect("there is one");
+    assert!(bench.allowed(0) > 0);
+    let due = bench.now + SECOND;
+    assert!(bench.lanes.letter_failed(job, due).room, "the reader must ask again");
+    assert_eq!(bench.allowed(0), 0);
+}
+
+#[test]
 fn retries_that_wait_leave_the_slots_that_other_partitions_keep() {
     let mut bench = Bench::keyed(4, 4, 4);
     for (offset, key) in [(0, "a"), (1, "b"), (2, "c")] {
