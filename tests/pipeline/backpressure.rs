@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use daemonry::handler::{ProcessingOrder, on};
 use daemonry::metrics::MessageStatus;
-use daemonry::record::Record;
+use daemonry::record::{OwnedRecord, Record};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::scene::{Journal, Scene, millis, secs, until};
+use crate::scene::{Journal, Scene, TOPIC, millis, secs, until};
 
 #[tokio::test(start_paused = true)]
 async fn queue_stays_within_its_bound_and_nothing_is_dropped() {
@@ -36,6 +36,35 @@ async fn queue_stays_within_its_bound_and_nothing_is_dropped() {
     process.stop_cleanly().await;
     assert_eq!((scene.committed(0), scene.committed(1), scene.committed(2)), (200, 200, 200));
     assert_eq!(scene.metrics.messages.of(MessageStatus::Success).get(), 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn queue_is_bounded_by_bytes_too() {
+    const RECORD: usize = 1_000;
+    let scene = Scene::with(2, |settings| settings.queue_bytes = 10 * RECORD);
+    for n in 0..200 {
+        let record = OwnedRecord::new(vec![b'x'; RECORD]).with_key(format!("{n}"));
+        scene.broker.produce(TOPIC, n % 2, record);
+    }
+    let journal = Journal::new();
+    let seen = journal.clone();
+    let process = scene.start(on(move |record: Record| {
+        let attempt = seen.begin(&record);
+        async move {
+            sleep(millis(300)).await;
+            drop(attempt);
+        }
+    }));
+    let mut most = 0;
+    while journal.ended().len() < 200 {
+        sleep(millis(100)).await;
+        most = most.max(scene.metrics.queue_bytes.get());
+    }
+    // A record is read whole, and one of each partition may be whatever the others hold.
+    let bound = i64::try_from(12 * (RECORD + 3)).unwrap();
+    assert!((5_000..=bound).contains(&most), "{most} bytes were queued");
+    process.stop_cleanly().await;
+    assert_eq!((scene.committed(0), scene.committed(1)), (100, 100));
 }
 
 #[tokio::test(start_paused = true)]
