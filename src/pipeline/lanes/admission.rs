@@ -78,8 +78,6 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn freed(&mut self, id: PlaceId, was_empty: bool, effects: &mut Effects) {
         if !was_empty && self.is_empty_open(id) {
             self.empty += 1;
-            // The slots that are left are for such as this one, however full the queue stays with the records of others.
-            effects.room |= self.wake_at.is_some();
         }
         self.promote(effects);
         if self.pressed {

@@ -44,6 +44,8 @@ impl<G: Progress> Lanes<G> {
                 continue;
             }
             self.open -= 1;
+            // The last one that is open may hold every worker.
+            effects.ready += self.turns.len();
             self.empty -= usize::from(self.places[place].queued.records == 0);
             if let Some(assignment) = &self.places[place].assignment {
                 assignment.context.release();
