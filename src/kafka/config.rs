@@ -174,7 +174,10 @@ impl KafkaConfig {
             // A record that is held keeps the whole response it came in.
             .set("fetch.max.bytes", (ahead / 4).clamp(MIB, 16 * MIB).to_string())
             // By default a fetcher that ran ahead looks only once a second whether there is room again.
-            .set("fetch.queue.backoff.ms", "5");
+            .set("fetch.queue.backoff.ms", "5")
+            // A request that asks only for partitions with nothing new waits this long at the broker, 500 ms by default; one that ran
+            // ahead when it was sent, and has room again since, waits with it.
+            .set("fetch.wait.max.ms", "50");
         // From here on a user's own word counts more, and ours again where it must.
         self.properties.iter().for_each(|(key, value)| {
             client.set(key, value);
