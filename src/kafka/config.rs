@@ -177,7 +177,7 @@ impl KafkaConfig {
             .set("fetch.queue.backoff.ms", "5")
             // A request that asks only for partitions with nothing new waits this long at the broker, 500 ms by default; one that ran
             // ahead when it was sent, and has room again since, waits with it.
-            .set("fetch.wait.max.ms", "50");
+            .set("fetch.wait.max.ms", "100");
         // From here on a user's own word counts more, and ours again where it must.
         self.properties.iter().for_each(|(key, value)| {
             client.set(key, value);
