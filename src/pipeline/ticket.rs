@@ -3,6 +3,24 @@
 //! Owner: whoever holds it; first the lanes, then a worker, then perhaps the dead-letter stage. The invariant: only the
 //! pipeline makes a ticket, one for each record that came in; it can be spent once; and the tracker takes nothing but a
 //! spent one. So an offset can't be counted as finished before its record is.
+//!
+//! Nobody else can make one, or say that it was spent:
+//!
+//! ```compile_fail,E0624
+//! use daemonry::pipeline::{source::Epoch, ticket::Ticket};
+//! use daemonry::record::Offset;
+//!
+//! let forged = Ticket::new(Epoch(1), Offset(7)); // private: the pipeline makes tickets
+//! ```
+//!
+//! ```compile_fail,E0624
+//! use daemonry::pipeline::ticket::{Settled, Ticket};
+//! use daemonry::record::Offset;
+//!
+//! fn early(ticket: Ticket<Offset>) -> Settled<Offset> {
+//!     ticket.done() // private: whoever runs the handler spends it
+//! }
+//! ```
 
 use super::source::Epoch;
 
