@@ -3,7 +3,7 @@
 //! ```text
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
-//!        [--group-protocol classic|consumer] [--instance-id ID] [--drain-ms N] [--max-poll-interval-ms N]
+//!        [--group-protocol classic|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--admin ADDR] [--sabotage WHAT]
 //! ```
 //!
@@ -89,6 +89,9 @@ struct Args {
     /// Makes this a static member of its group.
     #[arg(long)]
     instance_id: Option<String>,
+    /// How long a newer member waits for an older one of the same id, with `--group-protocol consumer`.
+    #[arg(long, default_value_t = 120_000)]
+    instance_wait_ms: u64,
     /// What started handlers may take after a signal.
     #[arg(long, default_value_t = 30_000)]
     drain_ms: u64,
@@ -243,6 +246,7 @@ fn kafka(args: &Args) -> KafkaConfig {
         Protocol::Consumer => GroupProtocol::Consumer,
     };
     kafka.instance_id.clone_from(&args.instance_id);
+    kafka.instance_wait = Duration::from_millis(args.instance_wait_ms);
     kafka.session_timeout = args.session_timeout_ms.map(Duration::from_millis);
     kafka.max_poll_interval = args.max_poll_interval_ms.map(Duration::from_millis);
     kafka
