@@ -8,6 +8,7 @@
 //! It knows no Kafka: what stands under it is a `Source`. It uses tokio's time only, so that virtual time can
 //! drive all of it in tests.
 
+mod arrival;
 mod committer;
 pub mod dead_letter;
 pub mod demand;
@@ -139,8 +140,15 @@ impl<S: Source> Pipeline<S> {
         }
 
         let reader_stop = stop.child_token();
-        let reader =
-            Reader { source, shared: Arc::clone(&shared), desk, router: Arc::new(router), settings, stop_drain, beat };
+        let reader = Reader {
+            source,
+            shared: Arc::clone(&shared),
+            desk,
+            routes: router.into_routes(),
+            settings,
+            stop_drain,
+            beat,
+        };
         let mut reading = std::pin::pin!(reader.run(reader_stop.clone()));
         let mut failure = None;
         let (source, read) = loop {

@@ -132,6 +132,9 @@ impl<G: Progress> Shared<G> {
                 );
             }
         }
+        if effects.unwanted > 0 {
+            self.meter.unwanted(effects.unwanted);
+        }
         if effects.room {
             self.room.notify_one();
         }

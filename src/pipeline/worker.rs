@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
-use crate::handler::{Attempts, Delivery, ErrorClass, RouteSpec, Verdict};
+use crate::handler::{Attempts, Delivery, ErrorClass, RouteSettings, Verdict};
 
 /// A run ends after this time, so that other lanes get their turn.
 const SLICE: Duration = Duration::from_millis(10);
@@ -65,6 +65,7 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             entries: &mut entries,
             settled: &mut settled,
             random: &mut random,
+            delivery: None,
             current: None,
             halt: None,
             began: now,
@@ -72,7 +73,7 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             reported: now,
             attempted: &mut attempted,
         };
-        route.handler.drive(&mut shift, route.timeout).await;
+        route.handler.drive(&mut shift, route.settings.timeout).await;
         let halt = shift.close();
         slot.end();
         finished = Some((run, halt));
@@ -105,8 +106,10 @@ struct Shift<'a, G: Progress> {
     entries: &'a mut VecDeque<Entry<G::Position>>,
     settled: &'a mut Vec<(Settled<G::Position>, usize)>,
     random: &'a mut fastrand::Rng,
-    /// The record that is being tried.
-    current: Option<Entry<G::Position>>,
+    /// The record that is being tried, or that was tried last.
+    delivery: Option<Delivery>,
+    /// What else is known of the record that is being tried.
+    current: Option<Entry<G::Position, ()>>,
     halt: Option<Halt<G::Position>>,
     began: Instant,
     /// The last look at the clock: when the current attempt began.
@@ -116,21 +119,35 @@ struct Shift<'a, G: Progress> {
 }
 
 impl<G: Progress> Attempts for Shift<'_, G> {
-    fn next(&mut self) -> Option<Delivery<'_>> {
+    fn next(&mut self) -> Option<&Delivery> {
         let over = self.halt.is_some() || self.clock.duration_since(self.began) >= SLICE;
         if over || self.run.context.is_released() {
             return None;
         }
-        let entry = self.current.insert(self.entries.pop_front()?);
+        let mut entry = self.entries.pop_front()?;
+        if let Some(failure) = entry.failure.take() {
+            // Decided before it came here.
+            self.attempted.failed += 1;
+            self.give_up(entry, failure);
+            return None;
+        }
         self.slot.attempt(&entry.record, self.clock);
-        Some(Delivery { record: &entry.record, attempt: entry.failures + 1, cancellation: &self.run.context.gone })
+        let attempt = entry.failures + 1;
+        let (entry, record) = entry.exchange(());
+        self.current = Some(entry);
+        // The token is cloned once a run: its count is shared by all that work on the partition.
+        match &mut self.delivery {
+            Some(delivery) => delivery.turn_to(record, attempt),
+            empty => *empty = Some(Delivery::cancelled_by(record, attempt, self.run.context.gone.clone())),
+        }
+        self.delivery.as_ref()
     }
 
     fn ended(&mut self, verdict: Verdict) {
         let began = mem::replace(&mut self.clock, Instant::now());
         self.attempted.took(self.clock.duration_since(began));
-        let Some(entry) = self.current.take() else { return };
-        match outcome(&self.run.context.route, verdict, entry.failures, self.random) {
+        let (Some(entry), Some(delivery)) = (self.current.take(), &self.delivery) else { return };
+        match outcome(&self.run.context.route.settings, verdict, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
                 self.settled.push((entry.ticket.done(), entry.bytes));
@@ -142,25 +159,15 @@ impl<G: Progress> Attempts for Shift<'_, G> {
             Outcome::Retry(delay, failure) => {
                 self.attempted.failed += 1;
                 self.attempted.retried += 1;
+                let (entry, ()) = entry.exchange(delivery.record().clone());
                 self.log(&entry, &failure, Some(delay));
                 let entry = Entry { failures: failure.attempts, ..entry };
                 self.halt = Some(Halt::Retry(entry, self.clock + delay));
             }
             Outcome::Letter(failure) => {
                 self.attempted.failed += 1;
-                self.log(&entry, &failure, None);
-                if self.run.context.dead_letter_topic.is_some() {
-                    self.halt = Some(Halt::Letter(entry, Box::new(failure)));
-                } else {
-                    self.shared.fail(PipelineError::Failed(format!(
-                        "the record at {} offset {} can't be handled and its route has no dead letters: {}: {}",
-                        self.run.context.topic_partition,
-                        entry.record.offset(),
-                        failure.reason.name(),
-                        failure.error
-                    )));
-                    self.halt = Some(Halt::Stop(entry));
-                }
+                let (entry, ()) = entry.exchange(delivery.record().clone());
+                self.give_up(entry, Box::new(failure));
             }
         }
         if self.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
@@ -178,6 +185,23 @@ impl<G: Progress> Shift<'_, G> {
         self.shared.meter.count(self.attempted);
     }
 
+    /// No further attempt is made: the record becomes a dead letter, or the daemon stops because of it.
+    fn give_up(&mut self, entry: Entry<G::Position>, failure: Box<Failure>) {
+        self.log(&entry, &failure, None);
+        if self.run.context.dead_letter_topic.is_some() {
+            self.halt = Some(Halt::Letter(entry, failure));
+            return;
+        }
+        self.shared.fail(PipelineError::Failed(format!(
+            "the record at {} offset {} can't be handled and its route has no dead letters: {}: {}",
+            self.run.context.topic_partition,
+            entry.record.offset(),
+            failure.reason.name(),
+            failure.error
+        )));
+        self.halt = Some(Halt::Stop(entry));
+    }
+
     /// What is settled and not reported goes with the run.
     fn close(self) -> Option<Halt<G::Position>> {
         self.shared.meter.count(self.attempted);
@@ -187,7 +211,8 @@ impl<G: Progress> Shift<'_, G> {
     fn log(&self, entry: &Entry<G::Position>, failure: &Failure, retry: Option<Duration>) {
         let (topic, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
         let (daemon, offset, attempt) = (self.shared.daemon.as_str(), entry.record.offset().0, failure.attempts);
-        let (reason, error, handler) = (failure.reason.name(), failure.error.as_str(), self.run.context.route.name);
+        let (reason, error, handler) =
+            (failure.reason.name(), failure.error.as_str(), self.run.context.route.settings.name);
         match retry {
             Some(delay) => debug!(
                 daemon,
@@ -218,12 +243,11 @@ enum Outcome {
 }
 
 /// The one place where an attempt's verdict becomes an outcome.
-fn outcome(route: &RouteSpec, verdict: Verdict, failures: u32, random: &mut fastrand::Rng) -> Outcome {
+fn outcome(route: &RouteSettings, verdict: Verdict, failures: u32, random: &mut fastrand::Rng) -> Outcome {
     let attempts = failures.saturating_add(1);
     let failure = |reason, error| Failure { reason, error, attempts, handler: route.name };
     let (failure, delay) = match verdict {
         Verdict::Succeeded => return Outcome::Done,
-        Verdict::Rejected(rejection) => return Outcome::Letter(failure(Reason::Undecodable, rejection.to_string())),
         Verdict::Panicked(message) => (failure(Reason::Panic, message), None),
         Verdict::TimedOut(timeout) => (failure(Reason::Timeout, format!("no result within {timeout:?}")), None),
         Verdict::Failed(error) => {
@@ -231,10 +255,12 @@ fn outcome(route: &RouteSpec, verdict: Verdict, failures: u32, random: &mut fast
             match error.class() {
                 ErrorClass::Skip => return Outcome::Skip,
                 ErrorClass::Poison => return Outcome::Letter(failure(Reason::Poison, text)),
+                ErrorClass::Undecodable => return Outcome::Letter(failure(Reason::Undecodable, text)),
                 _ if route.retryable.as_ref().is_some_and(|retryable| !retryable(&error)) => {
                     return Outcome::Letter(failure(Reason::NotRetryable, text));
                 }
                 ErrorClass::RetryAfter(delay) => (failure(Reason::Error, text), Some(delay)),
+                ErrorClass::Retry if error.is_timeout() => (failure(Reason::Timeout, text), None),
                 ErrorClass::Retry => (failure(Reason::Error, text), None),
             }
         }

@@ -38,6 +38,14 @@ impl OwnedRecord {
     }
 }
 
+impl OwnedRecord {
+    /// The record as it would be read from `offset` of a partition: to test a handler, a filter or a key function with.
+    pub fn into_record(self, topic_partition: TopicPartition, offset: i64) -> Record {
+        let backing = OwnedRecords { topic_partition, records: vec![(Offset(offset), Arc::new(self))] };
+        Record::adopt(Arc::new(backing), 0)
+    }
+}
+
 /// Records in memory of their own: the ready [`Backing`].
 #[derive(Debug)]
 pub struct OwnedRecords {

@@ -9,5 +9,6 @@ mod letters;
 mod order;
 mod overdue;
 mod retries;
+mod routes;
 mod scene;
 mod stops;

@@ -120,7 +120,7 @@ impl Simulation {
         let plan = Arc::new(Plan::of(seed));
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, plan.partitions);
-        let router = Router::new().topic(TOPIC, on(|| async {}).order(plan.order));
+        let router: Router = Router::new().topic(TOPIC, on(|| async {}).order(plan.order));
         let tag = router.subscription()[0].1;
         let world = Arc::new(Mutex::new(World::new(plan.order, tag)));
         for (index, (partition, key, behaviour)) in plan.records.iter().enumerate() {

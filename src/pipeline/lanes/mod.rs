@@ -21,17 +21,17 @@ mod place;
 mod release;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use tokio::time::Instant;
 
+use super::arrival::{Admittance, Arrival, Arrivals};
 use super::dead_letter::Failure;
-use super::source::{Assigned, Batch, Epoch, Progress};
+use super::source::{Assigned, Epoch, Progress};
 use super::ticket::{Settled, Ticket};
-use crate::handler::{ProcessingOrder, RouteSpec};
-use crate::record::{Offset, Record, Timestamp, TopicPartition};
+use crate::handler::RouteSpec;
+use crate::record::{Offset, Timestamp, TopicPartition};
 
 use entry::Bound;
 pub(super) use entry::{Entry, Load};
@@ -80,6 +80,8 @@ pub(super) struct Effects {
     pub(super) commit: bool,
     /// Backpressure began (true) or ended.
     pub(super) pressure: Option<bool>,
+    /// Records that were passed over because their route doesn't want them.
+    pub(super) unwanted: usize,
 }
 
 impl Effects {
@@ -93,6 +95,7 @@ impl Effects {
             drained: self.drained || later.drained,
             commit: self.commit || later.commit,
             pressure: later.pressure.or(self.pressure),
+            unwanted: self.unwanted + later.unwanted,
         }
     }
 }
@@ -155,7 +158,6 @@ pub(super) struct Lanes<G: Progress> {
     /// Partitions are held because the bound of the parked is reached.
     parked_holds: bool,
     uncommitted: usize,
-    hasher: FixedState,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -182,7 +184,6 @@ impl<G: Progress> Lanes<G> {
             wake_at: None,
             parked_holds: false,
             uncommitted: 0,
-            hasher: FixedState::default(),
         }
     }
 
@@ -209,20 +210,31 @@ impl<G: Progress> Lanes<G> {
         effects
     }
 
-    /// Records came in. Those of an epoch that is over are dropped, and so are those that are known to be finished.
-    pub(super) fn push(&mut self, batch: Batch, now: Instant) -> Effects {
+    /// Records came in. Those of an epoch that is over are dropped, and so are those that are known to be finished; those that their
+    /// route doesn't want are finished at once.
+    pub(super) fn push(&mut self, arrivals: Arrivals, now: Instant) -> Effects {
         let mut effects = Effects::default();
-        let Some(&place_id) = self.place_by_epoch.get(&batch.epoch) else { return effects };
+        let Some(&place_id) = self.place_by_epoch.get(&arrivals.epoch) else { return effects };
         let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
         let was_empty = self.places[place_id].queued.records == 0;
         // One look for the whole batch: it is for a metric.
-        let stamp = batch.records.first().and_then(|record| record.timestamp()).map(Timestamp::as_millis);
-        for record in batch.records {
-            let key = self.lane_key(&context.route, &record);
+        let stamp = arrivals.records.first().and_then(|first| first.record.timestamp()).map(Timestamp::as_millis);
+        for Arrival { record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
             let Some(assignment) = &mut place.assignment else { break };
             let Some(position) = assignment.progress.receive(&record) else { continue };
-            let lane_id = self.lane(place_id, key);
+            let ticket = Ticket::new(context.epoch, position);
+            let failure = match admittance {
+                Admittance::Wanted => None,
+                Admittance::Failed(failure) => Some(failure),
+                Admittance::Unwanted => {
+                    assignment.progress.settle(ticket.skip());
+                    self.uncommitted += 1;
+                    effects.unwanted += 1;
+                    continue;
+                }
+            };
+            let lane_id = self.lane(place_id, lane);
             let lane = &mut self.lanes[lane_id];
             let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Letter);
             let bytes = record.size();
@@ -239,7 +251,6 @@ impl<G: Progress> Lanes<G> {
                 place.queued.add(bytes);
                 Bound::Queue
             };
-            let ticket = Ticket::new(context.epoch, position);
             lane.queue.push_back(Entry {
                 ticket,
                 record,
@@ -247,7 +258,7 @@ impl<G: Progress> Lanes<G> {
                 received: now,
                 stamp,
                 bytes,
-                failure: None,
+                failure,
                 letter_tries: 0,
                 stuck: false,
                 bound,
@@ -256,7 +267,7 @@ impl<G: Progress> Lanes<G> {
                 self.reopen(lane_id, &mut effects);
             }
         }
-        if let (Some(next), Some(assignment)) = (batch.next, &mut self.places[place_id].assignment) {
+        if let (Some(next), Some(assignment)) = (arrivals.next, &mut self.places[place_id].assignment) {
             assignment.progress.passed(next);
         }
         if was_empty && self.places[place_id].queued.records > 0 {
@@ -266,6 +277,7 @@ impl<G: Progress> Lanes<G> {
             self.pressed = true;
             effects.pressure = Some(true);
         }
+        effects.commit |= self.uncommitted >= self.limits.commit_after;
         effects
     }
 
@@ -405,20 +417,6 @@ impl<G: Progress> Lanes<G> {
     fn assignment(&mut self, epoch: Epoch) -> Option<&mut Assignment<G>> {
         let place = *self.place_by_epoch.get(&epoch)?;
         self.places[place].live(epoch)
-    }
-
-    /// The hash that a record shares with those it must wait for; `None` where it waits for none.
-    fn lane_key(&self, route: &RouteSpec, record: &Record) -> Option<u64> {
-        const KEYLESS: u64 = 0;
-        let hash = |key: &[u8]| if key.is_empty() { KEYLESS } else { self.hasher.hash_one(key) };
-        match route.order {
-            ProcessingOrder::Partition => Some(KEYLESS),
-            ProcessingOrder::Unordered => None,
-            ProcessingOrder::Key => Some(match &route.key {
-                Some(function) => function.key(record).map_or(KEYLESS, |key| hash(&key)),
-                None => record.key().map_or(KEYLESS, hash),
-            }),
-        }
     }
 
     /// Takes an entry off its bound.

@@ -31,7 +31,7 @@ pub(in crate::pipeline) struct AssignmentContext {
 
 impl AssignmentContext {
     pub(super) fn new(epoch: Epoch, topic_partition: TopicPartition, route: Arc<RouteSpec>) -> Self {
-        let dead_letter_topic = route.dead_letter_topic(&topic_partition.topic);
+        let dead_letter_topic = route.settings.dead_letter_topic(&topic_partition.topic);
         Self {
             epoch,
             topic_partition,

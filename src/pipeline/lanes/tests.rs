@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::super::dead_letter::Reason;
 use super::super::ticket::Receipt;
 use super::*;
-use crate::handler::{Router, on};
+use crate::handler::{ProcessingOrder, Router, on};
+use crate::pipeline::arrival::arrivals;
+use crate::pipeline::source::Batch;
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{OwnedRecord, OwnedRecords};
 
@@ -19,8 +21,8 @@ fn load(records: usize, bytes: usize) -> Load {
 
 fn route(order: ProcessingOrder) -> Arc<RouteSpec> {
     async fn handle() {}
-    let router = Router::new().topic("orders", on(handle).order(order));
-    Arc::clone(router.route(&"orders".into()).expect("just made"))
+    let router: Router = Router::new().topic("orders", on(handle).order(order));
+    Arc::clone(router.into_routes().of(&"orders".into()).expect("just made"))
 }
 
 /// A tracker that goes on from `next`, with so many bytes to remember finished runs in.
@@ -32,18 +34,25 @@ fn failure() -> Failure {
     Failure { reason: Reason::Poison, error: "bad".to_owned(), attempts: 1, handler: "handle" }
 }
 
-/// Records of these offsets, keys and sizes.
-fn batch(epoch: Epoch, topic: &str, partition: usize, records: Vec<(i64, Option<Vec<u8>>, usize)>) -> Batch {
-    let topic_partition = TopicPartition::new(topic, i32::try_from(partition).expect("few partitions"));
+/// Records of these offsets, keys and sizes, as they come in.
+fn arriving(
+    order: ProcessingOrder,
+    epoch: Epoch,
+    partition: usize,
+    records: Vec<(i64, Option<Vec<u8>>, usize)>,
+) -> Arrivals {
+    let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
     let records = records.into_iter().map(|(offset, key, size)| {
         (Offset(offset), Arc::new(OwnedRecord { key, value: Some(vec![0; size]), ..OwnedRecord::default() }))
     });
-    Batch { epoch, records: OwnedRecords::handles(topic_partition, records.collect()), next: None }
+    let records = OwnedRecords::handles(topic_partition, records.collect());
+    arrivals(Batch { epoch, records, next: None }, &route(order).settings)
 }
 
 /// Lanes with partitions `0..n` assigned under the epochs `0..n`.
 struct Bench {
     lanes: Lanes<OffsetTracker>,
+    order: ProcessingOrder,
     now: Instant,
 }
 
@@ -70,7 +79,7 @@ impl Bench {
             workers,
             commit_after: 1_000,
         };
-        let mut bench = Self { lanes: Lanes::new(limits), now: Instant::now() };
+        let mut bench = Self { lanes: Lanes::new(limits), order, now: Instant::now() };
         for partition in 0..partitions {
             bench.assign(partition, partition as u64, order);
         }
@@ -93,7 +102,7 @@ impl Bench {
         let keys = keys.bytes().map(|key| (key != b' ').then(|| vec![key]));
         let records = (first..).zip(keys).map(|(offset, key)| (offset, key, 1)).collect();
         let partition = self.lanes.place_by_epoch.get(&Epoch(epoch)).copied().unwrap_or(0);
-        Told(self.lanes.push(batch(Epoch(epoch), "orders", partition, records), self.now))
+        Told(self.lanes.push(arriving(self.order, Epoch(epoch), partition, records), self.now))
     }
 
     fn take(&mut self) -> Option<Taken> {

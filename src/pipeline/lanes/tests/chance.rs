@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::{Load, ProcessingOrder};
+use super::super::Load;
 use super::load;
+use crate::handler::ProcessingOrder;
 
 /// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
 #[derive(Clone, Debug)]

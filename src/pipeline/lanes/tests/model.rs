@@ -4,6 +4,7 @@
 //! It knows which records came in and which are finished, and nothing of how the lanes keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 
 use proptest::prelude::*;
 
@@ -12,7 +13,8 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
-use super::{batch, failure, resumed, route};
+use super::{arriving, failure, resumed, route};
+use crate::handler::ProcessingOrder;
 
 const TOPIC: &str = "orders";
 
@@ -269,7 +271,7 @@ impl World {
                 self.alive.insert((epoch, record.0));
                 records.push(record);
             }
-            batches.push(batch(epoch, TOPIC, partition, records));
+            batches.push(arriving(self.setting.order, epoch, partition, records));
         }
         if batches.is_empty() {
             // It sleeps on with what it asked for.

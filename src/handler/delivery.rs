@@ -1,0 +1,79 @@
+//! A delivery: one attempt at one record, as extractors and layers see it.
+
+use std::fmt;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::record::Record;
+
+/// One attempt at one record. Cheap to clone; the record's memory lives as long as any clone does.
+///
+/// ```
+/// use daemonry::handler::Delivery;
+/// use daemonry::record::{OwnedRecord, TopicPartition};
+///
+/// // Made by hand, to test an extractor or a layer with.
+/// let record = OwnedRecord::new("{}").with_key("a").into_record(TopicPartition::new("orders", 0), 7);
+/// let delivery = Delivery::new(record, 1);
+/// assert_eq!(delivery.record().key(), Some(&b"a"[..]));
+/// ```
+#[derive(Clone)]
+pub struct Delivery {
+    record: Record,
+    attempt: u32,
+    cancellation: CancellationToken,
+    /// Counts what goes on after the attempt's future is dropped, where that may be.
+    remains: Option<TaskTracker>,
+}
+
+impl Delivery {
+    /// The `attempt`-th attempt (from 1) at a record, which nothing cancels.
+    pub fn new(record: Record, attempt: u32) -> Self {
+        Self::cancelled_by(record, attempt, CancellationToken::new())
+    }
+
+    /// The same, cancelled by this token.
+    pub fn cancelled_by(record: Record, attempt: u32, cancellation: CancellationToken) -> Self {
+        Self { record, attempt, cancellation, remains: None }
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Cancelled when the record's assignment is gone: it was lost, or its time to drain has passed. What the handler still does
+    /// then can't be committed, and another member may be at the same record.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    /// The same, where what goes on after the attempt is counted.
+    pub(super) fn tracked_by(&self, remains: &TaskTracker) -> Self {
+        Self { remains: Some(remains.clone()), ..self.clone() }
+    }
+
+    /// Work goes on as long as this is held, whatever becomes of the attempt's future.
+    pub(super) fn running(&self) -> Option<TaskTrackerToken> {
+        self.remains.as_ref().map(TaskTracker::token)
+    }
+
+    /// Goes on to another record of the same assignment.
+    pub(crate) fn turn_to(&mut self, record: Record, attempt: u32) {
+        self.record = record;
+        self.attempt = attempt;
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("record", &self.record).field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
