@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::erased::Start;
+use super::route::Maker;
 use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, for_all_arguments};
 
 /// A function that handles one record and blocks its thread meanwhile. Implemented for functions of up to eight arguments that are
@@ -75,7 +76,7 @@ where
     let make = move |state: &S| -> Arc<dyn super::erased::ErasedHandler> {
         Arc::new(Blocking { handler: handler.clone(), state: state.clone(), args: PhantomData })
     };
-    Route::new(std::any::type_name::<H>(), Arc::new(make))
+    Route::new(std::any::type_name::<H>(), Maker::Each(Arc::new(make)))
 }
 
 struct Blocking<H, Args, S> {

@@ -4,6 +4,7 @@
 //! ended. It never sees a ticket, an offset to commit, or a worker: whatever it does, the pipeline decides what follows.
 //! [`on`] makes a [`Route`] of it, a [`Router`] gathers routes by topic, and [tower](layer) layers go around them.
 
+mod batch;
 mod blocking;
 mod delivery;
 mod erased;
@@ -16,13 +17,15 @@ mod service;
 
 use std::future::Future;
 
+pub(crate) use batch::BatchSize;
+pub use batch::{BatchContext, BatchHandler, BatchResult, FromBatch, IntoBatchResult, on_batch};
 pub use blocking::{BlockingHandler, on_blocking};
 pub use delivery::Delivery;
 pub(crate) use erased::{Attempts, Verdict, panic_message};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
-pub use route::{ProcessingOrder, Route, on};
-pub(crate) use route::{RouteSettings, RouteSpec};
+pub use route::{Batched, Each, ProcessingOrder, Route, on};
+pub(crate) use route::{RouteSettings, RouteSpec, Work};
 pub(crate) use router::Routes;
 pub use router::{Router, RouterError};
 pub use service::HandlerService;

@@ -1,11 +1,13 @@
 //! A route: a handler, and how the records of its topic are to be treated.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tower::{Layer, Service};
 
+use super::batch::{BatchSize, ErasedBatch};
 use super::erased::{ErasedHandler, Stated};
 use super::error::BoxError;
 use super::service::{HandlerService, Layered};
@@ -76,12 +78,23 @@ pub(crate) struct RouteSettings {
     pub(crate) retryable: Option<Arc<ClassOf>>,
     pub(crate) unhandled: Unhandled,
     pub(crate) timeout: Duration,
+    /// For a handler of batches.
+    pub(crate) batch: Option<BatchSize>,
 }
 
 /// A route as the pipeline has it: the handler with its state, and the settings.
 pub(crate) struct RouteSpec {
-    pub(crate) handler: Arc<dyn ErasedHandler>,
+    pub(crate) work: Work,
     pub(crate) settings: RouteSettings,
+}
+
+/// A handler with its state, without its type.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// One record after the other.
+    Each(Arc<dyn ErasedHandler>),
+    /// Several at once.
+    Batch(Arc<dyn ErasedBatch>),
 }
 
 impl RouteSettings {
@@ -100,14 +113,52 @@ impl RouteSettings {
     }
 }
 
-/// A handler with its settings, as [`on`] makes it. Every setting has a default. `S` is the state that its router is to be given.
-pub struct Route<S = ()> {
+/// A handler with its settings, as [`on`], [`on_blocking`](super::on_blocking) and [`on_batch`](super::on_batch) make it. Every setting
+/// has a default. `S` is the state that its router is to be given, `K` whether it takes records [one](Each) by one or in
+/// [batches](Batched).
+pub struct Route<S = (), K = Each> {
     pub(super) settings: RouteSettings,
-    make: Arc<MakeHandler<S>>,
+    make: Maker<S>,
+    kind: PhantomData<fn(K)>,
 }
 
+/// A route whose handler takes one record at a time.
+#[derive(Debug, Clone, Copy)]
+pub enum Each {}
+
+/// A route whose handler takes several records at once.
+#[derive(Debug, Clone, Copy)]
+pub enum Batched {}
+
+/// A route of either kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Either {}
+
 /// Gives a handler its state, and erases its type.
-type MakeHandler<S> = dyn Fn(&S) -> Arc<dyn ErasedHandler> + Send + Sync;
+pub(super) enum Maker<S> {
+    Each(Arc<Make<S, dyn ErasedHandler>>),
+    Batch(Arc<Make<S, dyn ErasedBatch>>),
+}
+
+type Make<S, T> = dyn Fn(&S) -> Arc<T> + Send + Sync;
+
+impl<S> Maker<S> {
+    fn make(&self, state: &S) -> Work {
+        match self {
+            Self::Each(make) => Work::Each(make(state)),
+            Self::Batch(make) => Work::Batch(make(state)),
+        }
+    }
+}
+
+impl<S> Clone for Maker<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Each(make) => Self::Each(Arc::clone(make)),
+            Self::Batch(make) => Self::Batch(Arc::clone(make)),
+        }
+    }
+}
 
 /// A route to `handler`: order by key, three retries with exponential backoff, dead letters to `<topic>.dlq`, ten minutes' timeout.
 ///
@@ -132,7 +183,7 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let make = move |state: &S| -> Arc<dyn ErasedHandler> { Arc::new(Stated::new(handler.clone(), state.clone())) };
-    Route::new(std::any::type_name::<H>(), Arc::new(make))
+    Route::new(std::any::type_name::<H>(), Maker::Each(Arc::new(make)))
 }
 
 /// The last two parts of a path: `orders::create` of `handlers::shop::orders::create`. A closure goes by the name of the function
@@ -144,39 +195,6 @@ fn short_name(path: &'static str) -> &'static str {
 }
 
 impl<S: 'static> Route<S> {
-    pub(super) fn new(name: &'static str, make: Arc<MakeHandler<S>>) -> Self {
-        let settings = RouteSettings {
-            name: short_name(name),
-            order: ProcessingOrder::default(),
-            key: None,
-            filter: None,
-            retry: RetryPolicy::exponential(),
-            retryable: None,
-            unhandled: Unhandled::DeadLetter(None),
-            timeout: DEFAULT_TIMEOUT,
-        };
-        Self { settings, make }
-    }
-
-    /// The route as the pipeline has it.
-    pub(super) fn spec(&self, state: &S) -> RouteSpec {
-        RouteSpec { handler: (self.make)(state), settings: self.settings.clone() }
-    }
-
-    /// The same with its state, and so for a router that needs none, or another one.
-    pub(super) fn with_state<S2: 'static>(self, state: &S) -> Route<S2> {
-        let handler = (self.make)(state);
-        Route { settings: self.settings, make: Arc::new(move |_| Arc::clone(&handler)) }
-    }
-
-    /// The same with the topic of its dead letters renamed, where it names one.
-    pub(super) fn with_dead_letters_in(mut self, rename: impl Fn(&Topic) -> Topic) -> Self {
-        if let Unhandled::DeadLetter(Some(named)) = &mut self.settings.unhandled {
-            *named = rename(named);
-        }
-        self
-    }
-
     /// Puts a [tower layer](super::layer) around the handler, outside those that are there already.
     ///
     /// ```
@@ -197,9 +215,71 @@ impl<S: 'static> Route<S> {
             + Sync
             + 'static,
     {
-        let inner = self.make;
-        let make = move |state: &S| -> Arc<dyn ErasedHandler> { Arc::new(Layered::new(&layer, inner(state))) };
-        Self { settings: self.settings, make: Arc::new(make) }
+        self.layered(layer)
+    }
+}
+
+impl<S: 'static, K> Route<S, K> {
+    pub(super) fn new(name: &'static str, make: Maker<S>) -> Self {
+        let settings = RouteSettings {
+            name: short_name(name),
+            order: ProcessingOrder::default(),
+            key: None,
+            filter: None,
+            retry: RetryPolicy::exponential(),
+            retryable: None,
+            unhandled: Unhandled::DeadLetter(None),
+            timeout: DEFAULT_TIMEOUT,
+            batch: None,
+        };
+        Self { settings, make, kind: PhantomData }
+    }
+
+    /// The same, whatever kind it is of.
+    pub(super) fn either(self) -> Route<S, Either> {
+        Route { settings: self.settings, make: self.make, kind: PhantomData }
+    }
+
+    /// The route as the pipeline has it.
+    pub(super) fn spec(&self, state: &S) -> RouteSpec {
+        RouteSpec { work: self.make.make(state), settings: self.settings.clone() }
+    }
+
+    /// The same with its state, and so for a router that needs none, or another one.
+    pub(super) fn with_state<S2: 'static>(self, state: &S) -> Route<S2, K> {
+        let make = match self.make.make(state) {
+            Work::Each(handler) => Maker::Each(Arc::new(move |_: &S2| Arc::clone(&handler))),
+            Work::Batch(handler) => Maker::Batch(Arc::new(move |_: &S2| Arc::clone(&handler))),
+        };
+        Route { settings: self.settings, make, kind: PhantomData }
+    }
+
+    /// The same with the topic of its dead letters renamed, where it names one.
+    pub(super) fn with_dead_letters_in(mut self, rename: impl Fn(&Topic) -> Topic) -> Self {
+        if let Unhandled::DeadLetter(Some(named)) = &mut self.settings.unhandled {
+            *named = rename(named);
+        }
+        self
+    }
+
+    /// The same with a layer around its handler, if that takes one record at a time.
+    pub(super) fn layered<L>(self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<Delivery, Response = (), Error: Into<BoxError>, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let make = match self.make {
+            Maker::Each(inner) => {
+                let make = move |state: &S| -> Arc<dyn ErasedHandler> { Arc::new(Layered::new(&layer, inner(state))) };
+                Maker::Each(Arc::new(make))
+            }
+            batch @ Maker::Batch(_) => batch,
+        };
+        Self { settings: self.settings, make, kind: PhantomData }
     }
 
     /// Handles only the records for which `wanted` says so. The others are skipped before they take up room in the queue: counted as
@@ -233,9 +313,9 @@ impl<S: 'static> Route<S> {
     /// between deployments: give it a new one when the function changes, so that what was remembered of finished records is dropped.
     /// `None` puts the record into the keyless lane of its partition.
     #[must_use]
-    pub fn key_by<K>(mut self, name: &'static str, key: K) -> Self
+    pub fn key_by<F>(mut self, name: &'static str, key: F) -> Self
     where
-        K: Fn(&Record) -> Option<Vec<u8>> + Send + Sync + 'static,
+        F: Fn(&Record) -> Option<Vec<u8>> + Send + Sync + 'static,
     {
         self.settings.order = ProcessingOrder::Key;
         self.settings.key = Some(KeyFunction { name, of: Arc::new(key) });
@@ -308,9 +388,9 @@ impl<S: 'static> Route<S> {
     }
 }
 
-impl<S> Clone for Route<S> {
+impl<S, K> Clone for Route<S, K> {
     fn clone(&self) -> Self {
-        Self { settings: self.settings.clone(), make: Arc::clone(&self.make) }
+        Self { settings: self.settings.clone(), make: self.make.clone(), kind: PhantomData }
     }
 }
 
@@ -323,6 +403,7 @@ impl fmt::Debug for RouteSettings {
             .field("retry", &self.retry)
             .field("unhandled", &self.unhandled)
             .field("timeout", &self.timeout)
+            .field("batch", &self.batch)
             .finish_non_exhaustive()
     }
 }
@@ -333,7 +414,7 @@ impl fmt::Debug for RouteSpec {
     }
 }
 
-impl<S> fmt::Debug for Route<S> {
+impl<S, K> fmt::Debug for Route<S, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
     }

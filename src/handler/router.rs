@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tower::{Layer, Service};
 
 use super::error::BoxError;
-use super::route::{Route, RouteSettings, RouteSpec};
+use super::route::{Either, Route, RouteSettings, RouteSpec};
 use super::{Delivery, HandlerService};
 use crate::pipeline::metadata::LaneTag;
 use crate::record::Topic;
@@ -25,7 +25,7 @@ use crate::record::Topic;
 /// assert_eq!(router.topics().count(), 2);
 /// ```
 pub struct Router<S = ()> {
-    routes: BTreeMap<Topic, Route<S>>,
+    routes: BTreeMap<Topic, Route<S, Either>>,
     doubled: Vec<Topic>,
 }
 
@@ -62,12 +62,12 @@ impl<S: 'static> Router<S> {
 
     /// Serves `topic` by `route`. One route a topic: a second one is refused when the daemon starts.
     #[must_use]
-    pub fn topic(mut self, topic: impl Into<Topic>, route: Route<S>) -> Self {
-        self.insert(topic.into(), route);
+    pub fn topic<K>(mut self, topic: impl Into<Topic>, route: Route<S, K>) -> Self {
+        self.insert(topic.into(), route.either());
         self
     }
 
-    fn insert(&mut self, topic: Topic, route: Route<S>) {
+    fn insert(&mut self, topic: Topic, route: Route<S, Either>) {
         if self.routes.insert(topic.clone(), route).is_some() {
             self.doubled.push(topic);
         }
@@ -112,7 +112,8 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// Puts a [tower layer](super::layer) around each handler that is here already, outside those that the routes have.
+    /// Puts a [tower layer](super::layer) around each handler that is here already, outside those that the routes have. Handlers of
+    /// batches take none.
     #[must_use]
     pub fn layer<L>(self, layer: L) -> Self
     where
@@ -123,7 +124,7 @@ impl<S: 'static> Router<S> {
             + Sync
             + 'static,
     {
-        let routes = self.routes.into_iter().map(|(topic, route)| (topic, route.layer(layer.clone()))).collect();
+        let routes = self.routes.into_iter().map(|(topic, route)| (topic, route.layered(layer.clone()))).collect();
         Self { routes, doubled: self.doubled }
     }
 
@@ -185,6 +186,11 @@ pub(crate) struct Routes(BTreeMap<Topic, Arc<RouteSpec>>);
 impl Routes {
     pub(crate) fn of(&self, topic: &Topic) -> Option<&Arc<RouteSpec>> {
         self.0.get(topic)
+    }
+
+    /// The largest batch that a handler takes; 1 where none takes any.
+    pub(crate) fn largest_batch(&self) -> usize {
+        self.0.values().filter_map(|route| route.settings.batch).map(|batch| batch.max.get()).max().unwrap_or(1)
     }
 }
 

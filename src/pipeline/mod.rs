@@ -9,6 +9,7 @@
 //! drive all of it in tests.
 
 mod arrival;
+mod batch;
 mod committer;
 pub mod dead_letter;
 pub mod demand;
@@ -16,6 +17,7 @@ mod dispatcher;
 mod lanes;
 pub mod metadata;
 mod meter;
+mod outcome;
 mod reader;
 mod settings;
 mod shared;
@@ -117,7 +119,14 @@ impl<S: Source> Pipeline<S> {
     /// Why it could not start, or could not go on.
     pub async fn run(self, stop: CancellationToken, handlers: &Handle) -> Result<Stopped, PipelineError> {
         Self::check(&self.router, &self.settings)?;
-        let Self { daemon, mut source, router, dead_letters, settings, metrics, beat, stop_drain } = self;
+        let Self { daemon, mut source, router, dead_letters, mut settings, metrics, beat, stop_drain } = self;
+        let routes = router.into_routes();
+        // Or a batch would never get full.
+        let enough = routes.largest_batch().saturating_mul(2);
+        if settings.queue_records < enough {
+            info!(daemon, queue_records = enough, "queue made large enough for batches");
+            settings.queue_records = enough;
+        }
         let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let meter = Meter::new(metrics, settings.workers, settings.queue_records);
         let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter));
@@ -140,15 +149,7 @@ impl<S: Source> Pipeline<S> {
         }
 
         let reader_stop = stop.child_token();
-        let reader = Reader {
-            source,
-            shared: Arc::clone(&shared),
-            desk,
-            routes: router.into_routes(),
-            settings,
-            stop_drain,
-            beat,
-        };
+        let reader = Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat };
         let mut reading = std::pin::pin!(reader.run(reader_stop.clone()));
         let mut failure = None;
         let (source, read) = loop {

@@ -4,6 +4,7 @@
 
 mod assignments;
 mod backpressure;
+mod batches;
 mod commits;
 mod letters;
 mod order;

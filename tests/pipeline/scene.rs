@@ -65,12 +65,12 @@ impl Scene {
     }
 
     /// A process that reads the topic with this route.
-    pub(crate) fn start(&self, route: Route) -> Process {
+    pub(crate) fn start<K>(&self, route: Route<(), K>) -> Process {
         self.start_on(route, &Handle::current())
     }
 
     /// The same, with its handlers on a runtime of their own.
-    pub(crate) fn start_on(&self, route: Route, handlers: &Handle) -> Process {
+    pub(crate) fn start_on<K>(&self, route: Route<(), K>, handlers: &Handle) -> Process {
         let router = Router::new().topic(TOPIC, route);
         let source = self.broker.join(router.subscription());
         let member = source.member();

@@ -12,6 +12,7 @@
 //! | [`CancellationToken`] | cancelled when the assignment is gone | |
 //! | [`Record`], [`Delivery`] | all of it | |
 //! | `Option<Json<T>>`, `Option<Header<T>>` | none for a tombstone, or without the header | it is there and can't be decoded |
+//! | `(A, B)`, up to four | several at once, for the records of a [batch](super::on_batch) | one of them can't be drawn |
 //! | `Result<T, Rejection>` of any of them | what it is, or why it can't be | |
 
 mod headers;
@@ -192,6 +193,20 @@ impl<S> FromRecord<S> for CancellationToken {
         Ok(delivery.cancellation().clone())
     }
 }
+
+macro_rules! impl_for_tuple {
+    ($($part:ident),*) => {
+        /// Several at once: for the records of a [batch](super::on_batch).
+        impl<S, $($part: FromRecord<S>,)*> FromRecord<S> for ($($part,)*) {
+            fn from_record(delivery: &Delivery, state: &S) -> Result<Self, Rejection> {
+                Ok(($($part::from_record(delivery, state)?,)*))
+            }
+        }
+    };
+}
+impl_for_tuple!(A1, A2);
+impl_for_tuple!(A1, A2, A3);
+impl_for_tuple!(A1, A2, A3, A4);
 
 /// Leaves it to the handler what an argument that can't be drawn means.
 impl<S, T: FromRecord<S>> FromRecord<S> for Result<T, Rejection> {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
 use super::entry::Load;
+use super::gather::GatherId;
 use crate::handler::RouteSpec;
 use crate::record::{Offset, Topic, TopicPartition};
 
@@ -83,6 +84,8 @@ pub(super) struct Assignment<G> {
 pub(super) struct Place<G> {
     pub(super) topic_partition: TopicPartition,
     pub(super) assignment: Option<Assignment<G>>,
+    /// Where its lanes are gathered for batches, if its route takes any.
+    pub(super) gather: Option<GatherId>,
     /// Lanes that a worker may take, in turn.
     pub(super) ready: VecDeque<LaneId>,
     /// Whether this place stands in the queue of turns.
@@ -102,6 +105,7 @@ impl<G: Progress> Place<G> {
         Self {
             topic_partition,
             assignment: None,
+            gather: None,
             ready: VecDeque::new(),
             in_turns: false,
             queued: Load::default(),

@@ -13,7 +13,7 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
-use super::{arriving, failure, resumed, route};
+use super::{arriving, batched, failure, resumed, route};
 use crate::handler::ProcessingOrder;
 
 const TOPIC: &str = "orders";
@@ -22,6 +22,8 @@ const TOPIC: &str = "orders";
 pub(super) struct Held {
     pub(super) run: Run,
     pub(super) entries: VecDeque<Entry<Offset>>,
+    /// The batch that it is a part of.
+    pub(super) batch: Option<u64>,
 }
 
 /// A partition, as the world knows it.
@@ -51,6 +53,10 @@ pub(super) struct World {
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
+    /// Batches whose runs haven't all come back.
+    pub(super) batches: BTreeMap<u64, BatchRun>,
+    numbers: u64,
+    route: Arc<RouteSpec>,
     pub(super) letters: Vec<LetterJob<Offset>>,
     /// What came in and is neither finished nor given back.
     pub(super) alive: BTreeSet<(Epoch, i64)>,
@@ -76,6 +82,12 @@ impl World {
             lanes: Lanes::new(limits),
             logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
             held: Vec::new(),
+            batches: BTreeMap::new(),
+            numbers: 0,
+            route: match setting.batch {
+                None => route(setting.order),
+                Some(max) => batched(setting.order, max),
+            },
             letters: Vec::new(),
             alive: BTreeSet::new(),
             last: BTreeMap::new(),
@@ -160,7 +172,7 @@ impl World {
                 self.deliver(|allowed| portion.index(allowed) + 1);
             }
             Step::Take => {
-                if self.held.len() < self.setting.workers {
+                if self.busy() < self.setting.workers {
                     self.take();
                 }
             }
@@ -218,7 +230,7 @@ impl World {
         log.finished.retain(|offset| *offset < next);
         let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
         let progress = resumed(next, self.setting.metadata);
-        let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, route(self.setting.order));
+        let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, Arc::clone(&self.route));
         self.hear(effects);
         if let Some(earlier) = earlier {
             self.given_back(earlier);
@@ -285,15 +297,43 @@ impl World {
         true
     }
 
+    /// Workers that are at something.
+    pub(super) fn busy(&self) -> usize {
+        self.batches.len() + self.held.iter().filter(|held| held.batch.is_none()).count()
+    }
+
     fn take(&mut self) -> bool {
         let mut entries = VecDeque::new();
-        let Some(run) = self.lanes.take(&mut entries) else { return false };
-        assert!(!entries.is_empty(), "a run without a record");
+        let (taken, effects) = self.lanes.take(&mut entries);
+        self.hear(effects);
         let open = self.logs.iter().filter(|log| log.is_open()).count();
-        let busy = 1 + self.held.iter().filter(|held| held.run.place == run.place).count();
         let most = if open > 1 { (self.setting.workers - 1).max(1) } else { self.setting.workers };
-        assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.setting.workers);
-        self.held.push(Held { run, entries });
+        match taken {
+            None => return false,
+            Some(Taken::Run(run)) => {
+                assert!(!entries.is_empty(), "a run without a record");
+                let busy = 1 + self.held.iter().filter(|held| held.run.place == run.place).count();
+                assert!(
+                    busy <= most,
+                    "a partition has {busy} of {} workers while {open} are open",
+                    self.setting.workers
+                );
+                self.held.push(Held { run, entries, batch: None });
+            }
+            Some(Taken::Batch(mut batch)) => {
+                let max = self.setting.batch.expect("the route takes batches");
+                assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
+                self.numbers += 1;
+                for (run, count) in std::mem::take(&mut batch.parts) {
+                    assert!(count > 0, "a run without a record");
+                    let entries = entries.drain(..count).collect();
+                    self.held.push(Held { run, entries, batch: Some(self.numbers) });
+                }
+                assert!(entries.is_empty(), "records that belong to no run");
+                self.batches.insert(self.numbers, batch);
+                assert!(self.batches.len() <= most, "{} batches at once of {most}", self.batches.len());
+            }
+        }
         true
     }
 
@@ -311,7 +351,7 @@ impl World {
     }
 
     fn finish(&mut self, held: usize, ending: Ending) {
-        let Held { run, mut entries } = self.held.swap_remove(held);
+        let Held { run, mut entries, batch } = self.held.swap_remove(held);
         let epoch = run.context.epoch;
         let (over, released) = (self.log_of(epoch).is_none(), self.is_released(epoch));
         let halted = match ending {
@@ -342,6 +382,11 @@ impl World {
         let effects = self.lanes.finish(run, &mut entries, halt);
         assert!(entries.is_empty(), "what was not started stays with the worker");
         self.hear(effects);
+        let last = batch.filter(|batch| self.held.iter().all(|held| held.batch != Some(*batch)));
+        if let Some(batch) = last.and_then(|batch| self.batches.remove(&batch)) {
+            let effects = self.lanes.finish_batch(batch);
+            self.hear(effects);
+        }
     }
 
     fn acknowledge(&mut self, letter: usize) {
@@ -385,7 +430,7 @@ impl World {
             let mut moved = false;
             self.step(Step::Ask);
             moved |= self.deliver(|allowed| allowed);
-            while self.held.len() < self.setting.workers && self.take() {}
+            while self.busy() < self.setting.workers && self.take() {}
             while !self.held.is_empty() {
                 self.settle(0, usize::MAX);
                 self.finish(0, Ending::Whole);
@@ -398,7 +443,7 @@ impl World {
                 self.acknowledge(0);
                 moved = true;
             }
-            if let Some(next) = self.lanes.next_retry() {
+            if let Some(next) = self.lanes.next_due(self.now) {
                 self.now = self.now.max(next);
                 let effects = self.lanes.wake(self.now);
                 self.hear(effects);
