@@ -10,12 +10,14 @@ pub mod handler;
 pub mod kafka;
 pub mod metrics;
 pub mod pipeline;
+pub mod producer;
 pub mod record;
 pub mod retry;
 pub mod shutdown;
 pub mod supervisor;
 pub mod telemetry;
 pub mod testing;
+pub mod trace;
 
 // The README's code is compiled with the documentation's.
 #[cfg(all(doctest, feature = "kafka"))]

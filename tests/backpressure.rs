@@ -42,6 +42,7 @@ async fn partitions_flow_beside_one_that_is_stuck_with_the_queue_full() {
         source: broker.join(router.subscription()),
         router,
         dead_letters: Arc::new(broker.clone()),
+        producer: None,
         settings: PipelineSettings { queue_records: 100, ..PipelineSettings::default() },
         metrics: Metrics::new().daemon("orders"),
         beat: Arc::new(|_| {}),

@@ -16,6 +16,7 @@ use crate::admin::Health;
 use crate::handler::Router;
 use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
 use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
+use crate::producer::Producer;
 use crate::record::Topic;
 
 /// What the source keeps revoked partitions for beyond the handlers' time, so that their last commit can be made.
@@ -201,7 +202,7 @@ impl Consumer {
         kafka.revoke_drain = self.settings.rebalance_drain + LAST_COMMIT;
         let subscriptions = self.router.subscription().into_iter();
         let subscriptions = subscriptions.map(|(topic, tag)| Subscription { topic, tag }).collect();
-        let producer = KafkaProducer::new(&kafka).map_err(DaemonError::config)?;
+        let producer = Arc::new(KafkaProducer::new(&kafka).map_err(DaemonError::config)?);
         if !self.dead_letter_topics(&context).await? {
             return Ok(Ended::Drained);
         }
@@ -212,7 +213,8 @@ impl Consumer {
             daemon: self.name.clone(),
             source,
             router: self.router,
-            dead_letters: Arc::new(producer),
+            dead_letters: Arc::clone(&producer) as Arc<_>,
+            producer: Some(Producer::new(producer)),
             settings: self.settings,
             metrics: Arc::clone(context.metrics()),
             beat: beats(context.health().clone()),

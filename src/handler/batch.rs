@@ -12,9 +12,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::extract::{FromRef, State};
+use super::extract::{self, FromRef, State};
 use super::route::{Batched, Maker};
-use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route};
+use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, Settling};
+use crate::producer::{Producer, Sends};
 
 /// How large a batch gets, and how long it waits for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,18 @@ impl Default for BatchSize {
 #[derive(Debug)]
 pub struct BatchContext {
     cancellation: CancellationToken,
+    sends: Option<Arc<Sends>>,
 }
 
 impl BatchContext {
-    /// One that this token cancels.
-    pub fn new(cancellation: CancellationToken) -> Self {
-        Self { cancellation }
+    /// One that this token cancels, and whose handler writes with this producer.
+    pub fn new(cancellation: CancellationToken, producer: Option<Producer>) -> Self {
+        Self { cancellation, sends: producer.map(|producer| Arc::new(Sends::new(producer))) }
+    }
+
+    /// What the handler writes with, if anything. Records come from several traces, so none is carried on.
+    pub(super) fn outgoing(&self) -> Option<extract::Producer> {
+        Some(extract::Producer::new(Arc::clone(self.sends.as_ref()?), None))
     }
 
     /// Cancelled when the assignment of one of the records is gone.
@@ -131,11 +138,12 @@ macro_rules! impl_batch_handler {
             $($arg: FromBatch<S>,)*
         {
             type Item = T;
-            type Future = futures_util::future::Map<Fut, fn(Answer) -> BatchResult>;
+            type Future = Settling<futures_util::future::Map<Fut, fn(Answer) -> BatchResult>, BatchResult>;
 
             fn call(&self, items: Vec<T>, context: &BatchContext, state: &S) -> Self::Future {
                 $(let $arg = $arg::from_batch(context, state);)*
-                self($($arg,)* items).map(Answer::into_batch_result as fn(Answer) -> BatchResult)
+                let work = self($($arg,)* items).map(Answer::into_batch_result as fn(Answer) -> BatchResult);
+                Settling::new(work, context.sends.clone())
             }
         }
     };

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::erased::Start;
 use super::route::Maker;
-use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, for_all_arguments};
+use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, Settling, for_all_arguments};
 
 /// A function that handles one record and blocks its thread meanwhile. Implemented for functions of up to eight arguments that are
 /// [`FromRecord`] and [`Send`], and that answer `()` or a `Result<(), _>`.
@@ -113,6 +113,6 @@ where
                 Err(error) => Err(HandlerError::retry(error)),
             },
         });
-        Ok(ended.boxed())
+        Ok(Settling::new(ended, delivery.sends()).boxed())
     }
 }

@@ -1,12 +1,16 @@
 //! A delivery: one attempt at one record, as extractors and layers see it.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::extract;
+use crate::producer::{Producer, Sends};
 use crate::record::Record;
+use crate::trace::TraceContext;
 
 /// One attempt at one record. Cheap to clone; the record's memory lives as long as any clone does.
 ///
@@ -26,6 +30,12 @@ pub struct Delivery {
     cancellation: CancellationToken,
     /// Counts what goes on after the attempt's future is dropped, where that may be.
     remains: Option<TaskTracker>,
+    /// What handlers write with.
+    producer: Option<Producer>,
+    /// The span that this attempt is, where a layer has begun one.
+    trace: Option<TraceContext>,
+    /// What this attempt has sent, once it has asked for the producer.
+    sends: OnceLock<Arc<Sends>>,
 }
 
 impl Delivery {
@@ -36,7 +46,8 @@ impl Delivery {
 
     /// The same, cancelled by this token.
     pub fn cancelled_by(record: Record, attempt: u32, cancellation: CancellationToken) -> Self {
-        Self { record, attempt, cancellation, remains: None }
+        let (remains, producer, trace, sends) = (None, None, None, OnceLock::new());
+        Self { record, attempt, cancellation, remains, producer, trace, sends }
     }
 
     /// The record.
@@ -55,6 +66,34 @@ impl Delivery {
         &self.cancellation
     }
 
+    /// The same, whose handler writes with this.
+    #[must_use]
+    pub fn producing_with(self, producer: Producer) -> Self {
+        Self { producer: Some(producer), ..self }
+    }
+
+    /// The trace that the attempt belongs to: the span that a [`TraceLayer`](super::layer::TraceLayer) has begun, else its sender's.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace.or_else(|| TraceContext::of(&self.record))
+    }
+
+    /// The same as this span.
+    pub(super) fn traced_as(self, trace: TraceContext) -> Self {
+        Self { trace: Some(trace), ..self }
+    }
+
+    /// What the handler writes with; `None` where nobody gave it anything.
+    pub(super) fn outgoing(&self) -> Option<extract::Producer> {
+        let producer = self.producer.as_ref()?;
+        let sends = self.sends.get_or_init(|| Arc::new(Sends::new(producer.clone())));
+        Some(extract::Producer::new(Arc::clone(sends), self.trace().map(TraceContext::child)))
+    }
+
+    /// What the handler has to wait for at its end.
+    pub(super) fn sends(&self) -> Option<Arc<Sends>> {
+        self.sends.get().cloned()
+    }
+
     /// The same, where what goes on after the attempt is counted.
     pub(super) fn tracked_by(&self, remains: &TaskTracker) -> Self {
         Self { remains: Some(remains.clone()), ..self.clone() }
@@ -69,6 +108,7 @@ impl Delivery {
     pub(crate) fn turn_to(&mut self, record: Record, attempt: u32) {
         self.record = record;
         self.attempt = attempt;
+        self.sends.take();
     }
 }
 

@@ -25,7 +25,9 @@
 //! [`HandlerService`]: super::HandlerService
 
 mod rate;
+mod trace;
 
 pub use rate::{RateLimit, RateLimitLayer};
 pub use tower::limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer};
 pub use tower::timeout::TimeoutLayer;
+pub use trace::{Trace, TraceLayer};

@@ -14,6 +14,7 @@ pub mod layer;
 mod route;
 mod router;
 mod service;
+mod settling;
 
 use std::future::Future;
 
@@ -29,6 +30,7 @@ pub(crate) use route::{RouteSettings, RouteSpec, Work};
 pub(crate) use router::Routes;
 pub use router::{Router, RouterError};
 pub use service::HandlerService;
+pub use settling::Settling;
 
 /// What a handler's result is turned into.
 #[diagnostic::on_unimplemented(
@@ -119,12 +121,16 @@ macro_rules! impl_handler {
             Answer: IntoResult + 'static,
             $($arg: FromRecord<S>,)*
         {
-            type Future = futures_util::future::Map<Fut, fn(Answer) -> Result<(), HandlerError>>;
+            type Future = Settling<
+                futures_util::future::Map<Fut, fn(Answer) -> Result<(), HandlerError>>,
+                Result<(), HandlerError>,
+            >;
 
             fn call(&self, delivery: &Delivery, state: &S) -> Result<Self::Future, Rejection> {
                 use futures_util::FutureExt;
                 $(let $arg = $arg::from_record(delivery, state)?;)*
-                Ok(self($($arg,)*).map(Answer::into_result as fn(Answer) -> Result<(), HandlerError>))
+                let work = self($($arg,)*).map(Answer::into_result as fn(Answer) -> Result<(), HandlerError>);
+                Ok(Settling::new(work, delivery.sends()))
             }
         }
     };

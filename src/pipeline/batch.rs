@@ -93,7 +93,7 @@ pub(super) async fn run<G: Progress>(
         let work = (tried > 0).then(|| {
             let token = gone.0.clone();
             // The handler runs no code of its own before the first poll but its arguments'.
-            catch_unwind(AssertUnwindSafe(|| gathering.start(&BatchContext::new(token))))
+            catch_unwind(AssertUnwindSafe(|| gathering.start(&BatchContext::new(token, shared.producer.clone()))))
         });
         let verdicts = match work {
             None => Verdicts::All(Verdict::Succeeded),

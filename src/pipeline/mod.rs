@@ -39,6 +39,7 @@ use tracing::{error, info, warn};
 
 use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
+use crate::producer::Producer;
 use committer::CommitDesk;
 use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
@@ -83,6 +84,8 @@ pub struct Pipeline<S: Source> {
     pub router: Router,
     /// Where dead letters go.
     pub dead_letters: Arc<dyn DeadLetterSink>,
+    /// What handlers write with, where there is something.
+    pub producer: Option<Producer>,
     /// Bounds and times.
     pub settings: PipelineSettings,
     /// Where it counts.
@@ -119,7 +122,7 @@ impl<S: Source> Pipeline<S> {
     /// Why it could not start, or could not go on.
     pub async fn run(self, stop: CancellationToken, handlers: &Handle) -> Result<Stopped, PipelineError> {
         Self::check(&self.router, &self.settings)?;
-        let Self { daemon, mut source, router, dead_letters, mut settings, metrics, beat, stop_drain } = self;
+        let Self { daemon, mut source, router, dead_letters, producer, mut settings, metrics, beat, stop_drain } = self;
         let routes = router.into_routes();
         // Or a batch would never get full.
         let enough = routes.largest_batch().saturating_mul(2);
@@ -129,7 +132,7 @@ impl<S: Source> Pipeline<S> {
         }
         let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let meter = Meter::new(metrics, settings.workers, settings.queue_records);
-        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter));
+        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();
 

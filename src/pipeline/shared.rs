@@ -14,11 +14,14 @@ use super::PipelineError;
 use super::lanes::{Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
+use crate::producer::Producer;
 
 pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
     pub(super) daemon: String,
     pub(super) meter: Meter,
+    /// What handlers write with.
+    pub(super) producer: Option<Producer>,
     workers: usize,
     /// A lane is ready: for the workers.
     pub(super) ready: Notify,
@@ -38,11 +41,12 @@ pub(super) struct Shared<G: Progress> {
 }
 
 impl<G: Progress> Shared<G> {
-    pub(super) fn new(daemon: String, limits: Limits, meter: Meter) -> Self {
+    pub(super) fn new(daemon: String, limits: Limits, meter: Meter, producer: Option<Producer>) -> Self {
         Self {
             lanes: Mutex::new(Lanes::new(limits)),
             daemon,
             meter,
+            producer,
             workers: limits.workers,
             ready: Notify::new(),
             room: Notify::new(),

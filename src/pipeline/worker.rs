@@ -22,6 +22,7 @@ use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
 use crate::handler::{Attempts, Delivery, Verdict, Work};
+use crate::record::Record;
 
 /// A run ends after this time, so that other lanes get their turn.
 const SLICE: Duration = Duration::from_millis(10);
@@ -136,6 +137,15 @@ struct Shift<'a, G: Progress> {
     attempted: &'a mut Attempted,
 }
 
+/// The first delivery of a run.
+pub(super) fn delivery<G: Progress>(shared: &Shared<G>, run: &Run, record: Record, attempt: u32) -> Delivery {
+    let delivery = Delivery::cancelled_by(record, attempt, run.context.gone.clone());
+    match &shared.producer {
+        Some(producer) => delivery.producing_with(producer.clone()),
+        None => delivery,
+    }
+}
+
 impl<G: Progress> Attempts for Shift<'_, G> {
     fn next(&mut self) -> Option<&Delivery> {
         let over = self.halt.is_some() || self.clock.duration_since(self.began) >= SLICE;
@@ -156,7 +166,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         // The token is cloned once a run: its count is shared by all that work on the partition.
         match &mut self.delivery {
             Some(delivery) => delivery.turn_to(record, attempt),
-            empty => *empty = Some(Delivery::cancelled_by(record, attempt, self.run.context.gone.clone())),
+            empty => *empty = Some(delivery(self.shared, self.run, record, attempt)),
         }
         self.delivery.as_ref()
     }

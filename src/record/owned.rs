@@ -23,6 +23,14 @@ impl OwnedRecord {
         Self { value: Some(value.into()), ..Self::default() }
     }
 
+    /// A record with a value in JSON, and nothing else yet.
+    ///
+    /// # Errors
+    /// Where the value can't be written as JSON.
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
+        Ok(Self::new(serde_json::to_vec(value)?))
+    }
+
     /// The same with this key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> Self {

@@ -9,6 +9,7 @@ mod commits;
 mod letters;
 mod order;
 mod overdue;
+mod producing;
 mod retries;
 mod routes;
 mod scene;

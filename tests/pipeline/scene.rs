@@ -6,6 +6,7 @@ use std::time::Duration;
 use daemonry::handler::{Route, Router};
 use daemonry::metrics::{DaemonMetrics, Metrics};
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
+use daemonry::producer::Producer;
 use daemonry::record::{OwnedRecord, Record};
 use daemonry::testing::{MemberId, MemoryBroker};
 use parking_lot::Mutex;
@@ -79,6 +80,7 @@ impl Scene {
             source,
             router,
             dead_letters: Arc::new(self.broker.clone()),
+            producer: Some(Producer::new(Arc::new(self.broker.clone()))),
             settings: self.settings.clone(),
             metrics: Arc::clone(&self.metrics),
             beat: Arc::new(|_| {}),

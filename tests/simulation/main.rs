@@ -194,6 +194,7 @@ impl Simulation {
             source,
             router,
             dead_letters: Arc::new(self.broker.clone()),
+            producer: None,
             settings: PipelineSettings {
                 workers: plan.workers,
                 queue_records: plan.queue,

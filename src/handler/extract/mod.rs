@@ -10,12 +10,14 @@
 //! | [`Topic`], [`Partition`], [`Offset`], `Option<`[`Timestamp`]`>` | where and when | |
 //! | [`Attempt`] | which attempt it is, from 1 | |
 //! | [`CancellationToken`] | cancelled when the assignment is gone | |
+//! | [`Producer`] | writes records, which are acknowledged before this one is finished | |
 //! | [`Record`], [`Delivery`] | all of it | |
 //! | `Option<Json<T>>`, `Option<Header<T>>` | none for a tombstone, or without the header | it is there and can't be decoded |
 //! | `(A, B)`, up to four | several at once, for the records of a [batch](super::on_batch) | one of them can't be drawn |
 //! | `Result<T, Rejection>` of any of them | what it is, or why it can't be | |
 
 mod headers;
+mod producer;
 mod state;
 
 use std::fmt;
@@ -29,6 +31,7 @@ use super::error::Rejection;
 use crate::record::{Offset, Partition, Record, Timestamp, Topic};
 
 pub use headers::{Header, Headers, NamedHeader};
+pub use producer::Producer;
 pub use state::{FromRef, State};
 
 /// A type that can be a handler's argument. Synchronous: whatever waits belongs into the handler. `S` is the router's state; an

@@ -11,10 +11,9 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{Layer, Service};
 
-/// Lets so many attempts begin within a time. One limit for all that the layer goes around, and for its clones: given to a router it
-/// bounds all its routes together. Those over it wait, in the order they came, and hold their worker meanwhile.
-///
-/// After a pause the attempts of one interval may begin at once.
+/// Lets so many attempts begin within a time, on average: after a pause those of one interval may begin at once. One limit for all that the
+/// layer goes around, and for its clones: given to a router it bounds all its routes together. Those over it wait, in the order they came,
+/// and hold their worker meanwhile.
 #[derive(Clone, Debug)]
 pub struct RateLimitLayer {
     rate: Arc<Rate>,
@@ -31,7 +30,7 @@ struct Rate {
 }
 
 impl RateLimitLayer {
-    /// At most `attempts` within `interval`.
+    /// `attempts` within `interval`.
     ///
     /// # Panics
     /// Where either is zero: nothing could ever begin.
