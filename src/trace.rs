@@ -17,8 +17,8 @@ pub const TRACEPARENT: &str = "traceparent";
 ///
 /// let sender = TraceContext::parse(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
 /// let ours = sender.child();
-/// assert_eq!(ours.trace_id(), sender.trace_id());
-/// assert_ne!(ours.span_id(), sender.span_id());
+/// assert_eq!(ours.trace_id().to_string(), sender.trace_id().to_string());
+/// assert_ne!(ours.span_id().to_string(), sender.span_id().to_string());
 /// assert_eq!(ours.to_string().len(), 55);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
