@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use daemonry::handler::{ProcessingOrder, Router, on};
 use daemonry::metrics::Metrics;
+use daemonry::pipeline::control::Control;
 use daemonry::pipeline::{Pipeline, PipelineSettings};
 use daemonry::record::{OwnedRecord, Partition};
 use daemonry::testing::MemoryBroker;
@@ -47,6 +48,7 @@ async fn partitions_flow_beside_one_that_is_stuck_with_the_queue_full() {
         metrics: Metrics::new().daemon("orders"),
         beat: Arc::new(|_| {}),
         stop_drain: Duration::ZERO,
+        control: Control::new(),
     };
     let stop = CancellationToken::new();
     let stopped = stop.clone();

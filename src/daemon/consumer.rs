@@ -15,6 +15,7 @@ use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::admin::Health;
 use crate::handler::Router;
 use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use crate::pipeline::control::Control;
 use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::producer::Producer;
 use crate::record::Topic;
@@ -63,13 +64,14 @@ pub struct Consumer {
     settings: PipelineSettings,
     missing: MissingDeadLetterTopic,
     threads: Option<NonZeroUsize>,
+    control: Control,
 }
 
 impl Consumer {
     /// A daemon of this name that reads the router's topics as a member of the configured group.
     pub fn new(name: impl Into<String>, kafka: KafkaConfig, router: Router) -> Self {
         let (settings, missing) = (PipelineSettings::default(), MissingDeadLetterTopic::default());
-        Self { name: name.into(), kafka, router, settings, missing, threads: None }
+        Self { name: name.into(), kafka, router, settings, missing, threads: None, control: Control::new() }
     }
 
     /// How it reads, queues, works and commits.
@@ -89,6 +91,12 @@ impl Consumer {
     #[must_use]
     pub fn handler_threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }
+    }
+
+    /// What steers it while it runs; one made outside of the supervisor's factory outlives its restarts.
+    #[must_use]
+    pub fn control(self, control: Control) -> Self {
+        Self { control, ..self }
     }
 
     fn handler_runtime(&self) -> Result<Runtime, DaemonError> {
@@ -219,6 +227,7 @@ impl Consumer {
             metrics: Arc::clone(context.metrics()),
             beat: beats(context.health().clone()),
             stop_drain: context.drain(),
+            control: self.control,
         };
         let ended = pipeline.run(context.stop().clone(), handlers.handle()).await;
         // Dropping it would wait for handlers that block their threads.

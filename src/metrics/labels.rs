@@ -130,5 +130,7 @@ label! {
         Parked = "parked",
         /// A dead letter of it can't be published.
         DeadLetter = "dead_letter",
+        /// Somebody has paused it.
+        Paused = "paused",
     }
 }

@@ -139,6 +139,7 @@ impl From<Hold> for HoldReason {
             Hold::Window => Self::Window,
             Hold::Parked => Self::Parked,
             Hold::DeadLetter => Self::DeadLetter,
+            Hold::Paused => Self::Paused,
         }
     }
 }

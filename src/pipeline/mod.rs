@@ -11,6 +11,7 @@
 mod arrival;
 mod batch;
 mod committer;
+pub mod control;
 pub mod dead_letter;
 pub mod demand;
 mod dispatcher;
@@ -41,6 +42,7 @@ use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
 use crate::producer::Producer;
 use committer::CommitDesk;
+use control::Control;
 use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
 use meter::Meter;
@@ -94,6 +96,8 @@ pub struct Pipeline<S: Source> {
     pub beat: Arc<dyn Fn(Beat) + Send + Sync>,
     /// How long started handlers may go on after a stop.
     pub stop_drain: Duration,
+    /// Steers it while it runs.
+    pub control: Control,
 }
 
 impl<S: Source> fmt::Debug for Pipeline<S> {
@@ -122,7 +126,18 @@ impl<S: Source> Pipeline<S> {
     /// Why it could not start, or could not go on.
     pub async fn run(self, stop: CancellationToken, handlers: &Handle) -> Result<Stopped, PipelineError> {
         Self::check(&self.router, &self.settings)?;
-        let Self { daemon, mut source, router, dead_letters, producer, mut settings, metrics, beat, stop_drain } = self;
+        let Self {
+            daemon,
+            mut source,
+            router,
+            dead_letters,
+            producer,
+            mut settings,
+            metrics,
+            beat,
+            stop_drain,
+            control,
+        } = self;
         let routes = router.into_routes();
         // Or a batch would never get full.
         let enough = routes.largest_batch().saturating_mul(2);
@@ -152,7 +167,9 @@ impl<S: Source> Pipeline<S> {
         }
 
         let reader_stop = stop.child_token();
-        let reader = Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat };
+        let overrides = control.watch();
+        let reader =
+            Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat, overrides };
         let mut reading = std::pin::pin!(reader.run(reader_stop.clone()));
         let mut failure = None;
         let (source, read) = loop {

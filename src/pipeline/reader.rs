@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::arrival::{Arrivals, arrivals};
 use super::committer::CommitDesk;
+use super::control::Overrides;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
@@ -42,6 +44,7 @@ pub(super) struct Reader<S: Source> {
     pub(super) settings: PipelineSettings,
     pub(super) stop_drain: Duration,
     pub(super) beat: Arc<dyn Fn(Beat) + Send + Sync>,
+    pub(super) overrides: watch::Receiver<Overrides>,
 }
 
 /// What the reader says of itself, for the probes.
@@ -94,6 +97,7 @@ impl<S: Source> Reader<S> {
                 }
                 Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
                 () = sleep_until(wait), if wait > now => {}
+                Ok(()) = self.overrides.changed(), if stopping.is_none() => self.obey(),
                 () = shared.room.notified(), if stopping.is_none() => {}
                 event = self.source.poll(&demand, self.settings.read_timeout), if wait <= now => {
                     let error = match event {
@@ -166,6 +170,14 @@ impl<S: Source> Reader<S> {
         Ok(())
     }
 
+    /// Does what somebody has asked for meanwhile.
+    fn obey(&mut self) {
+        let overrides = self.overrides.borrow_and_update().clone();
+        info!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
+        self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
+        self.shared.change(|lanes| lanes.set_rate(overrides.rate, Instant::now()));
+    }
+
     /// What the route says of these records. Of an assignment that is over there is nothing to say.
     fn arrivals(&self, batch: Batch) -> Option<Arrivals> {
         let route = match batch.records.first() {
@@ -189,6 +201,8 @@ impl<S: Source> Reader<S> {
             info!(daemon = self.shared.daemon.as_str(), topic = topic.as_str(), partition, "partition assigned");
             let epoch = assigned.epoch;
             self.shared.change(|lanes| lanes.assign(assigned, route));
+            let overrides = self.overrides.borrow().clone();
+            self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
             if stopping {
                 // Nothing is read for it any more; its assignment ends with the others'.
                 self.shared.change(|lanes| lanes.release(&[epoch]));

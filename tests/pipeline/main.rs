@@ -13,4 +13,5 @@ mod producing;
 mod retries;
 mod routes;
 mod scene;
+mod steering;
 mod stops;

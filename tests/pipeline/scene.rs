@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use daemonry::handler::{Route, Router};
 use daemonry::metrics::{DaemonMetrics, Metrics};
+use daemonry::pipeline::control::Control;
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
 use daemonry::producer::Producer;
 use daemonry::record::{OwnedRecord, Record};
@@ -34,6 +35,7 @@ pub(crate) struct Scene {
     pub(crate) metrics: Arc<DaemonMetrics>,
     pub(crate) settings: PipelineSettings,
     pub(crate) stop_drain: Duration,
+    pub(crate) control: Control,
 }
 
 impl Scene {
@@ -42,7 +44,7 @@ impl Scene {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, partitions);
         let settings = PipelineSettings { seed: Some(7), ..PipelineSettings::default() };
-        Self { broker, metrics: Metrics::new().daemon("shop"), settings, stop_drain: secs(30) }
+        Self { broker, metrics: Metrics::new().daemon("shop"), settings, stop_drain: secs(30), control: Control::new() }
     }
 
     /// One with these settings.
@@ -85,6 +87,7 @@ impl Scene {
             metrics: Arc::clone(&self.metrics),
             beat: Arc::new(|_| {}),
             stop_drain: self.stop_drain,
+            control: self.control.clone(),
         };
         let (stop, handlers) = (CancellationToken::new(), handlers.clone());
         let mut running = JoinSet::new();

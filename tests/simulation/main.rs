@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use daemonry::handler::{ErrorClass, HandlerError, ProcessingOrder, Router, on, on_batch};
 use daemonry::metrics::Metrics;
+use daemonry::pipeline::control::Control;
 use daemonry::pipeline::dead_letter::PublishError;
 use daemonry::pipeline::source::CommitError;
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
@@ -207,6 +208,7 @@ impl Simulation {
             metrics: Metrics::new().daemon("simulated"),
             beat: Arc::new(|_| {}),
             stop_drain: Duration::from_secs(30),
+            control: Control::new(),
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone();

@@ -38,7 +38,7 @@ impl<G: Progress> Lanes<G> {
             };
             let lane_id = self.lane(place_id, lane);
             let lane = &mut self.lanes[lane_id];
-            let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Letter);
+            let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Paused | State::Letter);
             let bytes = record.size();
             let place = &mut self.places[place_id];
             // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where

@@ -125,7 +125,7 @@ impl<G: Progress> Lanes<G> {
         effects: &mut Effects,
     ) -> BatchRun {
         let mut parts = Vec::new();
-        let max = self.gathers[id].size.max.get();
+        let max = self.gathers[id].size.max.get().min(self.startable());
         while entries.len() < max
             && let Some(&(lane_id, _)) = self.gathers[id].lanes.front()
         {

@@ -21,6 +21,8 @@ pub(super) enum State {
     Parked(Instant, u64),
     /// Its head may be tried again once the queue has room for it.
     Due,
+    /// It waits until its place is no longer paused.
+    Paused,
     /// Its head waits for the dead-letter stage.
     Letter,
     /// Its head made the daemon stop.
@@ -86,6 +88,7 @@ impl<G: Progress> Lanes<G> {
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
         match self.lanes[id].queue.front().map(|entry| entry.bound) {
+            Some(_) if self.places[self.lanes[id].place].paused => self.suspend(id),
             Some(Bound::Queue) => self.make_ready(id, effects),
             Some(Bound::Parked) => {
                 self.lanes[id].state = State::Due;

@@ -19,7 +19,9 @@ mod entry;
 mod gather;
 mod lane;
 mod parking;
+mod pausing;
 mod place;
+mod rate;
 mod release;
 mod running;
 
@@ -41,6 +43,7 @@ use gather::{Gather, Turn};
 use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
+use rate::Budget;
 pub(super) use release::Census;
 pub(super) use running::Taken;
 
@@ -171,6 +174,8 @@ pub(super) struct Lanes<G: Progress> {
     /// Partitions are held because the bound of the parked is reached.
     parked_holds: bool,
     uncommitted: usize,
+    /// What may begin, where that is limited.
+    budget: Option<Budget>,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -198,6 +203,7 @@ impl<G: Progress> Lanes<G> {
             wake_at: None,
             parked_holds: false,
             uncommitted: 0,
+            budget: None,
         }
     }
 
@@ -237,6 +243,9 @@ impl<G: Progress> Lanes<G> {
 
     /// How many workers could take something now.
     pub(super) fn ready(&self) -> usize {
+        if self.startable() == 0 {
+            return 0;
+        }
         let ready = self.turns.iter().map(|turn| match *turn {
             Turn::Place(place) => self.places[place].ready.len(),
             Turn::Gather(gather) => self.gathers[gather].batches(),

@@ -17,7 +17,7 @@ impl<G: Progress> Lanes<G> {
 
     /// When there is something to [wake](Self::wake) at the earliest.
     pub(in crate::pipeline) fn next_due(&mut self, now: Instant) -> Option<Instant> {
-        [self.next_retry(), self.next_ripe(now)].into_iter().flatten().min()
+        [self.next_retry(), self.next_ripe(now), self.next_grant()].into_iter().flatten().min()
     }
 
     /// Lets the retries and the batches go on whose time has come.
@@ -34,6 +34,8 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Letter;
                 self.letters.push_back(lane_id);
                 effects.letters = true;
+            } else if self.places[lane.place].paused {
+                self.suspend(lane_id);
             } else {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
@@ -41,6 +43,7 @@ impl<G: Progress> Lanes<G> {
         }
         self.promote(&mut effects);
         self.ripen(now, &mut effects);
+        self.grant(now, &mut effects);
         effects
     }
 

@@ -61,10 +61,12 @@ pub(in crate::pipeline) enum Hold {
     Parked,
     /// A dead letter can't be written.
     DeadLetter,
+    /// Somebody has paused it.
+    Paused,
 }
 
 impl Hold {
-    pub(in crate::pipeline) const ALL: [Self; 3] = [Self::Window, Self::Parked, Self::DeadLetter];
+    pub(in crate::pipeline) const ALL: [Self; 4] = [Self::Window, Self::Parked, Self::DeadLetter, Self::Paused];
 }
 
 /// One assignment of a place, from its start to its end.
@@ -95,6 +97,8 @@ pub(super) struct Place<G> {
     pub(super) parked: Load,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
+    /// Nothing of it is started.
+    pub(super) paused: bool,
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
@@ -111,6 +115,7 @@ impl<G: Progress> Place<G> {
             queued: Load::default(),
             parked: Load::default(),
             busy: 0,
+            paused: false,
             hold: None,
             wake_at: None,
         }
@@ -129,7 +134,9 @@ impl<G: Progress> Place<G> {
     /// Why nothing may be read from it now, other than for want of room in the queue.
     pub(super) fn why_held(&self, parked_full: bool) -> Option<Hold> {
         let assignment = self.open()?;
-        if assignment.stuck_letters > 0 {
+        if self.paused {
+            Some(Hold::Paused)
+        } else if assignment.stuck_letters > 0 {
             Some(Hold::DeadLetter)
         } else if parked_full && self.parked.records > 0 {
             Some(Hold::Parked)

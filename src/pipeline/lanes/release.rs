@@ -108,16 +108,21 @@ impl<G: Progress> Lanes<G> {
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
         self.letters.retain(|&id| lanes[id].state == State::Letter);
+        self.forget_ready(place, effects);
+        if let Some(assignment) = &mut self.places[place].assignment {
+            // What waited to be written again was given back; a letter that is out now is no longer counted either.
+            assignment.stuck_letters = 0;
+        }
+    }
+
+    /// No lane of this place is ready any more.
+    pub(super) fn forget_ready(&mut self, place: PlaceId, effects: &mut Effects) {
         self.places[place].ready.clear();
         if std::mem::take(&mut self.places[place].in_turns) {
             self.turns.retain(|&turn| turn != Turn::Place(place));
         }
         if let Some(gather) = self.places[place].gather {
             self.forget_cleared(gather, effects);
-        }
-        if let Some(assignment) = &mut self.places[place].assignment {
-            // What waited to be written again was given back; a letter that is out now is no longer counted either.
-            assignment.stuck_letters = 0;
         }
     }
 

@@ -28,6 +28,11 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn take(&mut self, entries: &mut VecDeque<Entry<G::Position>>) -> (Option<Taken>, Effects) {
         debug_assert!(entries.is_empty(), "a worker takes one run at a time");
         let mut effects = Effects::default();
+        if self.startable() == 0 {
+            // Whoever has a clock is to look when something may begin.
+            effects.timer = !self.turns.is_empty();
+            return (None, effects);
+        }
         let most = if self.open > 1 { (self.limits.workers - 1).max(1) } else { self.limits.workers };
         for _ in 0..self.turns.len() {
             let Some(turn) = self.turns.pop_front() else { break };
@@ -44,6 +49,7 @@ impl<G: Progress> Lanes<G> {
                 Turn::Gather(gather) => Some(Taken::Batch(self.take_batch(gather, entries, &mut effects))),
             };
             if taken.is_some() {
+                self.start(entries.len());
                 return (taken, effects);
             }
         }
@@ -51,6 +57,7 @@ impl<G: Progress> Lanes<G> {
     }
 
     fn take_lane(&mut self, place_id: PlaceId, entries: &mut VecDeque<Entry<G::Position>>) -> Option<Run> {
+        let startable = self.startable();
         let place = &mut self.places[place_id];
         let next = place.ready.pop_front();
         place.in_turns = !place.ready.is_empty();
@@ -60,7 +67,8 @@ impl<G: Progress> Lanes<G> {
         let (lane_id, assignment) = (next?, place.assignment.as_mut()?);
         let lane = &mut self.lanes[lane_id];
         debug_assert_eq!(lane.state, State::Ready);
-        let length = lane.queue.iter().take(RUN).take_while(|entry| entry.bound == Bound::Queue).count();
+        let most = RUN.min(startable);
+        let length = lane.queue.iter().take(most).take_while(|entry| entry.bound == Bound::Queue).count();
         entries.extend(lane.queue.drain(..length));
         lane.state = State::Out;
         lane.out_since = entries.front().map(Entry::age);
@@ -104,6 +112,7 @@ impl<G: Progress> Lanes<G> {
             self.busy -= 1;
             self.places[run.place].busy -= 1;
         }
+        self.unstart(unstarted.len());
         let was_empty = self.is_empty_open(run.place);
         let lane = &mut self.lanes[run.lane];
         lane.out_since = None;

@@ -134,10 +134,15 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     }
     for lane in &lanes.lanes {
         let head = lane.queue.front();
+        let paused = lanes.places.get(lane.place).is_some_and(|place| place.paused);
+        let startable = matches!(lane.state, State::Ready | State::Due);
+        assert!(!(paused && startable), "a lane of a paused partition could start");
+        assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
         match lane.state {
             State::Free => assert!(head.is_none(), "an entry in a lane that nobody uses"),
             State::Ready => assert!(head.is_some_and(|head| head.bound == Bound::Queue), "nothing to run"),
             State::Parked(..) | State::Letter | State::Closed => assert!(head.is_some(), "nobody waits"),
+            State::Paused => assert!(head.is_some(), "nobody waits"),
             State::Due => assert!(head.is_some_and(|head| head.failure.is_none()), "a letter in the workers' way"),
             State::Out => {}
         }

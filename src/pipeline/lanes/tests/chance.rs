@@ -13,6 +13,10 @@ pub(super) enum Step {
     Assign(usize),
     Release(usize),
     Lose(usize),
+    /// A partition is paused, or goes on.
+    Pause(usize, bool),
+    /// So many attempts may begin within a second; none where there is no limit.
+    Limit(Option<u32>),
     /// Records are written to a partition.
     Write(usize, u8),
     /// The reader asks what it may read, if it isn't asleep with an answer.
@@ -83,6 +87,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => partition().prop_map(Step::Assign),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),
+        2 => (partition(), any::<bool>()).prop_map(|(partition, paused)| Step::Pause(partition, paused)),
+        1 => prop::option::of(1_u32..20).prop_map(Step::Limit),
         6 => (partition(), 1_u8..20).prop_map(|(partition, records)| Step::Write(partition, records)),
         8 => Just(Step::Ask),
         12 => any::<Index>().prop_map(Step::Deliver),

@@ -15,6 +15,7 @@ use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
 use super::{arriving, batched, failure, resumed, route};
 use crate::handler::ProcessingOrder;
+use crate::pipeline::control::Rate;
 
 const TOPIC: &str = "orders";
 
@@ -36,6 +37,7 @@ pub(super) struct Log {
     finished: BTreeSet<i64>,
     /// A handler has stopped the daemon from here: nothing more can be expected of this assignment.
     stopped: bool,
+    pub(super) paused: bool,
 }
 
 impl Log {
@@ -162,6 +164,15 @@ impl World {
                     self.given_back(epoch);
                 }
             }
+            Step::Pause(partition, paused) => {
+                self.logs[partition].paused = paused;
+                self.pause();
+            }
+            Step::Limit(attempts) => {
+                let rate = attempts.and_then(|attempts| Rate::new(attempts, std::time::Duration::from_secs(1)));
+                let effects = self.lanes.set_rate(rate, self.now);
+                self.hear(effects);
+            }
             Step::Write(partition, records) => self.logs[partition].written += i64::from(records),
             Step::Ask => {
                 if self.asked.is_none() {
@@ -218,6 +229,14 @@ impl World {
         }
     }
 
+    /// Tells the lanes which partitions are paused.
+    fn pause(&mut self) {
+        let logs = &self.logs;
+        let paused = |place: &TopicPartition| logs[usize::try_from(place.partition.0).expect("not negative")].paused;
+        let effects = self.lanes.set_paused(paused);
+        self.hear(effects);
+    }
+
     fn assign(&mut self, partition: usize) {
         let earlier = self.logs[partition].epoch;
         let epoch = Epoch(self.epochs);
@@ -235,6 +254,7 @@ impl World {
         if let Some(earlier) = earlier {
             self.given_back(earlier);
         }
+        self.pause();
     }
 
     /// After an assignment is on its way out: what is left of it is with a worker or has a letter to write.
@@ -419,6 +439,7 @@ impl World {
     /// Handlers succeed, letters are written, time passes and the reader reads whenever it is told to: nothing may be left.
     fn drain(&mut self) {
         for partition in 0..PARTITIONS {
+            self.step(Step::Pause(partition, false));
             let log = &self.logs[partition];
             if log.released || log.stopped {
                 self.step(Step::Lose(partition));
