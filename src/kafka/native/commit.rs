@@ -2,7 +2,9 @@
 //!
 //! The binding's own way loses them: it asks for commit events, but librdkafka sends none unless a callback is set too.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
+use std::hint::black_box;
+use std::mem::transmute;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::known;
-use crate::kafka::client::{Client, KafkaHandle};
+use crate::kafka::client::Client;
 use crate::kafka::wake::Wake;
 
 /// The answer to a commit.
@@ -71,10 +73,11 @@ impl CommitQueue {
         // SAFETY: the queue is live; an event that comes back is ours until it is destroyed, below.
         let event = NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0) })?;
         // SAFETY: the event is live. All commits are sent by `send`, so the opaque pointer is a number; the list is the
-        // event's, and may be missing. The codes are read as the plain numbers they are in C.
+        // event's, and may be missing. The codes are read as the plain numbers they are in C: the binding's enum doesn't know
+        // all that a broker may send.
         let answer = unsafe {
             let event = event.as_ptr();
-            let mut errors = vec![sys::rd_kafka_event_error(event) as i32];
+            let mut errors = vec![error_of(event)];
             let list = sys::rd_kafka_event_topic_partition_list(event);
             if let Some(list) = list.as_ref().filter(|list| !list.elems.is_null()) {
                 let count = usize::try_from(list.cnt).unwrap_or(0);
@@ -98,6 +101,22 @@ impl Drop for CommitQueue {
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
     }
+}
+
+/// The error of an event, as the plain number it is in C.
+///
+/// # Safety
+/// The event is live.
+unsafe fn error_of(event: *mut sys::rd_kafka_event_t) -> c_int {
+    type Declared = unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> RDKafkaRespErr;
+    type Defined = unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> c_int;
+    // The optimizer believes the declaration: called by its name, the number would count as one that the enum has, whatever it
+    // is. So it doesn't get to see the name.
+    let declared: Declared = black_box(sys::rd_kafka_event_error);
+    // SAFETY: the C function returns a C enum, and so an `int`, and takes the same argument.
+    let defined = unsafe { transmute::<Declared, Defined>(declared) };
+    // SAFETY: as the caller promises.
+    unsafe { defined(event) }
 }
 
 /// Called by librdkafka's threads, under the queue's lock.

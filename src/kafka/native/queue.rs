@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rdkafka::bindings as sys;
 
 use super::batch::{Read, adopt};
-use crate::kafka::client::{Client, KafkaHandle};
+use crate::kafka::client::Client;
 use crate::kafka::wake::Wake;
 use crate::record::TopicPartition;
 
@@ -123,32 +123,15 @@ unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
     }
 }
 
-/// The queue of everything that isn't a record: rebalances, commit results, errors, logs.
-#[derive(Debug)]
-pub(in crate::kafka) struct EventQueue(NonNull<sys::rd_kafka_queue_t>);
-
-// SAFETY: as for partition queues.
-unsafe impl Send for EventQueue {}
-// SAFETY: reading the length takes the queue's own lock.
-unsafe impl Sync for EventQueue {}
-
-impl EventQueue {
-    /// A handle of it. The owner drops it before the client.
-    pub(in crate::kafka) fn of(client: &impl KafkaHandle) -> Option<Self> {
-        // SAFETY: the client is live; what comes back is a handle of our own, given back in `drop`.
-        NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(client.native()) }).map(Self)
-    }
-
-    /// How many events wait. The binding's `poll` serves one at a time and doesn't tell whether it did.
-    pub(in crate::kafka) fn len(&self) -> usize {
-        // SAFETY: the handle is live until it is dropped.
-        unsafe { sys::rd_kafka_queue_length(self.0.as_ptr()) }
-    }
-}
-
-impl Drop for EventQueue {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and isn't used after this.
-        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+/// How many events wait in the queue of everything that isn't a record: rebalances, errors, logs. The binding's `poll` serves
+/// one at a time and doesn't tell whether it did.
+pub(in crate::kafka) fn waiting_events(client: &Client) -> usize {
+    // SAFETY: the client lives for as long as it is borrowed. What comes back is a handle of our own, live until it is given
+    // back here; reading the length takes the queue's own lock.
+    unsafe {
+        let Some(queue) = NonNull::new(sys::rd_kafka_queue_get_consumer(client.native())) else { return 0 };
+        let length = sys::rd_kafka_queue_length(queue.as_ptr());
+        sys::rd_kafka_queue_destroy(queue.as_ptr());
+        length
     }
 }
