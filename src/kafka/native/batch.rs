@@ -61,6 +61,12 @@ enum Body {
     Copy(NonNull<Copied>),
 }
 
+// SAFETY: a message belongs to its slot alone. Its fields are written before it is handed out, and the headers behind a
+// `OnceLock`; librdkafka allows a message to be destroyed on any thread, which happens once, at the count of zero.
+unsafe impl Send for Body {}
+// SAFETY: as above: shared access only reads what no longer changes.
+unsafe impl Sync for Body {}
+
 /// Messages of one partition. Each is given back to librdkafka with its last record, the client is let go after them.
 pub(in crate::kafka) struct MessageBatch {
     slots: Box<[Slot]>,
@@ -68,12 +74,6 @@ pub(in crate::kafka) struct MessageBatch {
     /// Last, so that it outlives the messages.
     _client: Arc<Client>,
 }
-
-// SAFETY: a message belongs to its slot alone. Its fields are written before it is handed out, and the headers behind a
-// `OnceLock`; librdkafka allows a message to be destroyed on any thread, which happens once, at the count of zero.
-unsafe impl Send for MessageBatch {}
-// SAFETY: as above: shared access only reads what no longer changes.
-unsafe impl Sync for MessageBatch {}
 
 /// Makes records of `messages`, and puts aside those that are errors.
 ///

@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::known;
+use super::queue::Handle;
 use crate::kafka::client::Client;
 use crate::kafka::wake::Wake;
 
@@ -29,25 +30,24 @@ pub(in crate::kafka) struct Answer {
 /// See the module.
 #[derive(Debug)]
 pub(in crate::kafka) struct CommitQueue {
-    queue: NonNull<sys::rd_kafka_queue_t>,
+    queue: Handle,
+    /// Behind the queue, so that it outlives it.
     wake: Arc<Wake>,
-    /// Last, so that it outlives the queue.
+    /// Last, for the same reason.
     client: Arc<Client>,
 }
-
-// SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
-unsafe impl Send for CommitQueue {}
 
 impl CommitQueue {
     /// A new queue that wakes the event thread.
     pub(in crate::kafka) fn new(client: &Arc<Client>, wake: &Arc<Wake>) -> Self {
-        // SAFETY: the client is live; what comes back is a queue of our own, given back in `drop`.
-        let queue = unsafe { sys::rd_kafka_queue_new(client.native()) };
-        let queue = NonNull::new(queue).expect("librdkafka aborts where it has no memory for a queue");
+        // SAFETY: the client is live; what comes back is a queue of our own.
+        let queue = unsafe { Handle::own(sys::rd_kafka_queue_new(client.native())) };
+        let queue = queue.expect("librdkafka aborts where it has no memory for a queue");
         let this = Self { queue, wake: Arc::clone(wake), client: Arc::clone(client) };
-        // SAFETY: the queue is live, and `this` keeps what the callback is given until it has switched it off.
+        // SAFETY: the queue is live, and `this` drops what the callback is given after it.
         unsafe {
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&this.wake).cast_mut().cast());
+            let wake = Arc::as_ptr(&this.wake).cast_mut().cast();
+            sys::rd_kafka_queue_cb_event_enable(this.queue.as_ptr(), Some(ring), wake);
         }
         this
     }
@@ -93,16 +93,6 @@ impl CommitQueue {
     }
 }
 
-impl Drop for CommitQueue {
-    fn drop(&mut self) {
-        // SAFETY: the queue is ours and isn't used after this; the callback is switched off first, see `PartitionQueue`.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
-        }
-    }
-}
-
 /// The error of an event, as the plain number it is in C.
 ///
 /// # Safety
@@ -119,8 +109,8 @@ unsafe fn error_of(event: *mut sys::rd_kafka_event_t) -> c_int {
     unsafe { defined(event) }
 }
 
-/// Called by librdkafka's threads, under the queue's lock.
+/// Called by librdkafka's threads, under the queue's lock. It doesn't panic, see the partition queue's.
 unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, wake: *mut c_void) {
-    // SAFETY: `wake` is what `CommitQueue::new` registered and keeps alive until it has switched this off.
+    // SAFETY: `wake` is what `CommitQueue::new` registered; it is kept alive until this is switched off.
     unsafe { &*wake.cast_const().cast::<Wake>() }.wake();
 }

@@ -26,37 +26,69 @@ struct Bell {
     wake: Arc<Wake>,
 }
 
+/// A handle of one of librdkafka's queues, given back when it is dropped. Its owner keeps the client, and what a callback of
+/// the queue was given, for longer.
+#[derive(Debug)]
+pub(super) struct Handle(NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
+unsafe impl Send for Handle {}
+
+impl Handle {
+    /// Takes over a handle that librdkafka made, unless it is null.
+    ///
+    /// # Safety
+    /// It is live, and nobody else gives it back.
+    pub(super) unsafe fn own(queue: *mut sys::rd_kafka_queue_t) -> Option<Self> {
+        NonNull::new(queue).map(Self)
+    }
+
+    /// The native handle; live for as long as `self` is borrowed.
+    pub(super) fn as_ptr(&self) -> *mut sys::rd_kafka_queue_t {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and live, and isn't used after this. The callback is switched off first: librdkafka calls
+        // it under the queue's lock, and switching it off takes that lock, so no call is under way afterwards.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.as_ptr(), None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.as_ptr());
+        }
+    }
+}
+
 /// The queue that the records of one partition arrive in. There is at most one for each partition of a client at a time:
 /// the bell belongs to librdkafka's queue, and dropping an older handle would silence it.
 #[derive(Debug)]
 pub(in crate::kafka) struct PartitionQueue {
-    queue: NonNull<sys::rd_kafka_queue_t>,
+    queue: Handle,
     place: TopicPartition,
+    /// Behind the queue, so that it outlives it.
     bell: Arc<Bell>,
-    /// Last, so that it outlives the queue.
+    /// Last, for the same reason.
     client: Arc<Client>,
 }
-
-// SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
-unsafe impl Send for PartitionQueue {}
 
 impl PartitionQueue {
     /// Takes the partition's records out of the client's common queue into their own. To be called before the partition is
     /// assigned, so that no record goes astray.
     pub(in crate::kafka) fn take(client: &Arc<Client>, place: &TopicPartition, wake: &Arc<Wake>) -> Option<Self> {
         let topic = CString::new(place.topic.as_str()).ok()?;
-        // SAFETY: the client is live and the topic a C string. What comes back is a handle of our own, given back in `drop`.
-        let queue = unsafe { sys::rd_kafka_queue_get_partition(client.native(), topic.as_ptr(), place.partition.0) };
-        let queue = NonNull::new(queue)?;
+        // SAFETY: the client is live and the topic a C string. What comes back is a handle of our own.
+        let queue = unsafe {
+            Handle::own(sys::rd_kafka_queue_get_partition(client.native(), topic.as_ptr(), place.partition.0))?
+        };
         let bell = Arc::new(Bell { rung: AtomicBool::new(true), wake: Arc::clone(wake) });
         let this = Self { queue, place: place.clone(), bell, client: Arc::clone(client) };
         // SAFETY: the queue is live. A null target ends forwarding and, as librdkafka notes that the application asked for
-        // it, keeps an assignment from setting it up again. The bell lives in an `Arc` that `this` holds until it has
-        // switched the callback off; librdkafka calls it under the queue's lock, and switching off takes that lock, so no
-        // call is under way afterwards.
+        // it, keeps an assignment from setting it up again. The bell lives in an `Arc` that `this` drops after the queue.
         unsafe {
-            sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&this.bell).cast_mut().cast());
+            sys::rd_kafka_queue_forward(this.queue.as_ptr(), ptr::null_mut());
+            let bell = Arc::as_ptr(&this.bell).cast_mut().cast();
+            sys::rd_kafka_queue_cb_event_enable(this.queue.as_ptr(), Some(ring), bell);
         }
         Some(this)
     }
@@ -104,19 +136,10 @@ impl PartitionQueue {
     }
 }
 
-impl Drop for PartitionQueue {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and live; it isn't used after this. The bell is switched off first, see `take`.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
-        }
-    }
-}
-
-/// Called by librdkafka's threads, under the queue's lock: it only sets a flag and wakes the event thread.
+/// Called by librdkafka's threads, under the queue's lock: it only sets a flag and wakes the event thread. A panic, which there
+/// is no cause for, would end the process and not unwind into C.
 unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
-    // SAFETY: `bell` is the `Bell` that `PartitionQueue::take` registered and keeps alive until it has switched this off.
+    // SAFETY: `bell` is the `Bell` that `PartitionQueue::take` registered; it is kept alive until this is switched off.
     let bell = unsafe { &*bell.cast_const().cast::<Bell>() };
     if !bell.rung.swap(true, Ordering::AcqRel) {
         bell.wake.wake();
