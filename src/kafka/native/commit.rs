@@ -14,7 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::known;
-use super::queue::Handle;
+use super::queue::{Bell, Queue};
 use crate::kafka::client::Client;
 use crate::kafka::wake::Wake;
 
@@ -29,27 +29,20 @@ pub(in crate::kafka) struct Answer {
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::kafka) struct CommitQueue {
-    queue: Handle,
-    /// Behind the queue, so that it outlives it.
-    wake: Arc<Wake>,
-    /// Last, for the same reason.
-    client: Arc<Client>,
+pub(in crate::kafka) struct CommitQueue(Queue<Wake>);
+
+impl Bell for Wake {
+    fn ring(&self) {
+        self.wake();
+    }
 }
 
 impl CommitQueue {
     /// A new queue that wakes the event thread.
     pub(in crate::kafka) fn new(client: &Arc<Client>, wake: &Arc<Wake>) -> Self {
         // SAFETY: the client is live; what comes back is a queue of our own.
-        let queue = unsafe { Handle::own(sys::rd_kafka_queue_new(client.native())) };
-        let queue = queue.expect("librdkafka aborts where it has no memory for a queue");
-        let this = Self { queue, wake: Arc::clone(wake), client: Arc::clone(client) };
-        // SAFETY: the queue is live, and `this` drops what the callback is given after it.
-        unsafe {
-            let wake = Arc::as_ptr(&this.wake).cast_mut().cast();
-            sys::rd_kafka_queue_cb_event_enable(this.queue.as_ptr(), Some(ring), wake);
-        }
-        this
+        let queue = unsafe { Queue::own(sys::rd_kafka_queue_new(client.native()), client, Arc::clone(wake)) };
+        Self(queue.expect("librdkafka aborts where it has no memory for a queue"))
     }
 
     /// Sends a commit off. Its answer comes here.
@@ -58,9 +51,9 @@ impl CommitQueue {
         // which librdkafka only hands back.
         let outcome = unsafe {
             sys::rd_kafka_commit_queue(
-                self.client.native(),
+                self.0.client().native(),
                 offsets.ptr(),
-                self.queue.as_ptr(),
+                self.0.as_ptr(),
                 None,
                 ptr::without_provenance_mut::<c_void>(number),
             )
@@ -71,7 +64,7 @@ impl CommitQueue {
     /// The next answer, if there is one.
     pub(in crate::kafka) fn next(&self) -> Option<Answer> {
         // SAFETY: the queue is live; an event that comes back is ours until it is destroyed, below.
-        let event = NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0) })?;
+        let event = NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.0.as_ptr(), 0) })?;
         // SAFETY: the event is live. All commits are sent by `send`, so the opaque pointer is a number; the list is the
         // event's, and may be missing. The codes are read as the plain numbers they are in C: the binding's enum doesn't know
         // all that a broker may send.
@@ -107,10 +100,4 @@ unsafe fn error_of(event: *mut sys::rd_kafka_event_t) -> c_int {
     let defined = unsafe { transmute::<Declared, Defined>(declared) };
     // SAFETY: as the caller promises.
     unsafe { defined(event) }
-}
-
-/// Called by librdkafka's threads, under the queue's lock. It doesn't panic, see the partition queue's.
-unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, wake: *mut c_void) {
-    // SAFETY: `wake` is what `CommitQueue::new` registered; it is kept alive until this is switched off.
-    unsafe { &*wake.cast_const().cast::<Wake>() }.wake();
 }

@@ -1,7 +1,7 @@
 //! The one module with `unsafe` in it: what the safe binding of librdkafka can't do, or only at a cost on the hot path.
 //!
 //! Owner: the event thread, for queues; whoever holds a [`Record`](crate::record::Record), for messages. The invariant:
-//! every pointer that comes out of a client is given back before that client is destroyed. Each type here keeps an `Arc` of
+//! every pointer that comes out of a client is given back before that client is destroyed. Each type that leaves here keeps an `Arc` of
 //! its [`Client`](super::client::Client) for that, and each block states why it may do what it does.
 #![allow(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod commit;
 mod copied;
 mod handles;
 mod headers;
+mod partition;
 mod queue;
 mod send;
 #[cfg(test)]
@@ -24,7 +25,8 @@ use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use batch::Failure;
 pub(super) use commit::{Answer, CommitQueue};
-pub(super) use queue::{Buffer, PartitionQueue, waiting_events};
+pub(super) use partition::{Buffer, PartitionQueue};
+pub(super) use queue::waiting_events;
 pub(super) use send::{Letter, produce};
 
 use super::client::Client;
