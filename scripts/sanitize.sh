@@ -51,11 +51,12 @@ sanitized() {
         CFLAGS="-fsanitize=address -fno-omit-frame-pointer -fno-optimize-sibling-calls -g1" \
         RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes" "$@"
 }
-# Reports go into files: a process may be one of a test's, with nobody who reads what it says, or be killed afterwards. The fast
+# Reports go into files: a process may be one of a test's, with nobody who reads what it says, or be killed afterwards. No
+# backtraces of panics: a handler that panics would take seconds for one, and its revocation doesn't wait that long. The fast
 # unwinder loses its way in some of librdkafka's threads, and LeakSanitizer passes over a leak that it knows no caller of.
 watched() {
     ASAN_OPTIONS="detect_leaks=1:fast_unwind_on_malloc=0:strict_string_checks=1:log_path=$scratch/report:log_exe_name=1" \
-        LSAN_OPTIONS="suppressions=$PWD/scripts/sanitize.supp:print_suppressions=0" RUST_BACKTRACE=1 sanitized "$@"
+        LSAN_OPTIONS="suppressions=$PWD/scripts/sanitize.supp:print_suppressions=0" RUST_BACKTRACE=0 sanitized "$@"
 }
 with_kafka() { watched "$target_dir/sanitize/$host/debug/with-kafka" "$@"; }
 
@@ -68,7 +69,8 @@ step() {
     source) build && with_kafka cargo "+$toolchain" test --locked --workspace --test kafka_source ;;
     conformance) build && with_kafka cargo "+$toolchain" test --locked --workspace --test conformance ;;
     load)
-        build && with_kafka cargo "+$toolchain" test --locked --workspace --test faults -- \
+        # One after the other: some start ten processes at once, and each is slower than it ought to be.
+        build && with_kafka cargo "+$toolchain" test --locked --workspace --test faults -- --test-threads 1 \
             peers:: rebalance_storm sigterm_drains letters_equal_their_records
         ;;
     valgrind)
