@@ -9,6 +9,8 @@ command -v cargo >/dev/null || {
 
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
+# librdkafka builds its C++ interface too, and does not configure without a compiler for it.
+command -v c++ >/dev/null || packages+=(g++)
 command -v pkg-config >/dev/null || packages+=(pkg-config)
 if ((${#packages[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
