@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 const POM: &str = include_str!("../kafka/pom.xml");
 
-/// Debian's packages of a Java that runs Kafka, each release has one of them at least.
+/// Debian's packages of a Java that runs Kafka: a release has the one or the other.
 const JAVA_PACKAGES: &[&str] = &["openjdk-17-jre-headless", "openjdk-21-jre-headless"];
 
 /// The jars of a Kafka broker and the Java that runs them.
