@@ -9,6 +9,7 @@ pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod metrics;
+mod panic;
 pub mod pipeline;
 pub mod record;
 pub mod retry;

@@ -152,7 +152,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
                 if self.run.context.dead_letter_topic.is_some() {
                     self.halt = Some(Halt::Letter(entry, Box::new(failure)));
                 } else {
-                    self.shared.fail(PipelineError::Failed(format!(
+                    self.shared.fail(PipelineError::Fatal(format!(
                         "the record at {} offset {} can't be handled and its route has no dead letters: {}: {}",
                         self.run.context.topic_partition,
                         entry.record.offset(),

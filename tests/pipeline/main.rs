@@ -5,6 +5,8 @@
 mod assignments;
 mod backpressure;
 mod commits;
+mod failures;
+mod gate;
 mod letters;
 mod order;
 mod overdue;
