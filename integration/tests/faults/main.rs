@@ -8,6 +8,7 @@ mod exits;
 mod letters;
 mod outages;
 mod rebalances;
+mod restarts;
 mod side_by_side;
 mod stops;
 mod stuck;
