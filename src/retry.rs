@@ -1,8 +1,8 @@
 //! When a failed record is tried again, and when no more.
 //!
 //! A [`RetryPolicy`] is plain data, set on a route. [`RetryPolicy::delay`] is a pure function: the caller brings the number of
-//! failures and the random number, and owns the timer. The invariant: no delay is longer than the cap. The arithmetic is
-//! [`Backoff`]'s, which daemons are restarted by too.
+//! failures and the random number, and owns the timer. The invariant: no delay is longer than the cap. Its arithmetic, `Backoff`, is
+//! what daemons are restarted by too.
 
 use std::time::Duration;
 

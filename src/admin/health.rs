@@ -169,7 +169,7 @@ fn complaint(daemon: &DaemonStatus, now: Instant) -> Option<String> {
             let wait = at.saturating_duration_since(now).as_secs_f64().ceil();
             Some(format!("{name}: restarting in {wait} s after: {error}"))
         }
-        // It has ended as it should: nothing is expected of it any more.
+        // Nothing is expected of it any more.
         DaemonState::Ended(_) | DaemonState::Stopped => None,
         DaemonState::Misconfigured => Some(format!("{name}: misconfigured: {error}")),
         DaemonState::Failed => Some(format!("{name}: failed for good: {error}")),

@@ -190,12 +190,14 @@ impl<S: Source> Pipeline<S> {
         }
         tasks.abort_all();
         let closed = Instant::now() + CLOSE;
-        if let Some(source) = source
-            && let Err(error) = source.close(closed).await
-        {
-            warn!(daemon, %error, "source did not close in time");
-        }
-        while tasks.join_next().await.is_some() {}
+        let close = async {
+            if let Some(source) = source
+                && let Err(error) = source.close(closed).await
+            {
+                warn!(daemon, %error, "source did not close in time");
+            }
+        };
+        tokio::join!(close, left(&mut tasks, closed));
         let Some(error) = error else {
             info!(daemon, unfinished, "stopped");
             return Ok(Stopped { unfinished });
@@ -211,12 +213,12 @@ impl<S: Source> Pipeline<S> {
     }
 }
 
-/// Waits for workers that were aborted, at most until `deadline`, and says how many have not ended.
-async fn left(workers: &mut JoinSet<()>, deadline: Instant) -> usize {
-    let ended = async { while workers.join_next().await.is_some() {} };
+/// Waits for tasks that were aborted, at most until `deadline`, and says how many have not ended.
+async fn left<T: 'static>(tasks: &mut JoinSet<T>, deadline: Instant) -> usize {
+    let ended = async { while tasks.join_next().await.is_some() {} };
     // In time or not: what counts is who is left.
     drop(timeout_at(deadline, ended).await);
-    workers.len()
+    tasks.len()
 }
 
 /// The reader has panicked.

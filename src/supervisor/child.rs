@@ -1,8 +1,8 @@
 //! One daemon's life under its supervisor: made, run, made anew after a failure, until it ends or failed for good.
 //!
 //! Owner of the daemon, of its line in the roster and of its restarts. The invariants: at most one run of the daemon is there at
-//! any time, and what it reported with goes with it; whether a failure is final is decided here and nowhere else; a final one is
-//! in the roster before it stops the process.
+//! any time, and what it reported with goes with it; whether a failure is final is decided here and nowhere else; what became of the
+//! daemon is in the roster before it stops the process, and before it is logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,16 +147,16 @@ impl Child {
     }
 
     fn end(&self, ended: Ended) {
+        self.entry.set(DaemonState::Ended(ended));
         match ended {
             Ended::Drained => info!(daemon = &*self.name, "daemon ended"),
             Ended::Unfinished { work } => warn!(daemon = &*self.name, work, "daemon ended with work unfinished"),
         }
-        self.entry.set(DaemonState::Ended(ended));
     }
 
     fn stop(&self) {
-        info!(daemon = &*self.name, "stop came before the daemon's restart");
         self.entry.set(DaemonState::Stopped);
+        info!(daemon = &*self.name, "stop came before the daemon's restart");
     }
 }
 

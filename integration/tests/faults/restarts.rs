@@ -92,7 +92,7 @@ fn one_panics(membership: Membership) -> Result<()> {
     if let Some(id) = instance_id {
         flags = flags.with("instance-id", id);
     }
-    let mut member = scenario.start(&flags.with("restart-ms", 4_000).with("admin", "127.0.0.1:0"))?;
+    let mut member = scenario.start(&flags.with("restart-ms", 6_000).with("admin", "127.0.0.1:0"))?;
     let load = scenario.load(100, Mix::default());
     scenario.until_works(&mut member, SOON)?;
     beside.write(&["", ""])?;
@@ -106,7 +106,7 @@ fn one_panics(membership: Membership) -> Result<()> {
         && readiness.contains(" s after: reading panicked: the record asked for a panic of its daemon");
     assert!(status == 503 && said, "{status}: {readiness}");
     assert_eq!(member.get("/livez")?.0, 200);
-    scenario.until_more(100, Duration::from_secs(3))?;
+    scenario.until_more(50, Duration::from_secs(5))?;
     assert!(is_state(&mut member, "beside", "restarting")?, "the other one's records came after the restart");
 
     // No member of the former run holds the group up: its session would last for 45 s by default.
