@@ -4,7 +4,8 @@
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
-//!        [--session-timeout-ms N] [--commit-interval-ms N] [--admin ADDR] [--sabotage WHAT]
+//!        [--session-timeout-ms N] [--commit-interval-ms N] [--admin ADDR] [--restarts N] [--restart-ms N]
+//!        [--beside TOPIC [--beside-brokers B]] [--sabotage WHAT]
 //! ```
 //!
 //! The value of a record is a JSON object that says what its handler does, in this order: `sleep_ms` waits, `block_ms` blocks the
@@ -21,6 +22,10 @@
 //!
 //! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
 //!
+//! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
+//! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_reading` in a record makes the daemon itself
+//! panic, the first so many times that it reads it.
+//!
 //! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
 //! can't work (a missing topic too), 3 the drain's time passed with work unfinished, 4 failed for good, 130 or 143 at a second signal.
 //!
@@ -34,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
@@ -45,7 +51,7 @@ use daemonry::kafka::{GroupProtocol, KafkaConfig};
 use daemonry::pipeline::PipelineSettings;
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
-use daemonry::supervisor::Supervisor;
+use daemonry::supervisor::{RestartPolicy, Supervisor};
 use daemonry::telemetry::{self, LogFormat};
 use serde_json::{Number, Value};
 
@@ -105,6 +111,18 @@ struct Args {
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long)]
     admin: Option<SocketAddr>,
+    /// Restarts of a daemon that failed, within ten minutes.
+    #[arg(long, default_value_t = 5)]
+    restarts: u32,
+    /// The first restart's delay; it doubles with each further one.
+    #[arg(long, default_value_t = 1_000)]
+    restart_ms: u64,
+    /// The topic of a second daemon.
+    #[arg(long)]
+    beside: Option<String>,
+    /// The second daemon's brokers [those of the first].
+    #[arg(long)]
+    beside_brokers: Option<String>,
     /// Breaks a promise on purpose.
     #[arg(long)]
     sabotage: Option<Sabotage>,
@@ -239,8 +257,8 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
     Ok(())
 }
 
-fn kafka(args: &Args) -> KafkaConfig {
-    let mut kafka = KafkaConfig::new(&args.brokers, &args.group);
+fn kafka(args: &Args, brokers: &str, group: &str) -> KafkaConfig {
+    let mut kafka = KafkaConfig::new(brokers, group);
     kafka.protocol = match args.group_protocol {
         Protocol::Classic => GroupProtocol::Cooperative,
         Protocol::Consumer => GroupProtocol::Consumer,
@@ -269,6 +287,24 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
     }
 }
 
+/// The second daemon's route. Its key function runs in the daemon itself, so a panic of it is one of the daemon.
+fn beside() -> Route {
+    let read = AtomicU64::new(0);
+    let key = move |record: &Record| {
+        let orders: Value = serde_json::from_slice(record.value()?).ok()?;
+        let panics = orders.get("panic_reading").and_then(Value::as_u64);
+        if panics.is_some_and(|panics| read.fetch_add(1, Ordering::Relaxed) < panics) {
+            panic!("the record asked for a panic of its daemon");
+        }
+        record.key().map(Vec::from)
+    };
+    let handle = |record: Record, Attempt(attempt): Attempt| async move {
+        let orders = record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok());
+        work(&orders.map(Orders::from).unwrap_or_default(), attempt).await
+    };
+    on(handle).key_by("record-key", key).retry(RetryPolicy::none()).stop_on_failure()
+}
+
 fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::init(LogFormat::Human)?;
     let ledger = Arc::new(Ledger::open(&args.ledger)?);
@@ -282,12 +318,20 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         commit_interval: Duration::from_millis(args.commit_interval_ms),
         ..PipelineSettings::default()
     };
-    let supervisor = Supervisor::new().drain(Duration::from_millis(args.drain_ms));
-    let supervisor = match args.admin {
-        Some(address) => supervisor.admin(address),
-        None => supervisor,
-    };
-    let kafka = kafka(&args);
+    let restart = RestartPolicy::exponential()
+        .max_restarts(args.restarts)
+        .base(Duration::from_millis(args.restart_ms))
+        .no_jitter();
+    let mut supervisor = Supervisor::new().drain(Duration::from_millis(args.drain_ms)).restart(restart);
+    if let Some(address) = args.admin {
+        supervisor = supervisor.admin(address);
+    }
+    if let Some(topic) = args.beside.as_deref() {
+        let kafka = kafka(&args, args.beside_brokers.as_deref().unwrap_or(&args.brokers), topic);
+        let router = Router::new().topic(topic, beside());
+        supervisor = supervisor.daemon(move || Consumer::new("beside", kafka.clone(), router.clone()));
+    }
+    let kafka = kafka(&args, &args.brokers, &args.group);
     let consumer = move || Consumer::new("ledger", kafka.clone(), router.clone()).settings(settings.clone());
     Ok(supervisor.daemon(consumer).run().into())
 }

@@ -10,6 +10,7 @@ pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod metrics;
+mod panic;
 pub mod pipeline;
 pub mod producer;
 pub mod record;

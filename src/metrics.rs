@@ -16,7 +16,9 @@ use prometheus::core::Collector;
 use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
-pub use labels::{CommitStatus, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus, RebalanceKind};
+pub use labels::{
+    CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus, RebalanceKind,
+};
 
 use crate::record::TopicPartition;
 
@@ -48,6 +50,7 @@ const DEAD_LETTER_FAILURES: Name =
 const COMMITS: Name = ("daemon_commits_total", "Commits, by what came of them.");
 const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
 const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
+const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
 const BACKPRESSURE: Name = ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
 const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
 const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
@@ -146,6 +149,8 @@ pub struct DaemonMetrics {
     pub rebalances: PerLabel<RebalanceKind, Counter>,
     /// Restarts after a failure.
     pub restarts: Counter,
+    /// 1 for the state that it is in, 0 for each other one.
+    pub state: PerLabel<DaemonPhase, Gauge>,
     /// 1 while reading is held back because the lanes are full.
     pub backpressure: Gauge,
     /// How often backpressure went on or off.
@@ -179,6 +184,7 @@ impl DaemonMetrics {
             commits: family.counters(COMMITS),
             rebalances: family.counters(REBALANCES),
             restarts: family.counter(RESTARTS),
+            state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),
             backpressure_changes: family.counter(BACKPRESSURE_CHANGES),
             partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
@@ -420,6 +426,7 @@ mod tests {
         check::<CommitStatus>();
         check::<RebalanceKind>();
         check::<HoldReason>();
+        check::<DaemonPhase>();
     }
 
     #[test]

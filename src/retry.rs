@@ -1,7 +1,8 @@
 //! When a failed record is tried again, and when no more.
 //!
 //! A [`RetryPolicy`] is plain data, set on a route. [`RetryPolicy::delay`] is a pure function: the caller brings the number of
-//! failures and the random number, and owns the timer. The invariant: no delay is longer than the cap.
+//! failures and the random number, and owns the timer. The invariant: no delay is longer than the cap. Its arithmetic, `Backoff`, is
+//! what daemons are restarted by too.
 
 use std::time::Duration;
 
@@ -18,16 +19,55 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
+    backoff: Backoff,
+    max_retries: u32,
+}
+
+/// Delays that double from the base up to the cap, each shortened at random by up to a fraction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Backoff {
     base: Duration,
     cap: Duration,
-    max_retries: u32,
+    /// From 0 to 1.
     jitter: f64,
+}
+
+impl Backoff {
+    /// From 1 s to 30 s, each up to a fifth shorter.
+    pub(crate) const DEFAULT: Self = Self { base: Duration::from_secs(1), cap: Duration::from_secs(30), jitter: 0.2 };
+
+    /// The same with this first delay.
+    pub(crate) fn base(self, base: Duration) -> Self {
+        Self { base, ..self }
+    }
+
+    /// The same with no delay longer than this.
+    pub(crate) fn cap(self, cap: Duration) -> Self {
+        Self { cap, ..self }
+    }
+
+    /// The same with delays shortened by up to this fraction; what lies outside of 0 to 1 counts as the nearer end.
+    pub(crate) fn jitter(self, fraction: f64) -> Self {
+        Self { jitter: unit(fraction), ..self }
+    }
+
+    /// The delay after the `failures`-th failure in a row, counted from 1. `random` lies in [0, 1) and chooses how much of the
+    /// jitter is taken.
+    pub(crate) fn delay(&self, failures: u32, random: f64) -> Duration {
+        let doublings = failures.max(1) - 1;
+        let factor = 1_u128.checked_shl(doublings).unwrap_or(u128::MAX);
+        let grown = self.base.as_nanos().saturating_mul(factor);
+        let full = if grown < self.cap.as_nanos() { Duration::from_nanos_u128(grown) } else { self.cap };
+        let shortened = 1.0 - self.jitter * unit(random);
+        // Rounding can carry the product past the largest duration; it must not pass the full delay.
+        Duration::try_from_secs_f64(full.as_secs_f64() * shortened).map_or(full, |delay| delay.min(full))
+    }
 }
 
 impl RetryPolicy {
     /// Three retries, after 1 s, 2 s and 4 s, each up to a fifth earlier; with more retries the delays go on doubling up to 30 s.
     pub fn exponential() -> Self {
-        Self { base: Duration::from_secs(1), cap: Duration::from_secs(30), max_retries: 3, jitter: 0.2 }
+        Self { backoff: Backoff::DEFAULT, max_retries: 3 }
     }
 
     /// No retries: the first failure is the last.
@@ -44,20 +84,20 @@ impl RetryPolicy {
     /// The same with this delay before the first retry.
     #[must_use]
     pub fn base(self, base: Duration) -> Self {
-        Self { base, ..self }
+        Self { backoff: self.backoff.base(base), ..self }
     }
 
     /// The same with no delay longer than this.
     #[must_use]
     pub fn cap(self, cap: Duration) -> Self {
-        Self { cap, ..self }
+        Self { backoff: self.backoff.cap(cap), ..self }
     }
 
     /// The same with delays shortened at random by up to this fraction, from 0 (never) to 1 (down to nothing); what lies
     /// outside counts as the nearer end. Delays are only ever shortened, so that the cap holds.
     #[must_use]
     pub fn jitter(self, fraction: f64) -> Self {
-        Self { jitter: unit(fraction), ..self }
+        Self { backoff: self.backoff.jitter(fraction), ..self }
     }
 
     /// The same with delays that aren't shortened at random.
@@ -70,16 +110,7 @@ impl RetryPolicy {
     /// `random` lies in [0, 1) and chooses how much of the jitter is taken.
     pub fn delay(&self, failed_attempts: u32, random: f64) -> Option<Duration> {
         let failed_attempts = failed_attempts.max(1);
-        if failed_attempts > self.max_retries {
-            return None;
-        }
-        let doublings = failed_attempts - 1;
-        let factor = 1_u128.checked_shl(doublings).unwrap_or(u128::MAX);
-        let grown = self.base.as_nanos().saturating_mul(factor);
-        let full = if grown < self.cap.as_nanos() { Duration::from_nanos_u128(grown) } else { self.cap };
-        let shortened = 1.0 - self.jitter * unit(random);
-        // Rounding can carry the product past the largest duration; it must not pass the full delay.
-        Some(Duration::try_from_secs_f64(full.as_secs_f64() * shortened).map_or(full, |delay| delay.min(full)))
+        (failed_attempts <= self.max_retries).then(|| self.backoff.delay(failed_attempts, random))
     }
 }
 
@@ -116,7 +147,7 @@ mod tests {
             policy in policies(), failed in any::<u32>(), random in 0.0..1.0_f64
         ) {
             if let Some(delay) = policy.delay(failed, random) {
-                prop_assert!(delay <= policy.cap);
+                prop_assert!(delay <= policy.backoff.cap);
             }
         }
 

@@ -135,7 +135,7 @@ pub enum Exit {
     Drained,
     /// The deadline of the stop passed with work unfinished. Code 3.
     Unfinished,
-    /// A daemon failed for good. Code 4.
+    /// A daemon failed for good: in a way that must not be repeated, or once more after too many restarts. Code 4.
     Failed,
     /// The configuration can't work. Code 2.
     Misconfigured,

@@ -1,40 +1,43 @@
-//! The supervisor: runs the daemons of a process side by side, and ends the process as they deserve.
+//! The supervisor: runs the daemons of a process side by side, restarts the ones that fail, and ends the process as they deserve.
 //!
 //! It owns the main runtime, the request to stop, the deadline of the stop and the admin server. The invariants: a daemon's
-//! failure or panic touches the others only through the request to stop; once a stop is asked for the process ends within
-//! the drain's time and the grace, whatever its threads do; and it ends with one line that says how.
+//! failure or panic touches the others only through the request to stop, and only where it is final; once a stop is asked for
+//! the process ends within the drain's time and the grace, whatever its threads do; and it ends with one line that says how.
 
+mod child;
 mod deadline;
+mod failure;
+mod restart;
 mod roster;
+mod start;
 
-use std::any::Any;
-use std::collections::HashSet;
-use std::error::Error;
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::runtime;
 use tokio::task::JoinSet;
 
-use crate::admin::{AdminError, AdminServer, Health, HealthBoard};
-use crate::daemon::{Daemon, DaemonContext, DaemonError, Ended};
+use crate::admin::{AdminServer, Health, HealthBoard};
+use crate::daemon::{Daemon, DaemonContext};
 use crate::metrics::Metrics;
 use crate::shutdown::{Exit, Shutdown};
 use deadline::Deadline;
-use roster::{Entry, Roster, State};
+use failure::chain;
+use start::{Common, Registered, StartError};
+
+pub use restart::RestartPolicy;
+#[cfg(test)]
+pub(crate) use roster::Entry;
+pub use roster::{DaemonState, DaemonStatus, Roster};
 
 /// How often the main runtime shows that it lives.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// Makes a daemon; once for each of its starts.
-type Make = Box<dyn FnMut() -> Box<dyn Daemon> + Send>;
-
 /// Runs daemons until a signal, or until they have all ended.
+///
+/// A daemon that fails or panics is restarted by its [`RestartPolicy`] while the others go on. Where that comes too often, or a
+/// failure must not be repeated ([`DaemonError::Fatal`](crate::daemon::DaemonError::Fatal)), the others drain and the process ends.
 ///
 /// ```no_run
 /// use daemonry::admin;
@@ -56,32 +59,81 @@ type Make = Box<dyn FnMut() -> Box<dyn Daemon> + Send>;
 /// }
 /// ```
 pub struct Supervisor {
-    daemons: Vec<Make>,
+    daemons: Vec<Registered>,
+    restart: RestartPolicy,
     drain: Duration,
     grace: Duration,
     admin: Option<SocketAddr>,
     metrics: Metrics,
     shutdown: Shutdown,
+    roster: Roster,
 }
 
 impl Supervisor {
-    /// A supervisor of no daemons yet: drain 30 s, grace 12 s, no admin server.
+    /// A supervisor of no daemons yet: five restarts within 10 min, drain 30 s, grace 12 s, no admin server.
     pub fn new() -> Self {
         Self {
             daemons: Vec::new(),
+            restart: RestartPolicy::default(),
             drain: DaemonContext::DEFAULT_DRAIN,
             grace: Duration::from_secs(12),
             admin: None,
             metrics: Metrics::new(),
             shutdown: Shutdown::new(),
+            roster: Roster::default(),
         }
     }
 
-    /// Runs this daemon too. `make` is called for each start of the daemon: what a run uses up is made anew in there.
+    /// Runs this daemon too. `make` is called for each start of the daemon, on a thread that it may block: what a run uses up
+    /// is made anew in there. A panic of it counts as the daemon's failure, except at the first start, which it prevents.
     #[must_use]
-    pub fn daemon<D: Daemon>(mut self, mut make: impl FnMut() -> D + Send + 'static) -> Self {
-        self.daemons.push(Box::new(move || Box::new(make())));
+    pub fn daemon<D: Daemon>(self, make: impl FnMut() -> D + Send + 'static) -> Self {
+        self.register(None, make)
+    }
+
+    /// Runs this daemon too, and restarts it by a policy of its own.
+    ///
+    /// ```
+    /// use daemonry::supervisor::{RestartPolicy, Supervisor};
+    /// # use daemonry::daemon::{Daemon, DaemonContext, DaemonError, Ended};
+    /// # #[derive(Default)] struct Orders;
+    /// # #[derive(Default)] struct Import;
+    /// # #[async_trait::async_trait]
+    /// # impl Daemon for Orders {
+    /// #     fn name(&self) -> &str { "orders" }
+    /// #     async fn run(self: Box<Self>, _: DaemonContext) -> Result<Ended, DaemonError> { Ok(Ended::Drained) }
+    /// # }
+    /// # #[async_trait::async_trait]
+    /// # impl Daemon for Import {
+    /// #     fn name(&self) -> &str { "import" }
+    /// #     async fn run(self: Box<Self>, _: DaemonContext) -> Result<Ended, DaemonError> { Ok(Ended::Drained) }
+    /// # }
+    ///
+    /// let supervisor = Supervisor::new()
+    ///     .restart(RestartPolicy::exponential().max_restarts(10))
+    ///     .daemon(Orders::default)
+    ///     .daemon_with(RestartPolicy::never(), Import::default);
+    /// # drop(supervisor);
+    /// ```
+    #[must_use]
+    pub fn daemon_with<D: Daemon>(self, restart: RestartPolicy, make: impl FnMut() -> D + Send + 'static) -> Self {
+        self.register(Some(restart), make)
+    }
+
+    fn register<D: Daemon>(
+        mut self,
+        restart: Option<RestartPolicy>,
+        mut make: impl FnMut() -> D + Send + 'static,
+    ) -> Self {
+        self.daemons.push(Registered { make: Box::new(move || Box::new(make())), restart });
         self
+    }
+
+    /// When a daemon that failed is started again (default: [`RestartPolicy::exponential`]). For all daemons that have no policy of
+    /// their own, whether they were added before or after.
+    #[must_use]
+    pub fn restart(self, restart: RestartPolicy) -> Self {
+        Self { restart, ..self }
     }
 
     /// How long a daemon may end what it started once the process is to stop (default: 30 s).
@@ -113,22 +165,27 @@ impl Supervisor {
         self.shutdown.clone()
     }
 
+    /// What each daemon is at, to look at while the supervisor runs.
+    pub fn roster(&self) -> Roster {
+        self.roster.clone()
+    }
+
     /// Runs the daemons, and returns how the process is to end. Not to be called within an async runtime: it brings its own.
     ///
     /// The first SIGINT or SIGTERM stops the daemons, the second ends the process at once (130, 143). A daemon that fails for
     /// good stops the others, which drain. Where the stop doesn't end in time this function does not return: it ends the process.
     pub fn run(self) -> Exit {
-        let roster = Roster::default();
-        let shutdown = self.shutdown();
+        let (roster, shutdown) = (self.roster(), self.shutdown());
         // Kept until the last line is written, so that a log that blocks can't hold the process up either.
-        let (exit, deadline) = match self.supervise(&roster) {
+        let (exit, deadline) = match self.supervise() {
             Ok(deadline) => (roster.exit(), Some(deadline)),
             Err(error) => {
                 tracing::error!(error = chain(&error), "process can't start");
                 (error.exit(), None)
             }
         };
-        let (exit_code, daemons) = (exit.code(), roster.to_string());
+        let exit_code = exit.code();
+        let daemons = deadline.is_some().then(|| tracing::field::display(&roster));
         let signal = shutdown.signal().map(tracing::field::display);
         match exit {
             Exit::Drained => tracing::info!(exit_code, %exit, signal, daemons, "process ends"),
@@ -138,33 +195,28 @@ impl Supervisor {
         exit
     }
 
-    fn supervise(self, roster: &Roster) -> Result<Deadline, StartError> {
+    fn supervise(self) -> Result<Deadline, StartError> {
         self.shutdown.listen_to_signals().map_err(StartError::System)?;
-        let deadline = Deadline::arm(self.shutdown.clone(), self.drain + self.grace, roster.clone())
+        let deadline = Deadline::arm(self.shutdown.clone(), self.drain + self.grace, self.roster.clone())
             .map_err(StartError::System)?;
         let runtime = runtime::Builder::new_multi_thread().thread_name("daemonry-main").enable_all().build();
         let runtime = runtime.map_err(StartError::System)?;
-
-        let mut children = Vec::new();
-        let mut names = HashSet::new();
-        for mut make in self.daemons {
-            let first = make();
-            let name: Arc<str> = Arc::from(first.name());
-            if !names.insert(Arc::clone(&name)) {
-                return Err(StartError::NameTaken(name));
-            }
-            let (metrics, health) = (self.metrics.daemon(&name), Health::new(&name));
-            let context = DaemonContext::new(name, self.shutdown.token(), self.drain, metrics, health);
-            children.push((first, context));
-        }
-        if children.is_empty() {
-            return Err(StartError::NoDaemon);
-        }
+        let children = {
+            // A daemon is made within a runtime here, as it is at its restarts.
+            let _inside = runtime.enter();
+            let common = Common {
+                restart: self.restart,
+                drain: self.drain,
+                metrics: &self.metrics,
+                roster: &self.roster,
+                shutdown: &self.shutdown,
+            };
+            common.make(self.daemons)?
+        };
 
         let pulse = Health::new("supervisor");
         pulse.ready();
-        let health = children.iter().map(|(_, context)| context.health().clone()).chain([pulse.clone()]);
-        let board = HealthBoard::new(health.collect(), self.shutdown.token());
+        let board = HealthBoard::new(self.roster.clone(), pulse.clone(), self.shutdown.token());
         let admin = match self.admin {
             Some(address) => Some(AdminServer::start(address, board, self.metrics.clone())?),
             None => None,
@@ -173,23 +225,23 @@ impl Supervisor {
             tracing::info!(address = %admin.address(), "admin server listens");
         }
 
+        let shutdown = self.shutdown;
         runtime.block_on(async {
             let mut background = JoinSet::new();
             background.spawn(beat(pulse));
             let mut running = JoinSet::new();
-            for (daemon, context) in children {
-                let entry = roster.enter(context.name());
-                running.spawn(run_daemon(daemon, context, entry, self.shutdown.clone()));
+            for (child, first) in children {
+                running.spawn(child.run(first));
             }
             while let Some(joined) = running.join_next().await {
                 if let Err(error) = joined {
                     tracing::error!(error = chain(&error), "supervision of a daemon broke off, process stops");
-                    self.shutdown.request();
+                    shutdown.request();
                 }
             }
         });
         // From here on the deadline bounds what is left, also where the daemons ended by themselves.
-        self.shutdown.request();
+        shutdown.request();
         // Not waited for: threads that are still blocked must not hold the process up.
         runtime.shutdown_background();
         drop(admin);
@@ -207,32 +259,11 @@ impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
             .field("daemons", &self.daemons.len())
+            .field("restart", &self.restart)
             .field("drain", &self.drain)
             .field("grace", &self.grace)
             .field("admin", &self.admin)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why the process could not start.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("there is no daemon to run, add one with `Supervisor::daemon`")]
-    NoDaemon,
-    #[error("two daemons are named `{0}`, give each its own name")]
-    NameTaken(Arc<str>),
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    #[error("a thread or runtime can't be started")]
-    System(#[source] io::Error),
-}
-
-impl StartError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::NoDaemon | Self::NameTaken(_) | Self::Admin(AdminError::Bind { .. }) => Exit::Misconfigured,
-            Self::Admin(_) | Self::System(_) => Exit::Failed,
-        }
     }
 }
 
@@ -243,52 +274,4 @@ async fn beat(pulse: Health) {
         beats.tick().await;
         pulse.heartbeat();
     }
-}
-
-/// Runs one daemon to its end, and stops the process where it failed. Whether a failure is final is decided here and nowhere
-/// else: today each one is.
-async fn run_daemon(daemon: Box<dyn Daemon>, context: DaemonContext, entry: Entry, shutdown: Shutdown) {
-    let (name, health) = (context.name().to_owned(), context.health().clone());
-    tracing::info!(daemon = name, "daemon starts");
-    let result = match AssertUnwindSafe(daemon.run(context)).catch_unwind().await {
-        Ok(result) => result,
-        Err(panic) => Err(DaemonError::failed(format!("panicked: {}", panic_text(panic.as_ref())))),
-    };
-    let state = match result {
-        Ok(ended) => {
-            health.ended();
-            match ended {
-                Ended::Drained => tracing::info!(daemon = name, "daemon ended"),
-                Ended::Unfinished { work } => tracing::warn!(daemon = name, work, "daemon ended with work unfinished"),
-            }
-            State::Ended(ended)
-        }
-        Err(error) => {
-            let text = chain(&error);
-            health.not_ready("failed");
-            tracing::error!(daemon = name, error = text, "daemon failed for good, process stops");
-            match error {
-                DaemonError::Config(_) => State::Misconfigured(text),
-                DaemonError::Failed(_) => State::Failed(text),
-            }
-        }
-    };
-    let failed = matches!(state, State::Misconfigured(_) | State::Failed(_));
-    // Entered before the stop is asked for, so that the deadline knows the cause.
-    entry.set(state);
-    if failed {
-        shutdown.request();
-    }
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with a value that is no text")
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

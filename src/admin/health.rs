@@ -1,20 +1,24 @@
 //! What the probes know: which daemons live, and which are ready.
 //!
-//! Each daemon reports through its own [`Health`]; the [`HealthBoard`] reads them all and belongs to the supervisor. The
-//! invariant: a probe says what the daemons reported, never what it supposes; it asks no broker.
+//! Each run of a daemon reports through a [`Health`] of its own, so that nothing a former run left behind can speak for it; the
+//! [`HealthBoard`] reads them through the supervisor's roster. The invariant: a probe says what was reported, never what it
+//! supposes; it asks no broker.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::supervisor::{DaemonState, DaemonStatus, Roster};
 
 /// How old a heartbeat may be before the process counts as stuck.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(60);
 
-/// What one daemon tells the probes. Cloning gives another handle of the same.
+/// What one run of a daemon tells the probes. Cloning gives another handle of the same.
 #[derive(Clone)]
 pub struct Health {
     state: Arc<State>,
@@ -26,6 +30,8 @@ struct State {
     /// Milliseconds from `made` to the last heartbeat; [`NEVER`] before the first.
     heartbeat: AtomicU64,
     readiness: Mutex<Readiness>,
+    /// Cancelled when it is ready for the first time.
+    worked: CancellationToken,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -34,8 +40,6 @@ const NEVER: u64 = u64::MAX;
 enum Readiness {
     Ready,
     NotReady(String),
-    /// It has ended as it should: it says nothing more, and nothing is expected of it.
-    Ended,
 }
 
 impl Health {
@@ -46,6 +50,7 @@ impl Health {
             made: Instant::now(),
             heartbeat: AtomicU64::new(NEVER),
             readiness: Mutex::new(Readiness::NotReady("starting".to_owned())),
+            worked: CancellationToken::new(),
         };
         Self { state: Arc::new(state) }
     }
@@ -58,27 +63,16 @@ impl Health {
         self.state.heartbeat.store(millis, Ordering::Relaxed);
     }
 
-    /// It does its work, or could at any time.
+    /// It does its work, or could at any time. Also says that its configuration works: see
+    /// [`DaemonError::Config`](crate::daemon::DaemonError::Config).
     pub fn ready(&self) {
-        self.report(Readiness::Ready);
+        *self.state.readiness.lock() = Readiness::Ready;
+        self.state.worked.cancel();
     }
 
     /// It can't do its work now, for this reason, as in `joining the group`.
     pub fn not_ready(&self, reason: impl Into<String>) {
-        self.report(Readiness::NotReady(reason.into()));
-    }
-
-    /// It has ended as it should.
-    pub(crate) fn ended(&self) {
-        self.report(Readiness::Ended);
-    }
-
-    fn report(&self, readiness: Readiness) {
-        let mut reported = self.state.readiness.lock();
-        // What a thread that was left behind still reports of an ended daemon changes nothing.
-        if *reported != Readiness::Ended {
-            *reported = readiness;
-        }
+        *self.state.readiness.lock() = Readiness::NotReady(reason.into());
     }
 
     /// Whether the last report was that it is ready.
@@ -86,11 +80,29 @@ impl Health {
         *self.state.readiness.lock() == Readiness::Ready
     }
 
-    /// How old the last heartbeat is at `now`.
-    fn silence(&self, now: Instant) -> Option<Duration> {
+    /// Whether it ever was ready.
+    pub(crate) fn has_been_ready(&self) -> bool {
+        self.state.worked.is_cancelled()
+    }
+
+    /// Waits until it is ready for the first time.
+    pub(crate) async fn until_ready(&self) {
+        self.state.worked.cancelled().await;
+    }
+
+    /// Why it is not ready; `None` while it is.
+    pub(crate) fn unready(&self) -> Option<String> {
+        match &*self.state.readiness.lock() {
+            Readiness::Ready => None,
+            Readiness::NotReady(reason) => Some(reason.clone()),
+        }
+    }
+
+    /// When the last heartbeat was; `None` before the first.
+    pub(crate) fn last_heartbeat(&self) -> Option<Instant> {
         match self.state.heartbeat.load(Ordering::Relaxed) {
             NEVER => None,
-            millis => Some(now.saturating_duration_since(self.state.made + Duration::from_millis(millis))),
+            millis => Some(self.state.made + Duration::from_millis(millis)),
         }
     }
 }
@@ -107,7 +119,9 @@ impl fmt::Debug for Health {
 /// All daemons of a process, as its probes see them.
 #[derive(Clone, Debug)]
 pub(crate) struct HealthBoard {
-    daemons: Vec<Health>,
+    roster: Roster,
+    /// The main runtime's own.
+    pulse: Health,
     stop: CancellationToken,
 }
 
@@ -115,42 +129,72 @@ pub(crate) struct HealthBoard {
 pub(crate) type Complaints = Vec<String>;
 
 impl HealthBoard {
-    pub(crate) fn new(daemons: Vec<Health>, stop: CancellationToken) -> Self {
-        Self { daemons, stop }
+    pub(crate) fn new(roster: Roster, pulse: Health, stop: CancellationToken) -> Self {
+        Self { roster, pulse, stop }
     }
 
-    /// What speaks against the process being alive. Nothing does while it stops: from then on its deadline watches it.
+    /// What speaks against the process being alive. A daemon that waits for its restart doesn't; nothing does while the process
+    /// stops: from then on its deadline watches it.
     pub(crate) fn liveness(&self, now: Instant) -> Complaints {
         if self.stop.is_cancelled() {
             return Complaints::new();
         }
-        let silent = self.daemons.iter().filter_map(|daemon| {
-            let ended = *daemon.state.readiness.lock() == Readiness::Ended;
-            let silence = daemon.silence(now).filter(|silence| !ended && *silence > HEARTBEAT_LIMIT)?;
-            Some(format!("{}: no heartbeat for {} s", daemon.state.name, silence.as_secs()))
+        let daemons = self.roster.daemons().into_iter().map(|daemon| (daemon.name, daemon.last_heartbeat));
+        let all = daemons.chain([(Arc::from(&*self.pulse.state.name), self.pulse.last_heartbeat())]);
+        let silent = all.filter_map(|(name, last)| {
+            let silence = now.saturating_duration_since(last?);
+            (silence > HEARTBEAT_LIMIT).then(|| format!("{name}: no heartbeat for {} s", silence.as_secs()))
         });
         silent.collect()
     }
 
     /// What speaks against the process being ready.
-    pub(crate) fn readiness(&self) -> Complaints {
+    pub(crate) fn readiness(&self, now: Instant) -> Complaints {
+        let daemons = self.roster.daemons();
         if self.stop.is_cancelled() {
-            return vec!["process: draining".to_owned()];
+            let failed = daemons.iter().filter(|daemon| daemon.state.is_failure());
+            let failed = failed.filter_map(|daemon| complaint(daemon, now));
+            return std::iter::once("process: draining".to_owned()).chain(failed).collect();
         }
-        let unready = self.daemons.iter().filter_map(|daemon| match &*daemon.state.readiness.lock() {
-            Readiness::NotReady(reason) => Some(format!("{}: {reason}", daemon.state.name)),
-            Readiness::Ready | Readiness::Ended => None,
-        });
-        unready.collect()
+        daemons.iter().filter_map(|daemon| complaint(daemon, now)).collect()
+    }
+}
+
+/// What speaks against this daemon being ready.
+fn complaint(daemon: &DaemonStatus, now: Instant) -> Option<String> {
+    let (name, error) = (&daemon.name, daemon.last_error.as_deref().unwrap_or_default());
+    match daemon.state {
+        DaemonState::Starting | DaemonState::Running => Some(format!("{name}: {}", daemon.unready.as_ref()?)),
+        DaemonState::Restarting { at } => {
+            let wait = at.saturating_duration_since(now).as_secs_f64().ceil();
+            Some(format!("{name}: restarting in {wait} s after: {error}"))
+        }
+        // Nothing is expected of it any more.
+        DaemonState::Ended(_) | DaemonState::Stopped => None,
+        DaemonState::Misconfigured => Some(format!("{name}: misconfigured: {error}")),
+        DaemonState::Failed => Some(format!("{name}: failed for good: {error}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::Ended;
+    use crate::metrics::Metrics;
+    use crate::supervisor::Entry;
 
-    fn board(daemons: &[&Health]) -> HealthBoard {
-        HealthBoard::new(daemons.iter().map(|&health| health.clone()).collect(), CancellationToken::new())
+    /// A board over daemons of these names, and their entries.
+    fn board<const N: usize>(names: [&str; N]) -> (HealthBoard, [Entry; N]) {
+        let (roster, metrics) = (Roster::default(), Metrics::new());
+        let entries = names.map(|name| roster.enter(Arc::from(name), metrics.daemon(name)));
+        (HealthBoard::new(roster, Health::new("supervisor"), CancellationToken::new()), entries)
+    }
+
+    /// A run of the daemon begins.
+    fn begin(entry: &Entry) -> Health {
+        let health = Health::new("run");
+        entry.start(health.clone());
+        health
     }
 
     fn later() -> Instant {
@@ -159,46 +203,94 @@ mod tests {
 
     #[test]
     fn process_is_ready_when_all_its_daemons_are() {
-        let (orders, audit) = (Health::new("orders"), Health::new("audit"));
-        let board = board(&[&orders, &audit]);
+        let (board, entries) = board(["orders", "audit"]);
+        let [orders, audit] = entries.each_ref().map(begin);
         orders.ready();
         audit.not_ready("joining the group");
-        assert_eq!(board.readiness(), ["audit: joining the group"]);
+        assert_eq!(board.readiness(Instant::now()), ["audit: joining the group"]);
         audit.ready();
-        assert!(board.readiness().is_empty());
+        assert!(board.readiness(Instant::now()).is_empty());
     }
 
     #[test]
     fn daemon_is_not_ready_before_it_says_so() {
-        assert_eq!(board(&[&Health::new("orders")]).readiness(), ["orders: starting"]);
+        let (board, [orders]) = board(["orders"]);
+        assert_eq!(board.readiness(Instant::now()), ["orders: starting"]);
+        begin(&orders);
+        assert_eq!(board.readiness(Instant::now()), ["orders: starting"]);
     }
 
     #[test]
     fn process_is_not_ready_while_it_drains_and_stays_alive() {
-        let orders = Health::new("orders");
-        orders.ready();
-        orders.heartbeat();
-        let board = board(&[&orders]);
+        let (board, [orders]) = board(["orders"]);
+        let health = begin(&orders);
+        health.ready();
+        health.heartbeat();
         board.stop.cancel();
-        assert_eq!(board.readiness(), ["process: draining"]);
+        assert_eq!(board.readiness(Instant::now()), ["process: draining"]);
         assert!(board.liveness(later()).is_empty());
+        orders.fail(DaemonState::Failed, "fenced");
+        assert_eq!(board.readiness(Instant::now()), ["process: draining", "orders: failed for good: fenced"]);
     }
 
     #[test]
     fn silent_daemon_is_named_by_the_liveness_probe() {
-        let orders = Health::new("orders");
-        orders.heartbeat();
-        let board = board(&[&orders]);
-        let beat = orders.state.made + Duration::from_millis(orders.state.heartbeat.load(Ordering::Relaxed));
+        let (board, [orders]) = board(["orders"]);
+        let health = begin(&orders);
+        health.heartbeat();
+        let beat = health.last_heartbeat().expect("it has given one");
         assert!(board.liveness(beat + HEARTBEAT_LIMIT).is_empty());
         assert_eq!(board.liveness(beat + HEARTBEAT_LIMIT + Duration::from_secs(1)), ["orders: no heartbeat for 61 s"]);
     }
 
     #[test]
+    fn silent_runtime_is_named_by_the_liveness_probe() {
+        let (board, []) = board([]);
+        board.pulse.heartbeat();
+        assert_eq!(board.liveness(later()), ["supervisor: no heartbeat for 61 s"]);
+    }
+
+    #[test]
     fn daemon_without_heartbeats_and_one_that_ended_are_not_watched() {
-        let (custom, ended) = (Health::new("custom"), Health::new("ended"));
-        ended.heartbeat();
-        ended.ended();
-        assert!(board(&[&custom, &ended]).liveness(later()).is_empty());
+        let (board, [custom, ended]) = board(["custom", "ended"]);
+        let _custom = begin(&custom);
+        begin(&ended).heartbeat();
+        ended.set(DaemonState::Ended(Ended::Drained));
+        assert!(board.liveness(later()).is_empty());
+        assert_eq!(board.readiness(Instant::now()), ["custom: starting"]);
+    }
+
+    #[test]
+    fn daemon_that_waits_for_its_restart_is_named_with_its_error_and_leaves_the_process_alive() {
+        let (board, [orders]) = board(["orders"]);
+        begin(&orders).heartbeat();
+        let now = Instant::now();
+        orders.fail(DaemonState::Restarting { at: now + Duration::from_millis(3_200) }, "no such table");
+        assert_eq!(board.readiness(now), ["orders: restarting in 4 s after: no such table"]);
+        assert!(board.liveness(later()).is_empty());
+    }
+
+    #[test]
+    fn former_run_can_not_speak_for_the_present_one() {
+        let (board, [orders]) = board(["orders"]);
+        let former = begin(&orders);
+        let present = begin(&orders);
+        former.ready();
+        former.heartbeat();
+        assert_eq!(board.readiness(Instant::now()), ["orders: starting"]);
+        assert!(board.liveness(later()).is_empty());
+        present.ready();
+        former.not_ready("still stuck");
+        assert!(board.readiness(Instant::now()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn first_readiness_is_remembered() {
+        let health = Health::new("orders");
+        assert!(!health.has_been_ready());
+        health.ready();
+        health.not_ready("the brokers can't be read from");
+        health.until_ready().await;
+        assert!(health.has_been_ready() && !health.is_ready());
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! | path | answers 200 while |
 //! |---|---|
-//! | `/livez` | the daemons' heartbeats come; 503 names the silent ones. Never asks the broker |
-//! | `/readyz` | all daemons are ready and the process is not draining; 503 says why not |
+//! | `/livez` | the daemons' heartbeats come; 503 names the silent ones. Never asks the broker. A daemon that waits for its restart is fine |
+//! | `/readyz` | all daemons are ready and the process is not draining; 503 says why not, and of a daemon that failed, after which error |
 //! | `/metrics` | always: Prometheus's text format |
 
 mod health;
@@ -111,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::MessageStatus;
+    use crate::supervisor::Roster;
 
     fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).expect("the server listens");
@@ -120,15 +121,22 @@ mod tests {
         response
     }
 
+    fn empty_board() -> HealthBoard {
+        HealthBoard::new(Roster::default(), Health::new("supervisor"), CancellationToken::new())
+    }
+
     fn loopback() -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
     }
 
     #[test]
     fn probes_and_metrics_are_served_over_http() {
-        let (health, stop, metrics) = (Health::new("orders"), CancellationToken::new(), Metrics::new());
+        let (roster, stop, metrics) = (Roster::default(), CancellationToken::new(), Metrics::new());
         metrics.daemon("orders").messages.of(MessageStatus::Success).add(3);
-        let board = HealthBoard::new(vec![health.clone()], stop.clone());
+        let entry = roster.enter("orders".into(), metrics.daemon("orders"));
+        let health = Health::new("orders");
+        entry.start(health.clone());
+        let board = HealthBoard::new(roster, Health::new("supervisor"), stop.clone());
         let server = AdminServer::start(loopback(), board, metrics).expect("a free port");
         let address = server.address();
 
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn address_in_use_is_an_error_that_says_what_to_do() {
-        let board = HealthBoard::new(Vec::new(), CancellationToken::new());
+        let board = empty_board();
         let taken = std::net::TcpListener::bind(loopback()).expect("a free port");
         let address = taken.local_addr().expect("it is bound");
         let error = AdminServer::start(address, board, Metrics::new()).expect_err("the port is taken");
@@ -160,7 +168,7 @@ mod tests {
 
     #[test]
     fn open_connection_does_not_hold_the_end_up() {
-        let board = HealthBoard::new(Vec::new(), CancellationToken::new());
+        let board = empty_board();
         let server = AdminServer::start(loopback(), board, Metrics::new()).expect("a free port");
         let mut half = TcpStream::connect(server.address()).expect("the server listens");
         half.write_all(b"GET /livez HTTP/1.1\r\n").expect("the server reads");

@@ -1,13 +1,12 @@
 //! What the admin server answers: `/livez`, `/readyz`, `/metrics`.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::get;
+use tokio::time::Instant;
 
 use super::health::{Complaints, HealthBoard};
 use crate::metrics::Metrics;
@@ -41,7 +40,7 @@ async fn live(State(admin): State<Admin>) -> (StatusCode, String) {
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    answer(&admin.board.readiness())
+    answer(&admin.board.readiness(Instant::now()))
 }
 
 fn answer(complaints: &Complaints) -> (StatusCode, String) {

@@ -3,14 +3,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::runtime::HandlerRuntime;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::admin::Health;
 use crate::handler::Router;
@@ -22,6 +21,8 @@ use crate::record::Topic;
 
 /// What the source keeps revoked partitions for beyond the handlers' time, so that their last commit can be made.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
+/// How long a run that failed waits for its client to have left the group; longer than a client tries.
+const LEAVE: Duration = Duration::from_secs(6);
 /// Pause between two looks for the dead-letter topics while no broker answers.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -97,21 +98,6 @@ impl Consumer {
     #[must_use]
     pub fn control(self, control: Control) -> Self {
         Self { control, ..self }
-    }
-
-    fn handler_runtime(&self) -> Result<Runtime, DaemonError> {
-        /// Blocking handlers on more workers than this are better off with a setting of their own.
-        const MOST: usize = 64;
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let usual = (cores + 8).max((self.settings.workers + 1).min(MOST));
-        let threads = self.threads.map_or(usual, NonZeroUsize::get);
-        let name = format!("{}-handlers", self.name);
-        Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name(name)
-            .enable_all()
-            .build()
-            .map_err(DaemonError::failed)
     }
 
     /// Finds, or creates, the topics for dead letters. Waits while no broker answers; `false` if a stop came first.
@@ -216,7 +202,9 @@ impl Consumer {
         }
         context.health().not_ready("joining the group");
         let source = KafkaSource::new(&kafka, subscriptions).map_err(DaemonError::config)?;
-        let handlers = self.handler_runtime()?;
+        let ended = source.ended();
+        let handlers = HandlerRuntime::new(&self.name, self.settings.workers, self.threads);
+        let handlers = handlers.map_err(DaemonError::failed)?;
         let pipeline = Pipeline {
             daemon: self.name.clone(),
             source,
@@ -229,22 +217,31 @@ impl Consumer {
             stop_drain: context.drain(),
             control: self.control,
         };
-        let ended = pipeline.run(context.stop().clone(), handlers.handle()).await;
-        // Dropping it would wait for handlers that block their threads.
-        handlers.shutdown_background();
-        match ended? {
-            Stopped { unfinished: 0 } => Ok(Ended::Drained),
-            Stopped { unfinished } => Ok(Ended::Unfinished { work: unfinished }),
+        match pipeline.run(context.stop().clone(), handlers.handle()).await {
+            Ok(Stopped { unfinished: 0 }) => Ok(Ended::Drained),
+            Ok(Stopped { unfinished }) => Ok(Ended::Unfinished { work: unfinished }),
+            Err(error) => {
+                // A source that a panic took with it leaves its group beside us. The next run must not meet its own former member
+                // there; where that can't leave in time, the group will tell the two apart.
+                drop(timeout(LEAVE, ended.cancelled()).await);
+                Err(error.into())
+            }
         }
     }
 }
 
 /// Tells the probes how the reading goes.
 fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
-    let (joined, failing) = (AtomicBool::new(false), AtomicBool::new(false));
+    let [joined, failing, stopping] = [const { AtomicBool::new(false) }; 3];
     Arc::new(move |beat| {
         health.heartbeat();
         match beat {
+            Beat::Stopping => {
+                stopping.store(true, Ordering::Relaxed);
+                health.not_ready("stopping, what was started may end");
+            }
+            // Whatever it still hears while it ends.
+            _ if stopping.load(Ordering::Relaxed) => {}
             Beat::Joined => {
                 joined.store(true, Ordering::Relaxed);
                 health.ready();
@@ -254,8 +251,7 @@ fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
                 health.not_ready("the brokers can't be read from");
             }
             Beat::Polled if failing.swap(false, Ordering::Relaxed) && joined.load(Ordering::Relaxed) => health.ready(),
-            // The supervisor tells the probes of a stop.
-            Beat::Polled | Beat::Stopping => {}
+            Beat::Polled => {}
         }
     })
 }
@@ -265,6 +261,34 @@ impl From<PipelineError> for DaemonError {
         match error {
             PipelineError::Misconfigured(_) => Self::config(error),
             PipelineError::Failed(_) => Self::failed(error),
+            PipelineError::Fatal(_) => Self::fatal(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn daemon_is_ready_from_its_first_assignment_on_but_not_while_reading_fails() {
+        let health = Health::new("orders");
+        let beat = beats(health.clone());
+        let mut ready = |now| {
+            beat(now);
+            health.is_ready()
+        };
+        assert_eq!([Beat::Polled, Beat::Failing, Beat::Polled].map(&mut ready), [false; 3]);
+        assert_eq!([Beat::Joined, Beat::Failing, Beat::Polled].map(&mut ready), [true, false, true]);
+    }
+
+    #[test]
+    fn daemon_that_ends_after_a_failure_is_not_ready_again() {
+        let health = Health::new("orders");
+        let beat = beats(health.clone());
+        for now in [Beat::Joined, Beat::Failing, Beat::Stopping, Beat::Polled, Beat::Joined] {
+            beat(now);
+        }
+        assert_eq!(health.unready().as_deref(), Some("stopping, what was started may end"));
     }
 }

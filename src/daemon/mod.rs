@@ -1,10 +1,12 @@
 //! Daemons: long-lived things with a name that run until they are told to stop.
 //!
-//! A [`Daemon`] is owned by the [`Supervisor`](crate::supervisor::Supervisor), which makes it, runs it, and tells it to stop.
-//! The invariant that every daemon keeps: [`run`](Daemon::run) returns only when everything it started has stopped.
+//! A [`Daemon`] is owned by the [`Supervisor`](crate::supervisor::Supervisor), which makes it, runs it, makes it anew after a
+//! failure, and tells it to stop. The invariant that every daemon keeps: [`run`](Daemon::run) returns only when everything it started has stopped.
 
 #[cfg(feature = "kafka")]
 mod consumer;
+#[cfg(feature = "kafka")]
+mod runtime;
 
 use std::error::Error;
 use std::fmt;
@@ -64,15 +66,16 @@ pub trait Daemon: Send + 'static {
     /// The name in logs, metrics and probes; each daemon of a process has its own.
     fn name(&self) -> &str;
 
-    /// Runs until the context says stop, and returns only when everything it started has stopped. From the stop on it has
-    /// [`DaemonContext::drain`] to end what it started; a little later the process ends without asking.
+    /// Runs until the context says stop, and returns only when everything it started has stopped: after a failure the next run begins
+    /// beside whatever is left of this one. From the stop on it has [`DaemonContext::drain`] to end what it started; a little later
+    /// the process ends without asking.
     ///
-    /// Returning [`Ok`] before the stop is allowed: the others go on, and the process ends with the last daemon. Here it runs
-    /// beside the other daemons: what blocks or computes for long belongs on threads of its own.
+    /// Returning [`Ok`] before the stop is allowed: the others go on, the daemon isn't restarted, and the process ends with the last
+    /// one. Here it runs beside the other daemons: what blocks or computes for long belongs on threads of its own.
     ///
     /// # Errors
-    /// [`DaemonError::Config`] where it can't work as it is configured, [`DaemonError::Failed`] where it can't go on. A panic
-    /// counts as the latter.
+    /// [`DaemonError::Failed`] where it can't go on, and a restart may help; a panic counts as that. [`DaemonError::Config`] where it
+    /// can't work as it is configured, [`DaemonError::Fatal`] where a restart must not be tried.
     async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError>;
 }
 
@@ -101,12 +104,19 @@ impl fmt::Display for Ended {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonError {
-    /// It can't work as it is configured, and would not after a restart. The process ends with code 2.
+    /// It can't work as it is configured, and would not after a restart. The process ends with code 2; but where the daemon has
+    /// been [ready](crate::admin::Health::ready) before, in whatever run, its configuration has worked: then something else has
+    /// changed, such as a topic that was deleted or a right that was withdrawn, and this counts as [`Failed`](Self::Failed).
     #[error(transparent)]
     Config(Box<dyn Error + Send + Sync>),
-    /// It can't go on. The process ends with code 4.
+    /// It can't go on. It is restarted by its [`RestartPolicy`](crate::supervisor::RestartPolicy); where that is exhausted the
+    /// others drain, and the process ends with code 4.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
+    /// It can't go on, and must not be restarted: another member has taken its place, or a policy says to stop. The others drain,
+    /// and the process ends with code 4.
+    #[error(transparent)]
+    Fatal(Box<dyn Error + Send + Sync>),
 }
 
 impl DaemonError {
@@ -115,9 +125,14 @@ impl DaemonError {
         Self::Config(error.into())
     }
 
-    /// It can't go on.
+    /// It can't go on; a restart may help.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(error.into())
+    }
+
+    /// It can't go on, and must not be restarted.
+    pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Fatal(error.into())
     }
 }
 
@@ -126,6 +141,7 @@ impl From<SourceError> for DaemonError {
         match error {
             SourceError::Misconfigured(_) => Self::config(error),
             SourceError::Transient(_) | SourceError::Failed(_) => Self::failed(error),
+            SourceError::Fatal(_) => Self::fatal(error),
         }
     }
 }
@@ -172,7 +188,7 @@ impl DaemonContext {
         &self.name
     }
 
-    /// Cancelled when the daemon is to stop.
+    /// Cancelled when the daemon is to stop, and when its run is over: a task that a panicking run left behind ends by it too.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }

@@ -53,7 +53,7 @@ pub(super) fn passing(code: Code, reason: &str, around: &Surroundings) -> Fault 
 pub(super) fn fatal(code: Code, reason: &str, around: &Surroundings) -> Result<(), Halt> {
     let config = &around.config;
     Err(match code {
-        Code::FencedInstanceId => Halt::Fail(SourceError::Failed(format!(
+        Code::FencedInstanceId => Halt::Fail(SourceError::Fatal(format!(
             "another member of group `{}` uses the instance id `{}` and has taken this one's place: give each process its own",
             config.group,
             config.instance_id.as_deref().unwrap_or_default()

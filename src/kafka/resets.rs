@@ -60,7 +60,7 @@ impl Resets {
         let (place, next) = (assigned.place.clone(), assigned.next);
         if around.config.out_of_range == OutOfRange::Stop {
             let at = next.map_or_else(|| "its beginning".to_owned(), |next| next.to_string());
-            return Err(Halt::Fail(SourceError::Failed(format!(
+            return Err(Halt::Fail(SourceError::Fatal(format!(
                 "{place} can't be read on at {at}, its records were removed before they were read ({}): reset the group's offset, or set `out_of_range` to `earliest` or `latest`",
                 failure.reason
             ))));

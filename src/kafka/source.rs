@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::committer::KafkaCommitter;
@@ -48,6 +49,7 @@ pub struct Subscription {
 pub struct KafkaSource {
     mailbox: Arc<Mailbox>,
     thread: Option<JoinHandle<()>>,
+    ended: CancellationToken,
 }
 
 impl KafkaSource {
@@ -66,12 +68,22 @@ impl KafkaSource {
         let thread =
             EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);
         // What the thread logs belongs to whoever made the source.
-        let span = tracing::Span::current();
+        let (span, ended) = (tracing::Span::current(), CancellationToken::new());
+        let end = ended.clone().drop_guard();
+        let work = move || {
+            let _end = end;
+            span.in_scope(|| thread.run());
+        };
         let thread = thread::Builder::new()
             .name("kafka-events".to_owned())
-            .spawn(move || span.in_scope(|| thread.run()))
+            .spawn(work)
             .map_err(|error| ConfigError::one(format!("no thread could be started for the Kafka client: {error}")))?;
-        Ok(Self { mailbox, thread: Some(thread) })
+        Ok(Self { mailbox, thread: Some(thread), ended })
+    }
+
+    /// Cancelled when its client has left the group, or has given up trying to, some time after it was closed or dropped.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     fn ask_to_close(&self, deadline: std::time::Instant) -> oneshot::Receiver<Result<(), SourceError>> {

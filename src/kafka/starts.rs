@@ -63,7 +63,7 @@ pub(super) fn look_up(
     let new: Vec<&mut Start> = starts.iter_mut().filter(|start| start.offset.is_none()).collect();
     match (policy, new.first()) {
         (StartPolicy::Fail, Some(start)) => {
-            return Err(NoStart::Refused(SourceError::Failed(format!(
+            return Err(NoStart::Refused(SourceError::Fatal(format!(
                 "the group has committed nothing for {}, and `start` is `fail`: reset the group's offsets, or set `start`",
                 start.place
             ))));

@@ -125,7 +125,7 @@ impl EventThread {
         let taken = self.taken.take_if(|taken| taken.assignments == assignments);
         let taken = self.taken.insert(taken.unwrap_or_else(|| Taken { since: Instant::now(), assignments }));
         if !self.failed && taken.since.elapsed() >= self.around.config.instance_wait {
-            self.fail(SourceError::Failed(reason));
+            self.fail(SourceError::Fatal(reason));
         } else {
             // It is gone all of a sudden, and nobody should wait long for that.
             self.pause = PAUSE;

@@ -134,3 +134,19 @@ label! {
         Paused = "paused",
     }
 }
+
+label! {
+    /// What a daemon is at.
+    pub enum DaemonPhase("state") {
+        /// It is made, or runs and was not ready yet.
+        Starting = "starting",
+        /// It runs, and has been ready in this run.
+        Running = "running",
+        /// It failed, and waits for its restart.
+        Restarting = "restarting",
+        /// It ended as it should.
+        Ended = "ended",
+        /// It failed for good, and the process stops.
+        Failed = "failed",
+    }
+}

@@ -73,7 +73,7 @@ where
                 // The drain that asked may have given up at its deadline.
                 drop(reply.send(result));
                 if fenced {
-                    return Err(PipelineError::Failed(CommitError::Fenced.to_string()));
+                    return Err(PipelineError::Fatal(CommitError::Fenced.to_string()));
                 }
             }
             () = shared.commit.notified() => commit_once(&shared, &mut committer).await?,
@@ -92,7 +92,7 @@ where
     let commits = shared.lanes().commits();
     match write(shared, committer, commits, Instant::now() + PATIENCE).await {
         Ok(()) => Ok(()),
-        Err(CommitError::Fenced) => Err(PipelineError::Failed(CommitError::Fenced.to_string())),
+        Err(CommitError::Fenced) => Err(PipelineError::Fatal(CommitError::Fenced.to_string())),
         // The source tells of the loss, or of the rebalance, by an event of its own.
         Err(error @ (CommitError::IllegalGeneration(_) | CommitError::RebalanceInProgress)) => {
             debug!(daemon, %error, "commit refused");

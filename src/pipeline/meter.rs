@@ -133,6 +133,28 @@ impl Meter {
     }
 }
 
+impl Drop for Meter {
+    /// What was is no more: between two runs of a daemon nothing is queued, and nobody works.
+    fn drop(&mut self) {
+        let metrics = &self.metrics;
+        let gauges = [
+            &metrics.queue_depth,
+            &metrics.queue_bytes,
+            &metrics.queue_capacity,
+            &metrics.parked_records,
+            &metrics.parked_bytes,
+            &metrics.workers,
+            &metrics.workers_busy,
+            &metrics.in_flight,
+            &metrics.handlers_overdue,
+            &metrics.backpressure,
+        ];
+        let held = Hold::ALL.map(|hold| metrics.partitions_held.of(hold.into()));
+        gauges.into_iter().chain(held).for_each(|gauge| gauge.set(0));
+        metrics.oldest_unfinished.set(Duration::ZERO);
+    }
+}
+
 impl From<Hold> for HoldReason {
     fn from(hold: Hold) -> Self {
         match hold {

@@ -28,18 +28,22 @@ pub mod tracker;
 mod watchdog;
 mod worker;
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
+use crate::panic;
 use crate::producer::Producer;
 use committer::CommitDesk;
 use control::Control;
@@ -54,19 +58,22 @@ use watchdog::Slot;
 pub use reader::Beat;
 pub use settings::{PipelineSettings, SettingsError};
 
-/// How long a source may take to leave its group at a stop.
+/// How long a source may take to leave its group at a stop, and handlers that were dropped to end after a failure.
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// Why a pipeline ended without having been stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {
-    /// What was configured can't work. The process ends with code 2.
+    /// What was configured can't work. The process ends with code 2, unless the daemon has worked before.
     #[error("{0}")]
     Misconfigured(String),
-    /// It can't go on. The daemon has failed.
+    /// It can't go on. The daemon has failed, and is restarted.
     #[error("{0}")]
     Failed(String),
+    /// It can't go on, and must not be restarted. The process ends with code 4.
+    #[error("{0}")]
+    Fatal(String),
 }
 
 /// How a pipeline ended that was stopped.
@@ -123,7 +130,8 @@ impl<S: Source> Pipeline<S> {
     /// would not end. Handlers run on `handlers`.
     ///
     /// # Errors
-    /// Why it could not start, or could not go on.
+    /// Why it could not start, or could not go on. [`PipelineError::Fatal`] too where handlers would not end: another pipeline would
+    /// run their records beside them.
     pub async fn run(self, stop: CancellationToken, handlers: &Handle) -> Result<Stopped, PipelineError> {
         Self::check(&self.router, &self.settings)?;
         let Self {
@@ -170,12 +178,16 @@ impl<S: Source> Pipeline<S> {
         let overrides = control.watch();
         let reader =
             Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat, overrides };
-        let mut reading = std::pin::pin!(reader.run(reader_stop.clone()));
+        // A panic there takes the source with it: dropped, it leaves its group without a last commit.
+        let mut reading = std::pin::pin!(AssertUnwindSafe(reader.run(reader_stop.clone())).catch_unwind());
         let mut failure = None;
         let (source, read) = loop {
             tokio::select! {
                 biased;
-                ended = &mut reading => break ended,
+                ended = &mut reading => break match ended {
+                    Ok((source, read)) => (Some(source), read),
+                    Err(panic) => (None, Err(reading_panicked(&daemon, &*panic))),
+                },
                 // Only the committer ends by itself while reading goes on, and only when the source refuses it for good.
                 Some(ended) = tasks.join_next() => {
                     failure.get_or_insert(broken(&daemon, ended.map(|result| result.err())));
@@ -189,30 +201,60 @@ impl<S: Source> Pipeline<S> {
         };
 
         workers_stop.cancel();
-        let unfinished = match &read {
-            Ok(Read { unfinished }) => *unfinished,
-            Err(_) => 0,
+        let (unfinished, error) = match read {
+            Ok(Read { unfinished }) => (unfinished, failure),
+            Err(error) => (0, failure.or(Some(error))),
         };
-        let epochs = shared.lanes().epochs();
-        shared.change(|lanes| lanes.lose(&epochs));
-        if unfinished == 0 && read.is_ok() {
+        // After a panic the lanes may be halfway through a change: they are left as they are.
+        let panicked = source.is_none();
+        if !panicked {
+            let epochs = shared.lanes().epochs();
+            shared.change(|lanes| lanes.lose(&epochs));
+        }
+        if unfinished == 0 && error.is_none() {
             while workers.join_next().await.is_some() {}
         } else {
             // Handlers that would not end are dropped at their next `.await`; those that block their threads can't be.
             workers.abort_all();
         }
         tasks.abort_all();
-        if let Err(error) = source.close(Instant::now() + CLOSE).await {
-            warn!(daemon, %error, "source did not close in time");
-        }
-        match (failure, read) {
-            (Some(error), _) | (None, Err(error)) => Err(error),
-            (None, Ok(_)) => {
-                info!(daemon, unfinished, "stopped");
-                Ok(Stopped { unfinished })
+        let closed = Instant::now() + CLOSE;
+        let close = async {
+            if let Some(source) = source
+                && let Err(error) = source.close(closed).await
+            {
+                warn!(daemon, %error, "source did not close in time");
             }
+        };
+        tokio::join!(close, left(&mut tasks, closed));
+        let Some(error) = error else {
+            info!(daemon, unfinished, "stopped");
+            return Ok(Stopped { unfinished });
+        };
+        // After a panic nobody has given them time yet.
+        let until = if panicked { closed.max(Instant::now() + stop_drain) } else { closed };
+        match left(&mut workers, until).await {
+            0 => Err(error),
+            left => Err(PipelineError::Fatal(format!(
+                "{error}; handlers that have not ended: {left}, and a restart would run their records beside them"
+            ))),
         }
     }
+}
+
+/// Waits for tasks that were aborted, at most until `deadline`, and says how many have not ended.
+async fn left<T: 'static>(tasks: &mut JoinSet<T>, deadline: Instant) -> usize {
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    // In time or not: what counts is who is left.
+    drop(timeout_at(deadline, ended).await);
+    tasks.len()
+}
+
+/// The reader has panicked.
+fn reading_panicked(daemon: &str, panic: &(dyn Any + Send)) -> PipelineError {
+    let error = PipelineError::Failed(format!("reading panicked: {}", panic::message(panic)));
+    error!(daemon, %error, "pipeline can't go on, stopping");
+    error
 }
 
 /// A task that ends only when it is aborted.

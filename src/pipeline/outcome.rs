@@ -91,7 +91,7 @@ pub(super) fn halt<G: Progress>(
         }
         Next::Letter(failure) if context.dead_letter_topic.is_some() => Halt::Letter(entry, failure),
         Next::Letter(failure) => {
-            shared.fail(PipelineError::Failed(format!(
+            shared.fail(PipelineError::Fatal(format!(
                 "the record at {} offset {} can't be handled and its route has no dead letters: {}: {}",
                 context.topic_partition,
                 entry.record.offset(),

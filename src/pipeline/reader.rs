@@ -56,7 +56,7 @@ pub enum Beat {
     Joined,
     /// The source could not be polled.
     Failing,
-    /// A stop has begun.
+    /// A stop has begun, asked for or after a failure.
     Stopping,
 }
 
@@ -82,7 +82,6 @@ impl<S: Source> Reader<S> {
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if stopping.is_none() => {
-                    (self.beat)(Beat::Stopping);
                     stopping = Some(self.begin_stop());
                 }
                 unfinished = async { stopping.as_mut().expect("guarded by the condition").await }, if stopping.is_some() => {
@@ -113,6 +112,7 @@ impl<S: Source> Reader<S> {
                         }
                         Err(SourceError::Misconfigured(error)) => Some(PipelineError::Misconfigured(error)),
                         Err(SourceError::Failed(error)) => Some(PipelineError::Failed(error)),
+                        Err(SourceError::Fatal(error)) => Some(PipelineError::Fatal(error)),
                     };
                     if let Some(error) = error {
                         // What was started may still end, and what is finished is still committed, where that is possible.
@@ -242,6 +242,7 @@ impl<S: Source> Reader<S> {
 
     /// Starts nothing more, anywhere; waits for what was started, and commits.
     fn begin_stop(&self) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+        (self.beat)(Beat::Stopping);
         let until = Instant::now() + self.stop_drain;
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
         let epochs = shared.lanes().epochs();

@@ -214,10 +214,15 @@ pub enum SourceError {
     /// It may work the next time.
     #[error("{0}")]
     Transient(String),
-    /// What was configured can't work: a missing topic, a property that the client refuses. Ends the process with code 2.
+    /// What was configured can't work: a missing topic, a property that the client refuses. Ends the process with code 2, unless
+    /// the daemon has worked before.
     #[error("{0}")]
     Misconfigured(String),
-    /// It can't go on, by its own state or by a policy. Ends the daemon with code 4.
+    /// It can't go on; one made anew may. The daemon has failed, and is restarted.
     #[error("{0}")]
     Failed(String),
+    /// It can't go on, and one made anew must not be tried: another member took its place, or a policy says to stop. Ends the
+    /// process with code 4.
+    #[error("{0}")]
+    Fatal(String),
 }

@@ -1,110 +1,317 @@
-//! Who runs, and how those who don't have ended.
+//! Who runs, who waits for a restart, and how the others have ended.
 //!
-//! Written by each daemon's task in its own [`Entry`], read by the supervisor and by the deadline's thread. The lock is only ever
-//! held for a moment, and never across I/O.
+//! Written by each daemon's task through its own [`Entry`]; read by the probes, by the deadline's thread and by whoever holds a
+//! [`Roster`]. The lock is only ever held for a moment, and never across I/O.
 
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use crate::admin::Health;
 use crate::daemon::Ended;
+use crate::metrics::{DaemonMetrics, DaemonPhase};
 use crate::shutdown::Exit;
 
-/// What became of a daemon.
-#[derive(Debug)]
-pub(super) enum State {
-    /// It runs.
+/// What a daemon is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DaemonState {
+    /// It is made, or runs and was not ready yet.
+    Starting,
+    /// It runs, and has been ready in this run.
     Running,
+    /// It failed, and is started again at this time.
+    Restarting {
+        /// When.
+        at: Instant,
+    },
     /// It ended as it should, or as far as its time let it.
     Ended(Ended),
-    /// It could not work as it was configured.
-    Misconfigured(String),
-    /// It could not go on.
-    Failed(String),
+    /// It had failed, and the stop came before its restart.
+    Stopped,
+    /// It could not work as it was configured. The process stops, and ends with code 2.
+    Misconfigured,
+    /// It failed for good. The process stops, and ends with code 4.
+    Failed,
 }
 
-impl State {
+impl DaemonState {
     /// How the process ends on account of this daemon, were it to end now.
-    fn exit(&self) -> Exit {
+    fn exit(self) -> Exit {
         match self {
-            Self::Ended(Ended::Drained) => Exit::Drained,
-            Self::Running | Self::Ended(Ended::Unfinished { .. }) => Exit::Unfinished,
-            Self::Misconfigured(_) => Exit::Misconfigured,
-            Self::Failed(_) => Exit::Failed,
+            Self::Ended(Ended::Drained) | Self::Restarting { .. } | Self::Stopped => Exit::Drained,
+            Self::Starting | Self::Running | Self::Ended(Ended::Unfinished { .. }) => Exit::Unfinished,
+            Self::Misconfigured => Exit::Misconfigured,
+            Self::Failed => Exit::Failed,
+        }
+    }
+
+    /// Whether there is a run of it now.
+    fn is_run(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+
+    /// Whether it ended the process.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Misconfigured | Self::Failed)
+    }
+}
+
+impl From<DaemonState> for DaemonPhase {
+    fn from(state: DaemonState) -> Self {
+        match state {
+            DaemonState::Starting => Self::Starting,
+            DaemonState::Running => Self::Running,
+            DaemonState::Restarting { .. } => Self::Restarting,
+            DaemonState::Ended(_) | DaemonState::Stopped => Self::Ended,
+            DaemonState::Misconfigured | DaemonState::Failed => Self::Failed,
         }
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Running => f.write_str("still running"),
-            Self::Ended(ended) => ended.fmt(f),
-            Self::Misconfigured(error) => write!(f, "misconfigured: {error}"),
-            Self::Failed(error) => write!(f, "failed: {error}"),
-        }
-    }
+/// One daemon, as it stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DaemonStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is at.
+    pub state: DaemonState,
+    /// Since when.
+    pub since: Instant,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// Why it failed the last time, with the causes, in one line. Stays after its restart.
+    pub last_error: Option<Arc<str>>,
+    /// Why its present run is not ready; `None` while it is, and where there is no run.
+    pub unready: Option<String>,
+    /// When its present run last gave a heartbeat; `None` before the first, and where there is no run.
+    pub last_heartbeat: Option<Instant>,
 }
 
-/// The daemons of the process, in the order they were started.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Roster {
-    daemons: Arc<Mutex<Vec<(String, State)>>>,
+/// The daemons of a process, in the order they were added. Cloning gives another handle of the same.
+///
+/// ```
+/// use daemonry::supervisor::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let roster = supervisor.roster(); // goes to whoever wants to know, while the supervisor runs
+/// for daemon in roster.daemons() {
+///     println!("{} {:?} for {:?}, {} restarts", daemon.name, daemon.state, daemon.since.elapsed(), daemon.restarts);
+/// }
+/// ```
+#[derive(Clone, Default)]
+pub struct Roster {
+    lines: Arc<Mutex<Vec<Line>>>,
+}
+
+struct Line {
+    status: DaemonStatus,
+    /// Of the present run.
+    health: Option<Health>,
+    metrics: Arc<DaemonMetrics>,
 }
 
 impl Roster {
-    /// One more daemon runs.
-    pub(super) fn enter(&self, name: &str) -> Entry {
-        let mut daemons = self.daemons.lock();
-        daemons.push((name.to_owned(), State::Running));
-        Entry { roster: self.clone(), index: daemons.len() - 1 }
+    /// What each daemon is at now. Empty before the supervisor runs.
+    pub fn daemons(&self) -> Vec<DaemonStatus> {
+        self.lines.lock().iter().map(Line::status).collect()
+    }
+
+    /// One more daemon, about to be started.
+    pub(crate) fn enter(&self, name: Arc<str>, metrics: Arc<DaemonMetrics>) -> Entry {
+        let status = DaemonStatus {
+            name,
+            state: DaemonState::Starting,
+            since: Instant::now(),
+            restarts: 0,
+            last_error: None,
+            unready: None,
+            last_heartbeat: None,
+        };
+        metrics.state.of(DaemonPhase::Starting).set(1);
+        let mut lines = self.lines.lock();
+        lines.push(Line { status, health: None, metrics });
+        Entry { roster: self.clone(), index: lines.len() - 1 }
     }
 
     /// How the process ends, were it to end now.
     pub(super) fn exit(&self) -> Exit {
-        self.daemons.lock().iter().map(|(_, state)| state.exit()).max().unwrap_or(Exit::Drained)
+        self.lines.lock().iter().map(|line| line.status.state.exit()).max().unwrap_or(Exit::Drained)
     }
 }
 
+impl Line {
+    fn status(&self) -> DaemonStatus {
+        let mut status = self.status.clone();
+        if status.state.is_run() {
+            // Before the run has begun, it is about to.
+            status.unready = self.health.as_ref().map_or_else(|| Some("starting".to_owned()), Health::unready);
+            status.last_heartbeat = self.health.as_ref().and_then(Health::last_heartbeat);
+        }
+        status
+    }
+
+    fn set(&mut self, state: DaemonState) {
+        self.metrics.state.of(self.status.state.into()).set(0);
+        self.metrics.state.of(state.into()).set(1);
+        if !state.is_run() {
+            self.health = None;
+        }
+        (self.status.state, self.status.since) = (state, Instant::now());
+    }
+}
+
+/// For the process's last line.
 impl fmt::Display for Roster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, state)) in self.daemons.lock().iter().enumerate() {
+        for (index, line) in self.lines.lock().iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{name}: {state}")?;
+            let DaemonStatus { name, state, last_error, .. } = &line.status;
+            write!(f, "{separator}{name}: ")?;
+            let error = last_error.as_deref().unwrap_or_default();
+            match state {
+                DaemonState::Starting | DaemonState::Running => write!(f, "still running"),
+                DaemonState::Restarting { .. } => write!(f, "to be restarted after: {error}"),
+                DaemonState::Ended(ended) => write!(f, "{ended}"),
+                DaemonState::Stopped => write!(f, "stopped before its restart after: {error}"),
+                DaemonState::Misconfigured => write!(f, "misconfigured: {error}"),
+                DaemonState::Failed => write!(f, "failed: {error}"),
+            }?;
         }
         Ok(())
     }
 }
 
-/// One daemon's line.
+impl fmt::Debug for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Roster").field(&self.daemons()).finish()
+    }
+}
+
+/// One daemon's line, for the task that owns the daemon.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     roster: Roster,
     index: usize,
 }
 
 impl Entry {
-    pub(super) fn set(self, state: State) {
-        self.roster.daemons.lock()[self.index].1 = state;
+    /// A run begins, and reports through this.
+    pub(crate) fn start(&self, health: Health) {
+        self.change(|line| {
+            line.set(DaemonState::Starting);
+            line.health = Some(health);
+        });
+    }
+
+    /// It comes to this.
+    pub(crate) fn set(&self, state: DaemonState) {
+        self.change(|line| line.set(state));
+    }
+
+    /// It comes to this by a failure.
+    pub(crate) fn fail(&self, state: DaemonState, error: &str) {
+        self.change(|line| {
+            line.set(state);
+            line.status.last_error = Some(Arc::from(error));
+        });
+    }
+
+    /// It is started again.
+    pub(crate) fn restart(&self) {
+        self.change(|line| {
+            line.set(DaemonState::Starting);
+            line.status.restarts += 1;
+            line.metrics.restarts.add(1);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Line)) {
+        change(&mut self.roster.lines.lock()[self.index]);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Label, Metrics};
+
+    fn entries(names: [&str; 2]) -> (Roster, Metrics, [Entry; 2]) {
+        let (roster, metrics) = (Roster::default(), Metrics::new());
+        let entries = names.map(|name| roster.enter(Arc::from(name), metrics.daemon(name)));
+        (roster, metrics, entries)
+    }
 
     #[test]
     fn worst_cause_decides_the_exit() {
-        let roster = Roster::default();
-        assert_eq!(roster.exit(), Exit::Drained);
-        let (orders, audit) = (roster.enter("orders"), roster.enter("audit"));
+        assert_eq!(Roster::default().exit(), Exit::Drained);
+        let (roster, _, [orders, audit]) = entries(["orders", "audit"]);
         assert_eq!(roster.exit(), Exit::Unfinished);
-        orders.set(State::Failed("fenced".to_owned()));
+        orders.fail(DaemonState::Failed, "fenced");
         assert_eq!(roster.exit(), Exit::Failed);
         assert_eq!(roster.to_string(), "orders: failed: fenced; audit: still running");
-        audit.set(State::Ended(Ended::Unfinished { work: 2 }));
+        audit.set(DaemonState::Ended(Ended::Unfinished { work: 2 }));
         assert_eq!(roster.exit(), Exit::Failed);
         assert_eq!(roster.to_string(), "orders: failed: fenced; audit: 2 unfinished");
+    }
+
+    #[test]
+    fn daemon_that_waits_for_its_restart_leaves_nothing_unfinished() {
+        let (roster, _, [orders, audit]) = entries(["orders", "audit"]);
+        orders.fail(DaemonState::Restarting { at: Instant::now() }, "no such table");
+        audit.set(DaemonState::Ended(Ended::Drained));
+        assert_eq!(roster.exit(), Exit::Drained);
+        assert_eq!(roster.to_string(), "orders: to be restarted after: no such table; audit: drained");
+        orders.set(DaemonState::Stopped);
+        assert_eq!(roster.exit(), Exit::Drained);
+        assert_eq!(roster.to_string(), "orders: stopped before its restart after: no such table; audit: drained");
+    }
+
+    #[test]
+    fn status_tells_of_the_present_run_and_of_the_failure_before_it() {
+        let (roster, metrics, [orders, _]) = entries(["orders", "audit"]);
+        orders.fail(DaemonState::Restarting { at: Instant::now() }, "no such table");
+        let waiting = roster.daemons().swap_remove(0);
+        assert_eq!((&*waiting.name, waiting.restarts, waiting.unready), ("orders", 0, None));
+        orders.restart();
+        assert_eq!(roster.daemons()[0].unready.as_deref(), Some("starting"));
+        let health = Health::new("orders");
+        orders.start(health.clone());
+        health.ready();
+        health.heartbeat();
+        orders.set(DaemonState::Running);
+        let running = roster.daemons().swap_remove(0);
+        assert_eq!((running.state, running.restarts, running.unready), (DaemonState::Running, 1, None));
+        assert_eq!(running.last_error.as_deref(), Some("no such table"));
+        assert!(running.last_heartbeat.is_some() && running.since >= waiting.since);
+        assert_eq!(metrics.daemon("orders").restarts.get(), 1);
+    }
+
+    #[test]
+    fn metric_shows_the_one_state_that_a_daemon_is_in() {
+        let (_, metrics, [orders, audit]) = entries(["orders", "audit"]);
+        let shown = |name: &str| {
+            let state = &metrics.daemon(name).state;
+            let set = DaemonPhase::ALL.iter().filter(|&&phase| state.of(phase).get() == 1);
+            set.map(|phase| phase.value()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("orders"), ["starting"]);
+        let at = Instant::now();
+        for (state, phase) in [
+            (DaemonState::Running, "running"),
+            (DaemonState::Restarting { at }, "restarting"),
+            (DaemonState::Ended(Ended::Drained), "ended"),
+            (DaemonState::Stopped, "ended"),
+            (DaemonState::Failed, "failed"),
+            (DaemonState::Misconfigured, "failed"),
+        ] {
+            orders.set(state);
+            assert_eq!(shown("orders"), [phase]);
+        }
+        drop(audit);
+        assert_eq!(shown("audit"), ["starting"]);
     }
 }

@@ -194,7 +194,7 @@ async fn a_static_member_whose_place_is_taken_fails() {
             break error;
         }
     };
-    assert!(matches!(&error, SourceError::Failed(say) if say.contains("same")), "{error}");
+    assert!(matches!(&error, SourceError::Fatal(say) if say.contains("same")), "{error}");
     second.until("both partitions", |member| member.assigned.len() == 2).await;
     first.close().await;
     second.close().await;
@@ -238,7 +238,7 @@ async fn a_member_whose_instance_id_stays_taken_fails_in_time() {
         }
     };
     assert!(start.elapsed() >= settings.instance_wait, "it gave up after {:?}", start.elapsed());
-    assert!(matches!(&error, SourceError::Failed(say) if say.contains("same")), "{error}");
+    assert!(matches!(&error, SourceError::Fatal(say) if say.contains("same")), "{error}");
     assert_eq!(first.assigned.len(), 2);
     first.close().await;
     second.close().await;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod commits;
+mod dropped;
 mod groups;
 mod member;
 mod outages;

@@ -176,7 +176,7 @@ async fn a_group_without_a_commit_fails_where_that_is_the_policy() {
             break error;
         }
     };
-    assert!(matches!(&error, SourceError::Failed(say) if say.contains("committed nothing")), "{error}");
+    assert!(matches!(&error, SourceError::Fatal(say) if say.contains("committed nothing")), "{error}");
     member.close().await;
 }
 
@@ -197,7 +197,7 @@ async fn an_offset_that_is_gone_stops_or_goes_on_as_the_policy_says() {
         }
     };
     assert!(
-        matches!(&error, SourceError::Failed(say) if say.contains("out_of_range") && say.contains("1000")),
+        matches!(&error, SourceError::Fatal(say) if say.contains("out_of_range") && say.contains("1000")),
         "{error}"
     );
     stops.close().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use daemonry::handler::{ProcessingOrder, on};
 use daemonry::metrics::CommitStatus;
+use daemonry::pipeline::PipelineError;
 use daemonry::pipeline::source::CommitError;
 use daemonry::record::Record;
 use daemonry::testing::CommitFault;
@@ -106,12 +107,13 @@ async fn metadata_that_is_too_large_is_made_smaller_and_the_partition_goes_on() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn member_that_is_fenced_fails() {
+async fn member_that_is_fenced_fails_for_good() {
     let scene = Scene::new(1);
     let process = scene.start(on(|| async {}));
     sleep(millis(10)).await;
     scene.broker.fail_commits([CommitFault::Refuse(CommitError::Fenced)]);
     scene.fill(0, 1);
     let error = process.ended().await.unwrap_err();
-    assert!(error.to_string().contains("group.instance.id"), "{error}");
+    let PipelineError::Fatal(say) = &error else { panic!("{error:?}") };
+    assert!(say.contains("group.instance.id"), "{say}");
 }

@@ -6,6 +6,8 @@ mod assignments;
 mod backpressure;
 mod batches;
 mod commits;
+mod failures;
+mod gate;
 mod letters;
 mod order;
 mod overdue;

@@ -1,6 +1,6 @@
 //! Handlers that block their threads: the one thing that virtual time can't show.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daemonry::handler::layer::TimeoutLayer;
@@ -10,26 +10,8 @@ use daemonry::retry::RetryPolicy;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
+use crate::gate::Gate;
 use crate::scene::{Journal, Scene, text};
-
-/// Blocks whoever waits, until it is opened.
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    opened: Condvar,
-}
-
-impl Gate {
-    fn wait(&self) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.opened.wait_while(open, |open| !*open));
-    }
-
-    fn open(&self) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.opened.notify_all();
-    }
-}
 
 async fn within(time: Duration, what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + time;

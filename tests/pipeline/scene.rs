@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemonry::handler::{Route, Router};
 use daemonry::metrics::{DaemonMetrics, Metrics};
 use daemonry::pipeline::control::Control;
-use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
+use daemonry::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
 use daemonry::producer::Producer;
 use daemonry::record::{OwnedRecord, Record};
 use daemonry::testing::{MemberId, MemoryBroker};
@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) settings: PipelineSettings,
     pub(crate) stop_drain: Duration,
     pub(crate) control: Control,
+    /// Told how the reading goes.
+    pub(crate) beat: Arc<dyn Fn(Beat) + Send + Sync>,
 }
 
 impl Scene {
@@ -44,7 +46,14 @@ impl Scene {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, partitions);
         let settings = PipelineSettings { seed: Some(7), ..PipelineSettings::default() };
-        Self { broker, metrics: Metrics::new().daemon("shop"), settings, stop_drain: secs(30), control: Control::new() }
+        Self {
+            broker,
+            metrics: Metrics::new().daemon("shop"),
+            settings,
+            stop_drain: secs(30),
+            control: Control::new(),
+            beat: Arc::new(|_| {}),
+        }
     }
 
     /// One with these settings.
@@ -85,7 +94,7 @@ impl Scene {
             producer: Some(Producer::new(Arc::new(self.broker.clone()))),
             settings: self.settings.clone(),
             metrics: Arc::clone(&self.metrics),
-            beat: Arc::new(|_| {}),
+            beat: Arc::clone(&self.beat),
             stop_drain: self.stop_drain,
             control: self.control.clone(),
         };

@@ -100,7 +100,7 @@ async fn route_may_stop_the_daemon_at_a_record_that_cannot_be_handled() {
         }
     };
     let error = scene.start(on(handle).stop_on_failure()).ended().await.unwrap_err();
-    let PipelineError::Failed(say) = &error else { panic!("{error:?}") };
+    let PipelineError::Fatal(say) = &error else { panic!("{error:?}") };
     assert!(say.contains("orders[0] offset 1") && say.contains("no customer"), "{say}");
     assert_eq!(journal.offsets(0), [0, 1, 3], "the key's next record is not started");
     let commit = scene.broker.committed("orders", 0).unwrap();

@@ -9,6 +9,7 @@ mod letters;
 mod outages;
 mod peers;
 mod rebalances;
+mod restarts;
 mod side_by_side;
 mod stops;
 mod stuck;

@@ -93,7 +93,7 @@ pub(super) fn cached_end(client: &Client, place: &TopicPartition) -> Option<i64>
 
 /// Where the client's own reading of the partition stands: behind the last record that was taken from its queue, and behind the
 /// markers of transactions that were passed over on the way. `None` until anything was, and again from when fetching was stopped.
-pub(super) fn position(client: &impl KafkaHandle, place: &TopicPartition) -> Option<i64> {
+pub(super) fn position(client: &Client, place: &TopicPartition) -> Option<i64> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(place.topic.as_str(), place.partition.0);
     // SAFETY: the client lives for as long as it is borrowed, and the list is ours alone; the call writes the offsets into it and
