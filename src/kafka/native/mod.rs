@@ -1,8 +1,9 @@
 //! The one module with `unsafe` in it: what the safe binding of librdkafka can't do, or only at a cost on the hot path.
 //!
 //! Owner: the event thread, for queues; whoever holds a [`Record`](crate::record::Record), for messages. The invariant:
-//! every pointer that comes out of a client is given back before that client is destroyed. Each type that leaves here keeps an `Arc` of
-//! its [`Client`](super::client::Client) for that, and each block states why it may do what it does.
+//! every pointer that comes out of a client is given back before that client is destroyed. Each type that leaves here keeps
+//! an `Arc` of its [`Client`](super::client::Client) for that, and each block states why it may do what it does. `make
+//! sanitize` looks whether that is so.
 #![allow(unsafe_code)]
 
 mod batch;

@@ -74,7 +74,8 @@ pub(in crate::kafka) fn produce<C: ProducerContext>(
         std::mem::forget(headers);
         return Ok(());
     };
-    // SAFETY: the error is ours to read and to free, once. The letter was refused, so the receipt was not taken over.
+    // SAFETY: the error is ours to read and to free, once; its code is one of librdkafka's own, no broker was asked. The letter
+    // was refused, so the receipt was not taken over.
     let code = unsafe {
         let code = sys::rd_kafka_error_code(error.as_ptr());
         sys::rd_kafka_error_destroy(error.as_ptr());

@@ -110,6 +110,7 @@ impl Broker {
             .set("bootstrap.servers", self.cluster().bootstrap_servers())
             .set("group.id", "g")
             .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
             .set("fetch.queue.backoff.ms", "5");
         let wake = Arc::new(Wake::default());
         wake.adopt_current_thread();
@@ -323,6 +324,23 @@ fn answers_to_commits_may_come_after_their_queue_is_gone() {
     let Reader { client, destroyed, .. } = reader;
     drop((later, client));
     assert!(destroyed.wait(Instant::now() + LONG));
+}
+
+#[test]
+fn an_error_may_come_in_the_place_of_a_record() {
+    let broker = Broker::new(&[]);
+    broker.fill(10);
+    let reader = broker.consumer();
+    let queue = reader.take();
+    reader.assign(1000);
+    let mut buffer = Buffer::default();
+    let read = reader.until("an error", || Some(queue.read(100, &mut buffer)).filter(|read| !read.is_empty()));
+    assert!(read.records.is_empty() && read.failures.len() == 1, "{read:?}");
+    assert_eq!(read.failures[0].code, Code::AutoOffsetReset);
+    assert!(read.failures[0].reason.contains("out of range"), "{}", read.failures[0].reason);
+    // It goes on elsewhere.
+    reader.assign(3);
+    reader.read(&queue, 7).iter().for_each(check);
 }
 
 #[test]
