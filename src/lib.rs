@@ -4,6 +4,10 @@
 //! test them with [`testing::MemoryBroker`].
 
 pub mod admin;
+#[cfg(feature = "cli")]
+pub mod app;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod daemon;
 pub mod dead_letters;
 pub mod handler;
