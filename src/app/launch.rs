@@ -1,13 +1,12 @@
 //! A program about to run.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::registered::Registered;
-use super::{App, Section, Setup, read, refuse, say};
+use super::{App, Section, Setup, read, refuse};
 use crate::config::{Config, Faults, Loaded};
 use crate::daemon::Daemon;
 use crate::shutdown::{Exit, Shutdown};
@@ -93,7 +92,6 @@ impl<S: Clone + Send + 'static> Launch<S> {
             }
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "the program's state can't be made, process ends");
-                say(&mut io::stderr(), &format!("{}: {error:#}\n", app.name));
                 return Exit::Failed;
             }
         };

@@ -2,7 +2,7 @@
 //!
 //! `DAEMONRY__DAEMONS__ORDERS__WORKERS=32` sets `daemons.orders.workers`: two underscores stand between the keys, case doesn't count,
 //! and in names of daemons, clusters and topics one underscore stands for `_`, `-` and `.`; in properties of librdkafka it stands for
-//! a dot. On the command line the keys stand as they are, `--set daemons.orders.workers=32`. Neither can add a daemon or a cluster.
+//! a dot. On the command line the keys stand as they are, `--set daemons.orders.workers=32`. Neither can add a cluster: its name would be a guess.
 //!
 //! A value is taken as it is, `${…}` too. An empty one sets the key to nothing, so that its default counts.
 

@@ -17,9 +17,10 @@ A value counts more the later it stands here: the default, the file, the environ
   holds without the end of its last line, and `$$` is a dollar.
 - **`DAEMONRY__DAEMONS__ORDERS__WORKERS=32`** sets `daemons.orders.workers`. Two underscores stand between the keys; case doesn't count;
   in the names of daemons, clusters and topics one underscore stands for `_`, `-` and `.`, in librdkafka's properties for a dot. On the
-  command line it is `--set daemons.orders.workers=32`. Neither can add a daemon or a cluster.
+  command line it is `--set daemons.orders.workers=32`. Neither can add a cluster.
 - **Durations** have a unit, `d`, `h`, `min`, `s` or `ms`, as in `1h30min`. **Sizes** too: `B`, `KiB`, `MiB`, `GiB`, and `kB`, `MB`, `GB`.
-- **Secrets** are never shown. Neither is what comes out of `${file:…}`, or stands at a key or comes from a variable with a secret's name.
+- **Secrets** are never shown. What comes out of `${file:…}`, stands at a key with a secret's name, or comes from a variable with one, is shown
+  neither in an error nor by `config print`.
 - What is said of a **topic** counts more than what the program says of it.
 ";
 

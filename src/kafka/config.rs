@@ -130,10 +130,9 @@ impl KafkaConfig {
         self.property(key, value)
     }
 
-    /// What the user has set a property to.
-    #[cfg(test)]
-    pub(crate) fn property_of(&self, key: &str) -> Option<&str> {
-        self.properties.get(key).map(String::as_str)
+    /// What the user has set.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     fn is_hidden(&self, key: &str) -> bool {

@@ -47,8 +47,15 @@ impl KafkaConfig {
         make: Option<fn(&ClientConfig) -> Option<KafkaError>>,
     ) -> Vec<ConfigFault> {
         properties.remove("bootstrap.servers");
+        // Told before, and the client would not say which one; those of fields end it.
+        self.properties().filter(|(key, value)| key.contains('\0') || value.contains('\0')).for_each(|(key, _)| {
+            properties.remove(key);
+        });
         let mut faults = Vec::new();
         while let Some(error) = properties.create_native_config().err() {
+            if matches!(error, KafkaError::Nul(_)) {
+                return faults;
+            }
             faults.extend(self.refused(&error).faults);
             match error {
                 // Without it, the others can be looked at.

@@ -33,7 +33,7 @@ pub(in crate::config) struct DaemonSection {
     /// Records that may wait for a retry or a dead letter, or behind one of their lane that does.
     #[schemars(range(min = 1))]
     pub(in crate::config) parked_records: usize,
-    /// Bytes of those.
+    /// Bytes of keys and values that may wait so.
     pub(in crate::config) parked_bytes: Size,
     /// Share of the queue at which fetching is held back.
     #[schemars(range(min = 0, max = 1))]

@@ -112,6 +112,14 @@ impl KafkaConfig {
         {
             fault("max_poll_interval", "is shorter than `session_timeout`: make it as long at least");
         }
+        let fields = [("brokers", &self.brokers), ("group", &self.group)].into_iter();
+        let fields = fields.chain(self.instance_id.as_ref().map(|id| ("instance_id", id)));
+        let properties = self.properties.iter().map(|(key, value)| (key.as_str(), value));
+        for (setting, value) in fields.chain(properties) {
+            if setting.contains('\0') || value.contains('\0') {
+                fault(&setting.replace('\0', "\u{fffd}"), "has a NUL byte in it, which the Kafka client can't take");
+            }
+        }
         for (key, instead) in OWNED {
             if self.properties.contains_key(key) {
                 fault(key, &format!("can't be passed through as a property: {instead}"));
