@@ -13,6 +13,7 @@
 
 mod cli;
 mod launch;
+mod output;
 mod registered;
 mod setup;
 
@@ -20,8 +21,7 @@ use std::any::TypeId;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 use std::process::ExitCode;
 
 use futures_util::FutureExt;
@@ -31,11 +31,12 @@ use serde::de::DeserializeOwned;
 pub use launch::Launch;
 pub use setup::{SectionError, Setup};
 
-use crate::config::{self, Document, Fault, Faults, KeyPath, Loaded, Place, Program, Sources, Variables};
+use crate::config::{self, Document, Faults, KeyPath, Loaded, Program, Sources, Variables};
 use crate::daemon::Daemon;
 use crate::handler::Router;
 use crate::shutdown::Exit;
 use cli::{Own, Request, Said};
+use output::{answer, read, refuse, say};
 use registered::Registered;
 
 /// A program of daemons with a state `S`. [`main`](Self::main) is all that its `main` has to call.
@@ -207,15 +208,11 @@ impl<S: Clone + Send + 'static> App<S> {
         };
         match request {
             Request::Run(sources) => Launch::of(self, sources.flags, Vec::new()).file(&sources.file).run(),
-            Request::Check(sources) => match read(&sources.file)
-                .and_then(|text| self.load(&sources.file.display().to_string(), &text, &sources.flags))
-            {
+            Request::Check(sources) => match self.load_file(&sources) {
                 Ok(loaded) => answer(&format!("ok: {}\n", self.summary(&loaded))),
                 Err(faults) => self.refuse(&faults),
             },
-            Request::Print(sources) => match read(&sources.file)
-                .and_then(|text| self.load(&sources.file.display().to_string(), &text, &sources.flags))
-            {
+            Request::Print(sources) => match self.load_file(&sources) {
                 Ok(loaded) => answer(&loaded.print(&self.program())),
                 Err(faults) => self.refuse(&faults),
             },
@@ -237,7 +234,7 @@ impl<S: Clone + Send + 'static> App<S> {
     /// # Errors
     /// All of it, with `file` for the file's name.
     pub fn check_text(&self, file: &str, text: &str) -> Result<(), Faults> {
-        let sources = Sources { file, text, variables: &Variables::new(), flags: &[] };
+        let sources = Sources { file, text, variables: &Variables::default(), flags: &[] };
         config::load(sources, &self.program()).map(drop)
     }
 
@@ -266,13 +263,14 @@ impl<S: 'static> App<S> {
         }
     }
 
+    fn load_file(&self, sources: &cli::Sources) -> Result<Loaded, Faults> {
+        self.load(&sources.file.display().to_string(), &read(&sources.file)?, &sources.flags)
+    }
+
     /// Reads and checks the configuration.
     fn load(&self, file: &str, text: &str, flags: &[String]) -> Result<Loaded, Faults> {
-        let variables = env::vars_os();
-        // A variable that is no text can't be meant.
-        let variables =
-            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        config::load(Sources { file, text, variables: &variables.collect(), flags }, &self.program())
+        let variables = &Variables::of_process();
+        config::load(Sources { file, text, variables, flags }, &self.program())
     }
 
     /// One line on a configuration that is right.
@@ -305,29 +303,3 @@ impl<S> fmt::Debug for App<S> {
         f.debug_struct("App").field("name", &self.name).field("daemons", &self.daemons).finish_non_exhaustive()
     }
 }
-
-/// What a configuration file holds.
-fn read(file: &Path) -> Result<String, Faults> {
-    std::fs::read_to_string(file).map_err(|error| {
-        let problem = format!("can't be read: {error}");
-        Faults::new(vec![Fault::new(&file.display().to_string(), Place::File, KeyPath::default(), problem)])
-    })
-}
-
-fn answer(text: &str) -> Exit {
-    say(&mut io::stdout(), text);
-    Exit::Drained
-}
-
-fn refuse(text: &str) -> Exit {
-    say(&mut io::stderr(), text);
-    Exit::Misconfigured
-}
-
-fn say(to: &mut impl Write, text: &str) {
-    // Whoever doesn't listen any more needs no error.
-    to.write_all(text.as_bytes()).and_then(|()| to.flush()).ok();
-}
-
-#[cfg(test)]
-mod tests;

@@ -82,6 +82,8 @@ pub struct Config {
     pub(crate) log_filter: String,
     pub(crate) drain: Duration,
     pub(crate) grace: Duration,
+    /// For the supervisor's restart policy.
+    #[expect(dead_code, reason = "the supervisor has no restart policy yet")]
     pub(crate) restart: Restart,
     clusters: BTreeMap<String, KafkaConfig>,
     /// The daemons that this process runs, in the program's order.

@@ -118,3 +118,18 @@ daemons: {{orders: {{}}}}
     // librdkafka has said everything it says.
     assert!(log.contains("sasl.password"), "{log}");
 }
+
+#[test]
+fn variable_that_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let output = Command::new(std::env::current_exe().expect("a test binary"))
+        .args(["run_program", "--exact", "--nocapture"])
+        .env(PROGRAM, "reads")
+        .env(CONFIG, concat!(env!("CARGO_MANIFEST_DIR"), "/config/shop.yaml"))
+        .env("DAEMONRY__LOG__FORMAT", std::ffi::OsStr::from_bytes(b"\xff"))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("DAEMONRY__LOG__FORMAT: is no text, allowed: UTF-8"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -11,5 +11,8 @@ fn committed_reference_is_current() {
         std::fs::write(path, &made).expect("it can be written");
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == made, "docs/config.md is not what the types make: run this test with {BLESS}=1, and commit it");
+    assert!(
+        committed == made,
+        "docs/config.md is not what the types make: run this test with {BLESS}=1, and commit it"
+    );
 }

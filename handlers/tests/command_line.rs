@@ -50,7 +50,7 @@ daemons:
     let expected = format!(
         "\
 {path}:2:3: kafka.main.brokers: is empty, name one at least as `host:port`
-{path}:2:10: kafka.main.broker: unknown key, did you mean `brokers`? allowed: brokers, expected_partitions, group, instance_id, \
+{path}:2:10: kafka.main.broker: unknown key, did you mean `brokers`? allowed: brokers, expected_partitions, group, instance_id, instance_wait, \
 max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls
 {path}:4:3: daemons.orders.group: is missing: name the consumer group here, or in `kafka.main.group` for all daemons of the cluster
 {path}:5:14: daemons.orders.queue_records: is `100`, the default, allowed: at least twice `workers`
@@ -71,7 +71,10 @@ fn file_that_is_not_there_ends_with_2() {
     for command in ["check", "run"] {
         let (code, output, errors) = said(&[command, "--config", "nowhere.yaml"], &[]);
         assert_eq!((code, output.as_str()), (Some(2), ""));
-        assert_eq!(errors, "nowhere.yaml: can't be read: No such file or directory (os error 2)\nhandlers: 1 error in the configuration\n");
+        assert_eq!(
+            errors,
+            "nowhere.yaml: can't be read: No such file or directory (os error 2)\nhandlers: 1 error in the configuration\n"
+        );
     }
 }
 
@@ -100,7 +103,8 @@ fn print_shows_what_is_in_force() {
     let flags = ["config", "print", "--config", SAMPLE, "--set", "daemons.orders.topics.orders.created.retries.max=9"];
     let (code, output, errors) = said(&flags, &variables);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
-    for line in ["brokers: kafka:9092", "workers: 32", "max: 9", "dead_letter: orders.created.dlq", "password: \"***\""] {
+    for line in ["brokers: kafka:9092", "workers: 32", "max: 9", "dead_letter: orders.created.dlq", "password: \"***\""]
+    {
         assert!(output.contains(line), "no `{line}` in\n{output}");
     }
     assert!(!output.contains("c4n4ry"), "{output}");

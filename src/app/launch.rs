@@ -5,8 +5,9 @@ use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::output::{read, refuse};
 use super::registered::Registered;
-use super::{App, Section, Setup, read, refuse};
+use super::{App, Section, Setup};
 use crate::config::{Config, Faults, Loaded};
 use crate::daemon::Daemon;
 use crate::shutdown::{Exit, Shutdown};

@@ -8,6 +8,7 @@ use super::Setup;
 use crate::config::{Configurable, Reads, RouteChanges, changed};
 use crate::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
+use crate::pipeline::control::Control;
 use crate::supervisor::Supervisor;
 
 /// A daemon of the program, for a state `S`.
@@ -80,10 +81,13 @@ impl<S: Clone + Send + 'static> Registered<S> {
         match self.kind {
             Kind::Consumer { serve, .. } => {
                 let Some(settings) = setup.config().consumers.get(&name).cloned() else { return supervisor };
+                // Made here, so that it outlives the daemon's restarts.
+                let control = Control::new();
                 supervisor.daemon(move || {
                     let consumer = Consumer::new(&*name, settings.kafka.clone(), serve(&state, &settings.changes))
                         .settings(settings.pipeline.clone())
-                        .missing_dead_letter_topic(settings.missing_dead_letter_topic);
+                        .missing_dead_letter_topic(settings.missing_dead_letter_topic)
+                        .control(control.clone());
                     match settings.handler_threads {
                         Some(threads) => consumer.handler_threads(threads),
                         None => consumer,

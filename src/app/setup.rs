@@ -85,3 +85,21 @@ impl fmt::Debug for Setup {
         f.debug_struct("Setup").field("config", &self.inner.config).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Program, Sources, Variables, load};
+
+    #[test]
+    fn setup_does_not_show_the_own_section() {
+        let read = |document: &mut Document| drop(document.read::<serde_json::Value>(&KeyPath::of(["app"])));
+        let program = Program { name: "shop", daemons: Vec::new(), app: Some(read) };
+        let text = "daemons: {}\napp: {currency: hush}";
+        let sources = Sources { file: "shop.yaml", text, variables: &Variables::default(), flags: &[] };
+        let loaded = load(sources, &program).unwrap_or_else(|faults| panic!("{faults}"));
+        let setup = Setup::new(loaded.config, loaded.own, Some(TypeId::of::<serde_json::Value>()));
+        assert!(!format!("{setup:?}").contains("hush"), "{setup:?}");
+        assert_eq!(setup.app::<serde_json::Value>().expect("it is announced")["currency"], "hush");
+    }
+}

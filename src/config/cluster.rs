@@ -32,6 +32,7 @@ pub(super) fn cluster(document: &mut Document, path: &KeyPath, section: &Cluster
     let mut kafka = KafkaConfig::new(section.brokers.clone(), section.group.as_deref().unwrap_or(NO_GROUP));
     kafka.protocol = section.protocol;
     kafka.instance_id.clone_from(&section.instance_id);
+    kafka.instance_wait = section.instance_wait.0;
     kafka.session_timeout = section.session_timeout.map(|period| period.0);
     kafka.max_poll_interval = section.max_poll_interval.map(|period| period.0);
     kafka.start = section.start;

@@ -3,13 +3,15 @@
 //! Strict whatever the type says of itself: a key that a struct doesn't have is refused, and a text in quotes is no number. What is
 //! wrong comes out with its key.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+mod access;
+
+use serde::de::{self, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::key::KeyPath;
 use super::problem::{Problem, sorted};
-use super::tree::{Content, Entry, Node, Plain, Scalar};
+use super::tree::{Content, Node, Plain, Scalar};
+use access::{Entries, Guarded, Items, Variant};
 
 /// The name of a newtype that is given a text and whether it came from a place for secrets.
 pub(super) const GUARDED: &str = "daemonry::config::Guarded";
@@ -78,7 +80,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         let path = self.path.clone();
         let read = match &self.node.content {
             Content::Map(entries) => visitor.visit_map(Entries::new(entries, &path)),
-            Content::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate(), path: &path }),
+            Content::List(items) => visitor.visit_seq(Items::new(items, &path)),
             Content::Scalar(scalar) => match scalar.plain() {
                 Plain::Null => visitor.visit_unit(),
                 Plain::Bool(value) => visitor.visit_bool(value),
@@ -148,9 +150,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             return visitor.visit_newtype_struct(self);
         }
         let read = match self.scalar() {
-            Some(scalar) if !scalar.is_null() => {
-                visitor.visit_seq(Guarded { text: Some(&scalar.text), secret: Some(scalar.secret) })
-            }
+            Some(scalar) if !scalar.is_null() => visitor.visit_seq(Guarded::new(&scalar.text, scalar.secret)),
             _ => Err(Problem::wrong("text, a number, true, false")),
         };
         read.map_err(|problem| problem.at(&self.path))
@@ -213,9 +213,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             Content::Scalar(scalar) if !scalar.is_null() => {
                 visitor.visit_enum(IntoDeserializer::<Problem>::into_deserializer(scalar.text.as_str()))
             }
-            Content::Map(entries) if entries.len() == 1 => {
-                visitor.visit_enum(Variant { entry: &entries[0], path: &self.path })
-            }
+            Content::Map(entries) if entries.len() == 1 => visitor.visit_enum(Variant::new(&entries[0], &self.path)),
             _ => Err(Problem::wrong(variants.join(", "))),
         };
         read.map_err(|problem| problem.at(&self.path))
@@ -226,121 +224,4 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct ignored_any }
-}
-
-/// A map's entries, one after the other.
-struct Entries<'d, 'p> {
-    entries: std::slice::Iter<'d, Entry>,
-    value: Option<&'d Entry>,
-    path: &'p KeyPath,
-}
-
-impl<'d, 'p> Entries<'d, 'p> {
-    fn new(entries: &'d [Entry], path: &'p KeyPath) -> Self {
-        Self { entries: entries.iter(), value: None, path }
-    }
-}
-
-impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
-    type Error = Problem;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
-        self.value = self.entries.next();
-        let Some(entry) = self.value else { return Ok(None) };
-        let key: StrDeserializer<'_, Problem> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|problem| match problem.kind {
-            super::problem::Kind::Unknown(..) => problem.at(self.path),
-            _ => problem.at(&self.path.child(&*entry.key)),
-        })
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
-        let Some(entry) = self.value.take() else {
-            return Err(de::Error::custom("a value was asked for before its key"));
-        };
-        let path = self.path.child(&*entry.key);
-        seed.deserialize(Reader::new(&entry.value, path.clone())).map_err(|problem| problem.at(&path))
-    }
-}
-
-/// A list's items, which go by their numbers.
-struct Items<'d, 'p> {
-    items: std::iter::Enumerate<std::slice::Iter<'d, Node>>,
-    path: &'p KeyPath,
-}
-
-impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
-    type Error = Problem;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
-        let Some((number, item)) = self.items.next() else { return Ok(None) };
-        let path = self.path.child(number.to_string());
-        seed.deserialize(Reader::new(item, path.clone())).map(Some).map_err(|problem| problem.at(&path))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
-    }
-}
-
-/// A variant with a value: `name: value`.
-struct Variant<'d, 'p> {
-    entry: &'d Entry,
-    path: &'p KeyPath,
-}
-
-impl<'de, 'p> de::EnumAccess<'de> for Variant<'de, 'p> {
-    type Error = Problem;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Problem> {
-        let name: StrDeserializer<'_, Problem> = self.entry.key.as_str().into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> Variant<'de, '_> {
-    fn value(&self) -> Reader<'de> {
-        Reader::new(&self.entry.value, self.path.child(&*self.entry.key))
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
-    type Error = Problem;
-
-    fn unit_variant(self) -> Result<(), Problem> {
-        if self.value().is_null() { Ok(()) } else { Err(Problem::wrong("nothing").at(&self.value().path)) }
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Problem> {
-        seed.deserialize(self.value())
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Problem> {
-        de::Deserializer::deserialize_tuple(self.value(), length, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {
-        de::Deserializer::deserialize_struct(self.value(), "", fields, visitor)
-    }
-}
-
-/// A text, and then whether it is secret.
-struct Guarded<'d> {
-    text: Option<&'d str>,
-    secret: Option<bool>,
-}
-
-impl<'de> de::SeqAccess<'de> for Guarded<'de> {
-    type Error = Problem;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
-        if let Some(text) = self.text.take() {
-            return seed.deserialize(de::value::BorrowedStrDeserializer::new(text)).map(Some);
-        }
-        match self.secret.take() {
-            Some(secret) => seed.deserialize(IntoDeserializer::<Problem>::into_deserializer(secret)).map(Some),
-            None => Ok(None),
-        }
-    }
 }

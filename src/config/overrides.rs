@@ -33,11 +33,14 @@ pub(super) fn apply(
         document.root_mut().set(&KeyPath::of(["log", "filter"]), &place, Scalar::given(filter));
         applied.push(FILTER_VARIABLE.to_owned());
     }
-    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-        let place = Place::Variable(name.clone());
+    for (name, value) in variables.beginning(PREFIX) {
+        let place = Place::Variable(name.to_owned());
         let keys = Keys::Variable(name[PREFIX.len()..].split("__").map(str::to_lowercase).collect());
-        set(document, guide, program, keys, place, value);
-        applied.push(name.clone());
+        match value {
+            Some(value) => set(document, guide, program, keys, place, value),
+            None => document.fault_at(place, "is no text, allowed: UTF-8".to_owned()),
+        }
+        applied.push(name.to_owned());
     }
     for flag in flags {
         let Some((key, value)) = flag.split_once('=') else {

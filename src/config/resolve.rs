@@ -81,6 +81,9 @@ fn daemon_names(raw: &RawConfig, document: &mut Document, program: &Program<'_>)
     for name in raw.daemons.keys().filter(|name| !names.contains(&name.as_str())) {
         document.fault_of_key(&path.child(&**name), format!("unknown daemon{}", instead(name, &names)));
     }
+    for (_, name) in names.iter().enumerate().filter(|(index, name)| names[..*index].contains(name)) {
+        document.fault(&path.child(*name), &[], "names two daemons of the program: give each a name of its own");
+    }
     for name in names.iter().filter(|name| !raw.daemons.contains_key(**name)) {
         let key = path.child(*name);
         document.fault(&key, &[], format!("is missing, though the program has this daemon: set it, as in `{name}: {{}}`, or `{name}: {{enabled: false}}` to leave it out"));
@@ -168,7 +171,7 @@ fn kafka(
         (None, _) => {
             document.fault(
                 &path.child("cluster"),
-                &[path.clone()],
+                std::slice::from_ref(path),
                 format!("is missing, and no cluster is named `default`, allowed: {}", names.join(", ")),
             );
             return None;
@@ -182,7 +185,7 @@ fn kafka(
         let of_cluster = all.child(name).child("group");
         document.fault(
             &path.child("group"),
-            &[of_cluster.clone()],
+            std::slice::from_ref(&of_cluster),
             format!("is missing: name the consumer group here, or in `{of_cluster}` for all daemons of the cluster"),
         );
     }

@@ -10,6 +10,7 @@
 //! Nothing that was put in is looked at again. A `$` before anything else stands for itself.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::File;
 use std::io::Read;
 
@@ -20,7 +21,53 @@ use super::tree::Scalar;
 const LARGEST: u64 = 1 << 20;
 
 /// The environment variables as they were when the configuration was read.
-pub(crate) type Variables = BTreeMap<String, String>;
+#[derive(Default)]
+pub(crate) struct Variables {
+    readable: BTreeMap<String, String>,
+    /// Those whose values are no texts.
+    unreadable: Vec<String>,
+}
+
+impl Variables {
+    /// Those of this process. One whose name is no text can't be meant.
+    pub(crate) fn of_process() -> Self {
+        let mut variables = Self::default();
+        for (name, value) in env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(variables.readable.insert(name, value)),
+                (Ok(name), Err(_)) => variables.unreadable.push(name),
+                (Err(_), _) => {}
+            }
+        }
+        variables
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.readable.get(name).map(String::as_str)
+    }
+
+    /// Those that begin with `prefix`, by name; without a value where that is no text.
+    pub(super) fn beginning<'v>(&'v self, prefix: &'v str) -> impl Iterator<Item = (&'v str, Option<&'v str>)> {
+        let readable = self.readable.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())));
+        let unreadable = self.unreadable.iter().map(|name| (name.as_str(), None));
+        readable.chain(unreadable).filter(move |(name, _)| name.starts_with(prefix))
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Variables {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        variables.as_slice().into()
+    }
+}
+
+#[cfg(test)]
+impl From<&[(&str, &str)]> for Variables {
+    fn from(variables: &[(&str, &str)]) -> Self {
+        let readable = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { readable, unreadable: Vec::new() }
+    }
+}
 
 /// Puts values into a scalar.
 ///
@@ -115,7 +162,7 @@ mod tests {
 
     fn substituted(text: &str) -> Result<Scalar, String> {
         let variables = [("HOST", "kafka"), ("EMPTY", ""), ("NESTED", "${HOST}$$"), ("DB_PASSWORD", "hush")];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let variables = variables.into();
         let mut scalar = Scalar { text: text.to_owned(), ..Scalar::default() };
         substitute(&mut scalar, &variables).map(|()| scalar)
     }

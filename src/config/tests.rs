@@ -72,8 +72,7 @@ fn with_program<R>(act: impl FnOnce(&Program<'_>) -> R) -> R {
 }
 
 fn loaded(text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, Faults> {
-    let variables: Variables =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let variables = Variables::from(variables);
     let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     with_program(|program| load(Sources { file: "shop.yaml", text, variables: &variables, flags: &flags }, program))
 }

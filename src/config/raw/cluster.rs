@@ -26,6 +26,8 @@ pub(in crate::config) struct ClusterSection {
     /// Makes the member a static one, which keeps its partitions over a restart. Unique to the process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) instance_id: Option<String>,
+    /// How long to wait for another member with the same instance id to leave the group, under the protocol `consumer`.
+    pub(in crate::config) instance_wait: Period,
     /// How long the group waits for a silent member; 45 s by librdkafka. Not with the protocol `consumer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) session_timeout: Option<Period>,
@@ -52,13 +54,14 @@ pub(in crate::config) struct ClusterSection {
 
 impl Default for ClusterSection {
     fn default() -> Self {
-        let KafkaConfig { protocol, start, out_of_range, expected_partitions, metadata_limit, .. } =
+        let KafkaConfig { protocol, instance_wait, start, out_of_range, expected_partitions, metadata_limit, .. } =
             KafkaConfig::new("", "");
         Self {
             brokers: String::new(),
             group: None,
             protocol,
             instance_id: None,
+            instance_wait: Period(instance_wait),
             session_timeout: None,
             max_poll_interval: None,
             start,

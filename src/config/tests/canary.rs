@@ -145,7 +145,7 @@ fn secret_is_not_shown_whatever_is_wrong_around_it() -> std::io::Result<()> {
         format!("    security: {from_file}"),
         format!("    session_timeout: {from_file}"),
         format!("    expected_partitions: {from_file}"),
-        format!("    metadata_limit: ${{THE_TOKEN}}"),
+        "    metadata_limit: ${THE_TOKEN}".to_owned(),
     ] {
         let faults = check(&cluster(&keys), &[("THE_TOKEN", CANARY)], &[]).err();
         assert!(faults.is_some(), "{keys}");

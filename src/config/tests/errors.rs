@@ -84,7 +84,7 @@ fn sections_can_be_shared_by_anchors() {
     check("daemons:\n  ticker: {}\n  orders: &usual\n    workers: 3\nkafka:\n  main: &main\n    brokers: a:1\n    group: shop\n  other:\n    <<: *main\n    brokers: b:1\n    wrong: 1\n",
         "\
 shop.yaml:3:3: daemons.orders.cluster: is missing, and no cluster is named `default`, allowed: main, other
-shop.yaml:12:5: kafka.other.wrong: unknown key, allowed: brokers, expected_partitions, group, instance_id, max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls");
+shop.yaml:12:5: kafka.other.wrong: unknown key, allowed: brokers, expected_partitions, group, instance_id, instance_wait, max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls");
 }
 
 #[test]
@@ -387,5 +387,15 @@ fn variables_that_are_missing_are_told_with_their_keys() {
     check(
         &format!("log: {{filter: \"${{NONE}}\"}}\nstop:\n  drain: ${{NONE}}\n{}", REST.trim_start()),
         &format!("shop.yaml:1:15: log.filter: {needs}\nshop.yaml:3:10: stop.drain: {needs}"),
+    );
+}
+
+#[test]
+fn daemons_of_one_name_are_refused() {
+    let app = crate::app::App::new("shop").daemon("one", |_, ()| NoDaemon).daemon("one", |_, ()| NoDaemon);
+    let faults = app.check_text("shop.yaml", "daemons: {one: {}}").expect_err("there are two");
+    assert_eq!(
+        faults.to_string(),
+        "shop.yaml:1:11: daemons.one: names two daemons of the program: give each a name of its own"
     );
 }

@@ -82,6 +82,7 @@ kafka:
     brokers: localhost:9092
     expected_partitions: 8
     group: shop
+    instance_wait: 2min
     metadata_limit: 4KiB
     out_of_range: stop
     properties:

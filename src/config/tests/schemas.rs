@@ -56,7 +56,8 @@ fn what_can_work_is_valid() {
 
 #[test]
 fn sample_is_valid() {
-    let router: crate::handler::Router = crate::handler::Router::new().topic("orders.created", crate::handler::on(super::handle));
+    let router: crate::handler::Router =
+        crate::handler::Router::new().topic("orders.created", crate::handler::on(super::handle));
     let daemons = vec![("orders", crate::config::Reads::Topics(&router))];
     let schema = schema(&crate::config::Program { name: "handlers", daemons, app: None });
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");

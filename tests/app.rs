@@ -1,4 +1,4 @@
-//! Programs that run to their end within the test. What needs signals is in `tests/app_process.rs`.
+//! Programs that run to their end within the test. What needs signals is in `app_process.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,9 +7,10 @@ use anyhow::anyhow;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::*;
-use crate::config::{Period, Secret};
-use crate::daemon::{DaemonContext, DaemonError, Ended};
+use daemonry::app::{App, Setup};
+use daemonry::config::{Period, Secret};
+use daemonry::daemon::{Daemon, DaemonContext, DaemonError, Ended};
+use daemonry::shutdown::Exit;
 
 /// What daemons have to say.
 #[derive(Clone, Default)]
@@ -53,7 +54,8 @@ fn speaks(diary: &Diary, line: &str) -> impl Fn(&Setup, &()) -> Speaker + Send +
 /// A file that is there as long as the test.
 fn file(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(&file, format!("admin: {{enabled: false}}\n{text}")).expect("it can be written");
+    std::fs::write(&file, format!("admin: {{enabled: false}}\nlog: {{filter: off}}\n{text}"))
+        .expect("it can be written");
     file
 }
 
@@ -177,7 +179,8 @@ fn tasks_of_the_state_live_as_long_as_the_daemons() {
         }
     }
     let asks = diary.clone();
-    let app = App::new("shop").state(connect).daemon("asks", move |_, state: &Asking| Asks(state.clone(), asks.clone()));
+    let app =
+        App::new("shop").state(connect).daemon("asks", move |_, state: &Asking| Asks(state.clone(), asks.clone()));
     assert_eq!(run(app, "daemons: {asks: {}}"), Exit::Drained);
     assert_eq!(diary.lines(), ["7"]);
 }
@@ -197,7 +200,7 @@ fn command_of_its_own_launches_the_program_with_more_daemons() {
             .run();
         Ok(exit)
     });
-    assert_eq!(app.run_with(["shop", "demo", "--set", "log.filter=error", "fast", "loud"]), Exit::Drained);
+    assert_eq!(app.run_with(["shop", "demo", "--set", "log.filter=off", "fast", "loud"]), Exit::Drained);
     assert_eq!(diary.lines(), ["fast+loud", "one: here", "two: added"]);
 }
 
@@ -210,17 +213,10 @@ fn command_that_fails_ends_with_4_and_one_with_a_wrong_configuration_with_2() {
     assert_eq!(wrong.run_with(["shop", "demo"]), Exit::Misconfigured);
     // What the command line sets counts more than the command.
     let set = app().command("demo", "Is set right", |launch| {
-        Ok(launch.config("demo.yaml", "admin: {enabled: false}\ndaemons: {one: {}}").set("log.format", "xml").run())
+        Ok(launch
+            .config("demo.yaml", "admin: {enabled: false}\nlog: {filter: off}\ndaemons: {one: {}}")
+            .set("log.format", "xml")
+            .run())
     });
     assert_eq!(set.run_with(["shop", "demo", "--set", "log.format=json"]), Exit::Drained);
-}
-
-#[test]
-fn setup_does_not_show_the_own_section() {
-    let app = App::new("shop").section::<Shop>();
-    let text = "daemons: {}\napp: {currency: USD, patience: 90s, api_key: hush}";
-    let sources = Sources { file: "shop.yaml", text, variables: &Variables::new(), flags: &[] };
-    let loaded = config::load(sources, &app.program()).unwrap_or_else(|faults| panic!("{faults}"));
-    let setup = Setup::new(loaded.config, loaded.own, None);
-    assert!(!format!("{setup:?}").contains("hush"), "{setup:?}");
 }
