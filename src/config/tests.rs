@@ -30,6 +30,7 @@ struct Shop {
     api_key: super::Secret,
     hosts: Vec<u16>,
     prices: BTreeMap<String, u32>,
+    secrets: BTreeMap<String, u32>,
     address: std::net::SocketAddr,
     log: Log,
 }
@@ -55,6 +56,7 @@ impl Default for Shop {
             api_key: super::Secret::default(),
             hosts: Vec::new(),
             prices: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             address: ([127, 0, 0, 1], 1).into(),
             log: Log::default(),
         }

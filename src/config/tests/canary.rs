@@ -7,7 +7,9 @@ const CANARY: &str = "c4n4ry";
 /// Everything that is shown of a configuration, whether it can work or not.
 fn said(loaded: &Result<Loaded, Faults>) -> String {
     match loaded {
-        Ok(loaded) => format!("{}\n{:?}", with_program(|program| loaded.print(program)), loaded.config),
+        Ok(loaded) => {
+            format!("{}\n{:?}\n{:?}", with_program(|program| loaded.print(program)), loaded.config, loaded.raw)
+        }
         Err(faults) => format!("{faults}\n{faults:?}"),
     }
 }
@@ -184,12 +186,26 @@ fn secret_of_the_own_section_is_not_shown() {
         "api_key: {c4n4ry: 1}",
         "api_key: 5, api_kye: c4n4ry",
         "prices: {my_token: c4n4ry}",
-        "prices: {my_secrets: {a: c4n4ry}}",
+        "secrets: {a: c4n4ry}",
         "address: \"${MY_TOKEN}\"",
         "address: \"a://b:c4n4ry@d\"",
         "log: {level: \"${MY_TOKEN}\"}",
         "log: c4n4ry",
     ] {
         assert!(check(&app(keys), &[("MY_TOKEN", CANARY)], &[]).is_err(), "{keys}");
+    }
+}
+
+#[test]
+fn secret_that_is_no_text_is_not_shown() {
+    for text in ["271828182", "-271828182", "2.71828182"] {
+        for config in [
+            sasl(&format!("password: {text}")),
+            cluster(&format!("    security: ssl\n    tls: {{key_password: {text}}}")),
+            format!("{}app: {{api_key: {text}}}\n", cluster("")),
+        ] {
+            let faults = loaded(&config, &[], &[]).err().expect("it is no text").to_string();
+            assert!(faults.contains("text, so put it in quotes") && !faults.contains("71828182"), "{faults}");
+        }
     }
 }

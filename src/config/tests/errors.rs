@@ -322,7 +322,7 @@ fn static_members_of_one_group_are_refused() {
 fn own_section_is_as_strict() {
     check_top(
         "app: {curency: USD}",
-        "shop.yaml:1:7: app.curency: unknown key, did you mean `currency`? allowed: address, api_key, currency, hosts, log, prices",
+        "shop.yaml:1:7: app.curency: unknown key, did you mean `currency`? allowed: address, api_key, currency, hosts, log, prices, secrets",
     );
     check_top(
         "app: {hosts: [1, two, 70000]}",

@@ -82,7 +82,7 @@ fn own_section_can_be_set_too() {
         &format!("app: {{}}{REST}"),
         &[("DAEMONRY__APP__CURENCY", "USD")],
         &[],
-        "DAEMONRY__APP__CURENCY: app.curency: unknown key, did you mean `currency`? allowed: address, api_key, currency, hosts, log, prices",
+        "DAEMONRY__APP__CURENCY: app.curency: unknown key, did you mean `currency`? allowed: address, api_key, currency, hosts, log, prices, secrets",
     );
 }
 
