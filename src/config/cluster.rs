@@ -63,7 +63,7 @@ pub(super) fn cluster(document: &mut Document, path: &KeyPath, section: &Cluster
             _ if properties.contains_key(&setting) => path.child(super::PROPERTIES).child(&*setting),
             Some(own) => below(path, own),
             None if setting.is_empty() && !is_whole => continue,
-            None if setting.is_empty() => path.clone(),
+            None if setting.is_empty() => key_in(&problem, path, properties.keys()),
             None => path.child(&*setting),
         };
         document.fault(&key, &[], problem);
@@ -79,6 +79,15 @@ fn key_of(property: &str) -> Option<&'static [&'static str]> {
     NAMED.iter().find(|(_, properties)| properties.contains(&property)).map(|(key, _)| *key)
 }
 
+/// The key whose property a message speaks of, or that of the cluster.
+fn key_in<'p>(message: &str, path: &KeyPath, mut passed: impl Iterator<Item = &'p String>) -> KeyPath {
+    if let Some(property) = passed.find(|property| message.contains(property.as_str())) {
+        return path.child(super::PROPERTIES).child(&**property);
+    }
+    let own = NAMED.iter().find(|(_, properties)| properties.iter().any(|property| message.contains(property)));
+    own.map_or_else(|| path.clone(), |(key, _)| below(path, key))
+}
+
 fn below(path: &KeyPath, keys: &[&str]) -> KeyPath {
     keys.iter().fold(path.clone(), |path, key| path.child(*key))
 }
@@ -86,11 +95,6 @@ fn below(path: &KeyPath, keys: &[&str]) -> KeyPath {
 /// The properties of TLS and SASL, where all is right with them.
 fn security(document: &mut Document, path: &KeyPath, section: &ClusterSection) -> Vec<(&'static str, String)> {
     let (security, before) = (section.security, document.faults().len());
-    let has_property = |property: &str| section.properties.0.contains_key(property);
-    if security == SecurityProtocol::default() && has_property("security.protocol") {
-        return Vec::new();
-    }
-    let mut properties = vec![("security.protocol", Some(security.name().to_owned()))];
     let used = [
         ("tls", security.has_tls(), section.tls != TlsSection::default(), "ssl or sasl_ssl"),
         ("sasl", security.has_sasl(), section.sasl != SaslSection::default(), "sasl_plaintext or sasl_ssl"),
@@ -100,6 +104,11 @@ fn security(document: &mut Document, path: &KeyPath, section: &ClusterSection) -
             format!("is set, and not used with `security: {}`: set {instead} there, or leave it out", security.name());
         document.fault(&path.child(key), &[path.child("security")], problem);
     }
+    // Passed through, and nothing else is said of it here.
+    if security == SecurityProtocol::default() && section.properties.0.contains_key("security.protocol") {
+        return Vec::new();
+    }
+    let mut properties = vec![("security.protocol", Some(security.name().to_owned()))];
     if security.has_tls() {
         needs_tls(document, &path.child("security"), security.name());
         properties.extend(tls(document, &path.child("tls"), &section.tls));

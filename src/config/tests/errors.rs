@@ -304,6 +304,41 @@ shop.yaml:5:5: kafka.main.sasl.username: is missing, and the mechanism needs it"
 }
 
 #[test]
+fn what_needs_tls_is_refused_by_a_program_without_it() {
+    let told = |at: &str, what: &str| {
+        format!(
+            "{at}: is `{what}`, which this program was built without: build it with daemonry's feature `tls` or `tls-vendored`"
+        )
+    };
+    let (ssl, scram) = (
+        told("shop.yaml:4:15: kafka.main.security", "ssl"),
+        told("shop.yaml:5:23: kafka.main.sasl.mechanism", "SCRAM-SHA-512"),
+    );
+    let built = crate::kafka::is_built_with("ssl");
+    let expected = |told| if built { "ok" } else { told };
+    check_cluster("brokers: a:1\nsecurity: ssl", expected(&ssl));
+    let scrammed = "brokers: a:1\nsecurity: sasl_plaintext\nsasl: {mechanism: SCRAM-SHA-512, username: a, password: b}";
+    check_cluster(scrammed, expected(&scram));
+    if built {
+        let text = "kafka: {main: {brokers: \"a:1\", group: g, security: ssl, tls: {ca_file: nowhere}}}\ndaemons: {orders: {}, ticker: {}}";
+        let told = super::loaded(text, &[], &[]).err().expect("there is no such file").to_string();
+        assert!(told.starts_with("shop.yaml:1:75: kafka.main.tls.ca_file: "), "{told}");
+    }
+}
+
+#[test]
+fn security_passed_through_as_a_property_leaves_no_room_for_the_sections() {
+    check_cluster(
+        "brokers: a:1\nproperties: {security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, sasl.username: a, sasl.password: b}",
+        "ok",
+    );
+    check_cluster(
+        "brokers: a:1\nproperties: {security.protocol: plaintext}\nsasl: {username: a}",
+        "shop.yaml:5:5: kafka.main.sasl: is set, and not used with `security: plaintext`: set sasl_plaintext or sasl_ssl there, or leave it out",
+    );
+}
+
+#[test]
 fn static_members_of_one_group_are_refused() {
     let text =
         "kafka: {main: {brokers: \"a:1\", group: shop, instance_id: shop-0}}\ndaemons: {orders: {}, audit: {}}\n";

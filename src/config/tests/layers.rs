@@ -161,3 +161,30 @@ fn default_settings_are_the_codes() {
         (Some(crate::admin::DEFAULT_ADDRESS), 30, 12)
     );
 }
+
+#[test]
+fn each_daemon_reads_its_own_cluster_as_a_member_of_its_own_group() {
+    let router = || crate::handler::Router::<()>::new().topic("a", crate::handler::on(super::handle));
+    let (orders, audit) = (router(), router());
+    let daemons =
+        vec![("orders", crate::config::Reads::Topics(&orders)), ("audit__v2", crate::config::Reads::Topics(&audit))];
+    let program = crate::config::Program { name: "shop", daemons, app: None };
+    let text = "\
+kafka:
+  default: {brokers: \"a:1\", group: shop}
+  eu: {brokers: \"b:2\", security: sasl_plaintext, sasl: {mechanism: PLAIN, username: u, password: p}}
+daemons:
+  orders: {}
+  audit__v2: {cluster: eu, group: audit}
+";
+    // Two underscores of a name's own are no end of it.
+    let variables = [("DAEMONRY__DAEMONS__AUDIT__V2__WORKERS", "3")].into();
+    let sources = crate::config::Sources { file: "shop.yaml", text, variables: &variables, flags: &[] };
+    let config = crate::config::load(sources, &program).unwrap_or_else(|faults| panic!("{faults}")).config;
+    let of = |daemon: &str| config.kafka_of(daemon).expect("it is a consumer").clone();
+    assert_eq!((of("orders").brokers, of("orders").group), ("a:1".to_owned(), "shop".to_owned()));
+    assert_eq!((of("audit__v2").brokers, of("audit__v2").group), ("b:2".to_owned(), "audit".to_owned()));
+    assert_eq!(config.consumers["audit__v2"].pipeline.workers, 3);
+    assert!(of("audit__v2").properties().any(|property| property == ("security.protocol", "sasl_plaintext")));
+    assert!(!of("orders").properties().any(|property| property.0.starts_with("sasl")));
+}
