@@ -1,9 +1,14 @@
 //! daemonry: Kafka consumer daemons, and the jobs that live beside them.
 //!
-//! Start with [`daemon::Consumer`], a [`handler::Router`] and a [`supervisor::Supervisor`]; write handlers with [`handler::extract`];
-//! test them with [`testing::MemoryBroker`].
+//! Start with an [`app::App`] and a [`handler::Router`]; write handlers with [`handler::extract`]; test them with
+//! [`testing::MemoryBroker`]. Under an `App` stand a [`daemon::Consumer`] for each router and a [`supervisor::Supervisor`], to be used by hand
+//! where a program has a configuration of another kind.
 
 pub mod admin;
+#[cfg(feature = "cli")]
+pub mod app;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod daemon;
 pub mod dead_letters;
 pub mod handler;
@@ -22,6 +27,6 @@ pub mod testing;
 pub mod trace;
 
 // The README's code is compiled with the documentation's.
-#[cfg(all(doctest, feature = "kafka"))]
+#[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

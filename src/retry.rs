@@ -106,6 +106,12 @@ impl RetryPolicy {
         self.jitter(0.0)
     }
 
+    /// Its numbers: retries, first delay, cap, and jitter.
+    #[cfg(feature = "cli")]
+    pub(crate) fn parts(&self) -> (u32, Duration, Duration, f64) {
+        (self.max_retries, self.backoff.base, self.backoff.cap, self.backoff.jitter)
+    }
+
     /// How long to wait after the `failed_attempts`-th failure in a row, counted from 1; `None` when the retries are used up.
     /// `random` lies in [0, 1) and chooses how much of the jitter is taken.
     pub fn delay(&self, failed_attempts: u32, random: f64) -> Option<Duration> {

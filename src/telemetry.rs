@@ -21,10 +21,12 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
 pub const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// What is logged where neither the program nor the environment says otherwise.
-const DEFAULT_FILTER: &str = "info";
+pub(crate) const DEFAULT_FILTER: &str = "info";
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
 pub enum LogFormat {
     /// For people: one line an event, coloured on a terminal.
     #[default]
@@ -38,7 +40,7 @@ pub enum LogFormat {
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The filter can't be read.
-    #[error("the log filter in {FILTER_VARIABLE} can't be read, write it as in `info,daemonry=debug`")]
+    #[error("the log filter can't be read, write it as in `info,daemonry=debug`")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Logging is set up already.
     #[error("logging is set up already, call this once and before anything else does")]
@@ -59,9 +61,23 @@ pub enum TelemetryError {
 /// Where the filter can't be read, or logging is set up already.
 pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
     let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
-    let subscriber = subscriber(format, filter.as_deref().unwrap_or(DEFAULT_FILTER), std::io::stderr)?;
+    init_with(format, filter.as_deref().unwrap_or(DEFAULT_FILTER))
+}
+
+/// As [`init`], with this filter, whatever the environment says.
+///
+/// # Errors
+/// Where the filter can't be read, or logging is set up already.
+pub fn init_with(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let subscriber = subscriber(format, filter, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber)?;
     Ok(())
+}
+
+/// Whether a filter can be read.
+#[cfg(feature = "cli")]
+pub(crate) fn is_filter(filter: &str) -> bool {
+    EnvFilter::try_new(filter).is_ok()
 }
 
 fn subscriber<W>(

@@ -15,11 +15,12 @@ const CUSTOMERS: [&str; 4] = ["ada", "grace", "edsger", "barbara"];
 /// A daemon that writes an order every 200 ms.
 #[derive(Debug)]
 pub(crate) struct SampleOrders {
-    kafka: KafkaConfig,
+    kafka: Option<KafkaConfig>,
 }
 
 impl SampleOrders {
-    pub(crate) fn new(kafka: KafkaConfig) -> Self {
+    /// On this cluster; without one it can't start.
+    pub(crate) fn new(kafka: Option<KafkaConfig>) -> Self {
         Self { kafka }
     }
 }
@@ -31,7 +32,8 @@ impl Daemon for SampleOrders {
     }
 
     async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError> {
-        let producer = KafkaProducer::new(&self.kafka).map_err(DaemonError::config)?;
+        let kafka = self.kafka.ok_or_else(|| DaemonError::config("the configuration has no cluster `main`"))?;
+        let producer = KafkaProducer::new(&kafka).map_err(DaemonError::config)?;
         let topic = Topic::from(CREATED);
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
         context.health().ready();

@@ -1,6 +1,6 @@
-//! A record from a real Kafka goes through a handler of `handlers/` to a commit.
+//! A record from a real Kafka goes through a handler of `handlers/` to a commit, as the configuration says.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,24 +18,34 @@ fn ensure_topic(topics: &Topics, topic: &str) -> Result<()> {
     }
 }
 
+/// The program with the sample configuration, which the environment points to this cluster.
+fn start(brokers: &str, group: &str, letters: &str) -> Result<Child> {
+    let binary = std::env::current_exe()?.with_file_name("").join("../handlers");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/shop.yaml");
+    Command::new(&binary)
+        .args(["run", "--config", sample, "--set", "admin.address=127.0.0.1:0"])
+        .env("DAEMONRY__KAFKA__MAIN__BROKERS", brokers)
+        .env("DAEMONRY__KAFKA__MAIN__GROUP", group)
+        .env("DAEMONRY__DAEMONS__ORDERS__TOPICS__ORDERS_CREATED__DEAD_LETTER", letters)
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("{} can't be run: build it with `cargo build --bins`", binary.display()))
+}
+
 #[test]
 fn an_order_goes_through_its_handler_to_a_commit() -> Result<()> {
     let brokers = brokers()?;
     let topics = Topics::connect(&brokers)?;
     ensure_topic(&topics, TOPIC)?;
-    ensure_topic(&topics, "orders.created.dlq")?;
+    // Not the one that the route names.
+    let letters = topics.create_fresh("first-record-letters", 1)?;
     let order = Message::new(r#"{"id":1,"customer":"ada","cents":990}"#).key("ada");
-    let (partition, offset) = topics.produce(TOPIC, &[order])?[0];
+    let poison = Message::new(r#"{"id":2,"customer":"ada","cents":0}"#).key("ada");
+    let (partition, offset) = topics.produce(TOPIC, &[order, poison])?[1];
 
     let name = format!("first-record-{}-{}", std::process::id(), offset);
     let group = topics.group(&name)?;
-    let binary = std::env::current_exe()?.with_file_name("").join("../handlers");
-    let mut daemon = Command::new(&binary)
-        .arg("run")
-        .envs([("KAFKA_BROKERS", brokers.as_str()), ("KAFKA_GROUP", &name), ("ADMIN_ADDRESS", "127.0.0.1:0")])
-        .stdin(Stdio::null())
-        .spawn()
-        .with_context(|| format!("{} can't be run: build it with `cargo build --bins`", binary.display()))?;
+    let mut daemon = start(&brokers, &name, &letters)?;
 
     let committed = until_true(Duration::from_secs(60), "the commit behind the order", || {
         let committed = group.committed(TOPIC, &[partition])?;
@@ -47,5 +57,6 @@ fn an_order_goes_through_its_handler_to_a_commit() -> Result<()> {
     committed?;
     stopped?;
     ensure!(status.code() == Some(0), "the daemon ended with {status}, expected 0 after SIGTERM");
+    ensure!(!topics.read(&letters)?.is_empty(), "no letter in the topic that the configuration names");
     Ok(())
 }

@@ -25,6 +25,8 @@ pub use delivery::Delivery;
 pub(crate) use erased::{Attempts, Verdict, panic_message};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
+#[cfg(feature = "cli")]
+pub(crate) use route::Unhandled;
 pub use route::{Batched, Each, ProcessingOrder, Route, on};
 pub(crate) use route::{RouteSettings, RouteSpec, Work};
 pub(crate) use router::Routes;

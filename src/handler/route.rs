@@ -20,6 +20,8 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Which records must wait for one another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
 pub enum ProcessingOrder {
     /// One record of a partition at a time, in offset order.
     Partition,

@@ -144,8 +144,14 @@ impl<S: 'static> Router<S> {
         self.settings().map(|(topic, route)| (topic.clone(), route.dead_letter_topic(topic))).collect()
     }
 
-    fn settings(&self) -> impl Iterator<Item = (&Topic, &RouteSettings)> {
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&Topic, &RouteSettings)> {
         self.routes.iter().map(|(topic, route)| (topic, &route.settings))
+    }
+
+    /// How the records of a topic are treated, to be changed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn settings_mut(&mut self, topic: &Topic) -> Option<&mut RouteSettings> {
+        self.routes.get_mut(topic).map(|route| &mut route.settings)
     }
 
     /// Each topic that has dead letters, and where they go.

@@ -63,7 +63,7 @@ impl KafkaAdmin {
     /// # Errors
     /// What librdkafka refuses.
     pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
-        let client = config.other().create_with_context(Logged).map_err(|error| ConfigError::refused(&error))?;
+        let client = config.other().create_with_context(Logged).map_err(|error| config.refused(&error))?;
         Ok(Self { client: Arc::new(client) })
     }
 

@@ -3,17 +3,22 @@
 //! A plain value: `KafkaConfig` is what was asked for, checked as a whole when a client is made of it. The invariant: what
 //! the promise of no loss rests on can't be overridden by a property.
 
-use std::collections::BTreeMap;
+mod check;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+
+pub use check::{ConfigError, ConfigFault};
 
 const MIB: usize = 1024 * 1024;
 
 /// Which protocol the members of a group agree by. All members of a group must use the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
 pub enum GroupProtocol {
     /// The classic one, where partitions move one by one while the others go on.
     #[default]
@@ -26,6 +31,8 @@ pub enum GroupProtocol {
 
 /// Where a partition starts that the group has committed nothing for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
 pub enum StartPolicy {
     /// At its first record.
     #[default]
@@ -38,6 +45,8 @@ pub enum StartPolicy {
 
 /// What happens when the committed offset no longer exists: its records were removed before they were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
 pub enum OutOfRange {
     /// The daemon fails, and says why.
     #[default]
@@ -80,58 +89,9 @@ pub struct KafkaConfig {
     /// Bytes of metadata that a commit may carry (4,096 by default), as the broker's `offset.metadata.max.bytes`.
     pub metadata_limit: usize,
     properties: BTreeMap<String, String>,
+    /// Those whose values are secret although their names don't say so.
+    hidden: BTreeSet<String>,
 }
-
-/// What is wrong with a configuration; all of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .faults.join("; "))]
-pub struct ConfigError {
-    /// One line a fault, each with what to do.
-    pub faults: Vec<String>,
-}
-
-impl ConfigError {
-    pub(super) fn one(fault: impl Into<String>) -> Self {
-        Self { faults: vec![fault.into()] }
-    }
-
-    /// What librdkafka refused. Its message names the property, and its value only where that is no secret.
-    pub(super) fn refused(error: &KafkaError) -> Self {
-        match error {
-            KafkaError::ClientConfig(_, _, key, _) if is_secret(key) => {
-                Self::one(format!("the Kafka client refuses the value of `{key}`, which is not shown here"))
-            }
-            KafkaError::ClientConfig(_, reason, key, value) => {
-                Self::one(format!("the Kafka client refuses `{key}` = `{value}`: {reason}"))
-            }
-            KafkaError::ClientCreation(reason) => {
-                Self::one(format!("the Kafka client refuses its configuration: {reason}"))
-            }
-            other => Self::one(format!("the Kafka client could not be made: {other}")),
-        }
-    }
-}
-
-/// Properties that have a field of their own, or a value that no setting may change; and what to do instead.
-const OWNED: [(&str, &str); 17] = [
-    ("bootstrap.servers", "set `brokers`"),
-    ("metadata.broker.list", "set `brokers`"),
-    ("group.id", "set `group`"),
-    ("group.protocol", "set `protocol`"),
-    ("group.instance.id", "set `instance_id`"),
-    ("partition.assignment.strategy", "set `protocol`"),
-    ("session.timeout.ms", "set `session_timeout`"),
-    ("max.poll.interval.ms", "set `max_poll_interval`"),
-    ("auto.offset.reset", "set `start` and `out_of_range`"),
-    ("topic.auto.offset.reset", "set `start` and `out_of_range`"),
-    ("enable.auto.commit", "offsets are committed once their records are finished"),
-    ("auto.commit.enable", "offsets are committed once their records are finished"),
-    ("enable.auto.offset.store", "offsets are committed once their records are finished"),
-    ("offset.store.method", "offsets are kept by the group's coordinator"),
-    ("enable.partition.eof", "ends of partitions are told as the lag"),
-    ("log.queue", "the client's log goes through the program's own"),
-    ("enable.sasl.oauthbearer.unsecure.jwt", "unsigned tokens are for tests of the client only"),
-];
 
 impl KafkaConfig {
     /// Everything else by default.
@@ -151,6 +111,7 @@ impl KafkaConfig {
             revoke_drain: Duration::from_secs(10),
             metadata_limit: 4096,
             properties: BTreeMap::new(),
+            hidden: BTreeSet::new(),
         }
     }
 
@@ -161,12 +122,33 @@ impl KafkaConfig {
         self
     }
 
+    /// As [`property`](Self::property), with a value that is never shown, whatever the property's name.
+    #[must_use]
+    pub fn secret_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let key = key.into();
+        self.hidden.insert(key.clone());
+        self.property(key, value)
+    }
+
+    /// What the user has set.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    fn is_hidden(&self, key: &str) -> bool {
+        is_secret(key) || self.hidden.contains(key)
+    }
+
     /// The properties of a consumer.
     ///
     /// # Errors
     /// Every fault at once.
     pub(super) fn consumer(&self) -> Result<ClientConfig, ConfigError> {
-        self.check()?;
+        let faults = self.faults();
+        if faults.is_empty() { Ok(self.consumer_properties()) } else { Err(ConfigError { faults }) }
+    }
+
+    pub(super) fn consumer_properties(&self) -> ClientConfig {
         let mut client = self.common();
         // Beside it stand the responses on their way, and those that records which are held still keep: half the budget in all.
         let ahead = (self.byte_budget / 4).clamp(MIB, 16 * MIB);
@@ -220,7 +202,7 @@ impl KafkaConfig {
                 client.set("heartbeat.interval.ms", (interval.as_millis() / 3).clamp(1, 3000).to_string());
             }
         }
-        Ok(client)
+        client
     }
 
     /// The properties of a producer or an administrator: those that aren't a consumer's.
@@ -264,33 +246,6 @@ impl KafkaConfig {
             .set("reconnect.backoff.max.ms", "1000");
         client
     }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let mut faults = Vec::new();
-        if self.brokers.trim().is_empty() {
-            faults.push("`brokers` is empty, name one at least as `host:port`".to_owned());
-        }
-        if self.group.trim().is_empty() {
-            faults.push("`group` is empty, name the consumer group".to_owned());
-        }
-        if self.protocol == GroupProtocol::Consumer && self.session_timeout.is_some() {
-            faults.push("`session_timeout` can't be set with the protocol `consumer`: set `group.consumer.session.timeout.ms` on the brokers, or another protocol".to_owned());
-        }
-        if self.protocol == GroupProtocol::Consumer && self.properties.contains_key("heartbeat.interval.ms") {
-            faults.push("`heartbeat.interval.ms` can't be set with the protocol `consumer`: set `group.consumer.heartbeat.interval.ms` on the brokers, or another protocol".to_owned());
-        }
-        if let (Some(session), Some(poll)) = (self.session_timeout, self.max_poll_interval)
-            && poll < session
-        {
-            faults.push("`max_poll_interval` is shorter than `session_timeout`: make it as long at least".to_owned());
-        }
-        for (key, instead) in OWNED {
-            if self.properties.contains_key(key) {
-                faults.push(format!("the property `{key}` can't be passed through: {instead}"));
-            }
-        }
-        if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
-    }
 }
 
 impl fmt::Debug for KafkaConfig {
@@ -299,7 +254,7 @@ impl fmt::Debug for KafkaConfig {
         let shown: BTreeMap<&str, &str> = self
             .properties
             .iter()
-            .map(|(key, value)| (key.as_str(), if is_secret(key) { "***" } else { value.as_str() }))
+            .map(|(key, value)| (key.as_str(), if self.is_hidden(key) { "***" } else { value.as_str() }))
             .collect();
         f.debug_struct("KafkaConfig")
             .field("brokers", &self.brokers)
@@ -321,11 +276,23 @@ impl fmt::Debug for KafkaConfig {
 }
 
 /// Whether a property's value must not be shown.
-fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["password", "secret", "pem", "token", "sasl.oauthbearer.config", "assertion", "credential", "jaas"]
-        .iter()
-        .any(|part| key.contains(part))
+    [
+        "password",
+        "passphrase",
+        "secret",
+        "pem",
+        "token",
+        "api_key",
+        "apikey",
+        "sasl.oauthbearer.config",
+        "assertion",
+        "credential",
+        "jaas",
+    ]
+    .iter()
+    .any(|part| key.contains(part))
 }
 
 #[cfg(test)]

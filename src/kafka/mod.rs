@@ -33,14 +33,19 @@ mod source;
 mod starts;
 mod startup;
 mod thread;
+mod trial;
 mod wake;
 
 pub use admin::{AdminError, KafkaAdmin};
 pub use committer::KafkaCommitter;
-pub use config::{ConfigError, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+#[cfg(feature = "cli")]
+pub(crate) use config::is_secret;
+pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub use producer::KafkaProducer;
 pub use source::{KafkaSource, Subscription};
+#[cfg(feature = "cli")]
+pub(crate) use trial::is_built_with;
 
 #[cfg(test)]
 mod tests;

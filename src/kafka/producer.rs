@@ -49,13 +49,10 @@ struct Reports {
     delivered: Notify,
 }
 
-impl KafkaProducer {
-    /// A producer with the connection of `config`, without its group.
-    ///
-    /// # Errors
-    /// What librdkafka refuses.
-    pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
-        let mut client = config.other();
+impl KafkaConfig {
+    /// The properties of the producer.
+    pub(super) fn producer_properties(&self) -> ClientConfig {
+        let mut client = self.other();
         client
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -68,7 +65,18 @@ impl KafkaProducer {
             // How long a topic may be missing until it is; a broker learns of a new one a moment later than another.
             .set("topic.metadata.propagation.max.ms", "3000")
             .set("delivery.timeout.ms", DELIVERY.as_millis().to_string());
-        let inner = Inner::new(&client).map_err(|error| ConfigError::refused(&error))?;
+        client
+    }
+}
+
+impl KafkaProducer {
+    /// A producer with the connection of `config`, without its group.
+    ///
+    /// # Errors
+    /// What librdkafka refuses.
+    pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
+        let client = config.producer_properties();
+        let inner = Inner::new(&client).map_err(|error| config.refused(&error))?;
         Ok(Self { config: Properties(client), current: Mutex::new(Arc::new(inner)), company: RwLock::new(()) })
     }
 

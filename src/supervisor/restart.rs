@@ -42,7 +42,7 @@ pub struct RestartPolicy {
     "{max_restarts} restarts never come within the window of {window:?}, for which the delays between them ({delays:?}) are too long, \
      so it would be restarted for ever: widen the window, allow fewer, or say so with `RestartPolicy::forever`"
 )]
-pub(super) struct Unreachable {
+pub(crate) struct Unreachable {
     max_restarts: u32,
     window: Duration,
     delays: Duration,
@@ -103,7 +103,7 @@ impl RestartPolicy {
     }
 
     /// Whether its limit can be reached at all: by a daemon that fails at once each time.
-    pub(super) fn check(&self) -> Result<(), Unreachable> {
+    pub(crate) fn check(&self) -> Result<(), Unreachable> {
         /// From here on a delay that isn't 0 has reached any cap.
         const DOUBLED_OUT: u32 = 130;
         let Some(max_restarts) = self.max_restarts.filter(|&max_restarts| max_restarts > 0) else { return Ok(()) };

@@ -1,0 +1,160 @@
+//! The command line that comes with every program.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+/// What a program was asked to do.
+#[derive(Debug, PartialEq)]
+pub(super) enum Request {
+    Run(Sources),
+    Check(Sources),
+    Print(Sources),
+    Schema,
+    Reference,
+    /// A command of the program's own.
+    Own {
+        name: String,
+        flags: Vec<String>,
+        arguments: Vec<String>,
+    },
+}
+
+/// Where the configuration is to come from.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sources {
+    pub(super) file: PathBuf,
+    pub(super) flags: Vec<String>,
+}
+
+/// What is said instead of doing anything.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// What was asked for, as `--help`.
+    Asked(String),
+    /// What is wrong with the command line.
+    Refused(String),
+}
+
+/// A command of the program's own.
+pub(super) struct Own {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+}
+
+/// Reads a command line, its program's name first.
+pub(super) fn parse(
+    program: &'static str,
+    own: &[Own],
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Request, Said> {
+    let matches = command(program, own).try_get_matches_from(arguments).map_err(|error| {
+        let text = error.render().to_string();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Said::Asked(text),
+            _ => Said::Refused(text),
+        }
+    })?;
+    Ok(match matches.subcommand() {
+        Some(("run", matches)) => Request::Run(sources(matches)),
+        Some(("check", matches)) => Request::Check(sources(matches)),
+        Some(("config", matches)) => match matches.subcommand() {
+            Some(("print", matches)) => Request::Print(sources(matches)),
+            Some(("schema", _)) => Request::Schema,
+            _ => Request::Reference,
+        },
+        Some((name, matches)) => {
+            Request::Own { name: name.to_owned(), flags: all(matches, "set"), arguments: all(matches, "arguments") }
+        }
+        None => unreachable!("a command is required"),
+    })
+}
+
+fn command(program: &'static str, own: &[Own]) -> Command {
+    let config = Command::new("config")
+        .about("Shows what the configuration is, or can be")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(configured("print", "Prints the configuration in force as YAML, without secrets"))
+        .subcommand(Command::new("schema").about("Prints the JSON schema of a configuration file"))
+        .subcommand(
+            Command::new("reference").about("Prints every key with its type, default and meaning, as Markdown"),
+        );
+    let command = Command::new(program)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(configured("run", "Runs the daemons until SIGTERM or SIGINT"))
+        .subcommand(configured("check", "Tells everything that is wrong with a configuration, without running it"))
+        .subcommand(config);
+    own.iter().fold(command, |command, own| {
+        let arguments =
+            Arg::new("arguments").num_args(0..).value_name("ARGUMENT").help("Arguments of the command's own");
+        command.subcommand(Command::new(own.name).about(own.about).arg(set()).arg(arguments))
+    })
+}
+
+fn configured(name: &'static str, about: &'static str) -> Command {
+    let file = Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("The configuration file");
+    Command::new(name).about(about).arg(file).arg(set())
+}
+
+fn set() -> Arg {
+    Arg::new("set")
+        .long("set")
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .help("Sets a key over file and environment, as in daemons.orders.workers=32; can be repeated")
+}
+
+fn sources(matches: &ArgMatches) -> Sources {
+    let file = matches.get_one::<PathBuf>("config").cloned().unwrap_or_default();
+    Sources { file, flags: all(matches, "set") }
+}
+
+fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
+    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, Said> {
+        let own = [Own { name: "demo", about: "Shows it" }];
+        parse("shop", &own, std::iter::once("shop").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn commands_are_read() {
+        let flags = vec!["a.b=c".to_owned(), "d=e".to_owned()];
+        let sources = |flags: &[String]| Sources { file: "x.yaml".into(), flags: flags.to_vec() };
+        assert_eq!(parsed("run --config x.yaml --set a.b=c --set d=e"), Ok(Request::Run(sources(&flags))));
+        assert_eq!(parsed("check -c x.yaml"), Ok(Request::Check(sources(&[]))));
+        assert_eq!(parsed("config print --config x.yaml"), Ok(Request::Print(sources(&[]))));
+        assert_eq!(parsed("config schema"), Ok(Request::Schema));
+        assert_eq!(parsed("config reference"), Ok(Request::Reference));
+        let own =
+            Request::Own { name: "demo".to_owned(), flags: vec!["d=e".to_owned()], arguments: vec!["7".to_owned()] };
+        assert_eq!(parsed("demo --set d=e 7"), Ok(own));
+    }
+
+    #[test]
+    fn what_is_no_command_is_told() {
+        for line in ["", "run", "runn --config x", "run --config", "config", "run --config x --sett a=b"] {
+            assert!(matches!(parsed(line), Err(Said::Refused(_) | Said::Asked(_))), "{line}");
+        }
+        let Err(Said::Asked(help)) = parsed("--help") else { panic!("no help") };
+        assert!(help.contains("demo") && help.contains("Shows it"), "{help}");
+        let Err(Said::Refused(error)) = parsed("rum --config x") else { panic!("accepted") };
+        assert!(error.contains("'run'"), "{error}");
+    }
+}

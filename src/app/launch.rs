@@ -1,0 +1,161 @@
+//! A program about to run.
+
+use std::fmt;
+use std::path::Path;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::output::{read, refuse};
+use super::registered::Registered;
+use super::{App, Section, Setup};
+use crate::config::{Config, Faults, Loaded};
+use crate::daemon::Daemon;
+use crate::shutdown::{Exit, Shutdown};
+use crate::supervisor::Supervisor;
+use crate::telemetry::{self, TelemetryError};
+
+/// A program about to run, in a [command](App::command) of its own: with a configuration of the command's choice, and more daemons.
+pub struct Launch<S = ()> {
+    app: App<S>,
+    config: Result<(String, String), Faults>,
+    /// The command's own, which those of the command line follow.
+    sets: Vec<String>,
+    flags: Vec<String>,
+    arguments: Vec<String>,
+    added: Vec<Registered<S>>,
+}
+
+impl<S: Clone + Send + 'static> Launch<S> {
+    pub(super) fn of(app: App<S>, flags: Vec<String>, arguments: Vec<String>) -> Self {
+        let config = Ok(("no file".to_owned(), String::new()));
+        Self { app, config, sets: Vec::new(), flags, arguments, added: Vec::new() }
+    }
+
+    /// The arguments that the command was given, for it to read.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
+    /// With the configuration that this text holds; `name` stands for the file in messages.
+    #[must_use]
+    pub fn config(self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { config: Ok((name.into(), text.into())), ..self }
+    }
+
+    /// With the configuration of this file.
+    #[must_use]
+    pub fn file(self, path: &Path) -> Self {
+        let config = read(path).map(|text| (path.display().to_string(), text));
+        Self { config, ..self }
+    }
+
+    /// With this key set over file and environment, as `--set` does it; the command line's count more.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.sets.push(format!("{key}={value}"));
+        self
+    }
+
+    /// With one more daemon, which the configuration needs not name.
+    #[must_use]
+    pub fn daemon<D: Daemon>(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Setup, &S) -> D + Send + 'static,
+    ) -> Self {
+        self.added.push(Registered::own(name.into(), make));
+        self
+    }
+
+    /// Runs the daemons, as the command `run` does it, until a signal comes or all have ended.
+    pub fn run(self) -> Exit {
+        let Self { app, config, sets, flags, arguments: _, added } = self;
+        let flags: Vec<String> = sets.into_iter().chain(flags).collect();
+        let loaded = config.and_then(|(name, text)| Ok((app.load(&name, &text, &flags)?, name)));
+        let (loaded, file) = match loaded {
+            Ok(loaded) => loaded,
+            Err(faults) => return app.refuse(&faults),
+        };
+        let Loaded { config, overrides, own, .. } = loaded;
+        match telemetry::init_with(config.log_format, &config.log_filter) {
+            // A program that has set up its own log keeps it.
+            Ok(()) | Err(TelemetryError::AlreadySet(_)) => {}
+            Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
+        }
+        log(&file, &overrides, &config);
+        let supervisor = supervisor(&config);
+        let setup = Setup::new(config, own, app.section.map(|Section { kind, .. }| kind));
+        let (state, runtime) = match connect(app.connect, setup.clone(), &supervisor.shutdown()) {
+            Ok(Connected::To(state, runtime)) => (state, runtime),
+            Ok(Connected::Stopped) => {
+                tracing::info!("stopped before the daemons were started");
+                return Exit::Drained;
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the program's state can't be made, process ends");
+                return Exit::Failed;
+            }
+        };
+        let enabled: Vec<String> = setup.config().enabled.clone();
+        let daemons = app.daemons.into_iter().filter(|daemon| enabled.contains(&daemon.name)).chain(added);
+        let exit = daemons.fold(supervisor, |supervisor, daemon| daemon.start(supervisor, &setup, &state)).run();
+        // Not waited for, as the supervisor's own: what is still blocked there must not hold the process up.
+        runtime.shutdown_background();
+        exit
+    }
+}
+
+/// A supervisor as the configuration says, without daemons yet.
+fn supervisor(config: &Config) -> Supervisor {
+    let supervisor = Supervisor::new().drain(config.drain).grace(config.grace).restart(config.restart);
+    match config.admin {
+        Some(address) => supervisor.admin(address),
+        None => supervisor,
+    }
+}
+
+/// What came of connecting the program's state.
+enum Connected<S> {
+    To(S, Runtime),
+    /// A stop was asked for first.
+    Stopped,
+}
+
+/// Makes the state, on a runtime that is to live as long as the state.
+fn connect<S>(connect: super::Connect<S>, setup: Setup, shutdown: &Shutdown) -> anyhow::Result<Connected<S>> {
+    /// A state's own tasks are few: a pool's upkeep.
+    const THREADS: usize = 2;
+    shutdown.listen_to_signals()?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(THREADS).thread_name("daemonry-state").enable_all().build()?;
+    let stop = shutdown.token();
+    let connected = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            state = connect(setup) => Some(state),
+        }
+    });
+    match connected {
+        Some(state) => Ok(Connected::To(state?, runtime)),
+        None => {
+            runtime.shutdown_background();
+            Ok(Connected::Stopped)
+        }
+    }
+}
+
+/// Says what is about to run.
+fn log(file: &str, overrides: &[String], config: &Config) {
+    tracing::info!(config = file, overrides = overrides.join(" "), "configuration read");
+    for (daemon, settings) in &config.consumers {
+        let (brokers, group) = (settings.kafka.brokers.as_str(), settings.kafka.group.as_str());
+        tracing::info!(daemon, brokers, group, workers = settings.pipeline.workers, "daemon configured");
+    }
+}
+
+impl<S> fmt::Debug for Launch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch").field("app", &self.app).field("added", &self.added).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! A daemon, and the topics it reads.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::units::{Period, Size};
+use crate::daemon::MissingDeadLetterTopic;
+use crate::handler::ProcessingOrder;
+use crate::pipeline::PipelineSettings;
+
+/// A daemon. One that reads no Kafka topics takes `enabled` alone.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct DaemonSection {
+    /// Whether this process runs it.
+    pub(in crate::config) enabled: bool,
+    /// The cluster to read, by its name under `kafka`; by default the only one, or the one named `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) cluster: Option<String>,
+    /// The consumer group; by default the cluster's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) group: Option<String>,
+    /// Handlers at once.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(in crate::config) workers: usize,
+    /// Records that may be ready or running; at least twice the workers.
+    #[schemars(range(min = 2, max = 10_000_000))]
+    pub(in crate::config) queue_records: usize,
+    /// Bytes of keys and values that may be ready or running.
+    pub(in crate::config) queue_bytes: Size,
+    /// Records that may wait for a retry or a dead letter, or behind one of their lane that does.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) parked_records: usize,
+    /// Bytes of keys and values that may wait so.
+    pub(in crate::config) parked_bytes: Size,
+    /// Share of the queue at which fetching is held back.
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::config) high_mark: f64,
+    /// Share of the queue at which it goes on.
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::config) low_mark: f64,
+    /// Time between two commits.
+    pub(in crate::config) commit_interval: Period,
+    /// Completions after which a commit is made before that time.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) commit_after: usize,
+    /// How long started handlers may go on when their partition is revoked.
+    pub(in crate::config) rebalance_drain: Period,
+    /// How long one read waits for records.
+    pub(in crate::config) read_timeout: Period,
+    /// How long to wait after a failed read.
+    pub(in crate::config) read_error_wait: Period,
+    /// What to do at the start about a dead-letter topic that doesn't exist.
+    pub(in crate::config) missing_dead_letter_topic: MissingDeadLetterTopic,
+    /// Threads that the handlers run on; by default the cores and 8, and one more than the workers up to 64 of them.
+    #[schemars(range(min = 1, max = 10_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) handler_threads: Option<usize>,
+    /// What is said here of a topic counts more than what the program says of it. Each must be one that the daemon reads.
+    pub(in crate::config) topics: BTreeMap<String, TopicSection>,
+}
+
+impl Default for DaemonSection {
+    fn default() -> Self {
+        let PipelineSettings {
+            workers,
+            queue_records,
+            queue_bytes,
+            parked_records,
+            parked_bytes,
+            high_mark,
+            low_mark,
+            commit_interval,
+            commit_after,
+            rebalance_drain,
+            read_timeout,
+            read_error_wait,
+            seed: _,
+        } = PipelineSettings::default();
+        Self {
+            enabled: true,
+            cluster: None,
+            group: None,
+            workers,
+            queue_records,
+            queue_bytes: Size(queue_bytes),
+            parked_records,
+            parked_bytes: Size(parked_bytes),
+            high_mark,
+            low_mark,
+            commit_interval: Period(commit_interval),
+            commit_after,
+            rebalance_drain: Period(rebalance_drain),
+            read_timeout: Period(read_timeout),
+            read_error_wait: Period(read_error_wait),
+            missing_dead_letter_topic: MissingDeadLetterTopic::default(),
+            handler_threads: None,
+            topics: BTreeMap::new(),
+        }
+    }
+}
+
+impl DaemonSection {
+    pub(in crate::config) fn pipeline(&self) -> PipelineSettings {
+        PipelineSettings {
+            workers: self.workers,
+            queue_records: self.queue_records,
+            queue_bytes: self.queue_bytes.0,
+            parked_records: self.parked_records,
+            parked_bytes: self.parked_bytes.0,
+            high_mark: self.high_mark,
+            low_mark: self.low_mark,
+            commit_interval: self.commit_interval.0,
+            commit_after: self.commit_after,
+            rebalance_drain: self.rebalance_drain.0,
+            read_timeout: self.read_timeout.0,
+            read_error_wait: self.read_error_wait.0,
+            seed: None,
+        }
+    }
+}
+
+/// A topic that a daemon reads. What is left out is as the program has it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TopicSection {
+    /// Which records wait for one another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<ProcessingOrder>,
+    /// How failed attempts are repeated.
+    #[serde(skip_serializing_if = "RetriesSection::is_empty")]
+    pub(crate) retries: RetriesSection,
+    /// How long an attempt may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout: Option<Period>,
+    /// The topic for dead letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dead_letter: Option<String>,
+}
+
+/// How failed attempts are repeated. What is left out is as the program has it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetriesSection {
+    /// Retries after the first attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max: Option<u32>,
+    /// The delay before the first retry; it doubles with each further one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<Period>,
+    /// No delay is longer than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cap: Option<Period>,
+    /// The share by which delays are shortened at random.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jitter: Option<f64>,
+}
+
+impl RetriesSection {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,259 @@
+//! From what was written to what the process is set up with, in one step that tells everything that is wrong.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use super::cluster::cluster;
+use super::document::Document;
+use super::fault::instead;
+use super::key::KeyPath;
+use super::program::{Configurable, Program, Reads, RouteChange, RouteChanges};
+use super::raw::{DaemonSection, RawConfig, RestartSection, TopicSection};
+use super::{Config, ConsumerSettings};
+use crate::handler::RouterError;
+use crate::kafka::KafkaConfig;
+use crate::record::Topic;
+use crate::supervisor::RestartPolicy;
+use crate::telemetry;
+
+/// The settings of a daemon, or what is wrong with them.
+pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Program<'_>) -> Config {
+    if !telemetry::is_filter(&raw.log.filter) {
+        let (path, found) = at(document, ["log", "filter"]);
+        document.fault(&path, &[], format!("is {found}, allowed: a log filter, as in `info,daemonry=debug`"));
+    }
+    let clusters: BTreeMap<String, KafkaConfig> = raw
+        .kafka
+        .iter()
+        .map(|(name, section)| (name.clone(), cluster(document, &KeyPath::of(["kafka", name.as_str()]), section)))
+        .collect();
+    daemon_names(raw, document, program);
+    let mut consumers = BTreeMap::new();
+    let mut enabled = Vec::new();
+    for (name, reads) in &program.daemons {
+        let Some(section) = raw.daemons.get(*name) else { continue };
+        let path = KeyPath::of(["daemons", *name]);
+        match reads {
+            Reads::Topics(routes) => {
+                let settings = consumer(document, &path, section, *routes, &clusters);
+                if section.enabled {
+                    consumers.extend(settings.map(|settings| ((*name).to_owned(), settings)));
+                }
+            }
+            Reads::Nothing => no_consumer(document, &path),
+        }
+        if section.enabled {
+            enabled.push((*name).to_owned());
+        }
+    }
+    if enabled.is_empty() && !raw.daemons.is_empty() {
+        let (path, _) = at(document, ["daemons"]);
+        document.fault(&path, &[], "has no daemon that is enabled, allowed: one at least");
+    }
+    static_members(document, &consumers);
+    let RestartSection { max, window, base, cap } = &raw.restart;
+    let restart = RestartPolicy::exponential().max_restarts(*max).window(window.0).base(base.0).cap(cap.0);
+    if let Err(unreachable) = restart.check() {
+        let (path, found) = at(document, ["restart", "window"]);
+        document.fault(&path, &[], format!("is {found}: {unreachable}"));
+    }
+    Config {
+        admin: raw.admin.enabled.then_some(raw.admin.address.0),
+        log_format: raw.log.format,
+        log_filter: raw.log.filter.clone(),
+        drain: raw.stop.drain.0,
+        grace: raw.stop.grace.0,
+        restart,
+        clusters,
+        enabled,
+        consumers,
+    }
+}
+
+fn at<const N: usize>(document: &Document, keys: [&str; N]) -> (KeyPath, String) {
+    let path = KeyPath::of(keys);
+    let found = document.found(&path);
+    (path, found)
+}
+
+/// The configuration must name the daemons that the program has, and no others.
+fn daemon_names(raw: &RawConfig, document: &mut Document, program: &Program<'_>) {
+    let names = program.names();
+    let path = KeyPath::of(["daemons"]);
+    for name in raw.daemons.keys().filter(|name| !names.contains(&name.as_str())) {
+        document.fault_of_key(&path.child(&**name), format!("unknown daemon{}", instead(name, &names)));
+    }
+    for (_, name) in names.iter().enumerate().filter(|(index, name)| names[..*index].contains(name)) {
+        document.fault(&path.child(*name), &[], "names two daemons of the program: give each a name of its own");
+    }
+    for name in names.iter().filter(|name| !raw.daemons.contains_key(**name)) {
+        let key = path.child(*name);
+        document.fault(&key, &[], format!("is missing, though the program has this daemon: set it, as in `{name}: {{}}`, or `{name}: {{enabled: false}}` to leave it out"));
+    }
+}
+
+/// A daemon that reads no topics can only be enabled or not.
+fn no_consumer(document: &mut Document, path: &KeyPath) {
+    let entries = document.root().at(path).map_or(&[][..], |node| node.entries());
+    let others: Vec<String> = entries.iter().map(|entry| entry.key.clone()).filter(|key| key != "enabled").collect();
+    for key in others {
+        document.fault_of_key(
+            &path.child(key),
+            "is for daemons that read Kafka topics, which this one doesn't, allowed: enabled",
+        );
+    }
+}
+
+fn consumer(
+    document: &mut Document,
+    path: &KeyPath,
+    section: &DaemonSection,
+    routes: &dyn Configurable,
+    clusters: &BTreeMap<String, KafkaConfig>,
+) -> Option<ConsumerSettings> {
+    let pipeline = section.pipeline();
+    for error in pipeline.check().err().unwrap_or_default() {
+        let key = path.child(error.setting);
+        let related: &[&str] = match error.setting {
+            "queue_records" => &["workers"],
+            "high_mark" => &["low_mark"],
+            _ => &[],
+        };
+        let related: Vec<KeyPath> = related.iter().map(|key| path.child(*key)).collect();
+        let found = match document.root().at(&key) {
+            Some(_) => document.found(&key),
+            None => format!("`{}`, the default", error.found),
+        };
+        document.fault(&key, &related, format!("is {found}, allowed: {}", error.allowed));
+    }
+    if section.handler_threads == Some(0) {
+        document.fault(&path.child("handler_threads"), &[], "is `0`, allowed: 1 or more");
+    }
+    let changes = topics(document, path, section, routes);
+    let kafka = if section.enabled { kafka(document, path, section, clusters) } else { None };
+    Some(ConsumerSettings {
+        kafka: kafka?,
+        pipeline,
+        missing_dead_letter_topic: section.missing_dead_letter_topic,
+        handler_threads: section.handler_threads.and_then(NonZeroUsize::new),
+        changes,
+    })
+}
+
+/// The cluster that the daemon reads, as a member of its group.
+fn kafka(
+    document: &mut Document,
+    path: &KeyPath,
+    section: &DaemonSection,
+    clusters: &BTreeMap<String, KafkaConfig>,
+) -> Option<KafkaConfig> {
+    let all = KeyPath::of(["kafka"]);
+    let names: Vec<&str> = clusters.keys().map(String::as_str).collect();
+    let name = match (&section.cluster, &names[..]) {
+        (Some(name), _) if clusters.contains_key(name) => name.as_str(),
+        (Some(name), _) => {
+            let related = [all.child(&**name)];
+            document.fault(
+                &path.child("cluster"),
+                &related,
+                format!("names no cluster `{name}`{}", instead(name, &names)),
+            );
+            return None;
+        }
+        (None, []) => {
+            document.fault(
+                &all,
+                &[],
+                "has no cluster, allowed: one at least, as in `kafka: {main: {brokers: \"localhost:9092\"}}`",
+            );
+            return None;
+        }
+        (None, [only]) => only,
+        (None, _) if clusters.contains_key("default") => "default",
+        (None, _) => {
+            document.fault(
+                &path.child("cluster"),
+                std::slice::from_ref(path),
+                format!("is missing, and no cluster is named `default`, allowed: {}", names.join(", ")),
+            );
+            return None;
+        }
+    };
+    let mut kafka = clusters.get(name)?.clone();
+    if let Some(group) = &section.group {
+        kafka.group.clone_from(group);
+    }
+    if kafka.group.trim().is_empty() {
+        let of_cluster = all.child(name).child("group");
+        document.fault(
+            &path.child("group"),
+            std::slice::from_ref(&of_cluster),
+            format!("is missing: name the consumer group here, or in `{of_cluster}` for all daemons of the cluster"),
+        );
+    }
+    Some(kafka)
+}
+
+/// What is changed of the program's routes.
+fn topics(document: &mut Document, path: &KeyPath, section: &DaemonSection, routes: &dyn Configurable) -> RouteChanges {
+    let path = path.child("topics");
+    let known = routes.topics();
+    let names: Vec<&str> = known.iter().map(Topic::as_str).collect();
+    let changes = changes(section);
+    for (name, section) in &section.topics {
+        let path = path.child(&**name);
+        if !names.contains(&name.as_str()) {
+            document.fault_of_key(&path, format!("is no topic that this daemon reads{}", instead(name, &names)));
+            continue;
+        }
+        if section.retries.jitter.is_some_and(|jitter| !(0.0..=1.0).contains(&jitter)) {
+            let key = path.child("retries").child("jitter");
+            let found = document.found(&key);
+            document.fault(&key, &[], format!("is {found}, allowed: between 0 and 1"));
+        }
+        if section.dead_letter.as_ref().is_some_and(|topic| topic.trim().is_empty()) {
+            document.fault(&path.child("dead_letter"), &[], "is empty, allowed: the name of a topic");
+        }
+    }
+    for error in routes.faults(&changes) {
+        let key = match &error {
+            RouterError::Loop { topic, .. } => path.child(topic.as_str()).child("dead_letter"),
+            RouterError::ZeroTimeout(topic) => path.child(topic.as_str()).child("timeout"),
+            RouterError::Doubled(topic) => path.child(topic.as_str()),
+            RouterError::Empty => path.clone(),
+        };
+        document.fault(&key, &[], error.to_string());
+    }
+    changes
+}
+
+/// What a section changes of the routes that it names.
+pub(super) fn changes(section: &DaemonSection) -> RouteChanges {
+    section.topics.iter().map(|(name, section)| (Topic::from(name.as_str()), change(section))).collect()
+}
+
+fn change(section: &TopicSection) -> RouteChange {
+    let retries = &section.retries;
+    RouteChange {
+        order: section.order,
+        max_retries: retries.max,
+        base: retries.base.map(|period| period.0),
+        cap: retries.cap.map(|period| period.0),
+        jitter: retries.jitter,
+        timeout: section.timeout.map(|period| period.0),
+        dead_letter: section.dead_letter.as_deref().map(Topic::from),
+    }
+}
+
+/// Two static members of one group must not have one name: each would throw the other out.
+fn static_members(document: &mut Document, consumers: &BTreeMap<String, ConsumerSettings>) {
+    let mut taken: BTreeMap<(&str, &str, &str), &str> = BTreeMap::new();
+    for (name, consumer) in consumers {
+        let Some(instance) = &consumer.kafka.instance_id else { continue };
+        let member = (consumer.kafka.brokers.as_str(), consumer.kafka.group.as_str(), instance.as_str());
+        if let Some(other) = taken.insert(member, name) {
+            let path = KeyPath::of(["daemons", name.as_str()]).child("group");
+            document.fault(&path, &[], format!("is that of the daemon `{other}` too, with the same `instance_id`, and each would throw the other out: give each daemon a group of its own"));
+        }
+    }
+}
