@@ -23,8 +23,8 @@
 //! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
 //!
 //! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
-//! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_reading` in a record makes the daemon itself
-//! panic, the first so many times that it reads it.
+//! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
+//! panic, the first so many times that it runs it.
 //!
 //! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
 //! can't work (a missing topic too), 3 the drain's time passed with work unfinished, 4 failed for good, 130 or 143 at a second signal.
@@ -287,22 +287,29 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
     }
 }
 
-/// The second daemon's route. Its key function runs in the daemon itself, so a panic of it is one of the daemon.
+/// What makes the second daemon panic.
+const DAEMON_PANICS: &str = "the record asked for a panic of its daemon";
+
+/// The second daemon's route. What classes its errors runs in the daemon's worker, outside of the handler: a panic there is the daemon's.
 fn beside() -> Route {
-    let read = AtomicU64::new(0);
-    let key = move |record: &Record| {
-        let orders: Value = serde_json::from_slice(record.value()?).ok()?;
-        let panics = orders.get("panic_reading").and_then(Value::as_u64);
-        if panics.is_some_and(|panics| read.fetch_add(1, Ordering::Relaxed) < panics) {
-            panic!("the record asked for a panic of its daemon");
+    let begun = Arc::new(AtomicU64::new(0));
+    let handle = move |record: Record, Attempt(attempt): Attempt| {
+        let begun = Arc::clone(&begun);
+        async move {
+            let orders =
+                record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok()).unwrap_or_default();
+            let panics = orders.get("panic_daemon").and_then(Value::as_u64);
+            if panics.is_some_and(|panics| begun.fetch_add(1, Ordering::Relaxed) < panics) {
+                return Err(HandlerError::retry(anyhow!(DAEMON_PANICS)));
+            }
+            work(&Orders::from(orders), attempt).await
         }
-        record.key().map(Vec::from)
     };
-    let handle = |record: Record, Attempt(attempt): Attempt| async move {
-        let orders = record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok());
-        work(&orders.map(Orders::from).unwrap_or_default(), attempt).await
+    let retryable = |error: &HandlerError| {
+        assert_ne!(error.error().to_string(), DAEMON_PANICS, "{DAEMON_PANICS}");
+        true
     };
-    on(handle).key_by("record-key", key).retry(RetryPolicy::none()).stop_on_failure()
+    on(handle).retry_if(retryable).retry(RetryPolicy::none()).stop_on_failure()
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {

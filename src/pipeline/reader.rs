@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::arrival::{Arrivals, arrivals};
 use super::committer::CommitDesk;
@@ -173,7 +173,7 @@ impl<S: Source> Reader<S> {
     /// Does what somebody has asked for meanwhile.
     fn obey(&mut self) {
         let overrides = self.overrides.borrow_and_update().clone();
-        info!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
+        debug!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
         self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
         self.shared.change(|lanes| lanes.set_rate(overrides.rate, Instant::now()));
     }
