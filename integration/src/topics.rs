@@ -16,7 +16,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::message::{Message, Stored};
-use crate::patience::until_true;
+use crate::patience::{until, until_true};
 use crate::wire;
 use crate::writer::Writer;
 
@@ -254,10 +254,12 @@ impl Group {
         for partition in partitions {
             asked.add_partition(topic, partition.0);
         }
-        let answer = self
-            .client
-            .committed_offsets(asked, DEADLINE)
-            .with_context(|| format!("cannot ask what the group `{}` committed", self.name))?;
+        let question = format!("what the group `{}` committed", self.name);
+        let answer = until(DEADLINE, &question, || match self.client.committed_offsets(asked.clone(), DEADLINE) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_moving(&error) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot ask {question}")),
+        })?;
         let mut committed = BTreeMap::new();
         for element in answer.elements() {
             element.error().with_context(|| format!("no commit of {topic}[{}]", element.partition()))?;
@@ -291,6 +293,19 @@ fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve)
+    )
+}
+
+/// A new cluster makes the topic of the commits when it is first asked for one, and until a broker leads its partition
+/// nobody coordinates the group.
+fn is_moving(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
     )
 }
 
