@@ -3,7 +3,7 @@
 //! ```text
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
-//!        [--group-protocol classic|consumer] [--instance-id ID] [--drain-ms N] [--max-poll-interval-ms N]
+//!        [--group-protocol classic|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--admin ADDR] [--restarts N] [--restart-ms N]
 //!        [--beside TOPIC [--beside-brokers B]] [--sabotage WHAT]
 //! ```
@@ -23,8 +23,8 @@
 //! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
 //!
 //! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
-//! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_reading` in a record makes the daemon itself
-//! panic, the first so many times that it reads it.
+//! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
+//! panic, the first so many times.
 //!
 //! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
 //! can't work (a missing topic too), 3 the drain's time passed with work unfinished, 4 failed for good, 130 or 143 at a second signal.
@@ -43,8 +43,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
+use async_trait::async_trait;
 use clap::{Parser, ValueEnum};
-use daemonry::daemon::Consumer;
+use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig};
@@ -54,6 +55,7 @@ use daemonry::retry::RetryPolicy;
 use daemonry::supervisor::{RestartPolicy, Supervisor};
 use daemonry::telemetry::{self, LogFormat};
 use serde_json::{Number, Value};
+use tokio::sync::Notify;
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -95,6 +97,9 @@ struct Args {
     /// Makes this a static member of its group.
     #[arg(long)]
     instance_id: Option<String>,
+    /// How long a newer member waits for an older one of the same id, with `--group-protocol consumer`.
+    #[arg(long, default_value_t = 120_000)]
+    instance_wait_ms: u64,
     /// What started handlers may take after a signal.
     #[arg(long, default_value_t = 30_000)]
     drain_ms: u64,
@@ -157,6 +162,8 @@ struct Orders {
     poison: bool,
     panic: bool,
     abort: bool,
+    /// Only of the second daemon.
+    panic_daemon: u64,
 }
 
 impl From<Value> for Orders {
@@ -172,6 +179,7 @@ impl From<Value> for Orders {
             poison: flag("poison"),
             panic: flag("panic"),
             abort: flag("abort"),
+            panic_daemon: number("panic_daemon"),
         }
     }
 }
@@ -261,6 +269,7 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> KafkaConfig {
         Protocol::Consumer => GroupProtocol::Consumer,
     };
     kafka.instance_id.clone_from(&args.instance_id);
+    kafka.instance_wait = Duration::from_millis(args.instance_wait_ms);
     kafka.session_timeout = args.session_timeout_ms.map(Duration::from_millis);
     kafka.max_poll_interval = args.max_poll_interval_ms.map(Duration::from_millis);
     kafka
@@ -283,22 +292,48 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
     }
 }
 
-/// The second daemon's route. Its key function runs in the daemon itself, so a panic of it is one of the daemon.
-fn beside() -> Route {
-    let read = AtomicU64::new(0);
-    let key = move |record: &Record| {
-        let orders: Value = serde_json::from_slice(record.value()?).ok()?;
-        let panics = orders.get("panic_reading").and_then(Value::as_u64);
-        if panics.is_some_and(|panics| read.fetch_add(1, Ordering::Relaxed) < panics) {
-            panic!("the record asked for a panic of its daemon");
+/// The second daemon: a consumer that panics when a record asks it to.
+struct Beside {
+    consumer: Consumer,
+    asked: Arc<Notify>,
+}
+
+impl Beside {
+    /// One that reads this topic. `panics` counts the panics of the process.
+    fn new(kafka: &KafkaConfig, topic: &str, panics: &Arc<AtomicU64>) -> Self {
+        let asked = Arc::new(Notify::new());
+        let (ask, panics) = (Arc::clone(&asked), Arc::clone(panics));
+        let handle = move |record: Record, Attempt(attempt): Attempt| {
+            let (ask, panics) = (Arc::clone(&ask), Arc::clone(&panics));
+            async move {
+                let orders = record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok());
+                let orders = orders.map(Orders::from).unwrap_or_default();
+                if panics.load(Ordering::Relaxed) < orders.panic_daemon {
+                    panics.fetch_add(1, Ordering::Relaxed);
+                    ask.notify_one();
+                    // It doesn't end: it goes with its daemon.
+                    std::future::pending::<()>().await;
+                }
+                work(&orders, attempt).await
+            }
+        };
+        let route = on(handle).retry(RetryPolicy::none()).stop_on_failure();
+        Self { consumer: Consumer::new("beside", kafka.clone(), Router::new().topic(topic, route)), asked }
+    }
+}
+
+#[async_trait]
+impl Daemon for Beside {
+    fn name(&self) -> &str {
+        self.consumer.name()
+    }
+
+    async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError> {
+        tokio::select! {
+            ended = Box::new(self.consumer).run(context) => ended,
+            () = self.asked.notified() => panic!("the record asked for a panic of its daemon"),
         }
-        record.key().map(Vec::from)
-    };
-    let handle = |record: Record, Attempt(attempt): Attempt| async move {
-        let orders = record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok());
-        work(&orders.map(Orders::from).unwrap_or_default(), attempt).await
-    };
-    on(handle).key_by("record-key", key).retry(RetryPolicy::none()).stop_on_failure()
+    }
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -324,8 +359,8 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(topic) = args.beside.as_deref() {
         let kafka = kafka(&args, args.beside_brokers.as_deref().unwrap_or(&args.brokers), topic);
-        let router = Router::new().topic(topic, beside());
-        supervisor = supervisor.daemon(move || Consumer::new("beside", kafka.clone(), router.clone()));
+        let (topic, panics) = (topic.to_owned(), Arc::new(AtomicU64::new(0)));
+        supervisor = supervisor.daemon(move || Beside::new(&kafka, &topic, &panics));
     }
     let kafka = kafka(&args, &args.brokers, &args.group);
     let consumer = move || Consumer::new("ledger", kafka.clone(), router.clone()).settings(settings.clone());

@@ -11,12 +11,14 @@ pub mod kafka;
 pub mod metrics;
 mod panic;
 pub mod pipeline;
+pub mod producer;
 pub mod record;
 pub mod retry;
 pub mod shutdown;
 pub mod supervisor;
 pub mod telemetry;
 pub mod testing;
+pub mod trace;
 
 // The README's code is compiled with the documentation's.
 #[cfg(all(doctest, feature = "kafka"))]

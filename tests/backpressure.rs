@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use daemonry::handler::{ProcessingOrder, Router, on};
 use daemonry::metrics::Metrics;
+use daemonry::pipeline::control::Control;
 use daemonry::pipeline::{Pipeline, PipelineSettings};
 use daemonry::record::{OwnedRecord, Partition};
 use daemonry::testing::MemoryBroker;
@@ -42,10 +43,12 @@ async fn partitions_flow_beside_one_that_is_stuck_with_the_queue_full() {
         source: broker.join(router.subscription()),
         router,
         dead_letters: Arc::new(broker.clone()),
+        producer: None,
         settings: PipelineSettings { queue_records: 100, ..PipelineSettings::default() },
         metrics: Metrics::new().daemon("orders"),
         beat: Arc::new(|_| {}),
         stop_drain: Duration::ZERO,
+        control: Control::new(),
     };
     let stop = CancellationToken::new();
     let stopped = stop.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use daemonry::record::{NextOffset, Offset, Partition};
 use futures_executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -79,6 +79,20 @@ impl Topics {
         let topic = format!("{prefix}.{suffix}");
         self.create(&topic, partitions, &[])?;
         Ok(topic)
+    }
+
+    /// Gives a topic these settings and no others.
+    ///
+    /// # Errors
+    /// When there is no such topic, or a setting is refused.
+    pub fn set(&self, topic: &str, settings: &[(&str, &str)]) -> Result<()> {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let change = settings.iter().fold(change, |change, (name, value)| change.set(name, value));
+        let results = block_on(self.admin.alter_configs([&change], &options())).context("cannot ask for settings")?;
+        for result in results {
+            result.map_err(|(_, code)| anyhow!("cannot set what was asked for the topic `{topic}`: {code}"))?;
+        }
+        Ok(())
     }
 
     /// Deletes a topic.

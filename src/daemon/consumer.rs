@@ -14,7 +14,9 @@ use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::admin::Health;
 use crate::handler::Router;
 use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use crate::pipeline::control::Control;
 use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
+use crate::producer::Producer;
 use crate::record::Topic;
 
 /// What the source keeps revoked partitions for beyond the handlers' time, so that their last commit can be made.
@@ -63,13 +65,14 @@ pub struct Consumer {
     settings: PipelineSettings,
     missing: MissingDeadLetterTopic,
     threads: Option<NonZeroUsize>,
+    control: Control,
 }
 
 impl Consumer {
     /// A daemon of this name that reads the router's topics as a member of the configured group.
     pub fn new(name: impl Into<String>, kafka: KafkaConfig, router: Router) -> Self {
         let (settings, missing) = (PipelineSettings::default(), MissingDeadLetterTopic::default());
-        Self { name: name.into(), kafka, router, settings, missing, threads: None }
+        Self { name: name.into(), kafka, router, settings, missing, threads: None, control: Control::new() }
     }
 
     /// How it reads, queues, works and commits.
@@ -89,6 +92,12 @@ impl Consumer {
     #[must_use]
     pub fn handler_threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }
+    }
+
+    /// What steers it while it runs; one made outside of the supervisor's factory outlives its restarts.
+    #[must_use]
+    pub fn control(self, control: Control) -> Self {
+        Self { control, ..self }
     }
 
     /// Finds, or creates, the topics for dead letters. Waits while no broker answers; `false` if a stop came first.
@@ -187,7 +196,7 @@ impl Consumer {
         kafka.revoke_drain = self.settings.rebalance_drain + LAST_COMMIT;
         let subscriptions = self.router.subscription().into_iter();
         let subscriptions = subscriptions.map(|(topic, tag)| Subscription { topic, tag }).collect();
-        let producer = KafkaProducer::new(&kafka).map_err(DaemonError::config)?;
+        let producer = Arc::new(KafkaProducer::new(&kafka).map_err(DaemonError::config)?);
         if !self.dead_letter_topics(&context).await? {
             return Ok(Ended::Drained);
         }
@@ -200,11 +209,13 @@ impl Consumer {
             daemon: self.name.clone(),
             source,
             router: self.router,
-            dead_letters: Arc::new(producer),
+            dead_letters: Arc::clone(&producer) as Arc<_>,
+            producer: Some(Producer::new(producer)),
             settings: self.settings,
             metrics: Arc::clone(context.metrics()),
             beat: beats(context.health().clone()),
             stop_drain: context.drain(),
+            control: self.control,
         };
         match pipeline.run(context.stop().clone(), handlers.handle()).await {
             Ok(Stopped { unfinished: 0 }) => Ok(Ended::Drained),

@@ -3,7 +3,6 @@
 //! One boxed future drives the statically typed handler over the run, so a record costs no allocation of ours and two
 //! virtual calls. Here, and only here, a panic is caught, a timeout is kept, and an answer becomes a [`Verdict`].
 
-use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,16 +11,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::task::TaskTracker;
 
-use super::{Delivery, Handler, HandlerError, Rejection};
+use super::{Delivery, Handler, HandlerError};
+use crate::panic;
 
 /// How one attempt ended.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Succeeded,
     Failed(HandlerError),
-    Rejected(Rejection),
     Panicked(String),
     TimedOut(Duration),
 }
@@ -29,7 +30,7 @@ pub(crate) enum Verdict {
 /// The attempts of one run, as the driver sees them: what comes next, and where its verdict goes.
 pub(crate) trait Attempts: Send {
     /// The next record to try; `None` where the run ends.
-    fn next(&mut self) -> Option<Delivery<'_>>;
+    fn next(&mut self) -> Option<&Delivery>;
     /// How the attempt that `next` handed out ended.
     fn ended(&mut self, verdict: Verdict);
 }
@@ -37,47 +38,89 @@ pub(crate) trait Attempts: Send {
 /// A handler without its type.
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Drives the handler over the run, one record after the other.
-    fn drive<'a>(
-        &'a self,
-        attempts: &'a mut dyn Attempts,
-        timeout: Duration,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    fn drive<'a>(&'a self, attempts: &'a mut dyn Attempts, timeout: Duration) -> BoxFuture<'a, ()>;
+
+    /// One call, for a layer around it.
+    fn call(&self, delivery: &Delivery) -> BoxFuture<'static, Result<(), HandlerError>>;
+
+    /// See [`Start`].
+    fn outlives_its_future(&self) -> bool;
 }
 
-/// A handler with its type.
-pub(crate) struct Erased<H, Args> {
-    handler: H,
-    args: PhantomData<fn(Args)>,
-}
+/// What can be driven: it starts the work on a record and answers its future.
+pub(super) trait Start: Send + Sync {
+    type Work: Future<Output = Result<(), HandlerError>> + Send + 'static;
 
-impl<H, Args> Erased<H, Args> {
-    pub(crate) fn new(handler: H) -> Self {
-        Self { handler, args: PhantomData }
+    fn start(&self, delivery: &Delivery) -> Result<Self::Work, HandlerError>;
+
+    /// Whether work may go on after its future is dropped, on another thread. It is waited for then: its lane must stay closed.
+    fn outlives_its_future(&self) -> bool {
+        false
     }
 }
 
-impl<H: Handler<Args>, Args: 'static> ErasedHandler for Erased<H, Args> {
-    fn drive<'a>(
-        &'a self,
-        attempts: &'a mut dyn Attempts,
-        timeout: Duration,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+impl<T: Start> ErasedHandler for T {
+    fn drive<'a>(&'a self, attempts: &'a mut dyn Attempts, timeout: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let mut alarm = pin!(None::<Sleep>);
+            let remains = self.outlives_its_future().then(TaskTracker::new);
             while let Some(delivery) = attempts.next() {
-                let started = catch_unwind(AssertUnwindSafe(|| self.handler.call(&delivery)));
+                let tracked = remains.as_ref().map(|remains| delivery.tracked_by(remains));
+                let started = catch_unwind(AssertUnwindSafe(|| self.start(tracked.as_ref().unwrap_or(delivery))));
                 let verdict = match started {
                     // The future's drop, too, is the handler's code: it runs inside of this catch.
                     Ok(Ok(work)) => AssertUnwindSafe(attempt(work, timeout, alarm.as_mut()))
                         .catch_unwind()
                         .await
-                        .unwrap_or_else(|payload| Verdict::Panicked(panic_message(&*payload))),
-                    Ok(Err(rejection)) => Verdict::Rejected(rejection),
-                    Err(payload) => Verdict::Panicked(panic_message(&*payload)),
+                        .unwrap_or_else(|payload| Verdict::Panicked(panic::message(&*payload))),
+                    Ok(Err(error)) => Verdict::Failed(error),
+                    Err(payload) => Verdict::Panicked(panic::message(&*payload)),
                 };
+                if let Some(remains) = &remains {
+                    remains.close();
+                    remains.wait().await;
+                    remains.reopen();
+                }
                 attempts.ended(verdict);
             }
         })
+    }
+
+    fn call(&self, delivery: &Delivery) -> BoxFuture<'static, Result<(), HandlerError>> {
+        match self.start(delivery) {
+            Ok(work) => Box::pin(work),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn outlives_its_future(&self) -> bool {
+        Start::outlives_its_future(self)
+    }
+}
+
+/// A handler with its type, and the state that it draws from.
+pub(super) struct Stated<H, Args, S> {
+    handler: H,
+    state: S,
+    args: PhantomData<fn(Args)>,
+}
+
+impl<H, Args, S> Stated<H, Args, S> {
+    pub(super) fn new(handler: H, state: S) -> Self {
+        Self { handler, state, args: PhantomData }
+    }
+}
+
+impl<H, Args, S> Start for Stated<H, Args, S>
+where
+    H: Handler<Args, S>,
+    Args: 'static,
+    S: Send + Sync + 'static,
+{
+    type Work = H::Future;
+
+    fn start(&self, delivery: &Delivery) -> Result<H::Future, HandlerError> {
+        Ok(self.handler.call(delivery, &self.state)?)
     }
 }
 
@@ -117,15 +160,5 @@ impl From<Result<(), HandlerError>> for Verdict {
             Ok(()) => Self::Succeeded,
             Err(error) => Self::Failed(error),
         }
-    }
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "panicked with a value that is not text".to_owned()
     }
 }

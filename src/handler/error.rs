@@ -1,7 +1,11 @@
 //! How a handler says that it failed, and what is to follow.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+
+/// An error of any kind, as tower's layers pass it on.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A failed attempt. Any `?` makes one that is retried; the constructors say otherwise.
 ///
@@ -32,6 +36,8 @@ pub enum ErrorClass {
     RetryAfter(Duration),
     /// No attempt will succeed: to the dead letters at once.
     Poison,
+    /// An argument could not be drawn from the record: to the dead letters at once.
+    Undecodable,
     /// Not an error at all: the record is to be passed over.
     Skip,
 }
@@ -68,9 +74,58 @@ impl HandlerError {
     }
 }
 
+impl HandlerError {
+    /// What a layer answered: the handler's own error where it passed that on, else its own, which is retried.
+    pub(crate) fn from_layer(error: BoxError) -> Self {
+        match error.downcast::<Passed>() {
+            Ok(passed) => passed.0,
+            Err(error) => Self::retry(LayerError(error)),
+        }
+    }
+
+    /// Whether a layer's time was over.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.source.downcast_ref::<LayerError>().is_some_and(|error| error.0.is::<tower::timeout::error::Elapsed>())
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self::retry(error)
+        let source = error.into();
+        let class = if source.is::<Rejection>() { ErrorClass::Undecodable } else { ErrorClass::Retry };
+        Self { class, source }
+    }
+}
+
+/// What a layer says itself, with its type among the causes.
+#[derive(Debug, thiserror::Error)]
+#[error("a layer around the handler gave up")]
+struct LayerError(#[source] BoxError);
+
+/// A handler's error on its way through layers that know only errors in general.
+struct Passed(HandlerError);
+
+impl From<HandlerError> for BoxError {
+    fn from(error: HandlerError) -> Self {
+        Box::new(Passed(error))
+    }
+}
+
+impl Error for Passed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.source()
+    }
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source.fmt(f)
+    }
+}
+
+impl fmt::Debug for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

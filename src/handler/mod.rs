@@ -2,25 +2,47 @@
 //!
 //! A handler is an `async fn` whose arguments are drawn from the record ([`FromRecord`]) and whose result says how the attempt
 //! ended. It never sees a ticket, an offset to commit, or a worker: whatever it does, the pipeline decides what follows.
+//! [`on`] makes a [`Route`] of it, a [`Router`] gathers routes by topic, and [tower](layer) layers go around them.
 
+mod batch;
+mod blocking;
+mod delivery;
 mod erased;
 mod error;
 pub mod extract;
+pub mod layer;
 mod route;
 mod router;
+mod service;
+mod settling;
 
 use std::future::Future;
 
+pub(crate) use batch::BatchSize;
+pub use batch::{BatchContext, BatchHandler, BatchResult, FromBatch, IntoBatchResult, on_batch};
+pub use blocking::{BlockingHandler, on_blocking};
+pub use delivery::Delivery;
 pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
-pub use extract::{Delivery, FromRecord};
-pub(crate) use route::RouteSpec;
-pub use route::{ProcessingOrder, Route, on};
+pub use extract::{FromRecord, FromRef};
+pub use route::{Batched, Each, ProcessingOrder, Route, on};
+pub(crate) use route::{RouteSettings, RouteSpec, Work};
+pub(crate) use router::Routes;
 pub use router::{Router, RouterError};
+pub use service::HandlerService;
+pub use settling::Settling;
 
 /// What a handler's result is turned into.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what a handler may answer",
+    label = "not `()` and not a `Result<(), _>`",
+    note = "answer `()`, `Result<(), HandlerError>`, or `Result<(), E>` of an error that `?` turns into a `HandlerError`"
+)]
 pub trait IntoResult {
     /// The attempt's result.
+    ///
+    /// # Errors
+    /// The handler's own.
     fn into_result(self) -> Result<(), HandlerError>;
 }
 
@@ -30,20 +52,20 @@ impl IntoResult for () {
     }
 }
 
-impl IntoResult for Result<(), HandlerError> {
+impl<E: Into<HandlerError>> IntoResult for Result<(), E> {
     fn into_result(self) -> Result<(), HandlerError> {
-        self
+        self.map_err(Into::into)
     }
 }
 
 /// An `async fn` that handles one record. Implemented for functions of up to eight arguments that are [`FromRecord`], and
-/// that answer `()` or `Result<(), HandlerError>`.
+/// that answer `()` or a `Result<(), _>`. `S` is the state that its [`Router`] is given.
 ///
 /// Handlers must be idempotent: a record is delivered at least once, and a handler that overstays its timeout is dropped at
 /// whatever `.await` it stands.
 ///
 /// ```
-/// use daemonry::handler::{HandlerError, on, extract::{Json, Key}};
+/// use daemonry::handler::{HandlerError, Route, on, extract::{Json, Key}};
 /// #[derive(serde::Deserialize)]
 /// struct Order { id: u64 }
 ///
@@ -54,15 +76,15 @@ impl IntoResult for Result<(), HandlerError> {
 ///     println!("{key:?}: {}", order.id);
 ///     Ok(())
 /// }
-/// let route = on(create);
+/// let route: Route = on(create);
 /// # drop(route);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    label = "not an async fn of extractors that answers `()` or `Result<(), HandlerError>`",
+    label = "not an `async fn` of extractors that answers `()` or a `Result<(), _>`",
     note = "every argument must implement `FromRecord`, and the future must be `Send`"
 )]
-pub trait Handler<Args>: Clone + Send + Sync + 'static {
+pub trait Handler<Args, S>: Clone + Send + Sync + 'static {
     /// The work on one record.
     type Future: Future<Output = Result<(), HandlerError>> + Send + 'static;
 
@@ -70,36 +92,47 @@ pub trait Handler<Args>: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The first argument that could not be drawn: the record is poison.
-    fn call(&self, delivery: &Delivery<'_>) -> Result<Self::Future, Rejection>;
+    fn call(&self, delivery: &Delivery, state: &S) -> Result<Self::Future, Rejection>;
 }
+
+/// Calls a macro with the argument lists of zero to eight extractors.
+macro_rules! for_all_arguments {
+    ($call:ident) => {
+        $call!();
+        $call!(A1);
+        $call!(A1, A2);
+        $call!(A1, A2, A3);
+        $call!(A1, A2, A3, A4);
+        $call!(A1, A2, A3, A4, A5);
+        $call!(A1, A2, A3, A4, A5, A6);
+        $call!(A1, A2, A3, A4, A5, A6, A7);
+        $call!(A1, A2, A3, A4, A5, A6, A7, A8);
+    };
+}
+pub(crate) use for_all_arguments;
 
 macro_rules! impl_handler {
     ($($arg:ident),*) => {
         #[allow(non_snake_case, unused_variables)]
-        impl<F, Fut, Answer, $($arg,)*> Handler<(Answer, $($arg,)*)> for F
+        impl<F, Fut, Answer, S, $($arg,)*> Handler<(Answer, $($arg,)*), S> for F
         where
             F: Fn($($arg,)*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future<Output = Answer> + Send + 'static,
             Answer: IntoResult + 'static,
-            $($arg: FromRecord,)*
+            $($arg: FromRecord<S>,)*
         {
-            type Future = futures_util::future::Map<Fut, fn(Answer) -> Result<(), HandlerError>>;
+            type Future = Settling<
+                futures_util::future::Map<Fut, fn(Answer) -> Result<(), HandlerError>>,
+                Result<(), HandlerError>,
+            >;
 
-            fn call(&self, delivery: &Delivery<'_>) -> Result<Self::Future, Rejection> {
+            fn call(&self, delivery: &Delivery, state: &S) -> Result<Self::Future, Rejection> {
                 use futures_util::FutureExt;
-                $(let $arg = $arg::from_record(delivery)?;)*
-                Ok(self($($arg,)*).map(Answer::into_result as fn(Answer) -> Result<(), HandlerError>))
+                $(let $arg = $arg::from_record(delivery, state)?;)*
+                let work = self($($arg,)*).map(Answer::into_result as fn(Answer) -> Result<(), HandlerError>);
+                Ok(Settling::new(work, delivery.sends()))
             }
         }
     };
 }
-
-impl_handler!();
-impl_handler!(A1);
-impl_handler!(A1, A2);
-impl_handler!(A1, A2, A3);
-impl_handler!(A1, A2, A3, A4);
-impl_handler!(A1, A2, A3, A4, A5);
-impl_handler!(A1, A2, A3, A4, A5, A6);
-impl_handler!(A1, A2, A3, A4, A5, A6, A7);
-impl_handler!(A1, A2, A3, A4, A5, A6, A7, A8);
+for_all_arguments!(impl_handler);

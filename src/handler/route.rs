@@ -1,11 +1,17 @@
 //! A route: a handler, and how the records of its topic are to be treated.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::erased::{Erased, ErasedHandler};
-use super::{Handler, HandlerError};
+use tower::{Layer, Service};
+
+use super::batch::{BatchSize, ErasedBatch};
+use super::erased::{ErasedHandler, Stated};
+use super::error::BoxError;
+use super::service::{HandlerService, Layered};
+use super::{Delivery, Handler, HandlerError};
 use crate::record::{Record, Topic};
 use crate::retry::RetryPolicy;
 
@@ -36,6 +42,7 @@ impl ProcessingOrder {
 }
 
 type KeyOf = dyn Fn(&Record) -> Option<Vec<u8>> + Send + Sync;
+type FilterOf = dyn Fn(&Record) -> bool + Send + Sync;
 type ClassOf = dyn Fn(&HandlerError) -> bool + Send + Sync;
 
 /// Where a record's key for ordering comes from, when it isn't the record's own.
@@ -60,20 +67,37 @@ pub(crate) enum Unhandled {
     Stop,
 }
 
-/// What the pipeline knows of a route.
+/// How the records of a route are treated.
 #[derive(Clone)]
-pub(crate) struct RouteSpec {
-    pub(crate) handler: Arc<dyn ErasedHandler>,
+pub(crate) struct RouteSettings {
     pub(crate) name: &'static str,
     pub(crate) order: ProcessingOrder,
     pub(crate) key: Option<KeyFunction>,
+    pub(crate) filter: Option<Arc<FilterOf>>,
     pub(crate) retry: RetryPolicy,
     pub(crate) retryable: Option<Arc<ClassOf>>,
     pub(crate) unhandled: Unhandled,
     pub(crate) timeout: Duration,
+    /// For a handler of batches.
+    pub(crate) batch: Option<BatchSize>,
 }
 
-impl RouteSpec {
+/// A route as the pipeline has it: the handler with its state, and the settings.
+pub(crate) struct RouteSpec {
+    pub(crate) work: Work,
+    pub(crate) settings: RouteSettings,
+}
+
+/// A handler with its state, without its type.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// One record after the other.
+    Each(Arc<dyn ErasedHandler>),
+    /// Several at once.
+    Batch(Arc<dyn ErasedBatch>),
+}
+
+impl RouteSettings {
     /// What changes when remembered runs would no longer mean the same: the order, and the key function's name.
     pub(crate) fn lane_text(&self) -> String {
         format!("{}/{}", self.order.name(), self.key.as_ref().map_or("", |key| key.name))
@@ -89,45 +113,77 @@ impl RouteSpec {
     }
 }
 
-/// A handler with its settings, as [`on`] makes it. Every setting has a default.
-#[derive(Clone)]
-pub struct Route {
-    pub(super) spec: RouteSpec,
+/// A handler with its settings, as [`on`], [`on_blocking`](super::on_blocking) and [`on_batch`](super::on_batch) make it. Every setting
+/// has a default. `S` is the state that its router is to be given, `K` whether it takes records [one](Each) by one or in
+/// [batches](Batched).
+pub struct Route<S = (), K = Each> {
+    pub(super) settings: RouteSettings,
+    make: Maker<S>,
+    kind: PhantomData<fn(K)>,
+}
+
+/// A route whose handler takes one record at a time.
+#[derive(Debug, Clone, Copy)]
+pub enum Each {}
+
+/// A route whose handler takes several records at once.
+#[derive(Debug, Clone, Copy)]
+pub enum Batched {}
+
+/// A route of either kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Either {}
+
+/// Gives a handler its state, and erases its type.
+pub(super) enum Maker<S> {
+    Each(Arc<Make<S, dyn ErasedHandler>>),
+    Batch(Arc<Make<S, dyn ErasedBatch>>),
+}
+
+type Make<S, T> = dyn Fn(&S) -> Arc<T> + Send + Sync;
+
+impl<S> Maker<S> {
+    fn make(&self, state: &S) -> Work {
+        match self {
+            Self::Each(make) => Work::Each(make(state)),
+            Self::Batch(make) => Work::Batch(make(state)),
+        }
+    }
+}
+
+impl<S> Clone for Maker<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Each(make) => Self::Each(Arc::clone(make)),
+            Self::Batch(make) => Self::Batch(Arc::clone(make)),
+        }
+    }
 }
 
 /// A route to `handler`: order by key, three retries with exponential backoff, dead letters to `<topic>.dlq`, ten minutes' timeout.
 ///
 /// ```
-/// use daemonry::handler::{ProcessingOrder, on, extract::Text};
+/// use daemonry::handler::{ProcessingOrder, Route, on, extract::Text};
 /// use daemonry::retry::RetryPolicy;
 /// use std::time::Duration;
 ///
 /// async fn audit(Text(line): Text) { println!("{line}"); }
 ///
-/// let route = on(audit)
+/// let route: Route = on(audit)
 ///     .order(ProcessingOrder::Partition)
 ///     .retry(RetryPolicy::exponential().max_retries(5))
 ///     .dead_letter("audit.failed")
 ///     .timeout(Duration::from_secs(30));
 /// # drop(route);
 /// ```
-pub fn on<H, Args>(handler: H) -> Route
+pub fn on<H, Args, S>(handler: H) -> Route<S>
 where
-    H: Handler<Args>,
+    H: Handler<Args, S>,
     Args: 'static,
+    S: Clone + Send + Sync + 'static,
 {
-    Route {
-        spec: RouteSpec {
-            handler: Arc::new(Erased::new(handler)),
-            name: short_name(std::any::type_name::<H>()),
-            order: ProcessingOrder::default(),
-            key: None,
-            retry: RetryPolicy::exponential(),
-            retryable: None,
-            unhandled: Unhandled::DeadLetter(None),
-            timeout: DEFAULT_TIMEOUT,
-        },
-    }
+    let make = move |state: &S| -> Arc<dyn ErasedHandler> { Arc::new(Stated::new(handler.clone(), state.clone())) };
+    Route::new(std::any::type_name::<H>(), Maker::Each(Arc::new(make)))
 }
 
 /// The last two parts of a path: `orders::create` of `handlers::shop::orders::create`. A closure goes by the name of the function
@@ -138,11 +194,118 @@ fn short_name(path: &'static str) -> &'static str {
     parts.map_or(path, |start| &path[start..])
 }
 
-impl Route {
+impl<S: 'static> Route<S> {
+    /// Puts a [tower layer](super::layer) around the handler, outside those that are there already.
+    ///
+    /// ```
+    /// use daemonry::handler::{Route, on, extract::Text, layer::ConcurrencyLimitLayer};
+    ///
+    /// async fn notify(Text(message): Text) { println!("{message}"); }
+    ///
+    /// let route: Route = on(notify).layer(ConcurrencyLimitLayer::new(4));
+    /// # drop(route);
+    /// ```
+    #[must_use]
+    pub fn layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<Delivery, Response = (), Error: Into<BoxError>, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.layered(layer)
+    }
+}
+
+impl<S: 'static, K> Route<S, K> {
+    pub(super) fn new(name: &'static str, make: Maker<S>) -> Self {
+        let settings = RouteSettings {
+            name: short_name(name),
+            order: ProcessingOrder::default(),
+            key: None,
+            filter: None,
+            retry: RetryPolicy::exponential(),
+            retryable: None,
+            unhandled: Unhandled::DeadLetter(None),
+            timeout: DEFAULT_TIMEOUT,
+            batch: None,
+        };
+        Self { settings, make, kind: PhantomData }
+    }
+
+    /// The same, whatever kind it is of.
+    pub(super) fn either(self) -> Route<S, Either> {
+        Route { settings: self.settings, make: self.make, kind: PhantomData }
+    }
+
+    /// The route as the pipeline has it.
+    pub(super) fn spec(&self, state: &S) -> RouteSpec {
+        RouteSpec { work: self.make.make(state), settings: self.settings.clone() }
+    }
+
+    /// The same with its state, and so for a router that needs none, or another one.
+    pub(super) fn with_state<S2: 'static>(self, state: &S) -> Route<S2, K> {
+        let make = match self.make.make(state) {
+            Work::Each(handler) => Maker::Each(Arc::new(move |_: &S2| Arc::clone(&handler))),
+            Work::Batch(handler) => Maker::Batch(Arc::new(move |_: &S2| Arc::clone(&handler))),
+        };
+        Route { settings: self.settings, make, kind: PhantomData }
+    }
+
+    /// The same with the topic of its dead letters renamed, where it names one.
+    pub(super) fn with_dead_letters_in(mut self, rename: impl Fn(&Topic) -> Topic) -> Self {
+        if let Unhandled::DeadLetter(Some(named)) = &mut self.settings.unhandled {
+            *named = rename(named);
+        }
+        self
+    }
+
+    /// The same with a layer around its handler, if that takes one record at a time.
+    pub(super) fn layered<L>(self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<Delivery, Response = (), Error: Into<BoxError>, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let make = match self.make {
+            Maker::Each(inner) => {
+                let make = move |state: &S| -> Arc<dyn ErasedHandler> { Arc::new(Layered::new(&layer, inner(state))) };
+                Maker::Each(Arc::new(make))
+            }
+            batch @ Maker::Batch(_) => batch,
+        };
+        Self { settings: self.settings, make, kind: PhantomData }
+    }
+
+    /// Handles only the records for which `wanted` says so. The others are skipped before they take up room in the queue: counted as
+    /// skipped, committed, and not dead letters. It runs on the reading side, so it should be quick.
+    ///
+    /// ```
+    /// use daemonry::handler::{Route, on, extract::Text};
+    ///
+    /// async fn audit(Text(line): Text) { println!("{line}"); }
+    ///
+    /// let route: Route = on(audit).filter(|record| record.header("kind") == Some(b"audit"));
+    /// # drop(route);
+    /// ```
+    #[must_use]
+    pub fn filter<W>(mut self, wanted: W) -> Self
+    where
+        W: Fn(&Record) -> bool + Send + Sync + 'static,
+    {
+        self.settings.filter = Some(Arc::new(wanted));
+        self
+    }
+
     /// Which records wait for one another (default: by key).
     #[must_use]
     pub fn order(mut self, order: ProcessingOrder) -> Self {
-        self.spec.order = order;
+        self.settings.order = order;
         self
     }
 
@@ -150,55 +313,88 @@ impl Route {
     /// between deployments: give it a new one when the function changes, so that what was remembered of finished records is dropped.
     /// `None` puts the record into the keyless lane of its partition.
     #[must_use]
-    pub fn key_by<K>(mut self, name: &'static str, key: K) -> Self
+    pub fn key_by<F>(mut self, name: &'static str, key: F) -> Self
     where
-        K: Fn(&Record) -> Option<Vec<u8>> + Send + Sync + 'static,
+        F: Fn(&Record) -> Option<Vec<u8>> + Send + Sync + 'static,
     {
-        self.spec.order = ProcessingOrder::Key;
-        self.spec.key = Some(KeyFunction { name, of: Arc::new(key) });
+        self.settings.order = ProcessingOrder::Key;
+        self.settings.key = Some(KeyFunction { name, of: Arc::new(key) });
         self
     }
 
     /// How failed attempts are repeated (default: 3 retries after 1, 2 and 4 s, with jitter).
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.spec.retry = policy;
+        self.settings.retry = policy;
         self
     }
 
-    /// Which errors are worth a retry at all (default: all but poison); the others go to the dead letters at once.
+    /// Which errors are worth a retry at all (default: all but poison); the others go to the dead letters at once. Of several calls
+    /// all must say so.
     #[must_use]
     pub fn retry_if<C>(mut self, retryable: C) -> Self
     where
         C: Fn(&HandlerError) -> bool + Send + Sync + 'static,
     {
-        self.spec.retryable = Some(Arc::new(retryable));
+        let before = self.settings.retryable.take();
+        self.settings.retryable = Some(Arc::new(move |error: &HandlerError| {
+            before.as_ref().is_none_or(|before| before(error)) && retryable(error)
+        }));
+        self
+    }
+
+    /// Errors of the type `E`, at the root of an error or among its causes, aren't worth a retry: the record goes to the dead letters at once.
+    /// Each call adds a type; [`retry_if`](Self::retry_if) is asked too.
+    ///
+    /// ```
+    /// use daemonry::handler::{HandlerError, Route, on, extract::Text};
+    ///
+    /// async fn store(Text(number): Text) -> Result<(), HandlerError> {
+    ///     let number: u64 = number.parse()?; // won't get better by itself
+    ///     std::fs::write("number", number.to_string())?; // may
+    ///     Ok(())
+    /// }
+    /// let route: Route = on(store).not_retryable::<std::num::ParseIntError>();
+    /// # drop(route);
+    /// ```
+    #[must_use]
+    pub fn not_retryable<E: std::error::Error + Send + Sync + 'static>(mut self) -> Self {
+        let before = self.settings.retryable.take();
+        self.settings.retryable = Some(Arc::new(move |error: &HandlerError| {
+            before.as_ref().is_none_or(|before| before(error)) && !error.error().chain().any(|cause| cause.is::<E>())
+        }));
         self
     }
 
     /// The topic for dead letters (default: `<topic>.dlq`).
     #[must_use]
     pub fn dead_letter(mut self, topic: impl Into<Topic>) -> Self {
-        self.spec.unhandled = Unhandled::DeadLetter(Some(topic.into()));
+        self.settings.unhandled = Unhandled::DeadLetter(Some(topic.into()));
         self
     }
 
     /// No dead letters: the daemon stops with an error at the first record that can't be handled, which stays uncommitted.
     #[must_use]
     pub fn stop_on_failure(mut self) -> Self {
-        self.spec.unhandled = Unhandled::Stop;
+        self.settings.unhandled = Unhandled::Stop;
         self
     }
 
     /// How long an attempt may take (default: 10 min). Then the handler's future is dropped where it stands: handlers must be idempotent.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.spec.timeout = timeout;
+        self.settings.timeout = timeout;
         self
     }
 }
 
-impl fmt::Debug for RouteSpec {
+impl<S, K> Clone for Route<S, K> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), make: self.make.clone(), kind: PhantomData }
+    }
+}
+
+impl fmt::Debug for RouteSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
             .field("handler", &self.name)
@@ -207,12 +403,19 @@ impl fmt::Debug for RouteSpec {
             .field("retry", &self.retry)
             .field("unhandled", &self.unhandled)
             .field("timeout", &self.timeout)
+            .field("batch", &self.batch)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for RouteSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.spec.fmt(f)
+        self.settings.fmt(f)
+    }
+}
+
+impl<S, K> fmt::Debug for Route<S, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
     }
 }

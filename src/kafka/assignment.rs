@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::client::Client;
-use super::native::{Buffer, Failure, PartitionQueue, cached_end};
+use super::native::{Buffer, Failure, PartitionQueue, cached_end, position};
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Batch, Epoch};
-use crate::record::{Offset, TopicPartition};
+use crate::record::{NextOffset, Offset, TopicPartition};
 
 /// How many records one partition gives at a time, before the next has its turn.
 const BATCH: usize = 1000;
@@ -33,12 +33,44 @@ pub(super) struct Assigned {
     record_size: usize,
     /// Its end, as it was told last.
     end: i64,
+    /// Whether the client's own position is one of this reading: it may still be that of an earlier one, and an error in the place of
+    /// a record moves it past what was never read.
+    positioned: bool,
 }
 
 impl Assigned {
     /// A partition to be read from `next` on.
-    pub(super) fn new(epoch: Epoch, place: TopicPartition, queue: PartitionQueue, next: Option<Offset>) -> Self {
-        Self { epoch, place, queue, next, held: false, record_size: 0, end: -1 }
+    pub(super) fn new(
+        epoch: Epoch,
+        place: TopicPartition,
+        queue: PartitionQueue,
+        next: Option<Offset>,
+        client: &Client,
+    ) -> Self {
+        // Only reading gives the client a position, and nothing was read yet.
+        let positioned = position(client, &place).is_none();
+        Self { epoch, place, queue, next, held: false, record_size: 0, end: -1, positioned }
+    }
+
+    /// The client begins to fetch it anew, from `next` on.
+    pub(super) fn restart(&mut self, next: Option<Offset>) {
+        self.next = next;
+        self.held = false;
+        self.positioned = false;
+        self.queue.ring();
+    }
+
+    /// Where the client reads on, if that is further than behind the last record.
+    fn passed(&mut self, client: &Client) -> Option<NextOffset> {
+        let Some(position) = position(client, &self.place).map(Offset) else {
+            self.positioned = true;
+            return None;
+        };
+        let is_news = self.positioned && self.next.is_none_or(|next| next < position);
+        is_news.then(|| {
+            self.next = Some(position);
+            NextOffset::at(position.0)
+        })
     }
 
     fn learn_size(&mut self, records: usize, bytes: usize) {
@@ -130,6 +162,7 @@ impl Assignment {
                 continue;
             }
             let read = assigned.queue.read(max, &mut self.buffer);
+            assigned.positioned &= read.failures.is_empty();
             round.failures.extend(read.failures.into_iter().map(|failure| (assigned.epoch, failure)));
             let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { continue };
             if assigned.next.is_some_and(|next| first.offset() < next) {
@@ -137,6 +170,7 @@ impl Assignment {
                 break;
             }
             assigned.next = Some(last.offset().next().offset());
+            assigned.positioned = true;
             assigned.learn_size(read.records.len(), read.bytes);
             demand.take(assigned.epoch, read.records.len(), read.bytes);
             left -= read.records.len();
@@ -155,6 +189,18 @@ impl Assignment {
             }
         }
         moved
+    }
+
+    /// Partitions that were read further than behind their last record: past the markers of transactions, which take offsets and are no
+    /// records. Where nothing is left to read nothing is asked.
+    pub(super) fn passed(&mut self, client: &Client) -> Vec<Batch> {
+        let behind = |assigned: &&mut Assigned| {
+            !assigned.held && (!assigned.positioned || assigned.next.is_none_or(|next| next.0 < assigned.end))
+        };
+        let passed = self.partitions.iter_mut().filter(behind).filter_map(|assigned| {
+            Some(Batch { epoch: assigned.epoch, records: Vec::new(), next: Some(assigned.passed(client)?) })
+        });
+        passed.collect()
     }
 }
 

@@ -59,6 +59,10 @@ pub struct KafkaConfig {
     pub protocol: GroupProtocol,
     /// Makes the member a static one: it keeps its partitions over a restart. Unique to the process.
     pub instance_id: Option<String>,
+    /// How long to wait for another member with the same instance id to leave the group, under [`GroupProtocol::Consumer`]: there the newer
+    /// one is refused, while the others fence the older one. By default 2 min, more than a broker waits for a process that was killed;
+    /// then the daemon fails.
+    pub instance_wait: Duration,
     /// How long the group waits for a silent member (45 s by librdkafka). Not with [`GroupProtocol::Consumer`].
     pub session_timeout: Option<Duration>,
     /// How long the client may be stuck before it leaves the group (5 min by librdkafka). Handlers don't count: polling goes on beside them.
@@ -137,6 +141,7 @@ impl KafkaConfig {
             group: group.into(),
             protocol: GroupProtocol::default(),
             instance_id: None,
+            instance_wait: Duration::from_secs(120),
             session_timeout: None,
             max_poll_interval: None,
             start: StartPolicy::default(),
@@ -301,6 +306,7 @@ impl fmt::Debug for KafkaConfig {
             .field("group", &self.group)
             .field("protocol", &self.protocol)
             .field("instance_id", &self.instance_id)
+            .field("instance_wait", &self.instance_wait)
             .field("session_timeout", &self.session_timeout)
             .field("max_poll_interval", &self.max_poll_interval)
             .field("start", &self.start)

@@ -58,7 +58,7 @@ pub(super) fn fatal(code: Code, reason: &str, around: &Surroundings) -> Result<(
             config.group,
             config.instance_id.as_deref().unwrap_or_default()
         ))),
-        Code::UnreleasedInstanceId => Halt::Rebuild(format!(
+        Code::UnreleasedInstanceId => Halt::Taken(format!(
             "a member of group `{}` with the instance id `{}` has not left yet: it goes with its session timeout; if it is alive, give each process its own",
             config.group,
             config.instance_id.as_deref().unwrap_or_default()

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::producer::{KafkaProducer, SendError};
+use super::producer::KafkaProducer;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use crate::producer::SendError;
 use crate::record::Header;
 
 #[async_trait]

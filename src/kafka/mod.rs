@@ -39,7 +39,7 @@ pub use admin::{AdminError, KafkaAdmin};
 pub use committer::KafkaCommitter;
 pub use config::{ConfigError, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
-pub use producer::{KafkaProducer, SendError};
+pub use producer::KafkaProducer;
 pub use source::{KafkaSource, Subscription};
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
@@ -21,30 +22,13 @@ use super::client::KafkaHandle;
 use super::config::{ConfigError, KafkaConfig};
 use super::context::log;
 use super::native::{Letter, produce};
-use crate::record::{Header, Offset, Partition, Timestamp, Topic};
+use crate::producer::{RecordSink, SendError, Sent};
+use crate::record::{Header, Offset, OwnedRecord, Partition, Timestamp, Topic};
 
 /// How long the brokers may take to acknowledge a record.
 const DELIVERY: Duration = Duration::from_secs(30);
 /// How much longer the report of it may take to come back to us.
 const REPORT: Duration = Duration::from_secs(5);
-
-/// Why a record was not written. It isn't in the topic, or (after `Unavailable`) nobody knows.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The broker takes no record as large as this.
-    #[error("the record is too large for topic `{0}`: raise its `max.message.bytes`")]
-    TooLarge(Topic),
-    /// There is no such topic.
-    #[error("topic `{0}` does not exist: create it")]
-    UnknownTopic(Topic),
-    /// The brokers don't let us.
-    #[error("not authorised to write to topic `{0}`: grant this user WRITE on it")]
-    NotAuthorized(Topic),
-    /// It may work the next time.
-    #[error("the record could not be written, it can be tried again: {0}")]
-    Unavailable(String),
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -180,6 +164,16 @@ impl KafkaProducer {
             drop(std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(failed)));
         }
         Ok(Arc::clone(&current))
+    }
+}
+
+#[async_trait]
+impl RecordSink for KafkaProducer {
+    async fn write(&self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
+        let OwnedRecord { key, value, headers, timestamp } = record;
+        let headers = headers.iter().map(|(name, value)| Header { name, value: value.as_deref() });
+        let sent = self.send(topic, key.as_deref(), value.as_deref(), headers, *timestamp).await;
+        sent.map(|(partition, offset)| Sent { partition, offset })
     }
 }
 

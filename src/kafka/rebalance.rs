@@ -222,7 +222,7 @@ fn assign(
                 "what the last commit remembered beside its offset is not used");
         }
         debug!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, "partition is read from here");
-        assignment.add(Assigned::new(epoch, start.place.clone(), queue, start.offset.map(Offset)));
+        assignment.add(Assigned::new(epoch, start.place.clone(), queue, start.offset.map(Offset), client));
         ours.push(Ours { epoch, topic_partition: start.place.clone(), progress: resumed.tracker });
     }
     around.was_assigned |= !ours.is_empty();

@@ -1,7 +1,8 @@
-//! Partitions whose next offset does not exist any more.
+//! Partitions that must be fetched anew: their next offset does not exist any more, or a fetch of them failed.
 //!
 //! Owner: the event thread. What was removed unread is lost, and nobody can help that; so nothing goes on without a policy that
-//! says so, and each time it is told.
+//! says so, and each time it is told. A failed fetch loses nothing as long as it is begun again where it stood: librdkafka counts the
+//! error that comes in the place of a record as one, and would go on behind it after the next rebalance.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ enum Stage {
     Asking(Errand<Result<i64, String>>),
     Failed(Instant),
     Known(i64),
+    /// Nothing is missing: it is fetched again from where it stands, then.
+    Again(Instant),
 }
 
 impl Resets {
@@ -67,6 +70,16 @@ impl Resets {
         Ok(())
     }
 
+    /// Takes up a partition whose fetch failed, unless it is here already.
+    pub(super) fn fetch_again(&mut self, epoch: Epoch, assignment: &mut Assignment) {
+        let Some(assigned) = assignment.get_mut(epoch) else { return };
+        assigned.held = true;
+        if self.under_way.iter().all(|reset| reset.epoch != epoch) {
+            let stage = Stage::Again(Instant::now() + AGAIN);
+            self.under_way.push(Reset { epoch, stage, place: assigned.place.clone() });
+        }
+    }
+
     /// Goes on with those whose question is answered. Not while a rebalance is under way: both change the assignment.
     pub(super) fn advance(
         &mut self,
@@ -91,10 +104,13 @@ impl Resets {
                 Stage::Failed(at) if Instant::now() >= at => ask(&reset.place, client, around),
                 stage => stage,
             };
-            if let Stage::Known(target) = reset.stage {
-                go_on(&reset, Offset(target), client, assignment, around)?;
-            } else {
-                self.under_way.push(reset);
+            match reset.stage {
+                Stage::Known(target) => go_on(&reset, Offset(target), client, assignment, around)?,
+                Stage::Again(at) if Instant::now() >= at => {
+                    let next = assignment.get_mut(reset.epoch).and_then(|assigned| assigned.next);
+                    restart(&reset.place, reset.epoch, next, client, assignment)?;
+                }
+                _ => self.under_way.push(reset),
             }
         }
         Ok(())
@@ -142,21 +158,31 @@ fn go_on(
             progress,
         }]));
     }
-    assigned.next = Some(target);
-    assigned.held = false;
-    assigned.queue.ring();
-    restart(place, target, client, assignment)
+    let epoch = assigned.epoch;
+    restart(place, epoch, Some(target), client, assignment)
+}
+
+/// Has librdkafka fetch the partition from `next` on. A seek won't do: where the offset was gone it has stopped fetching.
+fn restart(
+    place: &TopicPartition,
+    epoch: Epoch,
+    next: Option<Offset>,
+    client: &Client,
+    assignment: &mut Assignment,
+) -> Result<(), Halt> {
+    let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
+    assigned.restart(next);
+    fetch(place, next, client, assignment)
         .map_err(|error| Halt::Rebuild(format!("{place} could not be read on: {error}")))
 }
 
-/// Has librdkafka fetch the partition from `target` on. A seek won't do: it has stopped fetching the partition.
-fn restart(place: &TopicPartition, target: Offset, client: &Client, assignment: &Assignment) -> KafkaResult<()> {
+fn fetch(place: &TopicPartition, next: Option<Offset>, client: &Client, assignment: &Assignment) -> KafkaResult<()> {
+    let start = |next: Option<Offset>| next.map_or(rdkafka::Offset::Beginning, |next| rdkafka::Offset::Offset(next.0));
     let consumer = client.consumer();
     if client.is_incremental() {
-        let one = list([(place, rdkafka::Offset::Offset(target.0))])?;
+        let one = list([(place, start(next))])?;
         consumer.incremental_unassign(&one)?;
         return consumer.incremental_assign(&one);
     }
-    let next = |next: Option<Offset>| next.map_or(rdkafka::Offset::Beginning, |next| rdkafka::Offset::Offset(next.0));
-    consumer.assign(&list(assignment.iter().map(|assigned| (&assigned.place, next(assigned.next))))?)
+    consumer.assign(&list(assignment.iter().map(|assigned| (&assigned.place, start(assigned.next))))?)
 }

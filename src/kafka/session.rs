@@ -52,6 +52,8 @@ pub(super) struct Surroundings {
 pub(super) enum Halt {
     /// A new one may.
     Rebuild(String),
+    /// A new one may, once another member has left that goes by this one's name.
+    Taken(String),
     /// Nor can the source.
     Fail(SourceError),
 }
@@ -70,6 +72,11 @@ impl Surroundings {
     pub(super) fn next_epoch(&mut self) -> Epoch {
         self.epochs += 1;
         Epoch(self.epochs)
+    }
+
+    /// How many assignments there were so far.
+    pub(super) fn assignments(&self) -> u64 {
+        self.epochs
     }
 
     /// The topics that are read.
@@ -231,6 +238,10 @@ impl Session {
         if !moved.is_empty() {
             around.mailbox.tell_ends(moved);
         }
+        let passed = self.assignment.passed(&self.client);
+        if !passed.is_empty() {
+            around.mailbox.deliver(passed.into_iter().map(|batch| (batch, 0)).collect());
+        }
         if self.commits.is_stuck() {
             return Err(Halt::Rebuild("a commit was never answered".to_owned()));
         }
@@ -248,6 +259,7 @@ impl Session {
                 self.resets.push(epoch, &failure, &self.client, &mut self.assignment, around)?;
             } else if let Some(place) = self.assignment.get_mut(epoch).map(|assigned| assigned.place.clone()) {
                 faults::of_partition(&place, &failure, around)?;
+                self.resets.fetch_again(epoch, &mut self.assignment);
             }
         }
         if let Some(place) = round.rewound {

@@ -24,6 +24,7 @@ struct Scene {
     offsets: Vec<(i32, i64)>,
     troubles: Vec<String>,
     lost: usize,
+    ends: HashMap<i32, i64>,
     /// Last, so that the source can leave.
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
@@ -37,10 +38,7 @@ impl Scene {
     async fn on(cluster: MockCluster<'static, DefaultProducerContext>) -> Self {
         cluster.create_topic("t", 2, 1).expect("a topic");
         let topic = Topic::from("t");
-        let mut config = KafkaConfig::new(cluster.bootstrap_servers(), "g");
-        config.protocol = GroupProtocol::Consumer;
-        let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
-        let mut source = KafkaSource::new(&config, vec![subscription]).expect("valid");
+        let mut source = join(&cluster, &topic);
         let committer = source.committer();
         let scene = Self {
             cluster,
@@ -51,6 +49,7 @@ impl Scene {
             offsets: vec![],
             troubles: vec![],
             lost: 0,
+            ends: HashMap::new(),
         };
         scene.write(10).await;
         scene
@@ -94,7 +93,11 @@ impl Scene {
                 self.assigned.retain(|_, epoch| !revocation.epochs().contains(epoch));
                 revocation.complete();
             }
-            Ok(Event::Ends(_) | Event::Idle) => {}
+            Ok(Event::Ends(ends)) => {
+                let place = |epoch: Epoch| self.assigned.iter().find(|(_, of)| **of == epoch).map(|(place, _)| *place);
+                self.ends.extend(ends.iter().filter_map(|(epoch, end)| Some((place(*epoch)?, end.0))));
+            }
+            Ok(Event::Idle) => {}
             Err(SourceError::Transient(say)) => self.troubles.push(say),
             Err(error) => return Err(error),
         }
@@ -105,6 +108,36 @@ impl Scene {
         let commit = OffsetCommit { next: NextOffset::at(next), metadata: String::new() };
         self.committer.commit(vec![(self.assigned[&0], commit)], Instant::now() + within).await
     }
+}
+
+fn join(cluster: &MockCluster<'static, DefaultProducerContext>, topic: &Topic) -> KafkaSource {
+    let mut config = KafkaConfig::new(cluster.bootstrap_servers(), "g");
+    config.protocol = GroupProtocol::Consumer;
+    let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
+    KafkaSource::new(&config, vec![subscription]).expect("valid")
+}
+
+#[tokio::test]
+async fn a_fetch_that_failed_before_a_rebalance_costs_no_record() {
+    let mut scene = Scene::new().await;
+    scene.until("ten records", |scene| scene.offsets.len() == 10).await;
+    scene.cluster.request_errors(Api::Fetch, &[Err::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 2]);
+    scene.until("a word about it", |scene| !scene.troubles.is_empty()).await;
+    // It takes one partition over, and for that the client stops fetching the other one for a moment.
+    let second = join(&scene.cluster, &scene.topic);
+    scene.until("one partition", |scene| scene.assigned.len() == 1).await;
+    scene.write(20).await;
+    let kept = *scene.assigned.keys().next().expect("one is left");
+    let mine = |offset: &&(i32, i64)| offset.0 == kept;
+    scene
+        .until("all of the kept partition", |scene| {
+            let end = scene.ends.get(&kept).copied().unwrap_or_default();
+            end > 5 && scene.offsets.iter().filter(mine).any(|(_, offset)| offset + 1 == end)
+        })
+        .await;
+    let read: Vec<i64> = scene.offsets.iter().filter(mine).map(|(_, offset)| *offset).collect();
+    assert_eq!(read, (0..scene.ends[&kept]).collect::<Vec<_>>());
+    drop(second);
 }
 
 #[tokio::test]

@@ -35,9 +35,18 @@ pub(super) struct EventThread {
     since: Instant,
     again: Instant,
     pause: Duration,
+    taken: Option<Taken>,
     demand: Option<Demand>,
     /// Nothing is read any more; commits and rebalances go on until the source is closed.
     failed: bool,
+}
+
+/// Since when another member has gone by this one's instance id.
+#[derive(Debug)]
+struct Taken {
+    since: Instant,
+    /// How many assignments there had been by then: with another one it is over.
+    assignments: u64,
 }
 
 /// librdkafka's properties; not shown, since there are secrets among them.
@@ -69,6 +78,7 @@ impl EventThread {
             since: Instant::now(),
             again: Instant::now(),
             pause: PAUSE,
+            taken: None,
             demand: None,
             failed: false,
         }
@@ -95,14 +105,31 @@ impl EventThread {
                 Ok(true) => {}
                 Ok(false) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
                 Err(Halt::Rebuild(reason)) => self.rebuild(&reason),
+                Err(Halt::Taken(reason)) => self.wait_for_the_other(reason),
                 // Said already; the same reason comes again as long as the client is there.
                 Err(Halt::Fail(_)) if self.failed => Wake::pause(BEAT),
-                Err(Halt::Fail(error)) => {
-                    error!(%error, "the Kafka source can't go on");
-                    self.failed = true;
-                    self.around.mailbox.fail(error);
-                }
+                Err(Halt::Fail(error)) => self.fail(error),
             }
+        }
+    }
+
+    fn fail(&mut self, error: SourceError) {
+        error!(%error, "the Kafka source can't go on");
+        self.failed = true;
+        self.around.mailbox.fail(error);
+    }
+
+    /// Tries again until the other one has left, but not for ever.
+    fn wait_for_the_other(&mut self, reason: String) {
+        let assignments = self.around.assignments();
+        let taken = self.taken.take_if(|taken| taken.assignments == assignments);
+        let taken = self.taken.insert(taken.unwrap_or_else(|| Taken { since: Instant::now(), assignments }));
+        if !self.failed && taken.since.elapsed() >= self.around.config.instance_wait {
+            self.fail(SourceError::Fatal(reason));
+        } else {
+            // It is gone all of a sudden, and nobody should wait long for that.
+            self.pause = PAUSE;
+            self.rebuild(&reason);
         }
     }
 

@@ -130,6 +130,8 @@ label! {
         Parked = "parked",
         /// A dead letter of it can't be published.
         DeadLetter = "dead_letter",
+        /// Somebody has paused it.
+        Paused = "paused",
     }
 }
 

@@ -68,6 +68,11 @@ impl Meter {
         attempted.times.flush();
     }
 
+    /// Records that their route's filter passed over.
+    pub(super) fn unwanted(&self, records: usize) {
+        self.metrics.messages.of(MessageStatus::Skipped).add(records as u64);
+    }
+
     pub(super) fn dead_lettered(&self, reason: Reason) {
         self.metrics.messages.of(MessageStatus::DeadLettered).add(1);
         self.metrics.dead_letters.of(reason.into()).add(1);
@@ -156,6 +161,7 @@ impl From<Hold> for HoldReason {
             Hold::Window => Self::Window,
             Hold::Parked => Self::Parked,
             Hold::DeadLetter => Self::DeadLetter,
+            Hold::Paused => Self::Paused,
         }
     }
 }

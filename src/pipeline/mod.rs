@@ -8,13 +8,17 @@
 //! It knows no Kafka: what stands under it is a `Source`. It uses tokio's time only, so that virtual time can
 //! drive all of it in tests.
 
+mod arrival;
+mod batch;
 mod committer;
+pub mod control;
 pub mod dead_letter;
 pub mod demand;
 mod dispatcher;
 mod lanes;
 pub mod metadata;
 mod meter;
+mod outcome;
 mod reader;
 mod settings;
 mod shared;
@@ -40,7 +44,9 @@ use tracing::{error, info, warn};
 use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
 use crate::panic;
+use crate::producer::Producer;
 use committer::CommitDesk;
+use control::Control;
 use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
 use meter::Meter;
@@ -87,6 +93,8 @@ pub struct Pipeline<S: Source> {
     pub router: Router,
     /// Where dead letters go.
     pub dead_letters: Arc<dyn DeadLetterSink>,
+    /// What handlers write with, where there is something.
+    pub producer: Option<Producer>,
     /// Bounds and times.
     pub settings: PipelineSettings,
     /// Where it counts.
@@ -95,6 +103,8 @@ pub struct Pipeline<S: Source> {
     pub beat: Arc<dyn Fn(Beat) + Send + Sync>,
     /// How long started handlers may go on after a stop.
     pub stop_drain: Duration,
+    /// Steers it while it runs.
+    pub control: Control,
 }
 
 impl<S: Source> fmt::Debug for Pipeline<S> {
@@ -124,10 +134,28 @@ impl<S: Source> Pipeline<S> {
     /// run their records beside them.
     pub async fn run(self, stop: CancellationToken, handlers: &Handle) -> Result<Stopped, PipelineError> {
         Self::check(&self.router, &self.settings)?;
-        let Self { daemon, mut source, router, dead_letters, settings, metrics, beat, stop_drain } = self;
+        let Self {
+            daemon,
+            mut source,
+            router,
+            dead_letters,
+            producer,
+            mut settings,
+            metrics,
+            beat,
+            stop_drain,
+            control,
+        } = self;
+        let routes = router.into_routes();
+        // Or a batch would never get full.
+        let enough = routes.largest_batch().saturating_mul(2);
+        if settings.queue_records < enough {
+            info!(daemon, queue_records = enough, "queue made large enough for batches");
+            settings.queue_records = enough;
+        }
         let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let meter = Meter::new(metrics, settings.workers, settings.queue_records);
-        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter));
+        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();
 
@@ -147,9 +175,10 @@ impl<S: Source> Pipeline<S> {
         }
 
         let reader_stop = stop.child_token();
+        let overrides = control.watch();
         let reader =
-            Reader { source, shared: Arc::clone(&shared), desk, router: Arc::new(router), settings, stop_drain, beat };
-        // A panic there, as of a route's key function, takes the source with it: dropped, it leaves its group without a last commit.
+            Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat, overrides };
+        // A panic there, of a source for one, takes the source with it: dropped, it leaves its group without a last commit.
         let mut reading = std::pin::pin!(AssertUnwindSafe(reader.run(reader_stop.clone())).catch_unwind());
         let mut failure = None;
         let (source, read) = loop {
@@ -204,7 +233,11 @@ impl<S: Source> Pipeline<S> {
         };
         // After a panic nobody has given them time yet.
         let until = if panicked { closed.max(Instant::now() + stop_drain) } else { closed };
-        match left(&mut workers, until).await {
+        let workers = left(&mut workers, until).await;
+        shared.remains.close();
+        // In time or not, as with the workers.
+        drop(timeout_at(until, shared.remains.wait()).await);
+        match workers + shared.remains.len() {
             0 => Err(error),
             left => Err(PipelineError::Fatal(format!(
                 "{error}; handlers that have not ended: {left}, and a restart would run their records beside them"

@@ -10,17 +10,20 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::arrival::{Arrivals, arrivals};
 use super::committer::CommitDesk;
+use super::control::Overrides;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
-use super::source::{Assigned, Epoch, Event, Progress, Revocation, Source, SourceError};
+use super::source::{Assigned, Batch, Epoch, Event, Progress, Revocation, Source, SourceError};
 use super::{PipelineError, PipelineSettings};
-use crate::handler::Router;
+use crate::handler::Routes;
 use crate::metrics::RebalanceKind;
 
 /// How long the last commit of a stop may take once the handlers have ended or their time is over.
@@ -37,10 +40,11 @@ pub(super) struct Reader<S: Source> {
     pub(super) source: S,
     pub(super) shared: Arc<Shared<S::Progress>>,
     pub(super) desk: CommitDesk,
-    pub(super) router: Arc<Router>,
+    pub(super) routes: Routes,
     pub(super) settings: PipelineSettings,
     pub(super) stop_drain: Duration,
     pub(super) beat: Arc<dyn Fn(Beat) + Send + Sync>,
+    pub(super) overrides: watch::Receiver<Overrides>,
 }
 
 /// What the reader says of itself, for the probes.
@@ -92,6 +96,7 @@ impl<S: Source> Reader<S> {
                 }
                 Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
                 () = sleep_until(wait), if wait > now => {}
+                Ok(()) = self.overrides.changed(), if stopping.is_none() => self.obey(),
                 () = shared.room.notified(), if stopping.is_none() => {}
                 event = self.source.poll(&demand, self.settings.read_timeout), if wait <= now => {
                     let error = match event {
@@ -137,7 +142,8 @@ impl<S: Source> Reader<S> {
             Event::Records(batches) => {
                 let now = Instant::now();
                 for batch in batches {
-                    self.shared.change(|lanes| lanes.push(batch, now));
+                    let Some(arrivals) = self.arrivals(batch) else { continue };
+                    self.shared.change(|lanes| lanes.push(arrivals, now));
                 }
             }
             Event::Revoked(revocation) => {
@@ -164,13 +170,30 @@ impl<S: Source> Reader<S> {
         Ok(())
     }
 
+    /// Does what somebody has asked for meanwhile.
+    fn obey(&mut self) {
+        let overrides = self.overrides.borrow_and_update().clone();
+        info!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
+        self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
+        self.shared.change(|lanes| lanes.set_rate(overrides.rate, Instant::now()));
+    }
+
+    /// What the route says of these records. Of an assignment that is over there is nothing to say.
+    fn arrivals(&self, batch: Batch) -> Option<Arrivals> {
+        let route = match batch.records.first() {
+            Some(first) => self.routes.of(first.topic())?,
+            None => return Some(Arrivals { epoch: batch.epoch, records: Vec::new(), next: batch.next }),
+        };
+        Some(arrivals(batch, &route.settings))
+    }
+
     fn assign(&mut self, assigned: Vec<Assigned<S::Progress>>, stopping: bool) -> Result<(), PipelineError> {
         if !assigned.is_empty() {
             self.shared.meter.rebalanced(RebalanceKind::Assigned);
         }
         for assigned in assigned {
             let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
-            let Some(route) = self.router.route(topic).cloned() else {
+            let Some(route) = self.routes.of(topic).cloned() else {
                 return Err(PipelineError::Failed(format!(
                     "the source assigned topic `{topic}`, which no route serves"
                 )));
@@ -178,6 +201,8 @@ impl<S: Source> Reader<S> {
             info!(daemon = self.shared.daemon.as_str(), topic = topic.as_str(), partition, "partition assigned");
             let epoch = assigned.epoch;
             self.shared.change(|lanes| lanes.assign(assigned, route));
+            let overrides = self.overrides.borrow().clone();
+            self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
             if stopping {
                 // Nothing is read for it any more; its assignment ends with the others'.
                 self.shared.change(|lanes| lanes.release(&[epoch]));

@@ -8,17 +8,23 @@ use std::fmt;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::PipelineError;
 use super::lanes::{Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
+use crate::producer::Producer;
 
 pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
     pub(super) daemon: String,
     pub(super) meter: Meter,
+    /// What handlers write with.
+    pub(super) producer: Option<Producer>,
+    /// Counts handlers that go on though their worker has been dropped.
+    pub(super) remains: TaskTracker,
     workers: usize,
     /// A lane is ready: for the workers.
     pub(super) ready: Notify,
@@ -38,11 +44,13 @@ pub(super) struct Shared<G: Progress> {
 }
 
 impl<G: Progress> Shared<G> {
-    pub(super) fn new(daemon: String, limits: Limits, meter: Meter) -> Self {
+    pub(super) fn new(daemon: String, limits: Limits, meter: Meter, producer: Option<Producer>) -> Self {
         Self {
             lanes: Mutex::new(Lanes::new(limits)),
             daemon,
             meter,
+            producer,
+            remains: TaskTracker::new(),
             workers: limits.workers,
             ready: Notify::new(),
             room: Notify::new(),
@@ -131,6 +139,9 @@ impl<G: Progress> Shared<G> {
                     "queue has room again, fetching goes on"
                 );
             }
+        }
+        if effects.unwanted > 0 {
+            self.meter.unwanted(effects.unwanted);
         }
         if effects.room {
             self.room.notify_one();

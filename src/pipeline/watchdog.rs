@@ -59,7 +59,12 @@ impl Slot {
         let offset = self.offset.load(Ordering::Relaxed);
         let context = self.run.lock().clone()?;
         let elapsed = now.duration_since(self.origin).saturating_sub(Duration::from_millis(since));
-        (elapsed > context.route.timeout.saturating_add(GRACE)).then_some(Overdue { since, offset, elapsed, context })
+        (elapsed > context.route.settings.timeout.saturating_add(GRACE)).then_some(Overdue {
+            since,
+            offset,
+            elapsed,
+            context,
+        })
     }
 }
 
@@ -100,7 +105,7 @@ fn report(daemon: &str, seen: Option<Overdue>, named: &mut Option<(u64, i64)>) {
                 topic,
                 partition,
                 offset,
-                handler = context.route.name,
+                handler = context.route.settings.name,
                 ?elapsed,
                 "handler overstays its timeout, it may block its thread; other lanes go on"
             );

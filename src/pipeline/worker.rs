@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-use super::PipelineError;
-use super::dead_letter::{Failure, Reason};
-use super::lanes::{Effects, Entry, Halt, Run};
+use super::batch::{self, BatchEnd};
+use super::lanes::{Effects, Entry, Halt, Run, Taken};
 use super::meter::Attempted;
+use super::outcome::{Next, Outcome, halt, outcome};
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
-use crate::handler::{Attempts, Delivery, ErrorClass, RouteSpec, Verdict};
+use crate::handler::{Attempts, Delivery, Verdict, Work};
+use crate::record::Record;
 
 /// A run ends after this time, so that other lanes get their turn.
 const SLICE: Duration = Duration::from_millis(10);
@@ -45,7 +45,7 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             let mut ready = pin!(shared.ready.notified());
             // Registered before another look, so that a lane that became ready in between is not missed.
             ready.as_mut().enable();
-            next = shared.lanes().take(&mut entries);
+            next = exchange(&shared, None, &mut settled, &mut entries);
             if next.is_none() {
                 tokio::select! {
                     biased;
@@ -54,9 +54,20 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
                 }
             }
         }
-        let Some(run) = next else { continue };
+        let Some(taken) = next else { continue };
+        let run = match taken {
+            Taken::Run(run) => run,
+            Taken::Batch(batch) => {
+                let ended = batch::run(&shared, &slot, batch, &mut entries, &mut random, &mut attempted).await;
+                slot.end();
+                finished = Some(Finished::Batch(ended));
+                tokio::task::coop::consume_budget().await;
+                continue;
+            }
+        };
         slot.begin(&run.context);
         let route = Arc::clone(&run.context.route);
+        let Work::Each(handler) = &route.work else { unreachable!("a route of batches has no runs") };
         let now = Instant::now();
         let mut shift = Shift {
             shared: &shared,
@@ -65,6 +76,7 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             entries: &mut entries,
             settled: &mut settled,
             random: &mut random,
+            delivery: None,
             current: None,
             halt: None,
             began: now,
@@ -72,28 +84,36 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             reported: now,
             attempted: &mut attempted,
         };
-        route.handler.drive(&mut shift, route.timeout).await;
+        handler.drive(&mut shift, route.settings.timeout).await;
         let halt = shift.close();
         slot.end();
-        finished = Some((run, halt));
+        finished = Some(Finished::Run(run, halt));
         // Handlers that never wait would otherwise keep the thread for ever.
         tokio::task::coop::consume_budget().await;
     }
 }
 
-/// Hands a finished run back, and takes the next: one lock for both.
+/// What a worker hands back.
+enum Finished<P> {
+    Run(Run, Option<Halt<P>>),
+    Batch(BatchEnd<P>),
+}
+
+/// Hands back what is finished, and takes what is next: one lock for both.
 fn exchange<G: Progress>(
     shared: &Shared<G>,
-    finished: Option<(Run, Option<Halt<G::Position>>)>,
+    finished: Option<Finished<G::Position>>,
     settled: &mut Vec<(Settled<G::Position>, usize)>,
     entries: &mut VecDeque<Entry<G::Position>>,
-) -> Option<Run> {
+) -> Option<Taken> {
     shared.change_as_worker(|lanes| {
-        let mut effects = Effects::default();
-        if let Some((run, halt)) = finished {
-            effects = lanes.settle(&run, settled).and(lanes.finish(run, entries, halt));
-        }
-        (lanes.take(entries), effects)
+        let effects = match finished {
+            None => Effects::default(),
+            Some(Finished::Run(run, halt)) => lanes.settle(&run, settled).and(lanes.finish(run, entries, halt)),
+            Some(Finished::Batch(ended)) => ended.hand_back(lanes),
+        };
+        let (taken, more) = lanes.take(entries);
+        (taken, effects.and(more))
     })
 }
 
@@ -105,8 +125,10 @@ struct Shift<'a, G: Progress> {
     entries: &'a mut VecDeque<Entry<G::Position>>,
     settled: &'a mut Vec<(Settled<G::Position>, usize)>,
     random: &'a mut fastrand::Rng,
-    /// The record that is being tried.
-    current: Option<Entry<G::Position>>,
+    /// The record that is being tried, or that was tried last.
+    delivery: Option<Delivery>,
+    /// What else is known of the record that is being tried.
+    current: Option<Entry<G::Position, ()>>,
     halt: Option<Halt<G::Position>>,
     began: Instant,
     /// The last look at the clock: when the current attempt began.
@@ -115,22 +137,49 @@ struct Shift<'a, G: Progress> {
     attempted: &'a mut Attempted,
 }
 
+/// The first delivery of a run.
+pub(super) fn delivery<G: Progress>(shared: &Shared<G>, run: &Run, record: Record, attempt: u32) -> Delivery {
+    let delivery = Delivery::cancelled_by(record, attempt, run.context.gone.clone());
+    let delivery = match &run.context.route.work {
+        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_among(&shared.remains),
+        _ => delivery,
+    };
+    match &shared.producer {
+        Some(producer) => delivery.producing_with(producer.clone()),
+        None => delivery,
+    }
+}
+
 impl<G: Progress> Attempts for Shift<'_, G> {
-    fn next(&mut self) -> Option<Delivery<'_>> {
+    fn next(&mut self) -> Option<&Delivery> {
         let over = self.halt.is_some() || self.clock.duration_since(self.began) >= SLICE;
         if over || self.run.context.is_released() {
             return None;
         }
-        let entry = self.current.insert(self.entries.pop_front()?);
+        let mut entry = self.entries.pop_front()?;
+        if let Some(failure) = entry.failure.take() {
+            // Decided before it came here.
+            let next = Next::Letter(failure);
+            self.halt = Some(halt(self.shared, &self.run.context, entry, next, self.clock, self.attempted));
+            return None;
+        }
         self.slot.attempt(&entry.record, self.clock);
-        Some(Delivery { record: &entry.record, attempt: entry.failures + 1, cancellation: &self.run.context.gone })
+        let attempt = entry.failures + 1;
+        let (entry, record) = entry.exchange(());
+        self.current = Some(entry);
+        // The token is cloned once a run: its count is shared by all that work on the partition.
+        match &mut self.delivery {
+            Some(delivery) => delivery.turn_to(record, attempt),
+            empty => *empty = Some(delivery(self.shared, self.run, record, attempt)),
+        }
+        self.delivery.as_ref()
     }
 
     fn ended(&mut self, verdict: Verdict) {
         let began = mem::replace(&mut self.clock, Instant::now());
         self.attempted.took(self.clock.duration_since(began));
-        let Some(entry) = self.current.take() else { return };
-        match outcome(&self.run.context.route, verdict, entry.failures, self.random) {
+        let (Some(entry), Some(delivery)) = (self.current.take(), &self.delivery) else { return };
+        match outcome(&self.run.context.route.settings, &verdict, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
                 self.settled.push((entry.ticket.done(), entry.bytes));
@@ -139,28 +188,9 @@ impl<G: Progress> Attempts for Shift<'_, G> {
                 self.attempted.skipped += 1;
                 self.settled.push((entry.ticket.skip(), entry.bytes));
             }
-            Outcome::Retry(delay, failure) => {
-                self.attempted.failed += 1;
-                self.attempted.retried += 1;
-                self.log(&entry, &failure, Some(delay));
-                let entry = Entry { failures: failure.attempts, ..entry };
-                self.halt = Some(Halt::Retry(entry, self.clock + delay));
-            }
-            Outcome::Letter(failure) => {
-                self.attempted.failed += 1;
-                self.log(&entry, &failure, None);
-                if self.run.context.dead_letter_topic.is_some() {
-                    self.halt = Some(Halt::Letter(entry, Box::new(failure)));
-                } else {
-                    self.shared.fail(PipelineError::Fatal(format!(
-                        "the record at {} offset {} can't be handled and its route has no dead letters: {}: {}",
-                        self.run.context.topic_partition,
-                        entry.record.offset(),
-                        failure.reason.name(),
-                        failure.error
-                    )));
-                    self.halt = Some(Halt::Stop(entry));
-                }
+            Outcome::Unfinished(next) => {
+                let (entry, ()) = entry.exchange(delivery.record().clone());
+                self.halt = Some(halt(self.shared, &self.run.context, entry, next, self.clock, self.attempted));
             }
         }
         if self.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
@@ -182,65 +212,5 @@ impl<G: Progress> Shift<'_, G> {
     fn close(self) -> Option<Halt<G::Position>> {
         self.shared.meter.count(self.attempted);
         self.halt
-    }
-
-    fn log(&self, entry: &Entry<G::Position>, failure: &Failure, retry: Option<Duration>) {
-        let (topic, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
-        let (daemon, offset, attempt) = (self.shared.daemon.as_str(), entry.record.offset().0, failure.attempts);
-        let (reason, error, handler) = (failure.reason.name(), failure.error.as_str(), self.run.context.route.name);
-        match retry {
-            Some(delay) => debug!(
-                daemon,
-                topic,
-                partition,
-                offset,
-                attempt,
-                handler,
-                reason,
-                error,
-                ?delay,
-                "attempt failed, it will be retried"
-            ),
-            None => {
-                debug!(daemon, topic, partition, offset, attempt, handler, reason, error, "attempt failed for good")
-            }
-        }
-    }
-}
-
-/// What follows an attempt.
-#[derive(Debug)]
-enum Outcome {
-    Done,
-    Skip,
-    Retry(Duration, Failure),
-    Letter(Failure),
-}
-
-/// The one place where an attempt's verdict becomes an outcome.
-fn outcome(route: &RouteSpec, verdict: Verdict, failures: u32, random: &mut fastrand::Rng) -> Outcome {
-    let attempts = failures.saturating_add(1);
-    let failure = |reason, error| Failure { reason, error, attempts, handler: route.name };
-    let (failure, delay) = match verdict {
-        Verdict::Succeeded => return Outcome::Done,
-        Verdict::Rejected(rejection) => return Outcome::Letter(failure(Reason::Undecodable, rejection.to_string())),
-        Verdict::Panicked(message) => (failure(Reason::Panic, message), None),
-        Verdict::TimedOut(timeout) => (failure(Reason::Timeout, format!("no result within {timeout:?}")), None),
-        Verdict::Failed(error) => {
-            let text = format!("{:#}", error.error());
-            match error.class() {
-                ErrorClass::Skip => return Outcome::Skip,
-                ErrorClass::Poison => return Outcome::Letter(failure(Reason::Poison, text)),
-                _ if route.retryable.as_ref().is_some_and(|retryable| !retryable(&error)) => {
-                    return Outcome::Letter(failure(Reason::NotRetryable, text));
-                }
-                ErrorClass::RetryAfter(delay) => (failure(Reason::Error, text), Some(delay)),
-                ErrorClass::Retry => (failure(Reason::Error, text), None),
-            }
-        }
-    };
-    match route.retry.delay(attempts, random.f64()) {
-        Some(backoff) => Outcome::Retry(delay.unwrap_or(backoff), failure),
-        None => Outcome::Letter(failure),
     }
 }

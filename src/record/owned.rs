@@ -23,6 +23,14 @@ impl OwnedRecord {
         Self { value: Some(value.into()), ..Self::default() }
     }
 
+    /// A record with a value in JSON, and nothing else yet.
+    ///
+    /// # Errors
+    /// Where the value can't be written as JSON.
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
+        Ok(Self::new(serde_json::to_vec(value)?))
+    }
+
     /// The same with this key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> Self {
@@ -35,6 +43,14 @@ impl OwnedRecord {
     pub fn with_header(mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.into(), Some(value.into())));
         self
+    }
+}
+
+impl OwnedRecord {
+    /// The record as it would be read from `offset` of a partition: to test a handler, a filter or a key function with.
+    pub fn into_record(self, topic_partition: TopicPartition, offset: i64) -> Record {
+        let backing = OwnedRecords { topic_partition, records: vec![(Offset(offset), Arc::new(self))] };
+        Record::adopt(Arc::new(backing), 0)
     }
 }
 

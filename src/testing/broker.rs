@@ -5,17 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::source::MemorySource;
-use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use crate::pipeline::dead_letter::PublishError;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
-use crate::record::{NextOffset, Offset, OwnedRecord, Timestamp, Topic, TopicPartition};
+use crate::producer::SendError;
+use crate::record::{NextOffset, Offset, OwnedRecord, Topic, TopicPartition};
 
 /// The broker. Clones are handles of the same one.
 #[derive(Clone, Default)]
@@ -79,11 +79,13 @@ pub(super) struct State {
     pub(super) moved: bool,
     pub(super) commit_faults: VecDeque<CommitFault>,
     pub(super) poll_faults: VecDeque<String>,
-    letter_fault: Option<PublishError>,
-    letter_delay: Duration,
+    pub(super) letter_fault: Option<PublishError>,
+    pub(super) letter_delay: Duration,
+    pub(super) send_fault: Option<SendError>,
+    pub(super) send_delay: Duration,
     revoke_within: Option<Duration>,
     on_commit: Option<CommitObserver>,
-    on_letter: Option<LetterObserver>,
+    pub(super) on_letter: Option<LetterObserver>,
 }
 
 /// Called with every commit as it is written.
@@ -212,6 +214,17 @@ impl MemoryBroker {
         state.commit_faults.clear();
         state.poll_faults.clear();
         state.letter_fault = None;
+        state.send_fault = None;
+    }
+
+    /// What handlers produce is refused with this error, until it is taken back with `None`.
+    pub fn refuse_sends(&self, error: Option<SendError>) {
+        self.state.lock().send_fault = error;
+    }
+
+    /// How long what handlers produce takes to be acknowledged.
+    pub fn delay_sends(&self, delay: Duration) {
+        self.state.lock().send_delay = delay;
     }
 
     /// How long a dead letter takes to be acknowledged.
@@ -342,36 +355,6 @@ impl Ownership {
     /// Whether records may be delivered from it.
     pub(super) fn is_open(&self) -> bool {
         self.told && self.leaving.is_none()
-    }
-}
-
-#[async_trait]
-impl DeadLetterSink for MemoryBroker {
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
-        let delay = self.state.lock().letter_delay;
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-        let mut state = self.state.lock();
-        if let Some(error) = &state.letter_fault {
-            return Err(error.clone());
-        }
-        let record = letter.record;
-        let original = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
-        let added =
-            letter.added.iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value.clone().into_bytes())));
-        let written = OwnedRecord {
-            key: record.key().map(<[u8]>::to_vec),
-            value: record.value().map(<[u8]>::to_vec),
-            headers: original.chain(added).collect(),
-            timestamp: Some(Timestamp::now()),
-        };
-        if let Some(observer) = &mut state.on_letter {
-            observer(&written);
-        }
-        let place = TopicPartition { topic: letter.topic.clone(), partition: record.partition() };
-        state.append(place, written);
-        Ok(())
     }
 }
 

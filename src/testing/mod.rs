@@ -16,6 +16,7 @@
 
 mod broker;
 mod source;
+mod writes;
 
 pub use broker::{CommitFault, MemberId, MemoryBroker, MemorySubscription};
 pub use source::{MemoryCommitter, MemorySource};

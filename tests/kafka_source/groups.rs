@@ -217,3 +217,29 @@ async fn a_client_that_has_failed_for_good_is_made_anew() {
     second.until("both partitions", |member| member.assigned.len() == 2).await;
     second.close().await;
 }
+
+#[tokio::test]
+async fn a_member_whose_instance_id_stays_taken_fails_in_time() {
+    let topic = topic("taken", 2).await;
+    let mut settings = config(&unique("g"));
+    settings.protocol = daemonry::kafka::GroupProtocol::Consumer;
+    settings.instance_id = Some("same".to_owned());
+    let mut first = Member::join(&settings, &topic);
+    first.until("both partitions", |member| member.assigned.len() == 2).await;
+    settings.instance_wait = Duration::from_secs(3);
+    let start = Instant::now();
+    let mut second = Member::join(&settings, &topic);
+    let error = loop {
+        assert!(start.elapsed() < crate::member::LONG, "it waits for ever");
+        let (first, second) = tokio::join!(first.step(), second.step());
+        first.expect("the older one goes on");
+        if let Err(error) = second {
+            break error;
+        }
+    };
+    assert!(start.elapsed() >= settings.instance_wait, "it gave up after {:?}", start.elapsed());
+    assert!(matches!(&error, SourceError::Fatal(say) if say.contains("same")), "{error}");
+    assert_eq!(first.assigned.len(), 2);
+    first.close().await;
+    second.close().await;
+}

@@ -1,9 +1,74 @@
 //! Records on their way to a topic.
 
-use daemonry::kafka::{KafkaAdmin, KafkaProducer, SendError};
-use daemonry::record::Topic;
+use std::collections::BTreeSet;
 
-use crate::member::{config, topic, unique};
+use daemonry::daemon::{Consumer, Daemon, DaemonContext, Ended, MissingDeadLetterTopic};
+use daemonry::handler::extract::{Attempt, Key, Producer, Text};
+use daemonry::handler::layer::TraceLayer;
+use daemonry::handler::{HandlerError, Router, on};
+use daemonry::kafka::{KafkaAdmin, KafkaProducer};
+use daemonry::producer::SendError;
+use daemonry::record::{OwnedRecord, Topic};
+use daemonry::retry::RetryPolicy;
+use daemonry::trace::{TRACEPARENT, TraceContext};
+
+use crate::member::{Member, config, fill, topic, unique};
+
+#[tokio::test]
+async fn a_daemon_hands_records_on_and_commits_none_whose_copies_are_not_acknowledged() {
+    const COUNT: usize = 2_000;
+    let (from, to) = (topic("from", 4).await, topic("to", 2).await);
+    fill(&from, COUNT).await;
+    let onwards = to.clone();
+    // Each tenth fails once after it has handed its first copy over.
+    let hand_on = move |Text(number): Text, Key(key): Key, Attempt(attempt): Attempt, producer: Producer| {
+        let to = onwards.clone();
+        async move {
+            let copy =
+                |what: &str| OwnedRecord::new(format!("{what} {number}")).with_key(key.clone().unwrap_or_default());
+            producer.enqueue(to.clone(), copy("first"));
+            if attempt == 1 && number.ends_with('0') {
+                return Err(HandlerError::from(anyhow::anyhow!("not yet")));
+            }
+            producer.send(to, copy("second")).await?;
+            Ok(())
+        }
+    };
+    let route = on(hand_on).retry(RetryPolicy::exponential().base(std::time::Duration::from_millis(10)));
+    let group = unique("g");
+    let daemon =
+        Consumer::new("hand-on", config(&group), Router::new().topic(from.clone(), route.layer(TraceLayer::new())))
+            .missing_dead_letter_topic(MissingDeadLetterTopic::Create);
+    let context = DaemonContext::detached("hand-on");
+    let stop = context.stop().clone();
+    let running = Box::new(daemon).run(context);
+
+    let watch = async {
+        let mut reader = Member::join(&config(&unique("g")), &to);
+        let seconds = |member: &Member| {
+            let values = member.records.iter().filter_map(|record| record.value());
+            values.filter(|value| value.starts_with(b"second")).map(<[u8]>::to_vec).collect::<BTreeSet<_>>().len()
+        };
+        reader.until("a second copy of each", |member| seconds(member) == COUNT).await;
+        stop.cancel();
+        let firsts =
+            reader.records.iter().filter(|record| record.value().is_some_and(|value| value.starts_with(b"first")));
+        assert!(firsts.count() >= COUNT);
+        for record in &reader.records {
+            assert!(record.header(TRACEPARENT).and_then(TraceContext::parse).is_some(), "no trace");
+        }
+        reader.close().await;
+    };
+    let (ended, ()) = tokio::join!(running, watch);
+    assert_eq!(ended.expect("it ends well"), Ended::Drained);
+
+    // All is committed: who comes next gets nothing.
+    let mut next = Member::join(&config(&group), &from);
+    next.until("all partitions", |member| member.assigned.len() == 4).await;
+    next.linger(std::time::Duration::from_secs(1)).await;
+    assert_eq!(next.records.len(), 0);
+    next.close().await;
+}
 
 #[tokio::test]
 async fn a_record_that_is_too_large_takes_no_other_with_it() {

@@ -1,22 +1,52 @@
 //! Failures: what is left of a pipeline that can't go on, when it has said so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use daemonry::handler::{HandlerError, Route, on};
+use daemonry::handler::{HandlerError, Route, Router, on, on_blocking};
 use daemonry::pipeline::PipelineError;
+use daemonry::pipeline::demand::Demand;
+use daemonry::pipeline::source::{Event, Source, SourceError};
+use daemonry::pipeline::tracker::OffsetTracker;
 use daemonry::record::Record;
-use tokio::runtime::Builder;
-use tokio::time::sleep;
+use daemonry::testing::{MemoryCommitter, MemorySource};
+use tokio::runtime::{Builder, Handle};
+use tokio::time::{Instant, sleep};
 
-use crate::gate::Gate;
-use crate::scene::{Journal, Scene, millis, secs, text, until};
+use crate::gate::{Gate, Opens, within};
+use crate::scene::{Journal, Process, Scene, TOPIC, millis, secs, text, until};
 
-/// The same route with a key function that panics at a record of the key `bad`.
-fn panics_at_bad_keys(route: Route) -> Route {
-    route.key_by("panics-at-bad-keys", |record| {
-        assert!(!text(record).starts_with("bad"), "no key");
-        record.key().map(Vec::from)
-    })
+/// A member of the group that panics when it delivers a record with the value `bad`, and whatever its offset.
+struct Panicking(MemorySource);
+
+impl Source for Panicking {
+    type Progress = OffsetTracker;
+    type Committer = MemoryCommitter;
+
+    async fn poll(&mut self, demand: &Demand, timeout: Duration) -> Result<Event<OffsetTracker>, SourceError> {
+        let event = self.0.poll(demand, timeout).await;
+        if let Ok(Event::Records(batches)) = &event {
+            let bad = batches.iter().flat_map(|batch| &batch.records).any(|record| text(record).starts_with("bad"));
+            assert!(!bad, "a bad record");
+        }
+        event
+    }
+
+    fn committer(&mut self) -> MemoryCommitter {
+        self.0.committer()
+    }
+
+    async fn close(self, deadline: Instant) -> Result<(), SourceError> {
+        self.0.close(deadline).await
+    }
+}
+
+/// A process whose source panics at a bad record.
+fn start_panicking<K>(scene: &Scene, route: Route<(), K>, handlers: &Handle) -> Process {
+    let router = Router::new().topic(TOPIC, route);
+    let source = scene.broker.join(router.subscription());
+    let member = source.member();
+    scene.start_source(Panicking(source), member, router, handlers)
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +64,7 @@ async fn panic_while_reading_is_a_failure_that_leaves_nothing_behind() {
             }
         })
     };
-    let process = scene.start(panics_at_bad_keys(route(&journal, secs(1_000))));
+    let process = start_panicking(&scene, route(&journal, secs(1_000)), &Handle::current());
     until("two handlers", || journal.began().len() == 2).await;
     sleep(secs(2)).await;
     assert_eq!((scene.metrics.workers.get(), scene.metrics.in_flight.get()), (10, 2));
@@ -42,7 +72,7 @@ async fn panic_while_reading_is_a_failure_that_leaves_nothing_behind() {
     scene.write(0, "bad");
     let error = process.ended().await.unwrap_err();
 
-    assert_eq!(error, PipelineError::Failed("reading panicked: no key".to_owned()));
+    assert_eq!(error, PipelineError::Failed("reading panicked: a bad record".to_owned()));
     assert_eq!(journal.ended().len(), 2, "its handlers have been dropped");
     assert!(journal.elapsed() < secs(10), "nobody waited for them: {:?}", journal.elapsed());
     assert!(scene.broker.owned(member).is_empty(), "it has left the group");
@@ -56,34 +86,51 @@ async fn panic_while_reading_is_a_failure_that_leaves_nothing_behind() {
     assert_eq!((journal.offsets(0), scene.committed(0)), (vec![0, 1, 2], 3));
 }
 
+/// A failure while a handler of this route blocks.
+async fn failure_beside<K>(route: impl FnOnce(Journal, Arc<Gate>) -> Route<(), K>, handlers: &Handle) -> PipelineError {
+    let scene = Scene { stop_drain: millis(100), ..Scene::new(1) };
+    scene.write(0, "blocks");
+    let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
+    // Opened before the handlers' runtime goes, which waits for it, where the test fails too.
+    let opens = Opens(Arc::clone(&gate));
+    let process = start_panicking(&scene, route(journal.clone(), gate), handlers);
+    within(secs(10), "a blocked handler", || journal.began().len() == 1).await;
+    scene.write(0, "bad");
+    let error = process.ended().await.unwrap_err();
+    assert!(journal.ended().is_empty());
+    drop(opens);
+    within(secs(10), "its end", || journal.ended().len() == 1).await;
+    error
+}
+
 #[test]
 fn failure_is_fatal_where_a_handler_will_not_end() {
-    let pipeline = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let handlers = Builder::new_multi_thread().worker_threads(3).enable_time().build().unwrap();
-    pipeline.block_on(async {
-        let scene = Scene::new(1);
-        scene.write(0, "blocks");
-        let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
-        let (seen, blocked) = (journal.clone(), Arc::clone(&gate));
-        let handle = move |record: Record| {
-            let (attempt, gate) = (seen.begin(&record), Arc::clone(&blocked));
+    let handlers = Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    // In real time: the handlers that do end have threads of their own to do it on.
+    let pipelines = Builder::new_current_thread().enable_time().build().unwrap();
+    let of_its_worker = |journal: Journal, gate: Arc<Gate>| {
+        on(move |record: Record| {
+            let (attempt, gate) = (journal.begin(&record), Arc::clone(&gate));
             async move {
                 gate.wait();
                 drop(attempt);
             }
-        };
-        let process = scene.start_on(panics_at_bad_keys(on(handle)), handlers.handle());
-        until("a blocked handler", || journal.began().len() == 1).await;
-        let before = journal.elapsed();
-        scene.write(0, "bad");
-        let error = process.ended().await.unwrap_err();
-
-        let PipelineError::Fatal(say) = &error else { panic!("{error:?}") };
-        assert!(say.contains("reading panicked: no key") && say.contains("have not ended: 1"), "{say}");
-        assert!(journal.elapsed() - before >= secs(30), "it had the time of a stop");
-        gate.open();
-        until("its end", || journal.ended().len() == 1).await;
+        })
+    };
+    let of_its_own = |journal: Journal, gate: Arc<Gate>| {
+        on_blocking(move |record: Record| {
+            let attempt = journal.begin(&record);
+            gate.wait();
+            drop(attempt);
+        })
+    };
+    let errors = pipelines.block_on(async {
+        tokio::join!(failure_beside(of_its_worker, handlers.handle()), failure_beside(of_its_own, handlers.handle()))
     });
+    for error in [errors.0, errors.1] {
+        let PipelineError::Fatal(say) = &error else { panic!("{error:?}") };
+        assert!(say.contains("reading panicked: a bad record") && say.contains("have not ended: 1"), "{say}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

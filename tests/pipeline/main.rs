@@ -4,12 +4,16 @@
 
 mod assignments;
 mod backpressure;
+mod batches;
 mod commits;
 mod failures;
 mod gate;
 mod letters;
 mod order;
 mod overdue;
+mod producing;
 mod retries;
+mod routes;
 mod scene;
+mod steering;
 mod stops;

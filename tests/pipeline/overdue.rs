@@ -1,23 +1,17 @@
 //! Handlers that block their threads: the one thing that virtual time can't show.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use daemonry::handler::on;
+use daemonry::handler::layer::TimeoutLayer;
+use daemonry::handler::{on, on_blocking};
 use daemonry::record::Record;
+use daemonry::retry::RetryPolicy;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, within};
 use crate::scene::{Journal, Scene, text};
-
-async fn within(time: Duration, what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + time;
-    while !done() {
-        assert!(Instant::now() < deadline, "not within {time:?}: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
 
 #[test]
 fn blocked_threads_are_named_and_stop_no_other_partition() {
@@ -52,5 +46,62 @@ fn blocked_threads_are_named_and_stop_no_other_partition() {
         within(Duration::from_secs(5), "the watchdog", || overdue() == 0).await;
         process.stop_cleanly().await;
         assert_eq!((scene.committed(0), scene.committed(1)), (33, 3_000));
+    });
+}
+
+#[test]
+fn a_lane_opens_only_when_a_blocking_handler_has_really_ended() {
+    let pipeline = Builder::new_current_thread().enable_time().build().unwrap();
+    let handlers = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    // Its own timeout, and that of a layer, which drops the attempt's future.
+    for by_layer in [false, true] {
+        pipeline.block_on(async {
+            let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (4, 40));
+            ["a", "a", "b"].iter().for_each(|key| scene.write(0, key));
+            let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
+            let (seen, blocked) = (journal.clone(), Arc::clone(&gate));
+            let handle = move |record: Record| {
+                let attempt = seen.begin(&record);
+                if record.offset().0 == 0 {
+                    blocked.wait();
+                }
+                drop(attempt);
+            };
+            let route = on_blocking(handle).retry(RetryPolicy::none());
+            let short = Duration::from_millis(50);
+            let route = if by_layer { route.layer(TimeoutLayer::new(short)) } else { route.timeout(short) };
+            let process = scene.start_on(route, handlers.handle());
+            within(Duration::from_secs(5), "the other key", || journal.offsets(0).contains(&2)).await;
+            sleep(short * 6).await;
+            assert_eq!(journal.offsets(0), [0, 2], "its successor must wait");
+            assert!(scene.letters(0).is_empty());
+
+            gate.open();
+            within(Duration::from_secs(5), "all of them", || scene.committed(0) == 3).await;
+            assert_eq!((journal.offsets(0), scene.letters(0)), (vec![0, 2, 1], vec![0]));
+            process.stop_cleanly().await;
+        });
+    }
+}
+
+#[test]
+fn a_blocking_handler_may_fail_and_panic_like_any_other() {
+    let pipeline = Builder::new_current_thread().enable_time().build().unwrap();
+    let handlers = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    pipeline.block_on(async {
+        let scene = Scene::new(1);
+        ["fails", "panics", "works"].iter().for_each(|key| scene.write(0, key));
+        let handle = |record: Record| match record.offset().0 {
+            0 => Err(anyhow::anyhow!("no")),
+            1 => panic!("oh no"),
+            _ => Ok(()),
+        };
+        let retry = RetryPolicy::exponential().max_retries(1).base(Duration::from_millis(10));
+        let process = scene.start_on(on_blocking(handle).retry(retry), handlers.handle());
+        within(Duration::from_secs(5), "all of them", || scene.committed(0) == 3).await;
+        let mut letters = scene.letters(0);
+        letters.sort_unstable();
+        assert_eq!(letters, [0, 1]);
+        process.stop_cleanly().await;
     });
 }

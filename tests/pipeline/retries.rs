@@ -22,7 +22,7 @@ async fn waiting_retry_occupies_no_worker_and_stops_no_other_key() {
         async move {
             sleep(millis(1)).await;
             drop(attempting);
-            if record.offset().0 == 0 && attempt < 4 { Err(anyhow::anyhow!("not yet").into()) } else { Ok(()) }
+            if record.offset().0 == 0 && attempt < 4 { Err(anyhow::anyhow!("not yet")) } else { Ok(()) }
         }
     };
     let process = scene.start(on(handle).retry(RetryPolicy::exponential().no_jitter()));

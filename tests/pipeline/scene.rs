@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use daemonry::handler::{Route, Router};
 use daemonry::metrics::{DaemonMetrics, Metrics};
+use daemonry::pipeline::control::Control;
+use daemonry::pipeline::source::Source;
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
+use daemonry::producer::Producer;
 use daemonry::record::{OwnedRecord, Record};
 use daemonry::testing::{MemberId, MemoryBroker};
 use parking_lot::Mutex;
@@ -33,6 +36,7 @@ pub(crate) struct Scene {
     pub(crate) metrics: Arc<DaemonMetrics>,
     pub(crate) settings: PipelineSettings,
     pub(crate) stop_drain: Duration,
+    pub(crate) control: Control,
 }
 
 impl Scene {
@@ -41,7 +45,7 @@ impl Scene {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, partitions);
         let settings = PipelineSettings { seed: Some(7), ..PipelineSettings::default() };
-        Self { broker, metrics: Metrics::new().daemon("shop"), settings, stop_drain: secs(30) }
+        Self { broker, metrics: Metrics::new().daemon("shop"), settings, stop_drain: secs(30), control: Control::new() }
     }
 
     /// One with these settings.
@@ -65,24 +69,37 @@ impl Scene {
     }
 
     /// A process that reads the topic with this route.
-    pub(crate) fn start(&self, route: Route) -> Process {
+    pub(crate) fn start<K>(&self, route: Route<(), K>) -> Process {
         self.start_on(route, &Handle::current())
     }
 
     /// The same, with its handlers on a runtime of their own.
-    pub(crate) fn start_on(&self, route: Route, handlers: &Handle) -> Process {
+    pub(crate) fn start_on<K>(&self, route: Route<(), K>, handlers: &Handle) -> Process {
         let router = Router::new().topic(TOPIC, route);
         let source = self.broker.join(router.subscription());
         let member = source.member();
+        self.start_source(source, member, router, handlers)
+    }
+
+    /// The same, reading from this source, which is that member's.
+    pub(crate) fn start_source<S: Source>(
+        &self,
+        source: S,
+        member: MemberId,
+        router: Router,
+        handlers: &Handle,
+    ) -> Process {
         let pipeline = Pipeline {
             daemon: "shop".to_owned(),
             source,
             router,
             dead_letters: Arc::new(self.broker.clone()),
+            producer: Some(Producer::new(Arc::new(self.broker.clone()))),
             settings: self.settings.clone(),
             metrics: Arc::clone(&self.metrics),
             beat: Arc::new(|_| {}),
             stop_drain: self.stop_drain,
+            control: self.control.clone(),
         };
         let (stop, handlers) = (CancellationToken::new(), handlers.clone());
         let mut running = JoinSet::new();

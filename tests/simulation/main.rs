@@ -9,16 +9,17 @@
 mod plan;
 mod world;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemonry::handler::extract::Attempt;
-use daemonry::handler::{HandlerError, Router, on};
+use daemonry::handler::{ErrorClass, HandlerError, ProcessingOrder, Router, on, on_batch};
 use daemonry::metrics::Metrics;
+use daemonry::pipeline::control::Control;
 use daemonry::pipeline::dead_letter::PublishError;
 use daemonry::pipeline::source::CommitError;
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
-use daemonry::record::{OwnedRecord, Partition, Record};
+use daemonry::record::{OwnedRecord, Record};
 use daemonry::retry::RetryPolicy;
 use daemonry::testing::{CommitFault, MemberId, MemoryBroker};
 use parking_lot::Mutex;
@@ -69,9 +70,10 @@ fn router(
     process: u64,
 ) -> Router {
     let (world, broker) = (Arc::clone(world), broker.clone());
-    let handle = move |record: Record, Partition(partition): Partition, _attempt: Attempt| {
+    let one = move |record: Record| {
         let (world, broker, member) = (Arc::clone(&world), broker.clone(), Arc::clone(&member));
         async move {
+            let partition = record.partition().0;
             let id: usize = std::str::from_utf8(record.value().unwrap()).unwrap().parse().unwrap();
             let owned = member
                 .lock()
@@ -101,7 +103,39 @@ fn router(
         }
     };
     let retry = RetryPolicy::exponential().max_retries(plan.max_retries);
-    Router::new().topic(TOPIC, on(handle).order(plan.order).retry(retry).timeout(plan.timeout))
+    let Some(max) = plan.batch else {
+        return Router::new().topic(TOPIC, on(one).order(plan.order).retry(retry).timeout(plan.timeout));
+    };
+    // One record of the batch after the other; what is behind one of its lane that failed isn't begun.
+    let order = plan.order;
+    let many = move |records: Vec<Record>| {
+        let one = one.clone();
+        async move {
+            let mut failed = HashSet::new();
+            let mut results = Vec::with_capacity(records.len());
+            for record in records {
+                let lane = match order {
+                    ProcessingOrder::Partition => (record.partition(), None, None),
+                    ProcessingOrder::Key => (record.partition(), record.key().map(<[u8]>::to_vec), None),
+                    ProcessingOrder::Unordered => (record.partition(), None, Some(record.offset())),
+                };
+                if failed.contains(&lane) {
+                    results.push(Err(anyhow::anyhow!("it must wait").into()));
+                    continue;
+                }
+                let result = one(record).await;
+                if result.as_ref().is_err_and(|error: &HandlerError| error.class() != ErrorClass::Skip) {
+                    failed.insert(lane);
+                }
+                results.push(result);
+            }
+            results
+        }
+    };
+    // Time for each of them.
+    let (within, timeout) = (Duration::from_millis(300), plan.timeout + Duration::from_secs(5));
+    let route = on_batch(many).max(max).within(within).order(plan.order).retry(retry).timeout(timeout);
+    Router::new().topic(TOPIC, route)
 }
 
 fn recount_letters(world: &SharedWorld, broker: &MemoryBroker) {
@@ -120,7 +154,7 @@ impl Simulation {
         let plan = Arc::new(Plan::of(seed));
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, plan.partitions);
-        let router = Router::new().topic(TOPIC, on(|| async {}).order(plan.order));
+        let router: Router = Router::new().topic(TOPIC, on(|| async {}).order(plan.order));
         let tag = router.subscription()[0].1;
         let world = Arc::new(Mutex::new(World::new(plan.order, tag)));
         for (index, (partition, key, behaviour)) in plan.records.iter().enumerate() {
@@ -161,6 +195,7 @@ impl Simulation {
             source,
             router,
             dead_letters: Arc::new(self.broker.clone()),
+            producer: None,
             settings: PipelineSettings {
                 workers: plan.workers,
                 queue_records: plan.queue,
@@ -173,6 +208,7 @@ impl Simulation {
             metrics: Metrics::new().daemon("simulated"),
             beat: Arc::new(|_| {}),
             stop_drain: Duration::from_secs(30),
+            control: Control::new(),
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone();

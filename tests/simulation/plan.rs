@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) commit_interval: Duration,
     pub(crate) commit_after: usize,
     pub(crate) max_retries: u32,
+    /// How many records a batch has, where the handler takes batches.
+    pub(crate) batch: Option<usize>,
     pub(crate) timeout: Duration,
     pub(crate) letter_delay: Duration,
     /// Partition, key and behaviour of each record, in the order they are written.
@@ -78,10 +80,11 @@ impl Plan {
         let keys = rng.u64(1..=20);
         let workers = rng.usize(1..=8);
         let gentle = rng.u8(0..3) == 0;
+        let batch = (rng.u8(0..3) == 0).then(|| rng.usize(1..=workers * 2));
         let trouble = rng.f64() * 0.4;
         let count = rng.usize(10..200);
         let records: Vec<_> = (0..count)
-            .map(|_| (rng.i32(0..partitions), rng.u64(0..keys), behaviour(&mut rng, trouble, gentle)))
+            .map(|_| (rng.i32(0..partitions), rng.u64(0..keys), behaviour(&mut rng, trouble, gentle, batch.is_some())))
             .collect();
         let gaps = (0..rng.usize(0..5)).map(|_| (rng.usize(0..count), rng.i64(1..50))).collect();
         let faults = (0..rng.usize(0..12)).map(|_| fault(&mut rng, partitions, gentle));
@@ -96,6 +99,7 @@ impl Plan {
             commit_interval: Duration::from_millis([20, 300, 1_000][rng.usize(0..3)]),
             commit_after: [1, 10, 1_000][rng.usize(0..3)],
             max_retries: rng.u32(0..4),
+            batch,
             timeout: Duration::from_secs(if gentle { 5 } else { rng.u64(1..30) }),
             letter_delay: Duration::from_millis([0, 5, 200][rng.usize(0..3)]),
             records,
@@ -106,10 +110,12 @@ impl Plan {
     }
 }
 
-fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool) -> Behaviour {
+fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool, batches: bool) -> Behaviour {
     let sleep = match rng.u8(0..10) {
         0..4 => Duration::ZERO,
         4..9 => Duration::from_millis(rng.u64(1..50)),
+        // The records of a batch come one after the other.
+        _ if batches => Duration::from_millis(rng.u64(50..300)),
         _ => Duration::from_millis(rng.u64(100..if gentle { 3_000 } else { 12_000 })),
     };
     if rng.f64() >= trouble {
@@ -117,6 +123,8 @@ fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool) -> Behaviour {
     }
     let kind = [Kind::Plain, Kind::Plain, Kind::Panics, Kind::RetryAfter, Kind::Hangs, Kind::Poison, Kind::Skip]
         [rng.usize(0..7)];
+    // What ends a batch as a whole has those run again that had succeeded in it.
+    let kind = if batches && gentle && matches!(kind, Kind::Panics | Kind::Hangs) { Kind::Plain } else { kind };
     Behaviour { sleep, failures: rng.u32(1..6), kind }
 }
 

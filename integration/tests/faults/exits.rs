@@ -54,3 +54,26 @@ fn static_member_fenced() -> Result<()> {
     verdict.ensure_clean()?;
     scenario.close()
 }
+
+#[test]
+fn static_member_refused_and_let_in_once_the_other_has_died() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "taken", Order::Key)?;
+    let flags = scenario.flags().with("instance-id", "the-only-one").with("group-protocol", "consumer");
+    let load = scenario.load(100, Mix::default());
+    let mut first = scenario.start(&flags)?;
+    scenario.until_works(&mut first, SOON)?;
+
+    let mut refused = scenario.start(&flags.clone().with("instance-wait-ms", 3_000))?;
+    assert_eq!(refused.wait(SOON)?, 4);
+    let log = refused.log()?;
+    assert!(log.contains("has not left yet") && log.contains("the-only-one"), "it doesn't say why: {log}");
+
+    let mut second = scenario.start(&flags)?;
+    second.until_log("has not left yet", SOON)?;
+    scenario.kill(first)?;
+    // The group gives up the one that was killed after its session timeout, 6 s here.
+    scenario.until_works(&mut second, SOON)?;
+    scenario.unload(load)?;
+    scenario.pass(vec![second], Duration::from_secs(60))?;
+    Ok(())
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use daemonry::record::Partition;
+use daemonry::record::{Offset, Partition};
 use integration::checker::{Fate, Order};
+use integration::patience::until_true;
 use integration::payload::{Mix, Payload, Payloads};
 use integration::{Scenario, brokers};
 
@@ -70,7 +71,7 @@ fn dead_letter_topic_deleted_and_created_later() -> Result<()> {
     // A key of its own in the same partition waits for nothing.
     scenario.produce_to(Partition(2), (0..100).map(|id| Payload::obeyed(1_000_000 + id, "healthy", "")))?;
     member.until_log("dead letter can't be written, its partition waits", Duration::from_secs(60))?;
-    integration::patience::until_true(Duration::from_secs(20), "two partitions held for their letters", || {
+    until_true(Duration::from_secs(20), "two partitions held for their letters", || {
         Ok(member.metric("daemon_partitions_held", r#"reason="dead_letter""#)? >= 2.0)
     })?;
     scenario.settle_where(Duration::from_secs(10), |produced| produced.stored.partition == Partition(2))?;
@@ -82,10 +83,53 @@ fn dead_letter_topic_deleted_and_created_later() -> Result<()> {
 
     scenario.create_letters()?;
     scenario.settle(Duration::from_secs(60))?;
-    integration::patience::until_true(Duration::from_secs(10), "no partition held any more", || {
+    until_true(Duration::from_secs(10), "no partition held any more", || {
         Ok(member.metric("daemon_partitions_held", r#"reason="dead_letter""#)? < 0.5)
     })?;
     let verdict = scenario.pass(vec![member], Duration::from_secs(10))?;
     assert_eq!((verdict.letters, verdict.duplicates), (30, 0));
+    Ok(())
+}
+
+#[test]
+fn dead_letter_too_large() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "letters.large", Order::Key)?;
+    let letters = scenario.letter_topic();
+    scenario.topics().set(&letters, &[("max.message.bytes", "20000"), ("message.timestamp.type", "LogAppendTime")])?;
+    let flags = scenario.flags().with("admin", "127.0.0.1:0");
+    let mut member = scenario.start(&flags)?;
+    let filler = "x".repeat(50_000);
+    let large = Payload {
+        fate: Fate::Letter,
+        ..Payload::obeyed(1_000, "large", &format!("\"poison\":true,\"filler\":\"{filler}\""))
+    };
+    let obeyed = |ids: std::ops::Range<u64>, key: &'static str| ids.map(move |id| Payload::obeyed(id, key, ""));
+
+    scenario.produce_to(Partition(0), obeyed(0..50, "large").chain([large]).chain(obeyed(50..100, "large")))?;
+    // Small letters go through the same topic meanwhile.
+    scenario
+        .produce_to(Partition(1), obeyed(100..200, "small").chain((200..220).map(|id| Payload::poison(id, "small"))))?;
+    member.until_log("dead letter can't be written, its partition waits", Duration::from_secs(60))?;
+    let log = member.log()?;
+    let said = log.lines().find(|line| line.contains("dead letter can't be written")).context("it was there")?;
+    assert!(said.contains(&letters) && said.contains("max.message.bytes"), "it doesn't say what to do: {said}");
+    scenario.settle_where(Duration::from_secs(20), |produced| {
+        produced.stored.partition == Partition(1) || produced.id.is_some_and(|id| id < 50)
+    })?;
+    until_true(Duration::from_secs(10), "the partition held for its letter", || {
+        let held = member.metric("daemon_partitions_held", r#"reason="dead_letter""#)?;
+        let refused = member.metric("daemon_dead_letter_failures_total", r#"reason="too_large""#)?;
+        Ok(held >= 1.0 && refused >= 1.0)
+    })?;
+    let group = scenario.topics().group(scenario.topic())?;
+    let committed = group.committed(scenario.topic(), &[Partition(0)])?;
+    assert!(committed.values().all(|commit| commit.next.offset() <= Offset(50)), "committed past it: {committed:?}");
+    // What follows it in its lane waits.
+    let waits = |offset: Offset| (Offset(50)..Offset(101)).contains(&offset);
+    assert!(!scenario.entries()?.iter().any(|entry| entry.partition == Partition(0) && waits(entry.offset)));
+
+    scenario.topics().set(&letters, &[("max.message.bytes", "200000"), ("message.timestamp.type", "LogAppendTime")])?;
+    let verdict = scenario.pass(vec![member], Duration::from_secs(60))?;
+    assert_eq!((verdict.letters, verdict.duplicates), (21, 0));
     Ok(())
 }

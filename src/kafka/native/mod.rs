@@ -84,6 +84,21 @@ pub(super) fn cached_end(client: &impl KafkaHandle, place: &TopicPartition) -> O
     (outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
+/// Where the client's own reading of the partition stands: behind the last record that was taken from its queue, and behind the
+/// markers of transactions that were passed over on the way. `None` until anything was, and again from when fetching was stopped.
+pub(super) fn position(client: &impl KafkaHandle, place: &TopicPartition) -> Option<i64> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(place.topic.as_str(), place.partition.0);
+    // SAFETY: the client lives for as long as it is borrowed, and the list is ours alone; the call writes the offsets into it and
+    // keeps nothing of it.
+    let outcome = unsafe { sys::rd_kafka_position(client.native(), list.ptr()) };
+    let element = list.elements().into_iter().next()?;
+    match element.offset() {
+        rdkafka::Offset::Offset(offset) if outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Some(offset),
+        _ => None,
+    }
+}
+
 /// The binding's word for a code; `Unknown` for one that it has none for.
 fn known(code: i32) -> RDKafkaErrorCode {
     RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)

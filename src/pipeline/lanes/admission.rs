@@ -111,8 +111,8 @@ impl<G: Progress> Lanes<G> {
             let Some(id) = self.due.pop_front() else { return };
             debug_assert_eq!(self.lanes[id].state, State::Due);
             if self.admit(id) {
-                self.make_ready(id);
-                effects.ready += 1;
+                self.admit_successors(id);
+                self.make_ready(id, effects);
             } else {
                 self.due.push_back(id);
             }
@@ -154,6 +154,27 @@ impl<G: Progress> Lanes<G> {
             self.empty -= 1;
         }
         true
+    }
+}
+
+impl<G: Progress> Lanes<G> {
+    /// Lets those in that wait behind the head of a lane, as far as nobody else needs the slots: so that they run with it, and not one
+    /// after the other.
+    fn admit_successors(&mut self, id: LaneId) {
+        let needed = self.empty + self.due.len();
+        let lane = &mut self.lanes[id];
+        let place = &mut self.places[lane.place];
+        for entry in lane.queue.iter_mut().skip(1).take_while(|entry| entry.bound == Bound::Parked) {
+            let free = self.limits.queue.records.saturating_sub(self.queued.records);
+            if free <= needed || self.queued.bytes >= self.limits.queue.bytes {
+                break;
+            }
+            entry.bound = Bound::Queue;
+            self.parked.remove(entry.bytes);
+            place.parked.remove(entry.bytes);
+            self.queued.add(entry.bytes);
+            place.queued.add(entry.bytes);
+        }
     }
 }
 

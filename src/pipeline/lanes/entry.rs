@@ -15,11 +15,11 @@ pub(in crate::pipeline) enum Bound {
     Parked,
 }
 
-/// A record that came in and is not finished.
+/// A record that came in and is not finished. `R` is the record itself, or nothing while it is lent to its handler.
 #[derive(Debug)]
-pub(in crate::pipeline) struct Entry<P> {
+pub(in crate::pipeline) struct Entry<P, R = Record> {
     pub(in crate::pipeline) ticket: Ticket<P>,
-    pub(in crate::pipeline) record: Record,
+    pub(in crate::pipeline) record: R,
     /// Attempts that have failed so far.
     pub(in crate::pipeline) failures: u32,
     /// When it came in.
@@ -34,7 +34,31 @@ pub(in crate::pipeline) struct Entry<P> {
     pub(in crate::pipeline) letter_tries: u32,
     /// Its partition waits for its letter.
     pub(in crate::pipeline) stuck: bool,
+    /// It was in a batch that failed as a whole: it is tried by itself, so that it is known whose fault it was.
+    pub(in crate::pipeline) alone: bool,
     pub(in crate::pipeline) bound: Bound,
+}
+
+impl<P, R> Entry<P, R> {
+    /// Puts another record in its place, and hands out this one.
+    pub(in crate::pipeline) fn exchange<R2>(self, record: R2) -> (Entry<P, R2>, R) {
+        let Self {
+            ticket,
+            record: handed_out,
+            failures,
+            received,
+            stamp,
+            bytes,
+            failure,
+            letter_tries,
+            stuck,
+            alone,
+            bound,
+        } = self;
+        let entry =
+            Entry { ticket, record, failures, received, stamp, bytes, failure, letter_tries, stuck, alone, bound };
+        (entry, handed_out)
+    }
 }
 
 impl<P> Entry<P> {

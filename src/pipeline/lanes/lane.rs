@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::source::Progress;
 use super::entry::{Bound, Entry};
+use super::gather::Turn;
 use super::{Effects, LaneId, Lanes, PlaceId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) enum State {
     Parked(Instant, u64),
     /// Its head may be tried again once the queue has room for it.
     Due,
+    /// It waits until its place is no longer paused.
+    Paused,
     /// Its head waits for the dead-letter stage.
     Letter,
     /// Its head made the daemon stop.
@@ -35,6 +38,13 @@ pub(super) struct Lane<P> {
     pub(super) state: State,
     /// The first of the entries that are out: when it came in, and its own time in milliseconds.
     pub(super) out_since: Option<(Instant, Option<u64>)>,
+}
+
+impl<P> Lane<P> {
+    /// How many of its entries count against the queue.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.iter().filter(|entry| entry.bound == Bound::Queue).count()
+    }
 }
 
 impl<G: Progress> Lanes<G> {
@@ -57,25 +67,29 @@ impl<G: Progress> Lanes<G> {
         id
     }
 
-    /// Puts a lane among the ready ones of its place.
-    pub(super) fn make_ready(&mut self, id: LaneId) {
+    /// Puts a lane among the ready ones of its place, or where its route's next batch is gathered.
+    pub(super) fn make_ready(&mut self, id: LaneId, effects: &mut Effects) {
         let lane = &mut self.lanes[id];
         lane.state = State::Ready;
         let place = &mut self.places[lane.place];
+        if let Some(gather) = place.gather {
+            let records = lane.queued();
+            self.gathers[gather].lanes.push_back((id, None));
+            return self.gathered(gather, records, effects);
+        }
         place.ready.push_back(id);
+        effects.ready += 1;
         if !place.in_turns {
             place.in_turns = true;
-            self.turns.push_back(lane.place);
+            self.turns.push_back(Turn::Place(lane.place));
         }
     }
 
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
         match self.lanes[id].queue.front().map(|entry| entry.bound) {
-            Some(Bound::Queue) => {
-                self.make_ready(id);
-                effects.ready += 1;
-            }
+            Some(_) if self.places[self.lanes[id].place].paused => self.suspend(id),
+            Some(Bound::Queue) => self.make_ready(id, effects),
             Some(Bound::Parked) => {
                 self.lanes[id].state = State::Due;
                 self.due.push_back(id);

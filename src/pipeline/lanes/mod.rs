@@ -13,40 +13,44 @@
 //! - what comes back for an epoch that is over changes counts, and nothing else.
 
 mod admission;
+mod arriving;
 mod commits;
 mod entry;
+mod gather;
 mod lane;
 mod parking;
+mod pausing;
 mod place;
+mod rate;
 mod release;
+mod running;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use tokio::time::Instant;
 
 use super::dead_letter::Failure;
-use super::source::{Assigned, Batch, Epoch, Progress};
-use super::ticket::{Settled, Ticket};
-use crate::handler::{ProcessingOrder, RouteSpec};
-use crate::record::{Offset, Record, Timestamp, TopicPartition};
+use super::source::{Assigned, Epoch, Progress};
+use crate::handler::RouteSpec;
+use crate::record::{Offset, TopicPartition};
 
 use entry::Bound;
 pub(super) use entry::{Entry, Load};
+pub(super) use gather::BatchRun;
+use gather::{Gather, Turn};
 use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
+use rate::Budget;
 pub(super) use release::Census;
+pub(super) use running::Taken;
 
 /// The index of a lane.
 type LaneId = usize;
 /// The index of a place.
 type PlaceId = usize;
-
-/// How many records of a lane a worker takes at once, at most.
-const RUN: usize = 256;
 
 /// The bounds of the lanes.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +84,8 @@ pub(super) struct Effects {
     pub(super) commit: bool,
     /// Backpressure began (true) or ended.
     pub(super) pressure: Option<bool>,
+    /// Records that were passed over because their route doesn't want them.
+    pub(super) unwanted: usize,
 }
 
 impl Effects {
@@ -93,6 +99,7 @@ impl Effects {
             drained: self.drained || later.drained,
             commit: self.commit || later.commit,
             pressure: later.pressure.or(self.pressure),
+            unwanted: self.unwanted + later.unwanted,
         }
     }
 }
@@ -104,6 +111,16 @@ pub(super) struct Run {
     lane: LaneId,
     place: PlaceId,
     pub(super) context: Arc<AssignmentContext>,
+    holder: Holder,
+}
+
+/// Who has a lane that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// A worker, for this lane alone.
+    Worker,
+    /// A worker that has other lanes of a batch too, or the dead-letter stage.
+    Other,
 }
 
 /// Why a run stopped before its end.
@@ -130,13 +147,15 @@ pub(super) struct LetterJob<P> {
 pub(super) struct Lanes<G: Progress> {
     limits: Limits,
     places: Vec<Place<G>>,
+    /// For each route that takes batches, what is ready for the next one.
+    gathers: Vec<Gather>,
     place_of: HashMap<TopicPartition, PlaceId>,
     place_by_epoch: HashMap<Epoch, PlaceId>,
     lanes: Vec<Lane<G::Position>>,
     free: Vec<LaneId>,
     lane_of: HashMap<(PlaceId, u64), LaneId, FixedState>,
-    /// Places with ready lanes, in turn.
-    turns: VecDeque<PlaceId>,
+    /// Places and gathers with something to run, in turn.
+    turns: VecDeque<Turn>,
     retries: BTreeMap<(Instant, u64), LaneId>,
     retry_number: u64,
     due: VecDeque<LaneId>,
@@ -155,7 +174,8 @@ pub(super) struct Lanes<G: Progress> {
     /// Partitions are held because the bound of the parked is reached.
     parked_holds: bool,
     uncommitted: usize,
-    hasher: FixedState,
+    /// What may begin, where that is limited.
+    budget: Option<Budget>,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -163,6 +183,7 @@ impl<G: Progress> Lanes<G> {
         Self {
             limits,
             places: Vec::new(),
+            gathers: Vec::new(),
             place_of: HashMap::new(),
             place_by_epoch: HashMap::new(),
             lanes: Vec::new(),
@@ -182,7 +203,7 @@ impl<G: Progress> Lanes<G> {
             wake_at: None,
             parked_holds: false,
             uncommitted: 0,
-            hasher: FixedState::default(),
+            budget: None,
         }
     }
 
@@ -199,187 +220,15 @@ impl<G: Progress> Lanes<G> {
             // The source replaced an assignment without ending it; what is out for the earlier one is void.
             effects = self.lose(&[earlier]);
         }
+        let gather = route.settings.batch.map(|size| self.gather(&route, size));
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];
+        place.gather = gather;
         place.assignment = Some(Assignment { context, progress, out: 0, stuck_letters: 0, end: None });
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.empty += usize::from(place.queued.records == 0);
         effects.room = true;
-        effects
-    }
-
-    /// Records came in. Those of an epoch that is over are dropped, and so are those that are known to be finished.
-    pub(super) fn push(&mut self, batch: Batch, now: Instant) -> Effects {
-        let mut effects = Effects::default();
-        let Some(&place_id) = self.place_by_epoch.get(&batch.epoch) else { return effects };
-        let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
-        let was_empty = self.places[place_id].queued.records == 0;
-        // One look for the whole batch: it is for a metric.
-        let stamp = batch.records.first().and_then(|record| record.timestamp()).map(Timestamp::as_millis);
-        for record in batch.records {
-            let key = self.lane_key(&context.route, &record);
-            let place = &mut self.places[place_id];
-            let Some(assignment) = &mut place.assignment else { break };
-            let Some(position) = assignment.progress.receive(&record) else { continue };
-            let lane_id = self.lane(place_id, key);
-            let lane = &mut self.lanes[lane_id];
-            let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Letter);
-            let bytes = record.size();
-            let place = &mut self.places[place_id];
-            // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where
-            // they came from.
-            let is_full = self.queued.records >= self.limits.queue.records;
-            let bound = if is_full || waits && !self.parked.reaches(self.limits.parked) {
-                self.parked.add(bytes);
-                place.parked.add(bytes);
-                Bound::Parked
-            } else {
-                self.queued.add(bytes);
-                place.queued.add(bytes);
-                Bound::Queue
-            };
-            let ticket = Ticket::new(context.epoch, position);
-            lane.queue.push_back(Entry {
-                ticket,
-                record,
-                failures: 0,
-                received: now,
-                stamp,
-                bytes,
-                failure: None,
-                letter_tries: 0,
-                stuck: false,
-                bound,
-            });
-            if lane.state == State::Free {
-                self.reopen(lane_id, &mut effects);
-            }
-        }
-        if let (Some(next), Some(assignment)) = (batch.next, &mut self.places[place_id].assignment) {
-            assignment.progress.passed(next);
-        }
-        if was_empty && self.places[place_id].queued.records > 0 {
-            self.empty -= 1;
-        }
-        if !self.pressed && self.is_above(self.limits.high) {
-            self.pressed = true;
-            effects.pressure = Some(true);
-        }
-        effects
-    }
-
-    /// The next run for a worker: a lane, and the first of its entries. Partitions take turns, and none may hold every worker
-    /// while others are assigned.
-    pub(super) fn take(&mut self, entries: &mut VecDeque<Entry<G::Position>>) -> Option<Run> {
-        debug_assert!(entries.is_empty(), "a worker takes one run at a time");
-        let most = if self.open > 1 { (self.limits.workers - 1).max(1) } else { self.limits.workers };
-        for _ in 0..self.turns.len() {
-            let place_id = self.turns.pop_front()?;
-            let place = &mut self.places[place_id];
-            if place.busy >= most {
-                self.turns.push_back(place_id);
-                continue;
-            }
-            let next = place.ready.pop_front();
-            place.in_turns = !place.ready.is_empty();
-            if place.in_turns {
-                self.turns.push_back(place_id);
-            }
-            let (Some(lane_id), Some(assignment)) = (next, &mut place.assignment) else { continue };
-            let lane = &mut self.lanes[lane_id];
-            debug_assert_eq!(lane.state, State::Ready);
-            let length = lane.queue.iter().take(RUN).take_while(|entry| entry.bound == Bound::Queue).count();
-            entries.extend(lane.queue.drain(..length));
-            lane.state = State::Out;
-            lane.out_since = entries.front().map(Entry::age);
-            assignment.out += 1;
-            place.busy += 1;
-            self.busy += 1;
-            return Some(Run { lane: lane_id, place: place_id, context: Arc::clone(&assignment.context) });
-        }
-        None
-    }
-
-    /// These records of the run are finished, each with the bytes that it counted; the run goes on.
-    pub(super) fn settle(&mut self, run: &Run, settled: &mut Vec<(Settled<G::Position>, usize)>) -> Effects {
-        let mut effects = Effects::default();
-        let was_empty = self.is_empty_open(run.place);
-        let place = &mut self.places[run.place];
-        for (settled, bytes) in settled.drain(..) {
-            self.queued.remove(bytes);
-            place.queued.remove(bytes);
-            if let Some(assignment) = place.live(run.context.epoch) {
-                assignment.progress.settle(settled);
-                self.uncommitted += 1;
-            }
-        }
-        self.freed(run.place, was_empty, &mut effects);
-        effects
-    }
-
-    /// The run is over: `unstarted` goes back to the front of its lane, behind what `halt` says of the record that stopped it.
-    pub(super) fn finish(
-        &mut self,
-        run: Run,
-        unstarted: &mut VecDeque<Entry<G::Position>>,
-        halt: Option<Halt<G::Position>>,
-    ) -> Effects {
-        let mut effects = Effects::default();
-        self.busy -= 1;
-        self.places[run.place].busy -= 1;
-        let was_empty = self.is_empty_open(run.place);
-        let lane = &mut self.lanes[run.lane];
-        lane.out_since = None;
-        let place = &mut self.places[run.place];
-        let Some(assignment) = place.live(run.context.epoch) else {
-            let halted = halt.map(|(Halt::Retry(entry, _) | Halt::Letter(entry, _) | Halt::Stop(entry))| entry);
-            for entry in unstarted.drain(..).chain(halted) {
-                self.drop_entry(run.place, entry);
-            }
-            self.reopen(run.lane, &mut effects);
-            self.freed(run.place, was_empty, &mut effects);
-            // A stop waits for these too.
-            effects.drained = true;
-            return effects;
-        };
-        assignment.out -= 1;
-        let released = assignment.context.is_released();
-        while let Some(entry) = unstarted.pop_back() {
-            if released {
-                self.drop_entry(run.place, entry);
-            } else {
-                self.lanes[run.lane].queue.push_front(entry);
-            }
-        }
-        match halt {
-            Some(Halt::Retry(entry, _) | Halt::Stop(entry)) if released => {
-                self.drop_entry(run.place, entry);
-                self.reopen(run.lane, &mut effects);
-            }
-            Some(Halt::Retry(entry, due)) => {
-                self.lanes[run.lane].queue.push_front(entry);
-                self.park(run.lane, due, &mut effects);
-            }
-            // A letter is part of what was started: it is published even while the partition is on its way out.
-            Some(Halt::Letter(mut entry, failure)) => {
-                entry.failure = Some(failure);
-                let lane = &mut self.lanes[run.lane];
-                lane.queue.push_front(entry);
-                lane.state = State::Letter;
-                self.letters.push_back(run.lane);
-                self.count_as_parked(run.lane);
-                effects.letters = true;
-            }
-            // The lane stays closed: whatever is behind this record must not overtake it.
-            Some(Halt::Stop(entry)) => {
-                self.lanes[run.lane].queue.push_front(entry);
-                self.lanes[run.lane].state = State::Closed;
-            }
-            None => self.reopen(run.lane, &mut effects),
-        }
-        self.freed(run.place, was_empty, &mut effects);
-        self.note_drained(run.place, &mut effects);
         effects
     }
 
@@ -392,9 +241,16 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// How many lanes a worker could take now.
+    /// How many workers could take something now.
     pub(super) fn ready(&self) -> usize {
-        self.turns.iter().map(|&place| self.places[place].ready.len()).sum()
+        if self.startable() == 0 {
+            return 0;
+        }
+        let ready = self.turns.iter().map(|turn| match *turn {
+            Turn::Place(place) => self.places[place].ready.len(),
+            Turn::Gather(gather) => self.gathers[gather].batches(),
+        });
+        ready.sum()
     }
 
     /// Handlers that run, for assignments that are over too.
@@ -405,20 +261,6 @@ impl<G: Progress> Lanes<G> {
     fn assignment(&mut self, epoch: Epoch) -> Option<&mut Assignment<G>> {
         let place = *self.place_by_epoch.get(&epoch)?;
         self.places[place].live(epoch)
-    }
-
-    /// The hash that a record shares with those it must wait for; `None` where it waits for none.
-    fn lane_key(&self, route: &RouteSpec, record: &Record) -> Option<u64> {
-        const KEYLESS: u64 = 0;
-        let hash = |key: &[u8]| if key.is_empty() { KEYLESS } else { self.hasher.hash_one(key) };
-        match route.order {
-            ProcessingOrder::Partition => Some(KEYLESS),
-            ProcessingOrder::Unordered => None,
-            ProcessingOrder::Key => Some(match &route.key {
-                Some(function) => function.key(record).map_or(KEYLESS, |key| hash(&key)),
-                None => record.key().map_or(KEYLESS, hash),
-            }),
-        }
     }
 
     /// Takes an entry off its bound.

@@ -7,15 +7,20 @@ use tokio::time::Instant;
 use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Weight};
-use super::{Effects, LaneId, Lanes, LetterJob, Run, State};
+use super::{Effects, Holder, LaneId, Lanes, LetterJob, Run, State};
 
 impl<G: Progress> Lanes<G> {
     /// When the next retry is due.
-    pub(in crate::pipeline) fn next_retry(&self) -> Option<Instant> {
+    pub(super) fn next_retry(&self) -> Option<Instant> {
         self.retries.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Lets the retries go on whose time has come.
+    /// When there is something to [wake](Self::wake) at the earliest.
+    pub(in crate::pipeline) fn next_due(&mut self, now: Instant) -> Option<Instant> {
+        [self.next_retry(), self.next_ripe(now), self.next_grant()].into_iter().flatten().min()
+    }
+
+    /// Lets the retries and the batches go on whose time has come.
     pub(in crate::pipeline) fn wake(&mut self, now: Instant) -> Effects {
         let mut effects = Effects::default();
         while let Some(first) = self.retries.first_entry() {
@@ -29,12 +34,16 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Letter;
                 self.letters.push_back(lane_id);
                 effects.letters = true;
+            } else if self.places[lane.place].paused {
+                self.suspend(lane_id);
             } else {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
             }
         }
         self.promote(&mut effects);
+        self.ripen(now, &mut effects);
+        self.grant(now, &mut effects);
         effects
     }
 
@@ -49,7 +58,7 @@ impl<G: Progress> Lanes<G> {
         lane.state = State::Out;
         lane.out_since = Some(entry.age());
         assignment.out += 1;
-        let run = Run { lane: lane_id, place, context: Arc::clone(&assignment.context) };
+        let run = Run { lane: lane_id, place, context: Arc::clone(&assignment.context), holder: Holder::Other };
         Some(LetterJob { run, entry })
     }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
 use super::entry::Load;
+use super::gather::GatherId;
 use crate::handler::RouteSpec;
 use crate::record::{Offset, Topic, TopicPartition};
 
@@ -31,7 +32,7 @@ pub(in crate::pipeline) struct AssignmentContext {
 
 impl AssignmentContext {
     pub(super) fn new(epoch: Epoch, topic_partition: TopicPartition, route: Arc<RouteSpec>) -> Self {
-        let dead_letter_topic = route.dead_letter_topic(&topic_partition.topic);
+        let dead_letter_topic = route.settings.dead_letter_topic(&topic_partition.topic);
         Self {
             epoch,
             topic_partition,
@@ -60,10 +61,12 @@ pub(in crate::pipeline) enum Hold {
     Parked,
     /// A dead letter can't be written.
     DeadLetter,
+    /// Somebody has paused it.
+    Paused,
 }
 
 impl Hold {
-    pub(in crate::pipeline) const ALL: [Self; 3] = [Self::Window, Self::Parked, Self::DeadLetter];
+    pub(in crate::pipeline) const ALL: [Self; 4] = [Self::Window, Self::Parked, Self::DeadLetter, Self::Paused];
 }
 
 /// One assignment of a place, from its start to its end.
@@ -83,6 +86,8 @@ pub(super) struct Assignment<G> {
 pub(super) struct Place<G> {
     pub(super) topic_partition: TopicPartition,
     pub(super) assignment: Option<Assignment<G>>,
+    /// Where its lanes are gathered for batches, if its route takes any.
+    pub(super) gather: Option<GatherId>,
     /// Lanes that a worker may take, in turn.
     pub(super) ready: VecDeque<LaneId>,
     /// Whether this place stands in the queue of turns.
@@ -92,6 +97,8 @@ pub(super) struct Place<G> {
     pub(super) parked: Load,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
+    /// Nothing of it is started.
+    pub(super) paused: bool,
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
@@ -102,11 +109,13 @@ impl<G: Progress> Place<G> {
         Self {
             topic_partition,
             assignment: None,
+            gather: None,
             ready: VecDeque::new(),
             in_turns: false,
             queued: Load::default(),
             parked: Load::default(),
             busy: 0,
+            paused: false,
             hold: None,
             wake_at: None,
         }
@@ -125,7 +134,9 @@ impl<G: Progress> Place<G> {
     /// Why nothing may be read from it now, other than for want of room in the queue.
     pub(super) fn why_held(&self, parked_full: bool) -> Option<Hold> {
         let assignment = self.open()?;
-        if assignment.stuck_letters > 0 {
+        if self.paused {
+            Some(Hold::Paused)
+        } else if assignment.stuck_letters > 0 {
             Some(Hold::DeadLetter)
         } else if parked_full && self.parked.records > 0 {
             Some(Hold::Parked)

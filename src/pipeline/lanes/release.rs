@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::super::source::{Epoch, Progress};
 use super::entry::{Entry, Load};
+use super::gather::Turn;
 use super::place::Hold;
 use super::{Effects, Lanes, PlaceId, State};
 use crate::record::TopicPartition;
@@ -50,7 +51,7 @@ impl<G: Progress> Lanes<G> {
             if let Some(assignment) = &self.places[place].assignment {
                 assignment.context.release();
             }
-            self.clear(place, false);
+            self.clear(place, false, &mut effects);
             self.freed(place, true, &mut effects);
             self.note_drained(place, &mut effects);
         }
@@ -69,7 +70,7 @@ impl<G: Progress> Lanes<G> {
         let mut effects = self.release(epochs);
         for epoch in epochs {
             let Some(place) = self.place_by_epoch.remove(epoch) else { continue };
-            self.clear(place, true);
+            self.clear(place, true, &mut effects);
             if let Some(assignment) = self.places[place].assignment.take() {
                 assignment.context.gone.cancel();
             }
@@ -85,7 +86,7 @@ impl<G: Progress> Lanes<G> {
 
     /// Empties the lanes of a place. Lanes that are out stay, closed, until they come back; letters that wait for their first
     /// publication stay unless `letters_too`.
-    fn clear(&mut self, place: PlaceId, letters_too: bool) {
+    fn clear(&mut self, place: PlaceId, letters_too: bool, effects: &mut Effects) {
         for id in 0..self.lanes.len() {
             let lane = &self.lanes[id];
             if lane.place != place || lane.state == State::Free {
@@ -107,13 +108,21 @@ impl<G: Progress> Lanes<G> {
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
         self.letters.retain(|&id| lanes[id].state == State::Letter);
-        self.places[place].ready.clear();
-        if std::mem::take(&mut self.places[place].in_turns) {
-            self.turns.retain(|&turn| turn != place);
-        }
+        self.forget_ready(place, effects);
         if let Some(assignment) = &mut self.places[place].assignment {
             // What waited to be written again was given back; a letter that is out now is no longer counted either.
             assignment.stuck_letters = 0;
+        }
+    }
+
+    /// No lane of this place is ready any more.
+    pub(super) fn forget_ready(&mut self, place: PlaceId, effects: &mut Effects) {
+        self.places[place].ready.clear();
+        if std::mem::take(&mut self.places[place].in_turns) {
+            self.turns.retain(|&turn| turn != Turn::Place(place));
+        }
+        if let Some(gather) = self.places[place].gather {
+            self.forget_cleared(gather, effects);
         }
     }
 

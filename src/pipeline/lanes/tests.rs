@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::super::dead_letter::Reason;
 use super::super::ticket::Receipt;
 use super::*;
-use crate::handler::{Router, on};
+use crate::handler::{ProcessingOrder, Router, on, on_batch};
+use crate::pipeline::arrival::{Arrivals, arrivals};
+use crate::pipeline::source::Batch;
 use crate::pipeline::tracker::OffsetTracker;
-use crate::record::{OwnedRecord, OwnedRecords};
+use crate::record::{OwnedRecord, OwnedRecords, Record};
 
 const LOTS: usize = 1 << 40;
 
@@ -19,8 +21,16 @@ fn load(records: usize, bytes: usize) -> Load {
 
 fn route(order: ProcessingOrder) -> Arc<RouteSpec> {
     async fn handle() {}
-    let router = Router::new().topic("orders", on(handle).order(order));
-    Arc::clone(router.route(&"orders".into()).expect("just made"))
+    let router: Router = Router::new().topic("orders", on(handle).order(order));
+    Arc::clone(router.into_routes().of(&"orders".into()).expect("just made"))
+}
+
+/// A route of batches.
+fn batched(order: ProcessingOrder, max: usize) -> Arc<RouteSpec> {
+    async fn handle(_: Vec<Record>) {}
+    let route = on_batch(handle).max(max).within(Duration::from_millis(500)).order(order);
+    let router: Router = Router::new().topic("orders", route);
+    Arc::clone(router.into_routes().of(&"orders".into()).expect("just made"))
 }
 
 /// A tracker that goes on from `next`, with so many bytes to remember finished runs in.
@@ -32,18 +42,25 @@ fn failure() -> Failure {
     Failure { reason: Reason::Poison, error: "bad".to_owned(), attempts: 1, handler: "handle" }
 }
 
-/// Records of these offsets, keys and sizes.
-fn batch(epoch: Epoch, topic: &str, partition: usize, records: Vec<(i64, Option<Vec<u8>>, usize)>) -> Batch {
-    let topic_partition = TopicPartition::new(topic, i32::try_from(partition).expect("few partitions"));
+/// Records of these offsets, keys and sizes, as they come in.
+fn arriving(
+    order: ProcessingOrder,
+    epoch: Epoch,
+    partition: usize,
+    records: Vec<(i64, Option<Vec<u8>>, usize)>,
+) -> Arrivals {
+    let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
     let records = records.into_iter().map(|(offset, key, size)| {
         (Offset(offset), Arc::new(OwnedRecord { key, value: Some(vec![0; size]), ..OwnedRecord::default() }))
     });
-    Batch { epoch, records: OwnedRecords::handles(topic_partition, records.collect()), next: None }
+    let records = OwnedRecords::handles(topic_partition, records.collect());
+    arrivals(Batch { epoch, records, next: None }, &route(order).settings)
 }
 
 /// Lanes with partitions `0..n` assigned under the epochs `0..n`.
 struct Bench {
     lanes: Lanes<OffsetTracker>,
+    order: ProcessingOrder,
     now: Instant,
 }
 
@@ -58,7 +75,7 @@ impl std::ops::Deref for Told {
     }
 }
 
-type Taken = (Run, VecDeque<Entry<Offset>>);
+type Held = (Run, VecDeque<Entry<Offset>>);
 
 impl Bench {
     fn new(order: ProcessingOrder, partitions: usize, workers: usize, queue: usize, parked: usize) -> Self {
@@ -70,7 +87,7 @@ impl Bench {
             workers,
             commit_after: 1_000,
         };
-        let mut bench = Self { lanes: Lanes::new(limits), now: Instant::now() };
+        let mut bench = Self { lanes: Lanes::new(limits), order, now: Instant::now() };
         for partition in 0..partitions {
             bench.assign(partition, partition as u64, order);
         }
@@ -93,38 +110,41 @@ impl Bench {
         let keys = keys.bytes().map(|key| (key != b' ').then(|| vec![key]));
         let records = (first..).zip(keys).map(|(offset, key)| (offset, key, 1)).collect();
         let partition = self.lanes.place_by_epoch.get(&Epoch(epoch)).copied().unwrap_or(0);
-        Told(self.lanes.push(batch(Epoch(epoch), "orders", partition, records), self.now))
+        Told(self.lanes.push(arriving(self.order, Epoch(epoch), partition, records), self.now))
     }
 
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self) -> Option<Held> {
         let mut entries = VecDeque::new();
-        self.lanes.take(&mut entries).map(|run| (run, entries))
+        match self.lanes.take(&mut entries).0? {
+            Taken::Run(run) => Some((run, entries)),
+            Taken::Batch(_) => panic!("no route here takes batches"),
+        }
     }
 
-    fn taken(&mut self) -> Taken {
+    fn taken(&mut self) -> Held {
         self.take().expect("a lane is ready")
     }
 
     /// All of the run succeeds.
-    fn succeed(&mut self, (run, entries): Taken) -> Told {
+    fn succeed(&mut self, (run, entries): Held) -> Told {
         let mut settled = entries.into_iter().map(|entry| (entry.ticket.done(), entry.bytes)).collect();
         Told(self.lanes.settle(&run, &mut settled).and(self.lanes.finish(run, &mut VecDeque::new(), None)))
     }
 
     /// The first record of the run fails and is to be tried again after `delay`.
-    fn fail(&mut self, (run, mut entries): Taken, delay: Duration) -> Told {
+    fn fail(&mut self, (run, mut entries): Held, delay: Duration) -> Told {
         let entry = entries.pop_front().expect("a run has a record");
         Told(self.lanes.finish(run, &mut entries, Some(Halt::Retry(entry, self.now + delay))))
     }
 
     /// The first record of the run is to become a dead letter.
-    fn poison(&mut self, (run, mut entries): Taken) -> Told {
+    fn poison(&mut self, (run, mut entries): Held) -> Told {
         let entry = entries.pop_front().expect("a run has a record");
         Told(self.lanes.finish(run, &mut entries, Some(Halt::Letter(entry, Box::new(failure())))))
     }
 
     /// The daemon is to stop because of the first record of the run.
-    fn stop(&mut self, (run, mut entries): Taken) -> Told {
+    fn stop(&mut self, (run, mut entries): Held) -> Told {
         let entry = entries.pop_front().expect("a run has a record");
         Told(self.lanes.finish(run, &mut entries, Some(Halt::Stop(entry))))
     }
@@ -152,7 +172,7 @@ impl Bench {
     }
 }
 
-fn offsets((_, entries): &Taken) -> Vec<i64> {
+fn offsets((_, entries): &Held) -> Vec<i64> {
     entries.iter().map(|entry| entry.record.offset().0).collect()
 }
 
@@ -227,10 +247,11 @@ fn waiting_retry_holds_neither_worker_nor_slot_and_keeps_its_successors_behind_i
     assert_eq!(offsets(&other), [3]);
     assert_eq!(bench.succeed(other).ready, 0);
     assert_eq!(bench.wait(SECOND).ready, 1);
+    // Behind it goes what the queue of two has room for.
     let again = bench.taken();
-    assert_eq!((offsets(&again), again.1[0].failures), (vec![0], 0));
+    assert_eq!((offsets(&again), again.1[0].failures), (vec![0, 1], 0));
     bench.succeed(again);
-    assert_eq!(offsets(&bench.taken()), [1]);
+    assert_eq!(offsets(&bench.taken()), [2]);
 }
 
 #[test]

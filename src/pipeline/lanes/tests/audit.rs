@@ -115,22 +115,34 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         ids.sort_unstable();
         ids
     };
-    let ready = lanes.places.iter().flat_map(|place| place.ready.iter().copied()).collect();
+    let gathered = lanes.gathers.iter().flat_map(|gather| gather.lanes.iter().map(|(lane, _)| *lane));
+    let ready = lanes.places.iter().flat_map(|place| place.ready.iter().copied()).chain(gathered).collect();
     assert_eq!(sorted(ready), of(|state| state == State::Ready), "ready lanes");
     assert_eq!(sorted(lanes.free.clone()), of(|state| state == State::Free), "free lanes");
     assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
     assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
     assert_eq!(sorted(lanes.retries.values().copied().collect()), of(|s| matches!(s, State::Parked(..))), "timers");
     for (id, place) in lanes.places.iter().enumerate() {
-        let turns = lanes.turns.iter().filter(|turn| **turn == id).count();
+        let turns = lanes.turns.iter().filter(|turn| **turn == Turn::Place(id)).count();
         assert_eq!((turns, place.in_turns), (usize::from(!place.ready.is_empty()), turns == 1), "turns of {id}");
+    }
+    for (id, gather) in lanes.gathers.iter().enumerate() {
+        let turns = lanes.turns.iter().filter(|turn| **turn == Turn::Gather(id)).count();
+        assert_eq!((turns, gather.in_turns), (usize::from(gather.batches() > 0), turns == 1), "turns of gather {id}");
+        let records = gather.lanes.iter().map(|(lane, _)| lanes.lanes[*lane].queued()).sum::<usize>();
+        assert_eq!(gather.records, records, "what is gathered");
     }
     for lane in &lanes.lanes {
         let head = lane.queue.front();
+        let paused = lanes.places.get(lane.place).is_some_and(|place| place.paused);
+        let startable = matches!(lane.state, State::Ready | State::Due);
+        assert!(!(paused && startable), "a lane of a paused partition could start");
+        assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
         match lane.state {
             State::Free => assert!(head.is_none(), "an entry in a lane that nobody uses"),
             State::Ready => assert!(head.is_some_and(|head| head.bound == Bound::Queue), "nothing to run"),
             State::Parked(..) | State::Letter | State::Closed => assert!(head.is_some(), "nobody waits"),
+            State::Paused => assert!(head.is_some(), "nobody waits"),
             State::Due => assert!(head.is_some_and(|head| head.failure.is_none()), "a letter in the workers' way"),
             State::Out => {}
         }
@@ -139,14 +151,16 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
 
 fn assignments_count_what_is_out(world: &World) {
     let lanes = &world.lanes;
-    assert_eq!(lanes.busy, world.held.len(), "busy workers");
+    assert_eq!(lanes.busy, world.busy(), "busy workers");
+    assert_eq!(lanes.gathers.iter().map(|gather| gather.busy).sum::<usize>(), world.batches.len(), "batches");
     for partition in 0..PARTITIONS {
         let log = &world.logs[partition];
         let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
         let Some(&id) = lanes.place_of.get(&topic_partition) else { continue };
         let place = &lanes.places[id];
         let runs = || world.held.iter().map(|held| &held.run);
-        assert_eq!(place.busy, runs().filter(|run| run.place == id).count(), "busy workers of {partition}");
+        let alone = world.held.iter().filter(|held| held.batch.is_none() && held.run.place == id);
+        assert_eq!(place.busy, alone.count(), "busy workers of {partition}");
         assert_eq!(place.assignment.as_ref().map(|assignment| assignment.context.epoch), log.epoch);
         assert_eq!(place.open().is_some(), log.is_open());
         let Some(assignment) = &place.assignment else { continue };

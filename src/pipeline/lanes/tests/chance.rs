@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::{Load, ProcessingOrder};
+use super::super::Load;
 use super::load;
+use crate::handler::ProcessingOrder;
 
 /// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
 #[derive(Clone, Debug)]
@@ -12,6 +13,10 @@ pub(super) enum Step {
     Assign(usize),
     Release(usize),
     Lose(usize),
+    /// A partition is paused, or goes on.
+    Pause(usize, bool),
+    /// So many attempts may begin within a second; none where there is no limit.
+    Limit(Option<u32>),
     /// Records are written to a partition.
     Write(usize, u8),
     /// The reader asks what it may read, if it isn't asleep with an answer.
@@ -47,6 +52,8 @@ pub(super) struct Setting {
     pub(super) parked: Load,
     pub(super) keys: u64,
     pub(super) metadata: usize,
+    /// How many records a batch has, where the route takes batches.
+    pub(super) batch: Option<usize>,
 }
 
 /// How many partitions there are, assigned or not.
@@ -59,10 +66,11 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
     let bytes = || prop_oneof![3 => Just(1_usize << 30), 1 => 1_usize..100];
     let metadata = prop_oneof![3 => Just(4_096_usize), 1 => Just(0_usize)];
     let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
-    (order, 1_usize..5, loads, 1_u64..5, metadata).prop_map(|(order, workers, loads, keys, metadata)| {
+    let batch = prop_oneof![2 => Just(None), 1 => (1_usize..6).prop_map(Some)];
+    (order, 1_usize..5, loads, 1_u64..5, metadata, batch).prop_map(|(order, workers, loads, keys, metadata, batch)| {
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata }
+        Setting { order, workers, queue, parked, keys, metadata, batch }
     })
 }
 
@@ -79,6 +87,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => partition().prop_map(Step::Assign),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),
+        2 => (partition(), any::<bool>()).prop_map(|(partition, paused)| Step::Pause(partition, paused)),
+        1 => prop::option::of(1_u32..20).prop_map(Step::Limit),
         6 => (partition(), 1_u8..20).prop_map(|(partition, records)| Step::Write(partition, records)),
         8 => Just(Step::Ask),
         12 => any::<Index>().prop_map(Step::Deliver),

@@ -4,6 +4,7 @@
 //! It knows which records came in and which are finished, and nothing of how the lanes keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 
 use proptest::prelude::*;
 
@@ -12,7 +13,9 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
-use super::{batch, failure, resumed, route};
+use super::{arriving, batched, failure, resumed, route};
+use crate::handler::ProcessingOrder;
+use crate::pipeline::control::Rate;
 
 const TOPIC: &str = "orders";
 
@@ -20,6 +23,8 @@ const TOPIC: &str = "orders";
 pub(super) struct Held {
     pub(super) run: Run,
     pub(super) entries: VecDeque<Entry<Offset>>,
+    /// The batch that it is a part of.
+    pub(super) batch: Option<u64>,
 }
 
 /// A partition, as the world knows it.
@@ -32,6 +37,7 @@ pub(super) struct Log {
     finished: BTreeSet<i64>,
     /// A handler has stopped the daemon from here: nothing more can be expected of this assignment.
     stopped: bool,
+    pub(super) paused: bool,
 }
 
 impl Log {
@@ -49,6 +55,10 @@ pub(super) struct World {
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
+    /// Batches whose runs haven't all come back.
+    pub(super) batches: BTreeMap<u64, BatchRun>,
+    numbers: u64,
+    route: Arc<RouteSpec>,
     pub(super) letters: Vec<LetterJob<Offset>>,
     /// What came in and is neither finished nor given back.
     pub(super) alive: BTreeSet<(Epoch, i64)>,
@@ -74,6 +84,12 @@ impl World {
             lanes: Lanes::new(limits),
             logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
             held: Vec::new(),
+            batches: BTreeMap::new(),
+            numbers: 0,
+            route: match setting.batch {
+                None => route(setting.order),
+                Some(max) => batched(setting.order, max),
+            },
             letters: Vec::new(),
             alive: BTreeSet::new(),
             last: BTreeMap::new(),
@@ -148,6 +164,15 @@ impl World {
                     self.given_back(epoch);
                 }
             }
+            Step::Pause(partition, paused) => {
+                self.logs[partition].paused = paused;
+                self.pause();
+            }
+            Step::Limit(attempts) => {
+                let rate = attempts.and_then(|attempts| Rate::new(attempts, std::time::Duration::from_secs(1)));
+                let effects = self.lanes.set_rate(rate, self.now);
+                self.hear(effects);
+            }
             Step::Write(partition, records) => self.logs[partition].written += i64::from(records),
             Step::Ask => {
                 if self.asked.is_none() {
@@ -158,7 +183,7 @@ impl World {
                 self.deliver(|allowed| portion.index(allowed) + 1);
             }
             Step::Take => {
-                if self.held.len() < self.setting.workers {
+                if self.busy() < self.setting.workers {
                     self.take();
                 }
             }
@@ -204,6 +229,14 @@ impl World {
         }
     }
 
+    /// Tells the lanes which partitions are paused.
+    fn pause(&mut self) {
+        let logs = &self.logs;
+        let paused = |place: &TopicPartition| logs[usize::try_from(place.partition.0).expect("not negative")].paused;
+        let effects = self.lanes.set_paused(paused);
+        self.hear(effects);
+    }
+
     fn assign(&mut self, partition: usize) {
         let earlier = self.logs[partition].epoch;
         let epoch = Epoch(self.epochs);
@@ -216,11 +249,12 @@ impl World {
         log.finished.retain(|offset| *offset < next);
         let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
         let progress = resumed(next, self.setting.metadata);
-        let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, route(self.setting.order));
+        let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, Arc::clone(&self.route));
         self.hear(effects);
         if let Some(earlier) = earlier {
             self.given_back(earlier);
         }
+        self.pause();
     }
 
     /// After an assignment is on its way out: what is left of it is with a worker or has a letter to write.
@@ -269,7 +303,7 @@ impl World {
                 self.alive.insert((epoch, record.0));
                 records.push(record);
             }
-            batches.push(batch(epoch, TOPIC, partition, records));
+            batches.push(arriving(self.setting.order, epoch, partition, records));
         }
         if batches.is_empty() {
             // It sleeps on with what it asked for.
@@ -283,15 +317,43 @@ impl World {
         true
     }
 
+    /// Workers that are at something.
+    pub(super) fn busy(&self) -> usize {
+        self.batches.len() + self.held.iter().filter(|held| held.batch.is_none()).count()
+    }
+
     fn take(&mut self) -> bool {
         let mut entries = VecDeque::new();
-        let Some(run) = self.lanes.take(&mut entries) else { return false };
-        assert!(!entries.is_empty(), "a run without a record");
+        let (taken, effects) = self.lanes.take(&mut entries);
+        self.hear(effects);
         let open = self.logs.iter().filter(|log| log.is_open()).count();
-        let busy = 1 + self.held.iter().filter(|held| held.run.place == run.place).count();
         let most = if open > 1 { (self.setting.workers - 1).max(1) } else { self.setting.workers };
-        assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.setting.workers);
-        self.held.push(Held { run, entries });
+        match taken {
+            None => return false,
+            Some(Taken::Run(run)) => {
+                assert!(!entries.is_empty(), "a run without a record");
+                let busy = 1 + self.held.iter().filter(|held| held.run.place == run.place).count();
+                assert!(
+                    busy <= most,
+                    "a partition has {busy} of {} workers while {open} are open",
+                    self.setting.workers
+                );
+                self.held.push(Held { run, entries, batch: None });
+            }
+            Some(Taken::Batch(mut batch)) => {
+                let max = self.setting.batch.expect("the route takes batches");
+                assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
+                self.numbers += 1;
+                for (run, count) in std::mem::take(&mut batch.parts) {
+                    assert!(count > 0, "a run without a record");
+                    let entries = entries.drain(..count).collect();
+                    self.held.push(Held { run, entries, batch: Some(self.numbers) });
+                }
+                assert!(entries.is_empty(), "records that belong to no run");
+                self.batches.insert(self.numbers, batch);
+                assert!(self.batches.len() <= most, "{} batches at once of {most}", self.batches.len());
+            }
+        }
         true
     }
 
@@ -309,7 +371,7 @@ impl World {
     }
 
     fn finish(&mut self, held: usize, ending: Ending) {
-        let Held { run, mut entries } = self.held.swap_remove(held);
+        let Held { run, mut entries, batch } = self.held.swap_remove(held);
         let epoch = run.context.epoch;
         let (over, released) = (self.log_of(epoch).is_none(), self.is_released(epoch));
         let halted = match ending {
@@ -340,6 +402,11 @@ impl World {
         let effects = self.lanes.finish(run, &mut entries, halt);
         assert!(entries.is_empty(), "what was not started stays with the worker");
         self.hear(effects);
+        let last = batch.filter(|batch| self.held.iter().all(|held| held.batch != Some(*batch)));
+        if let Some(batch) = last.and_then(|batch| self.batches.remove(&batch)) {
+            let effects = self.lanes.finish_batch(batch);
+            self.hear(effects);
+        }
     }
 
     fn acknowledge(&mut self, letter: usize) {
@@ -372,6 +439,7 @@ impl World {
     /// Handlers succeed, letters are written, time passes and the reader reads whenever it is told to: nothing may be left.
     fn drain(&mut self) {
         for partition in 0..PARTITIONS {
+            self.step(Step::Pause(partition, false));
             let log = &self.logs[partition];
             if log.released || log.stopped {
                 self.step(Step::Lose(partition));
@@ -383,7 +451,7 @@ impl World {
             let mut moved = false;
             self.step(Step::Ask);
             moved |= self.deliver(|allowed| allowed);
-            while self.held.len() < self.setting.workers && self.take() {}
+            while self.busy() < self.setting.workers && self.take() {}
             while !self.held.is_empty() {
                 self.settle(0, usize::MAX);
                 self.finish(0, Ending::Whole);
@@ -396,7 +464,7 @@ impl World {
                 self.acknowledge(0);
                 moved = true;
             }
-            if let Some(next) = self.lanes.next_retry() {
+            if let Some(next) = self.lanes.next_due(self.now) {
                 self.now = self.now.max(next);
                 let effects = self.lanes.wake(self.now);
                 self.hear(effects);

@@ -1,0 +1,126 @@
+//! A delivery: one attempt at one record, as extractors and layers see it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::extract;
+use crate::producer::{Producer, Sends};
+use crate::record::Record;
+use crate::trace::TraceContext;
+
+/// One attempt at one record. Cheap to clone; the record's memory lives as long as any clone does.
+///
+/// ```
+/// use daemonry::handler::Delivery;
+/// use daemonry::record::{OwnedRecord, TopicPartition};
+///
+/// // Made by hand, to test an extractor or a layer with.
+/// let record = OwnedRecord::new("{}").with_key("a").into_record(TopicPartition::new("orders", 0), 7);
+/// let delivery = Delivery::new(record, 1);
+/// assert_eq!(delivery.record().key(), Some(&b"a"[..]));
+/// ```
+#[derive(Clone)]
+pub struct Delivery {
+    record: Record,
+    attempt: u32,
+    cancellation: CancellationToken,
+    /// Counts what goes on after the attempt's future is dropped, where that may be.
+    remains: Option<TaskTracker>,
+    /// Counts the same of all attempts, for the pipeline's end.
+    all_remains: Option<TaskTracker>,
+    /// What handlers write with.
+    producer: Option<Producer>,
+    /// The span that this attempt is, where a layer has begun one.
+    trace: Option<TraceContext>,
+    /// What this attempt has sent, once it has asked for the producer.
+    sends: OnceLock<Arc<Sends>>,
+}
+
+impl Delivery {
+    /// The `attempt`-th attempt (from 1) at a record, which nothing cancels.
+    pub fn new(record: Record, attempt: u32) -> Self {
+        Self::cancelled_by(record, attempt, CancellationToken::new())
+    }
+
+    /// The same, cancelled by this token.
+    pub fn cancelled_by(record: Record, attempt: u32, cancellation: CancellationToken) -> Self {
+        let (remains, all_remains, producer, trace, sends) = (None, None, None, None, OnceLock::new());
+        Self { record, attempt, cancellation, remains, all_remains, producer, trace, sends }
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Cancelled when the record's assignment is gone: it was lost, or its time to drain has passed. What the handler still does
+    /// then can't be committed, and another member may be at the same record.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    /// The same, whose handler writes with this.
+    #[must_use]
+    pub fn producing_with(self, producer: Producer) -> Self {
+        Self { producer: Some(producer), ..self }
+    }
+
+    /// The trace that the attempt belongs to: the span that a [`TraceLayer`](super::layer::TraceLayer) has begun, else its sender's.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace.or_else(|| TraceContext::of(&self.record))
+    }
+
+    /// The same as this span.
+    pub(super) fn traced_as(self, trace: TraceContext) -> Self {
+        Self { trace: Some(trace), ..self }
+    }
+
+    /// What the handler writes with; `None` where nobody gave it anything.
+    pub(super) fn outgoing(&self) -> Option<extract::Producer> {
+        let producer = self.producer.as_ref()?;
+        let sends = self.sends.get_or_init(|| Arc::new(Sends::new(producer.clone())));
+        Some(extract::Producer::new(Arc::clone(sends), self.trace().map(TraceContext::child)))
+    }
+
+    /// What the handler has to wait for at its end.
+    pub(super) fn sends(&self) -> Option<Arc<Sends>> {
+        self.sends.get().cloned()
+    }
+
+    /// The same, where what goes on after the attempt is counted.
+    pub(super) fn tracked_by(&self, remains: &TaskTracker) -> Self {
+        Self { remains: Some(remains.clone()), ..self.clone() }
+    }
+
+    /// The same, where that is counted with all others too.
+    pub(crate) fn counted_among(self, all_remains: &TaskTracker) -> Self {
+        Self { all_remains: Some(all_remains.clone()), ..self }
+    }
+
+    /// Work goes on as long as these are held, whatever becomes of the attempt's future.
+    pub(super) fn running(&self) -> [Option<TaskTrackerToken>; 2] {
+        [&self.remains, &self.all_remains].map(|tracker| tracker.as_ref().map(TaskTracker::token))
+    }
+
+    /// Goes on to another record of the same assignment.
+    pub(crate) fn turn_to(&mut self, record: Record, attempt: u32) {
+        self.record = record;
+        self.attempt = attempt;
+        self.sends.take();
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("record", &self.record).field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,268 @@
+//! Batches: several lanes whose records a worker has handled together.
+//!
+//! A batch ends lane by lane as a run does: the records before the first that failed are finished, that one is retried or becomes a dead
+//! letter, and those behind it go back to their lane. One that failed as a whole says nothing of its records: each is tried by itself.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select_all};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::{BatchRun, Effects, Entry, Halt, Lanes, Run};
+use super::meter::Attempted;
+use super::outcome::{Next, Outcome, alone, halt, outcome};
+use super::shared::Shared;
+use super::source::Progress;
+use super::ticket::Settled;
+use super::watchdog::Slot;
+use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, Verdict, Work};
+use crate::panic;
+
+/// A batch that was handled.
+pub(super) struct BatchEnd<P> {
+    batch: BatchRun,
+    parts: Vec<Part<P>>,
+}
+
+/// One lane's part of it.
+struct Part<P> {
+    run: Run,
+    /// In the batch, and not looked at again yet.
+    tried: VecDeque<Entry<P>>,
+    /// Behind them, one that could not be added to the batch.
+    refused: Option<(Entry<P>, Next)>,
+    settled: Vec<(Settled<P>, usize)>,
+    /// What goes back to the lane, in its order.
+    unstarted: VecDeque<Entry<P>>,
+    halt: Option<Halt<P>>,
+}
+
+impl<P: Copy> BatchEnd<P> {
+    /// Hands its runs back, one after the other.
+    pub(super) fn hand_back<G: Progress<Position = P>>(self, lanes: &mut Lanes<G>) -> Effects {
+        let mut effects = Effects::default();
+        for Part { run, mut settled, mut unstarted, halt, .. } in self.parts {
+            effects = effects.and(lanes.settle(&run, &mut settled)).and(lanes.finish(run, &mut unstarted, halt));
+        }
+        effects.and(lanes.finish_batch(self.batch))
+    }
+}
+
+/// Runs the route's handler over a batch, to its end.
+pub(super) async fn run<G: Progress>(
+    shared: &Shared<G>,
+    slot: &Slot,
+    mut batch: BatchRun,
+    entries: &mut VecDeque<Entry<G::Position>>,
+    random: &mut fastrand::Rng,
+    attempted: &mut Attempted,
+) -> BatchEnd<G::Position> {
+    let runs = std::mem::take(&mut batch.parts);
+    let Some(context) = runs.first().map(|(run, _)| Arc::clone(&run.context)) else {
+        return BatchEnd { batch, parts: Vec::new() };
+    };
+    let route = &context.route;
+    let Work::Batch(handler) = &route.work else { unreachable!("only routes of batches have any") };
+    let began = Instant::now();
+    slot.begin(&context);
+    if let Some(first) = entries.front() {
+        slot.attempt(&first.record, began);
+    }
+    let (parts, verdicts) = {
+        let mut gathering = handler.begin();
+        let mut add = |delivery: &Delivery| match catch_unwind(AssertUnwindSafe(|| gathering.add(delivery))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(rejection)) => Err(Verdict::Failed(HandlerError::from(rejection))),
+            Err(panic) => Err(Verdict::Panicked(panic::message(&*panic))),
+        };
+        let mut parts = Vec::with_capacity(runs.len());
+        for (run, count) in runs {
+            let mut part = Part::new(run);
+            for entry in entries.drain(..count) {
+                part.add(entry, &mut add, |verdict, failures| outcome(&route.settings, verdict, failures, random));
+            }
+            parts.push(part);
+        }
+        let tried = parts.iter().map(|part| part.tried.len()).sum();
+        let gone = gone(&parts);
+        let work = (tried > 0).then(|| {
+            let token = gone.0.clone();
+            // The handler runs no code of its own before the first poll but its arguments'.
+            catch_unwind(AssertUnwindSafe(|| gathering.start(&BatchContext::new(token, shared.producer.clone()))))
+        });
+        let verdicts = match work {
+            None => Verdicts::All(Verdict::Succeeded),
+            Some(Err(panic)) => Verdicts::All(Verdict::Panicked(panic::message(&*panic))),
+            Some(Ok(work)) => attempt(work, route.settings.timeout, gone, tried).await,
+        };
+        (parts, verdicts)
+    };
+    let now = Instant::now();
+    let tried = parts.iter().map(|part| part.tried.len()).sum::<usize>();
+    if tried > 0 {
+        attempted.took(now.duration_since(began));
+    }
+    let anyones = matches!(verdicts, Verdicts::All(_)) && tried > 1;
+    let mut each = verdicts.each();
+    let mut parts = parts;
+    for part in &mut parts {
+        let judge = |verdict: &Verdict, failures| {
+            let outcome = outcome(&route.settings, verdict, failures, random);
+            if anyones { alone(&route.settings, outcome, failures, random) } else { outcome }
+        };
+        part.conclude(&mut each, judge, attempted);
+        if anyones && part.refused.is_some() {
+            part.separate();
+        }
+        if let Some((entry, next)) = part.refused.take() {
+            part.halt = Some(halt(shared, &part.run.context, entry, next, now, attempted));
+        }
+    }
+    shared.meter.count(attempted);
+    BatchEnd { batch, parts }
+}
+
+impl<P: Copy> Part<P> {
+    fn new(run: Run) -> Self {
+        let (tried, unstarted) = (VecDeque::new(), VecDeque::new());
+        Self { run, tried, refused: None, settled: Vec::new(), unstarted, halt: None }
+    }
+
+    /// Adds a record to the batch, unless it must wait for one that can't be.
+    fn add(
+        &mut self,
+        mut entry: Entry<P>,
+        add: &mut impl FnMut(&Delivery) -> Result<(), Verdict>,
+        outcome: impl FnOnce(&Verdict, u32) -> Outcome,
+    ) {
+        if self.refused.is_some() || self.run.context.is_released() {
+            return self.unstarted.push_back(entry);
+        }
+        if let Some(failure) = entry.failure.take() {
+            self.refused = Some((entry, Next::Letter(failure)));
+            return;
+        }
+        let token = self.run.context.gone.clone();
+        let delivery = Delivery::cancelled_by(entry.record.clone(), entry.failures + 1, token);
+        match add(&delivery) {
+            Ok(()) => self.tried.push_back(entry),
+            Err(verdict) => match outcome(&verdict, entry.failures) {
+                Outcome::Unfinished(next) => self.refused = Some((entry, next)),
+                Outcome::Done | Outcome::Skip => self.tried.push_back(entry),
+            },
+        }
+    }
+
+    /// What is not finished was in a batch that failed as a whole.
+    fn separate(&mut self) {
+        let unfinished = self.refused.iter_mut().map(|(entry, _)| entry).chain(&mut self.unstarted);
+        unfinished.for_each(|entry| entry.alone = true);
+    }
+
+    /// Takes what the handler said of its records, up to the first that is not finished. What was refused before stays so only where
+    /// all before it are finished.
+    fn conclude<'v>(
+        &mut self,
+        verdicts: &mut impl FnMut() -> &'v Verdict,
+        mut outcome: impl FnMut(&Verdict, u32) -> Outcome,
+        attempted: &mut Attempted,
+    ) {
+        let mut stopped = None;
+        let mut behind = VecDeque::new();
+        while let Some(entry) = self.tried.pop_front() {
+            let verdict = verdicts();
+            if stopped.is_some() {
+                behind.push_back(entry);
+                continue;
+            }
+            match outcome(verdict, entry.failures) {
+                Outcome::Done => {
+                    attempted.success += 1;
+                    self.settled.push((entry.ticket.done(), entry.bytes));
+                }
+                Outcome::Skip => {
+                    attempted.skipped += 1;
+                    self.settled.push((entry.ticket.skip(), entry.bytes));
+                }
+                Outcome::Unfinished(next) => stopped = Some((entry, next)),
+            }
+        }
+        if stopped.is_some() {
+            behind.extend(self.refused.take().map(|(entry, _)| entry));
+            behind.append(&mut self.unstarted);
+            self.unstarted = behind;
+            self.refused = stopped;
+        }
+    }
+}
+
+/// How the attempts at the records of a batch ended.
+enum Verdicts {
+    All(Verdict),
+    Each(Vec<Verdict>),
+}
+
+impl Verdicts {
+    /// The verdict of one record after the other.
+    fn each<'v>(&'v self) -> impl FnMut() -> &'v Verdict {
+        let mut next = 0;
+        move || {
+            next += 1;
+            match self {
+                Self::All(verdict) => verdict,
+                Self::Each(verdicts) => &verdicts[next - 1],
+            }
+        }
+    }
+}
+
+/// Cancelled when the assignment of one of the records is gone, and what to wait on for that.
+type Gone = (CancellationToken, Option<BoxFuture<'static, ()>>);
+
+fn gone<P>(parts: &[Part<P>]) -> Gone {
+    let mut tokens: Vec<(super::source::Epoch, CancellationToken)> = Vec::new();
+    for context in parts.iter().map(|part| &part.run.context) {
+        if tokens.iter().all(|(epoch, _)| *epoch != context.epoch) {
+            tokens.push((context.epoch, context.gone.clone()));
+        }
+    }
+    match &tokens[..] {
+        [(_, only)] => (only.clone(), None),
+        _ => {
+            let first = select_all(tokens.into_iter().map(|(_, token)| token.cancelled_owned().boxed()));
+            (CancellationToken::new(), Some(first.map(|_| ()).boxed()))
+        }
+    }
+}
+
+async fn attempt(work: BoxFuture<'static, BatchResult>, limit: Duration, gone: Gone, records: usize) -> Verdicts {
+    let (token, gone) = gone;
+    let guarded = AssertUnwindSafe(timeout(limit, work)).catch_unwind();
+    let mut guarded = std::pin::pin!(guarded);
+    let ended = match gone {
+        None => guarded.await,
+        Some(gone) => tokio::select! {
+            biased;
+            ended = guarded.as_mut() => ended,
+            () = gone => {
+                token.cancel();
+                guarded.await
+            }
+        },
+    };
+    match ended {
+        Err(panic) => Verdicts::All(Verdict::Panicked(panic::message(&*panic))),
+        Ok(Err(_)) => Verdicts::All(Verdict::TimedOut(limit)),
+        Ok(Ok(BatchResult::All(result))) => Verdicts::All(Verdict::from(result)),
+        Ok(Ok(BatchResult::Each(results))) if results.len() != records => Verdicts::All(Verdict::Failed(
+            anyhow!("the handler answered {} results for the {records} records of its batch", results.len()).into(),
+        )),
+        Ok(Ok(BatchResult::Each(results))) => Verdicts::Each(results.into_iter().map(Verdict::from).collect()),
+    }
+}

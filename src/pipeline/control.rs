@@ -1,0 +1,174 @@
+//! Control: what is changed of a daemon while it runs. It outlives the daemon's restarts, and its partitions' assignments.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::record::{Topic, TopicPartition};
+
+/// Steers a daemon while it runs: pauses it or parts of it, and limits its rate. Cloning gives another handle of the same.
+///
+/// ```
+/// use daemonry::pipeline::control::{Control, Rate, Scope};
+/// use daemonry::record::TopicPartition;
+/// use std::time::Duration;
+///
+/// let control = Control::new();
+/// // … given to a `Consumer` with `.control(control.clone())`
+/// control.pause(Scope::Topic("orders".into()));
+/// assert!(control.is_paused(&TopicPartition::new("orders", 3)));
+/// control.resume(&Scope::All);
+/// control.limit(Rate::new(100, Duration::from_secs(1)));
+/// ```
+#[derive(Clone)]
+pub struct Control {
+    overrides: Arc<watch::Sender<Overrides>>,
+}
+
+/// What is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Overrides {
+    paused: BTreeSet<Scope>,
+    pub(super) rate: Option<Rate>,
+}
+
+/// A daemon, or a part of what it reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// All of it.
+    All,
+    /// A topic's partitions, those included that are yet to come.
+    Topic(Topic),
+    /// One partition.
+    Partition(TopicPartition),
+}
+
+impl Scope {
+    fn covers(&self, place: &TopicPartition) -> bool {
+        match self {
+            Self::All => true,
+            Self::Topic(topic) => *topic == place.topic,
+            Self::Partition(one) => one == place,
+        }
+    }
+
+    /// Whether all that the other one means is meant by this one too.
+    fn contains(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Topic(topic), Self::Partition(place)) => *topic == place.topic,
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Topic(topic) => topic.fmt(f),
+            Self::Partition(place) => place.fmt(f),
+        }
+    }
+}
+
+/// How many attempts may begin within a time, on average: after a pause those of one interval may begin at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    attempts: NonZeroU32,
+    interval: Duration,
+}
+
+impl Rate {
+    /// So many attempts within an interval; `None` where either is zero, since nothing could ever begin.
+    pub fn new(attempts: u32, interval: Duration) -> Option<Self> {
+        let attempts = NonZeroU32::new(attempts)?;
+        (!interval.is_zero()).then_some(Self { attempts, interval })
+    }
+
+    /// How many attempts.
+    pub fn attempts(self) -> u32 {
+        self.attempts.get()
+    }
+
+    /// Within what time.
+    pub fn interval(self) -> Duration {
+        self.interval
+    }
+}
+
+impl Control {
+    /// Nothing is paused, and no rate is limited.
+    pub fn new() -> Self {
+        Self { overrides: Arc::new(watch::Sender::new(Overrides::default())) }
+    }
+
+    /// Starts nothing more of this, and reads nothing more of it. What runs ends; the group's membership and what is committed stay.
+    /// Lasts until it is [resumed](Self::resume), through rebalances and restarts of the daemon.
+    pub fn pause(&self, scope: Scope) {
+        self.change(|overrides| overrides.paused.insert(scope));
+    }
+
+    /// Lets this go on, and all parts of it that were paused by themselves. What is paused as a part of something larger stays so.
+    pub fn resume(&self, scope: &Scope) {
+        self.change(|overrides| {
+            let before = overrides.paused.len();
+            overrides.paused.retain(|paused| !scope.contains(paused));
+            before != overrides.paused.len()
+        });
+    }
+
+    /// What is paused.
+    pub fn paused(&self) -> Vec<Scope> {
+        self.overrides.borrow().paused.iter().cloned().collect()
+    }
+
+    /// Whether this partition is paused, by itself or as a part.
+    pub fn is_paused(&self, place: &TopicPartition) -> bool {
+        self.overrides.borrow().is_paused(place)
+    }
+
+    /// Lets attempts begin at this rate at most, of the whole daemon in this process; `None` takes the limit back. Records over it wait
+    /// in the queue, and hold no worker.
+    pub fn limit(&self, rate: Option<Rate>) {
+        self.change(|overrides| std::mem::replace(&mut overrides.rate, rate) != rate);
+    }
+
+    /// The rate that attempts may begin at.
+    pub fn rate(&self) -> Option<Rate> {
+        self.overrides.borrow().rate
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Overrides) -> bool) {
+        self.overrides.send_if_modified(change);
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Overrides> {
+        let mut watch = self.overrides.subscribe();
+        // What is there already is news to whoever begins to watch.
+        watch.mark_changed();
+        watch
+    }
+}
+
+impl Overrides {
+    pub(super) fn is_paused(&self, place: &TopicPartition) -> bool {
+        self.paused.iter().any(|scope| scope.covers(place))
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.overrides.borrow().fmt(f)
+    }
+}

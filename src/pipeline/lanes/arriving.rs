@@ -1,0 +1,88 @@
+//! Arriving: records come in, each into its lane.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::arrival::{Admittance, Arrival, Arrivals};
+use super::super::source::Progress;
+use super::super::ticket::Ticket;
+use super::entry::{Bound, Entry};
+use super::{Effects, Lanes, State};
+use crate::record::Timestamp;
+
+impl<G: Progress> Lanes<G> {
+    /// Records came in. Those of an epoch that is over are dropped, and so are those that are known to be finished; those that their
+    /// route doesn't want are finished at once.
+    pub(in crate::pipeline) fn push(&mut self, arrivals: Arrivals, now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        let Some(&place_id) = self.place_by_epoch.get(&arrivals.epoch) else { return effects };
+        let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
+        let was_empty = self.places[place_id].queued.records == 0;
+        // One look for the whole batch: it is for a metric.
+        let stamp = arrivals.records.first().and_then(|first| first.record.timestamp()).map(Timestamp::as_millis);
+        for Arrival { record, lane, admittance } in arrivals.records {
+            let place = &mut self.places[place_id];
+            let Some(assignment) = &mut place.assignment else { break };
+            let Some(position) = assignment.progress.receive(&record) else { continue };
+            let ticket = Ticket::new(context.epoch, position);
+            let failure = match admittance {
+                Admittance::Wanted => None,
+                Admittance::Failed(failure) => Some(failure),
+                Admittance::Unwanted => {
+                    assignment.progress.settle(ticket.skip());
+                    self.uncommitted += 1;
+                    effects.unwanted += 1;
+                    continue;
+                }
+            };
+            let lane_id = self.lane(place_id, lane);
+            let lane = &mut self.lanes[lane_id];
+            let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Paused | State::Letter);
+            let bytes = record.size();
+            let place = &mut self.places[place_id];
+            // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where
+            // they came from.
+            let is_full = self.queued.records >= self.limits.queue.records;
+            let bound = if is_full || waits && !self.parked.reaches(self.limits.parked) {
+                self.parked.add(bytes);
+                place.parked.add(bytes);
+                Bound::Parked
+            } else {
+                self.queued.add(bytes);
+                place.queued.add(bytes);
+                Bound::Queue
+            };
+            lane.queue.push_back(Entry {
+                ticket,
+                record,
+                failures: 0,
+                received: now,
+                stamp,
+                bytes,
+                failure,
+                letter_tries: 0,
+                stuck: false,
+                alone: false,
+                bound,
+            });
+            match (lane.state, self.places[place_id].gather) {
+                (State::Free, _) => self.reopen(lane_id, &mut effects),
+                (State::Ready, Some(gather)) if bound == Bound::Queue => self.gathered(gather, 1, &mut effects),
+                _ => {}
+            }
+        }
+        if let (Some(next), Some(assignment)) = (arrivals.next, &mut self.places[place_id].assignment) {
+            assignment.progress.passed(next);
+        }
+        if was_empty && self.places[place_id].queued.records > 0 {
+            self.empty -= 1;
+        }
+        if !self.pressed && self.is_above(self.limits.high) {
+            self.pressed = true;
+            effects.pressure = Some(true);
+        }
+        effects.commit |= self.uncommitted >= self.limits.commit_after;
+        effects
+    }
+}

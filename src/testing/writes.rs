@@ -1,0 +1,78 @@
+//! What is written to the broker: dead letters, and what handlers produce.
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::broker::{MemoryBroker, State};
+use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use crate::producer::{RecordSink, SendError, Sent};
+use crate::record::{OwnedRecord, Partition, Timestamp, Topic, TopicPartition};
+
+#[async_trait]
+impl DeadLetterSink for MemoryBroker {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+        let delay = self.state.lock().letter_delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        let mut state = self.state.lock();
+        if let Some(error) = &state.letter_fault {
+            return Err(error.clone());
+        }
+        let record = letter.record;
+        let original = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
+        let added =
+            letter.added.iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value.clone().into_bytes())));
+        let written = OwnedRecord {
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.value().map(<[u8]>::to_vec),
+            headers: original.chain(added).collect(),
+            timestamp: Some(Timestamp::now()),
+        };
+        if let Some(observer) = &mut state.on_letter {
+            observer(&written);
+        }
+        let place = TopicPartition { topic: letter.topic.clone(), partition: record.partition() };
+        state.append(place, written);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RecordSink for MemoryBroker {
+    /// Records of one key go to one partition of the topic, those without a key to its first. A topic that wasn't created is unknown.
+    async fn write(&self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
+        let (sent, delay) = {
+            let mut state = self.state.lock();
+            let outcome = match &state.send_fault {
+                Some(error) => Err(error.clone()),
+                None => state.produce(topic, record),
+            };
+            (outcome, state.send_delay)
+        };
+        self.changed.notify_waiters();
+        // Written at once; the acknowledgement takes its time.
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        sent
+    }
+}
+
+impl State {
+    fn produce(&mut self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
+        let partitions = self.logs.keys().filter(|place| place.topic == *topic).count();
+        if partitions == 0 {
+            return Err(SendError::UnknownTopic(topic.clone()));
+        }
+        // Any function does that is the same each time.
+        let hash =
+            |key: &[u8]| key.iter().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add((*byte).into()));
+        let index = record.key.as_deref().map_or(0, hash) % partitions;
+        let partition = Partition(i32::try_from(index).unwrap_or(0));
+        let mut written = record.clone();
+        written.timestamp.get_or_insert_with(Timestamp::now);
+        let offset = self.append(TopicPartition { topic: topic.clone(), partition }, written);
+        Ok(Sent { partition, offset })
+    }
+}

@@ -1,0 +1,156 @@
+//! What is changed while a daemon runs: pauses and rates.
+
+use std::time::Duration;
+
+use daemonry::handler::{ProcessingOrder, Route, on, on_batch};
+use daemonry::pipeline::control::{Rate, Scope};
+use daemonry::record::{Record, TopicPartition};
+use daemonry::retry::RetryPolicy;
+use tokio::time::{Instant, sleep};
+
+use crate::scene::{Journal, Scene, TOPIC, millis, secs, until};
+
+/// A route that takes so long for each record.
+fn sleeping(journal: &Journal, time: Duration) -> Route {
+    let seen = journal.clone();
+    on(move |record: Record| {
+        let attempt = seen.begin(&record);
+        async move {
+            sleep(time).await;
+            drop(attempt);
+        }
+    })
+}
+
+fn partition(partition: i32) -> Scope {
+    Scope::Partition(TopicPartition::new(TOPIC, partition))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_partition_starts_nothing_and_stops_no_other() {
+    let scene = Scene::with(2, |settings| (settings.workers, settings.queue_records) = (2, 10));
+    (0..2).for_each(|partition| scene.fill(partition, 200));
+    let journal = Journal::new();
+    let process = scene.start(sleeping(&journal, millis(10)));
+    until("some of both", || journal.offsets(0).len() > 20 && journal.offsets(1).len() > 20).await;
+    scene.control.pause(partition(0));
+    sleep(millis(30)).await;
+    let before = journal.offsets(0).len();
+    until("all of the other", || scene.committed(1) == 200).await;
+    assert_eq!(journal.offsets(0).len(), before);
+    // What ran when it was paused is committed.
+    assert_eq!(scene.committed(0), i64::try_from(before).unwrap());
+
+    scene.control.resume(&Scope::All);
+    until("all of it", || scene.committed(0) == 200).await;
+    assert_eq!(journal.offsets(0).len(), 200, "each once");
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_outlives_rebalances_restarts_and_retries() {
+    let scene = Scene::new(2);
+    (0..2).for_each(|partition| scene.fill(partition, 5));
+    scene.control.pause(Scope::Topic(TOPIC.into()));
+    let journal = Journal::new();
+    for _ in 0..2 {
+        let process = scene.start(sleeping(&journal, millis(1)));
+        sleep(secs(5)).await;
+        scene.broker.revoke(TOPIC, 0);
+        scene.broker.lose(TOPIC, 1);
+        sleep(secs(5)).await;
+        assert!(journal.began().is_empty());
+        process.stop_cleanly().await;
+    }
+    scene.control.resume(&partition(0));
+    assert!(scene.control.is_paused(&TopicPartition::new(TOPIC, 0)), "it is paused as a part of its topic");
+    scene.control.resume(&Scope::Topic(TOPIC.into()));
+    let seen = journal.clone();
+    let fails_once = move |record: Record, attempt: daemonry::handler::extract::Attempt| {
+        drop(seen.begin(&record));
+        async move { if attempt.0 == 1 { Err(anyhow::anyhow!("not yet")) } else { Ok(()) } }
+    };
+    let process = scene.start(on(fails_once).retry(RetryPolicy::exponential()));
+    until("first attempts", || journal.began().len() == 10).await;
+    scene.control.pause(Scope::All);
+    sleep(secs(60)).await;
+    assert_eq!(journal.began().len(), 10, "retries wait too");
+    scene.control.resume(&Scope::All);
+    until("all of them", || scene.committed(0) == 5 && scene.committed(1) == 5).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_daemon_stops_cleanly_with_its_records_given_back() {
+    let scene = Scene::new(1);
+    scene.fill(0, 50);
+    let journal = Journal::new();
+    let process = scene.start(sleeping(&journal, millis(100)));
+    until("some", || !journal.began().is_empty()).await;
+    scene.control.pause(Scope::All);
+    sleep(secs(1)).await;
+    let started = journal.began().len();
+    process.stop_cleanly().await;
+    assert_eq!((journal.began().len(), journal.ended().len()), (started, started));
+    assert!(started < 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_leave_paused_partitions_out() {
+    let scene = Scene::with(2, |settings| settings.queue_records = 100);
+    (0..2).for_each(|partition| scene.fill(partition, 40));
+    scene.control.pause(partition(0));
+    let journal = Journal::new();
+    let seen = journal.clone();
+    let handle = move |records: Vec<Record>| {
+        records.iter().for_each(|record| drop(seen.begin(record)));
+        async {}
+    };
+    let process = scene.start(on_batch(handle).max(10).within(millis(50)));
+    until("all of one", || scene.committed(1) == 40).await;
+    assert!(journal.offsets(0).is_empty());
+    scene.control.resume(&partition(0));
+    until("all of the other", || scene.committed(0) == 40).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_bounds_the_attempts_that_begin_and_holds_no_worker() {
+    for order in [ProcessingOrder::Key, ProcessingOrder::Partition] {
+        let scene = Scene::new(1);
+        scene.fill(0, 100);
+        scene.control.limit(Rate::new(10, secs(1)));
+        let journal = Journal::new();
+        let start = Instant::now();
+        let process = scene.start(sleeping(&journal, millis(1)).order(order));
+        sleep(secs(5)).await;
+        let begun = journal.began().len();
+        assert!((55..=61).contains(&begun), "{begun} in 5 s after the 10 that were saved up");
+        until("all of them", || scene.committed(0) == 100).await;
+        assert!((secs(9)..secs(11)).contains(&start.elapsed()), "{:?}", start.elapsed());
+
+        // Taken back, it binds nobody.
+        scene.fill(0, 1_000);
+        scene.control.limit(None);
+        let start = Instant::now();
+        until("all of them", || scene.committed(0) == 1_100).await;
+        assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
+        process.stop_cleanly().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_that_changes_counts_from_then_on() {
+    let scene = Scene::new(1);
+    scene.fill(0, 1_000);
+    let journal = Journal::new();
+    scene.control.limit(Rate::new(1, secs(10)));
+    let process = scene.start(sleeping(&journal, millis(1)));
+    sleep(secs(25)).await;
+    assert_eq!(journal.began().len(), 3);
+    scene.control.limit(Rate::new(100, secs(1)));
+    sleep(secs(5)).await;
+    let begun = journal.began().len();
+    assert!((590..=610).contains(&begun), "{begun}");
+    process.stop_cleanly().await;
+}
