@@ -4,7 +4,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test fmt
+.PHONY: help demo check test sanitize fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	@bash scripts/tools.sh
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
+
+sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
+	bash scripts/sanitize.sh
 
 fmt: ## Format the sources
 	@bash scripts/tools.sh lint

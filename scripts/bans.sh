@@ -9,14 +9,25 @@ fail() {
     failed=1
 }
 
+# Without git, or in a tree that is not a clone of one's own, nothing would be found, and nothing would have been checked.
+git rev-parse --show-toplevel >/dev/null || {
+    echo "bans: git must be installed, and know this directory as a work tree" >&2
+    exit 1
+}
+
 # Prints the matches of a pattern in tracked and new files, and fails with the reason if there are any.
 ban() {
-    local reason=$1 pattern=$2 found
+    local reason=$1 pattern=$2 found status=0
     shift 2
-    if found=$(git grep --untracked -nP "$pattern" -- "$@"); then
+    found=$(git grep --untracked -nP "$pattern" -- "$@") || status=$?
+    case $status in
+    0)
         echo "$found" >&2
         fail "$reason"
-    fi
+        ;;
+    1) ;;
+    *) fail "cannot look for: $reason" ;;
+    esac
 }
 
 ban "only src/kafka (and the tests' hands on Kafka in integration) may name rdkafka" \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sees to what a build needs beside Rust's compiler, and installs what is missing where it can.
+# Sees to what a build needs beside Rust's compiler, and installs what is missing where it can. With "lint": what
+# `make check` needs on top.
 set -euo pipefail
 
 command -v cargo >/dev/null || {
@@ -9,18 +10,20 @@ command -v cargo >/dev/null || {
 
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
+# librdkafka builds its C++ interface too, and does not configure without a compiler for it.
+command -v c++ >/dev/null || packages+=(g++)
 command -v pkg-config >/dev/null || packages+=(pkg-config)
+[[ ${1-} != lint ]] || command -v git >/dev/null || packages+=(git)
 if ((${#packages[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         apt-get update -q
         DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
     else
-        echo "tools: install ${packages[*]}" >&2
+        echo "tools: install ${packages[*]} (so Debian calls them; make does it where it runs as root and finds apt-get)" >&2
         exit 1
     fi
 fi
 
-# With "lint": what `make check` needs on top.
 if [[ ${1-} == lint ]]; then
     for component in rustfmt clippy; do
         command=${component/rustfmt/fmt}

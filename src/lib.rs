@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod daemon;
+pub mod dead_letters;
 pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;

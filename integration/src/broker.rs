@@ -164,10 +164,10 @@ impl Broker {
             .args(["format", "-t", &cluster_id(), "-c"])
             .arg(self.directory.path().join("server.properties"))
             .output()
-            .context("cannot run java: install a JDK 17 or set KAFKA_BROKERS")?;
+            .context("cannot run java: install Java 17 or later, or set KAFKA_BROKERS")?;
         ensure!(
             output.status.success(),
-            "cannot format the broker's storage ({}):\n{}{}",
+            "cannot format the broker's storage ({}; Kafka needs Java 17 or later):\n{}{}",
             output.status,
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 const POM: &str = include_str!("../kafka/pom.xml");
 
+/// Debian's packages of a Java that runs Kafka: a release has the one or the other.
+const JAVA_PACKAGES: &[&str] = &["openjdk-17-jre-headless", "openjdk-21-jre-headless"];
+
 /// The jars of a Kafka broker and the Java that runs them.
 #[derive(Clone, Debug)]
 pub struct KafkaHome {
@@ -26,10 +29,10 @@ impl KafkaHome {
     /// # Errors
     /// When something is missing and can't be installed; the message says what to install.
     pub fn locate() -> Result<Self> {
-        let java = tool("java", "JAVA_HOME", "openjdk-17-jre-headless")?;
+        let java = tool("java", "JAVA_HOME", JAVA_PACKAGES)?;
         let home = cache_dir()?.join(format!("kafka-{:016x}", digest(POM)));
         if !home.is_dir() {
-            let maven = tool("mvn", "MAVEN_HOME", "maven")?;
+            let maven = tool("mvn", "MAVEN_HOME", &["maven"])?;
             copy_jars(&maven, &home)?;
         }
         Ok(Self { libs: home, java })
@@ -56,6 +59,7 @@ fn cache_dir() -> Result<PathBuf> {
 fn copy_jars(maven: &Path, home: &Path) -> Result<()> {
     let cache = home.parent().expect("the home is a directory inside the cache");
     fs::create_dir_all(cache).with_context(|| format!("cannot create {}: set DAEMONRY_CACHE", cache.display()))?;
+    eprintln!("Maven fetches Kafka's jars, this once, into {}", home.display());
     let building = tempfile::Builder::new().prefix("kafka-building-").tempdir_in(cache)?;
     fs::write(building.path().join("pom.xml"), POM)?;
     let output = Command::new(maven)
@@ -81,19 +85,31 @@ fn copy_jars(maven: &Path, home: &Path) -> Result<()> {
     }
 }
 
-/// The program `name`, from `$home_variable/bin` or the search path, else installed as the Debian package `package`.
-fn tool(name: &str, home_variable: &str, package: &str) -> Result<PathBuf> {
+/// The program `name`, from `$home_variable/bin` or the search path, else installed as the first of the Debian
+/// `packages` that can be.
+fn tool(name: &str, home_variable: &str, packages: &[&str]) -> Result<PathBuf> {
     if let Some(path) = find(name, home_variable) {
         return Ok(path);
     }
-    let missing =
-        format!("`{name}` is missing: install {package} (a JDK 17 and Maven are needed), or set KAFKA_BROKERS");
+    let missing = format!(
+        "`{name}` is missing: install {} (a broker on this machine needs Java 17 or later, and Maven once), or set \
+         KAFKA_BROKERS",
+        packages[0],
+    );
     if !rustix::process::geteuid().is_root() || find("apt-get", "").is_none() {
         bail!(missing);
     }
+    eprintln!("Kafka needs `{name}`, which is missing: apt-get installs it");
     apt_get(&["update", "-q"]).with_context(|| missing.clone())?;
-    apt_get(&["install", "-q", "-y", "--no-install-recommends", package]).with_context(|| missing.clone())?;
-    find(name, home_variable).context(missing)
+    let mut failure = None;
+    for package in packages {
+        match apt_get(&["install", "-q", "-y", "--no-install-recommends", package]) {
+            Ok(()) => return find(name, home_variable).context(missing),
+            // The first package is the likeliest one, and its failure the one that tells most.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.context("there are packages")?).context(missing)
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {

@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod checker;
+pub mod compose;
 pub mod kafka_home;
 pub mod ledger;
 pub mod load;
@@ -22,6 +23,7 @@ mod wire;
 
 pub use address::{answers, brokers};
 pub use broker::{Broker, BrokerOptions};
+pub use compose::Compose;
 pub use member::{Flags, Member};
 pub use message::{Message, Stored};
 pub use patience::until;

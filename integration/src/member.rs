@@ -1,4 +1,4 @@
-//! A process of `examples/ledger` under test: started with flags, signalled, waited for; its log is a file.
+//! A process of an example under test, mostly of `examples/ledger`: started with flags, signalled, waited for; its log is a file.
 //!
 //! The invariant: it doesn't outlive its owner.
 
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::until;
 
-/// What a process is started with: flags of `examples/ledger`, by name.
+/// What a process is started with: flags of its program, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Flags(Vec<(String, String)>);
 
@@ -47,13 +47,21 @@ pub struct Member {
 }
 
 impl Member {
-    /// Starts one, which logs into the file `log`.
+    /// Starts one of `examples/ledger`, which logs into the file `log`.
     ///
     /// # Errors
     /// When the program was not built, or can't be run.
     pub fn start(flags: &Flags, log: PathBuf) -> Result<Self> {
+        Self::start_example("ledger", flags, log)
+    }
+
+    /// Starts one of this example.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_example(example: &str, flags: &Flags, log: PathBuf) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
-        let program = program()?;
+        let program = program(example)?;
         let child = Command::new(&program)
             .args(flags.arguments())
             .env("RUST_LIB_BACKTRACE", "0")
@@ -206,11 +214,11 @@ fn get(address: &str, path: &str) -> Result<(u16, String)> {
     Ok((status, body.to_owned()))
 }
 
-/// The program stands beside this test: `<target>/<profile>/examples/ledger`, the test in `<target>/<profile>/deps`.
-fn program() -> Result<PathBuf> {
+/// The program stands beside this test: `<target>/<profile>/examples/<example>`, the test in `<target>/<profile>/deps`.
+fn program(example: &str) -> Result<PathBuf> {
     let test = env::current_exe()?;
     let profile = test.ancestors().nth(2).context("a test stands in a directory of its profile")?;
-    let program = profile.join("examples/ledger");
+    let program = profile.join("examples").join(example);
     ensure!(program.is_file(), "{} is missing: run `cargo build --examples` first", program.display());
     Ok(program)
 }

@@ -1,11 +1,12 @@
 //! A record from a real Kafka goes through a handler of `handlers/` to a commit.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use daemonry::record::Partition;
+use integration::patience::until_true;
 use integration::{Message, Topics, brokers};
+use rustix::process::{Pid, Signal, kill_process};
 
 const TOPIC: &str = "orders.created";
 
@@ -27,6 +28,7 @@ fn an_order_goes_through_its_handler_to_a_commit() -> Result<()> {
     let (partition, offset) = topics.produce(TOPIC, &[order])?[0];
 
     let name = format!("first-record-{}-{}", std::process::id(), offset);
+    let group = topics.group(&name)?;
     let binary = std::env::current_exe()?.with_file_name("").join("../handlers");
     let mut daemon = Command::new(&binary)
         .arg("run")
@@ -35,18 +37,15 @@ fn an_order_goes_through_its_handler_to_a_commit() -> Result<()> {
         .spawn()
         .with_context(|| format!("{} can't be run: build it with `cargo build --bins`", binary.display()))?;
 
-    let group = topics.group(&name)?;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let committed = loop {
-        let committed = group.committed(TOPIC, &[Partition(partition.0)])?.get(&partition).map(|commit| commit.next);
-        if committed == Some(offset.next()) || Instant::now() > deadline {
-            break committed;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    let stopped = Command::new("kill").arg(daemon.id().to_string()).status()?;
+    let committed = until_true(Duration::from_secs(60), "the commit behind the order", || {
+        let committed = group.committed(TOPIC, &[partition])?;
+        Ok(committed.get(&partition).is_some_and(|commit| commit.next == offset.next()))
+    });
+    // Whether or not there was a commit: the daemon doesn't outlive its test.
+    let stopped = kill_process(Pid::from_child(&daemon), Signal::TERM);
     let status = daemon.wait()?;
-    ensure!(committed == Some(offset.next()), "committed {committed:?}, expected {}", offset.next());
-    ensure!(stopped.success() && status.code() == Some(0), "the daemon ended with {status}, expected 0 after SIGTERM");
+    committed?;
+    stopped?;
+    ensure!(status.code() == Some(0), "the daemon ended with {status}, expected 0 after SIGTERM");
     Ok(())
 }

@@ -54,9 +54,9 @@ fn the_watermark_passes_over_markers_and_aborted_records() -> Result<()> {
     for (count, commits) in [(5, true), (3, false), (2, true)] {
         transact(count, commits)?;
     }
-    // Ten records and three markers; behind the last record there is the last marker.
-    let end = topics.ends(&topic)?[&Partition(0)];
-    ensure!(end.0 == 13, "the topic ends at {end}");
+    // Ten records and three markers; behind the last record there is the last marker. The coordinator writes a marker after it has
+    // answered.
+    until_true(PATIENCE, "the last marker", || Ok(topics.ends(&topic)?[&Partition(0)].0 == 13))?;
     let mut member = Member::start(&flags, directory.path().join("first.log"))?;
     until_committed(13)?;
     // Nothing but what is passed over, beside a process that runs …

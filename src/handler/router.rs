@@ -139,6 +139,11 @@ impl<S: 'static> Router<S> {
         self.routes.keys()
     }
 
+    /// Each topic that has a route, and where its dead letters go, if anywhere.
+    pub(crate) fn topics_and_letters(&self) -> Vec<(Topic, Option<Topic>)> {
+        self.settings().map(|(topic, route)| (topic.clone(), route.dead_letter_topic(topic))).collect()
+    }
+
     fn settings(&self) -> impl Iterator<Item = (&Topic, &RouteSettings)> {
         self.routes.iter().map(|(topic, route)| (topic, &route.settings))
     }

@@ -183,7 +183,7 @@ impl Assignment {
     pub(super) fn moved_ends(&mut self, client: &Arc<Client>) -> Vec<(Epoch, Offset)> {
         let mut moved = Vec::new();
         for assigned in &mut self.partitions {
-            if let Some(end) = cached_end(&**client, &assigned.place).filter(|end| *end != assigned.end) {
+            if let Some(end) = cached_end(client, &assigned.place).filter(|end| *end != assigned.end) {
                 assigned.end = end;
                 moved.push((assigned.epoch, Offset(end)));
             }

@@ -16,21 +16,14 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
-use super::native::EventQueue;
+use super::native::waiting_events;
 use super::wake::Wake;
 use crate::record::TopicPartition;
-
-/// Something with a native client in it.
-pub(super) trait KafkaHandle {
-    /// The native client; valid for as long as `self` is borrowed.
-    fn native(&self) -> *mut sys::rd_kafka_t;
-}
 
 /// A consumer that is shared by what came out of it.
 pub(super) struct Client {
     /// Handed to a thread of its own when this is dropped.
     consumer: Option<BaseConsumer<Context>>,
-    events: Option<EventQueue>,
     /// Dropped, and so heard by `destroyed`, when the consumer is gone.
     gone: Option<Sender<()>>,
 }
@@ -46,14 +39,18 @@ impl Client {
         let wake = Arc::clone(wake);
         consumer.set_nonempty_callback(move || wake.wake());
         let (gone, destroyed) = channel();
-        let mut client = Self { consumer: Some(consumer), events: None, gone: Some(gone) };
-        client.events = EventQueue::of(&client);
+        let client = Self { consumer: Some(consumer), gone: Some(gone) };
         Ok((Arc::new(client), Destroyed(destroyed)))
     }
 
     /// The consumer itself.
     pub(super) fn consumer(&self) -> &BaseConsumer<Context> {
         self.consumer.as_ref().expect("taken only when this is dropped")
+    }
+
+    /// The native client; valid for as long as `self` is borrowed.
+    pub(super) fn native(&self) -> *mut sys::rd_kafka_t {
+        self.consumer().client().native_ptr()
     }
 
     /// Serves what happened, without waiting. Records never come this way, see [`PartitionQueue`](super::native::PartitionQueue);
@@ -65,7 +62,7 @@ impl Client {
             if let Some(Ok(_record)) = self.consumer().poll(Duration::ZERO) {
                 return Err(Stray);
             }
-            if self.events.as_ref().is_none_or(|events| events.len() == 0) {
+            if waiting_events(self) == 0 {
                 break;
             }
         }
@@ -107,12 +104,6 @@ impl Client {
     }
 }
 
-impl KafkaHandle for Client {
-    fn native(&self) -> *mut sys::rd_kafka_t {
-        self.consumer().client().native_ptr()
-    }
-}
-
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
@@ -121,7 +112,6 @@ impl std::fmt::Debug for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        drop(self.events.take());
         let (consumer, gone) = (self.consumer.take(), self.gone.take());
         if let Some(consumer) = &consumer {
             consumer.context().close();
@@ -137,7 +127,7 @@ impl Drop for Client {
 
 impl Destroyed {
     /// Waits at most until `deadline`; says whether the client is gone.
-    fn wait(&self, deadline: Instant) -> bool {
+    pub(super) fn wait(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         matches!(self.0.recv_timeout(left), Err(RecvTimeoutError::Disconnected))
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
@@ -18,7 +17,6 @@ use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::client::KafkaHandle;
 use super::config::{ConfigError, KafkaConfig};
 use super::context::log;
 use super::native::{Letter, produce};
@@ -125,7 +123,7 @@ impl KafkaProducer {
             let room = inner.0.context().delivered.notified();
             let (send, report) = oneshot::channel();
             let receipt: Box<Receipt> = Box::new(Mutex::new(Some(send)));
-            match produce(&*inner, letter, receipt) {
+            match produce(&inner.0, letter, receipt) {
                 Ok(()) => {
                     // Without a report nobody knows; librdkafka gives one at its own deadline, which is before ours.
                     return timeout_at(deadline, report)
@@ -188,12 +186,6 @@ fn is_unknown(code: Code) -> bool {
 impl Inner {
     fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
         config.create_with_context(Reports::default()).map(Self)
-    }
-}
-
-impl KafkaHandle for Inner {
-    fn native(&self) -> *mut sys::rd_kafka_t {
-        self.0.client().native_ptr()
     }
 }
 

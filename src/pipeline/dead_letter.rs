@@ -61,6 +61,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Undecodable, Self::Poison, Self::NotRetryable, Self::Error, Self::Panic, Self::Timeout];
+
     /// The reason as it stands in the letter's header and in the metrics.
     pub fn name(self) -> &'static str {
         match self {

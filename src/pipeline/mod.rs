@@ -178,7 +178,7 @@ impl<S: Source> Pipeline<S> {
         let overrides = control.watch();
         let reader =
             Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat, overrides };
-        // A panic there, of a source for one, takes the source with it: dropped, it leaves its group without a last commit.
+        // A panic there takes the source with it: dropped, it leaves its group without a last commit.
         let mut reading = std::pin::pin!(AssertUnwindSafe(reader.run(reader_stop.clone())).catch_unwind());
         let mut failure = None;
         let (source, read) = loop {

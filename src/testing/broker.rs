@@ -127,6 +127,13 @@ impl MemoryBroker {
         self.state.lock().end(&TopicPartition::new(topic, partition))
     }
 
+    /// How many partitions a topic has; 0 where there is no such topic.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        let state = self.state.lock();
+        let partitions = state.logs.keys().filter(|place| place.topic.as_str() == topic).count();
+        i32::try_from(partitions).unwrap_or(i32::MAX)
+    }
+
     /// Everything in a partition.
     pub fn records(&self, topic: &str, partition: i32) -> Vec<(Offset, Arc<OwnedRecord>)> {
         self.state.lock().logs.get(&TopicPartition::new(topic, partition)).cloned().unwrap_or_default()

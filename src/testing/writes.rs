@@ -59,6 +59,15 @@ impl RecordSink for MemoryBroker {
     }
 }
 
+impl MemoryBroker {
+    /// Writes a record to the partition of its key, whatever faults were injected.
+    pub(super) fn append(&self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
+        let sent = self.state.lock().produce(topic, record);
+        self.changed.notify_waiters();
+        sent
+    }
+}
+
 impl State {
     fn produce(&mut self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
         let partitions = self.logs.keys().filter(|place| place.topic == *topic).count();

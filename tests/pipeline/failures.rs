@@ -1,57 +1,29 @@
 //! Failures: what is left of a pipeline that can't go on, when it has said so.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use daemonry::handler::{HandlerError, Route, Router, on, on_blocking};
+use daemonry::handler::{HandlerError, Route, on, on_blocking};
 use daemonry::pipeline::PipelineError;
-use daemonry::pipeline::demand::Demand;
-use daemonry::pipeline::source::{Event, Source, SourceError};
-use daemonry::pipeline::tracker::OffsetTracker;
 use daemonry::record::Record;
-use daemonry::testing::{MemoryCommitter, MemorySource};
 use tokio::runtime::{Builder, Handle};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::gate::{Gate, Opens, within};
-use crate::scene::{Journal, Process, Scene, TOPIC, millis, secs, text, until};
+use crate::scene::{Journal, Scene, millis, secs, text, until};
 
-/// A member of the group that panics when it delivers a record with the value `bad`, and whatever its offset.
-struct Panicking(MemorySource);
-
-impl Source for Panicking {
-    type Progress = OffsetTracker;
-    type Committer = MemoryCommitter;
-
-    async fn poll(&mut self, demand: &Demand, timeout: Duration) -> Result<Event<OffsetTracker>, SourceError> {
-        let event = self.0.poll(demand, timeout).await;
-        if let Ok(Event::Records(batches)) = &event {
-            let bad = batches.iter().flat_map(|batch| &batch.records).any(|record| text(record).starts_with("bad"));
-            assert!(!bad, "a bad record");
-        }
-        event
-    }
-
-    fn committer(&mut self) -> MemoryCommitter {
-        self.0.committer()
-    }
-
-    async fn close(self, deadline: Instant) -> Result<(), SourceError> {
-        self.0.close(deadline).await
-    }
-}
-
-/// A process whose source panics at a bad record.
-fn start_panicking<K>(scene: &Scene, route: Route<(), K>, handlers: &Handle) -> Process {
-    let router = Router::new().topic(TOPIC, route);
-    let source = scene.broker.join(router.subscription());
-    let member = source.member();
-    scene.start_source(Panicking(source), member, router, handlers)
+/// Has the reading panic the next time after the flag that comes back is raised.
+fn panics_when_told(scene: &mut Scene) -> Arc<AtomicBool> {
+    let told = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&told);
+    scene.beat = Arc::new(move |_| assert!(!raised.swap(false, Ordering::Relaxed), "no beat"));
+    told
 }
 
 #[tokio::test(start_paused = true)]
 async fn panic_while_reading_is_a_failure_that_leaves_nothing_behind() {
-    let scene = Scene::new(1);
+    let mut scene = Scene::new(1);
+    let told = panics_when_told(&mut scene);
     ["a", "b"].iter().for_each(|key| scene.write(0, key));
     let journal = Journal::new();
     let route = |journal: &Journal, takes| {
@@ -64,15 +36,16 @@ async fn panic_while_reading_is_a_failure_that_leaves_nothing_behind() {
             }
         })
     };
-    let process = start_panicking(&scene, route(&journal, secs(1_000)), &Handle::current());
+    let process = scene.start(route(&journal, secs(1_000)));
     until("two handlers", || journal.began().len() == 2).await;
     sleep(secs(2)).await;
     assert_eq!((scene.metrics.workers.get(), scene.metrics.in_flight.get()), (10, 2));
     let member = process.member;
-    scene.write(0, "bad");
+    told.store(true, Ordering::Relaxed);
+    scene.write(0, "c");
     let error = process.ended().await.unwrap_err();
 
-    assert_eq!(error, PipelineError::Failed("reading panicked: a bad record".to_owned()));
+    assert_eq!(error, PipelineError::Failed("reading panicked: no beat".to_owned()));
     assert_eq!(journal.ended().len(), 2, "its handlers have been dropped");
     assert!(journal.elapsed() < secs(10), "nobody waited for them: {:?}", journal.elapsed());
     assert!(scene.broker.owned(member).is_empty(), "it has left the group");
@@ -88,14 +61,16 @@ async fn panic_while_reading_is_a_failure_that_leaves_nothing_behind() {
 
 /// A failure while a handler of this route blocks.
 async fn failure_beside<K>(route: impl FnOnce(Journal, Arc<Gate>) -> Route<(), K>, handlers: &Handle) -> PipelineError {
-    let scene = Scene { stop_drain: millis(100), ..Scene::new(1) };
+    let mut scene = Scene { stop_drain: millis(100), ..Scene::new(1) };
+    let told = panics_when_told(&mut scene);
     scene.write(0, "blocks");
     let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
     // Opened before the handlers' runtime goes, which waits for it, where the test fails too.
     let opens = Opens(Arc::clone(&gate));
-    let process = start_panicking(&scene, route(journal.clone(), gate), handlers);
+    let process = scene.start_on(route(journal.clone(), gate), handlers);
     within(secs(10), "a blocked handler", || journal.began().len() == 1).await;
-    scene.write(0, "bad");
+    told.store(true, Ordering::Relaxed);
+    scene.write(0, "c");
     let error = process.ended().await.unwrap_err();
     assert!(journal.ended().is_empty());
     drop(opens);
@@ -108,7 +83,7 @@ fn failure_is_fatal_where_a_handler_will_not_end() {
     let handlers = Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
     // In real time: the handlers that do end have threads of their own to do it on.
     let pipelines = Builder::new_current_thread().enable_time().build().unwrap();
-    let of_its_worker = |journal: Journal, gate: Arc<Gate>| {
+    let on_its_workers_thread = |journal: Journal, gate: Arc<Gate>| {
         on(move |record: Record| {
             let (attempt, gate) = (journal.begin(&record), Arc::clone(&gate));
             async move {
@@ -117,7 +92,7 @@ fn failure_is_fatal_where_a_handler_will_not_end() {
             }
         })
     };
-    let of_its_own = |journal: Journal, gate: Arc<Gate>| {
+    let on_one_of_its_own = |journal: Journal, gate: Arc<Gate>| {
         on_blocking(move |record: Record| {
             let attempt = journal.begin(&record);
             gate.wait();
@@ -125,11 +100,12 @@ fn failure_is_fatal_where_a_handler_will_not_end() {
         })
     };
     let errors = pipelines.block_on(async {
-        tokio::join!(failure_beside(of_its_worker, handlers.handle()), failure_beside(of_its_own, handlers.handle()))
+        let handlers = handlers.handle();
+        tokio::join!(failure_beside(on_its_workers_thread, handlers), failure_beside(on_one_of_its_own, handlers))
     });
     for error in [errors.0, errors.1] {
         let PipelineError::Fatal(say) = &error else { panic!("{error:?}") };
-        assert!(say.contains("reading panicked: a bad record") && say.contains("have not ended: 1"), "{say}");
+        assert!(say.contains("reading panicked: no beat") && say.contains("have not ended: 1"), "{say}");
     }
 }
 

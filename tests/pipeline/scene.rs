@@ -6,8 +6,7 @@ use std::time::Duration;
 use daemonry::handler::{Route, Router};
 use daemonry::metrics::{DaemonMetrics, Metrics};
 use daemonry::pipeline::control::Control;
-use daemonry::pipeline::source::Source;
-use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
+use daemonry::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
 use daemonry::producer::Producer;
 use daemonry::record::{OwnedRecord, Record};
 use daemonry::testing::{MemberId, MemoryBroker};
@@ -37,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) settings: PipelineSettings,
     pub(crate) stop_drain: Duration,
     pub(crate) control: Control,
+    /// Told how the reading goes.
+    pub(crate) beat: Arc<dyn Fn(Beat) + Send + Sync>,
 }
 
 impl Scene {
@@ -45,7 +46,14 @@ impl Scene {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, partitions);
         let settings = PipelineSettings { seed: Some(7), ..PipelineSettings::default() };
-        Self { broker, metrics: Metrics::new().daemon("shop"), settings, stop_drain: secs(30), control: Control::new() }
+        Self {
+            broker,
+            metrics: Metrics::new().daemon("shop"),
+            settings,
+            stop_drain: secs(30),
+            control: Control::new(),
+            beat: Arc::new(|_| {}),
+        }
     }
 
     /// One with these settings.
@@ -78,17 +86,6 @@ impl Scene {
         let router = Router::new().topic(TOPIC, route);
         let source = self.broker.join(router.subscription());
         let member = source.member();
-        self.start_source(source, member, router, handlers)
-    }
-
-    /// The same, reading from this source, which is that member's.
-    pub(crate) fn start_source<S: Source>(
-        &self,
-        source: S,
-        member: MemberId,
-        router: Router,
-        handlers: &Handle,
-    ) -> Process {
         let pipeline = Pipeline {
             daemon: "shop".to_owned(),
             source,
@@ -97,7 +94,7 @@ impl Scene {
             producer: Some(Producer::new(Arc::new(self.broker.clone()))),
             settings: self.settings.clone(),
             metrics: Arc::clone(&self.metrics),
-            beat: Arc::new(|_| {}),
+            beat: Arc::clone(&self.beat),
             stop_drain: self.stop_drain,
             control: self.control.clone(),
         };

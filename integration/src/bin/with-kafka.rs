@@ -7,17 +7,13 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use integration::{Broker, BrokerOptions, answers};
+use anyhow::{Context as _, Result};
+use integration::{Broker, BrokerOptions, Compose, answers};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// The address that `docker-compose.yml` publishes.
-const COMPOSE_BROKERS: &str = "127.0.0.1:9092";
 
 /// The exit code when no Kafka could be had or the command could not be run, as `env` and `nice` have it.
 const CANNOT_RUN: u8 = 125;
@@ -51,8 +47,9 @@ fn run(program: OsString, arguments: impl Iterator<Item = OsString>) -> Result<E
 enum Kafka {
     /// Somebody else's.
     Given(String),
-    /// A container that was up already, or that is ours to take down.
-    Compose { ours: bool },
+    /// A container that was up already, and is left so.
+    Running,
+    Container(Compose),
     /// A child process.
     Broker(Box<Broker>),
 }
@@ -64,35 +61,18 @@ impl Kafka {
                 .context("KAFKA_BROKERS is set but does not answer: start that Kafka, or unset the variable")?;
             return Ok(Self::Given(given));
         }
-        if succeeds(Command::new("docker").arg("info")) && succeeds(&mut compose(&["version"])) {
-            return Self::compose();
+        if Compose::available() {
+            return if Compose::is_up()? { Ok(Self::Running) } else { Compose::up().map(Self::Container) };
         }
         let broker = Broker::start(BrokerOptions::default())
             .context("no Kafka: KAFKA_BROKERS is not set, no Docker engine runs, and a broker on Java did not start")?;
         Ok(Self::Broker(Box::new(broker)))
     }
 
-    fn compose() -> Result<Self> {
-        let listed = compose(&["ps", "--quiet", "--status", "running", "kafka"]).output()?;
-        if listed.status.success() && !listed.stdout.is_empty() {
-            answers(COMPOSE_BROKERS, Duration::from_secs(60)).context("the running container does not answer")?;
-            return Ok(Self::Compose { ours: false });
-        }
-        let status = compose(&["up", "--detach", "--wait", "kafka"]).stdout(io::stderr()).status()?;
-        let kafka = Self::Compose { ours: true };
-        let up = if status.success() { answers(COMPOSE_BROKERS, Duration::from_secs(60)) } else { Ok(()) };
-        if up.is_err() || !status.success() {
-            kafka.stop();
-        }
-        ensure!(status.success(), "`docker compose up` failed ({status}): see above");
-        up.context("the container is up but does not answer")?;
-        Ok(Self::Compose { ours: true })
-    }
-
     fn brokers(&self) -> String {
         match self {
             Self::Given(brokers) => brokers.clone(),
-            Self::Compose { .. } => COMPOSE_BROKERS.to_owned(),
+            Self::Running | Self::Container(_) => Compose::BROKERS.to_owned(),
             Self::Broker(broker) => broker.bootstrap(),
         }
     }
@@ -100,37 +80,21 @@ impl Kafka {
     fn describe(&self) -> String {
         let origin = match self {
             Self::Given(_) => "from KAFKA_BROKERS",
-            Self::Compose { ours: true } => "started with docker compose",
-            Self::Compose { ours: false } => "running in docker compose",
+            Self::Running => "running in docker compose",
+            Self::Container(_) => "started with docker compose",
             Self::Broker(_) => "started on this machine's Java",
         };
         format!("Kafka at {}, {origin}", self.brokers())
     }
 
     fn stop(self) {
-        if let Self::Compose { ours: true } = self
-            && !succeeds(&mut compose(&["down", "--volumes"]))
+        if let Self::Container(container) = self
+            && let Err(error) = container.down()
         {
-            eprintln!("with-kafka: `docker compose down` failed, the container still runs");
+            eprintln!("with-kafka: {error:#}");
         }
         // A broker of ours is stopped by its drop.
     }
-}
-
-fn compose(arguments: &[&str]) -> Command {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker-compose.yml");
-    let mut command = Command::new("docker");
-    command.arg("compose").arg("--file").arg(file).args(arguments);
-    command
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// Runs the command to its end and passes on the signals that would end us.

@@ -7,6 +7,7 @@ mod crashes;
 mod exits;
 mod letters;
 mod outages;
+mod peers;
 mod rebalances;
 mod restarts;
 mod side_by_side;

@@ -1,15 +1,14 @@
 //! Messages that were read together, as the backing of their records.
 
-use std::ffi::CStr;
 use std::fmt;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::copied::{Copied, timestamp};
+use super::handles::Handles;
 use super::headers::Headers;
 use super::{bytes, known};
 use crate::kafka::client::Client;
@@ -50,7 +49,7 @@ const COPIED_FROM: usize = 1024;
 /// One record, and how many handles of it there are.
 struct Slot {
     body: Body,
-    handles: AtomicU32,
+    handles: Handles,
 }
 
 /// Where a record's bytes stand. Both are ours alone, and freed with the last handle.
@@ -62,6 +61,12 @@ enum Body {
     Copy(NonNull<Copied>),
 }
 
+// SAFETY: a message belongs to its slot alone. Its fields are written before it is handed out, and the headers behind a
+// `OnceLock`; librdkafka allows a message to be destroyed on any thread, which happens once, at the count of zero.
+unsafe impl Send for Body {}
+// SAFETY: as above: shared access only reads what no longer changes.
+unsafe impl Sync for Body {}
+
 /// Messages of one partition. Each is given back to librdkafka with its last record, the client is let go after them.
 pub(in crate::kafka) struct MessageBatch {
     slots: Box<[Slot]>,
@@ -69,12 +74,6 @@ pub(in crate::kafka) struct MessageBatch {
     /// Last, so that it outlives the messages.
     _client: Arc<Client>,
 }
-
-// SAFETY: a message belongs to its slot alone. Its fields are written before it is handed out, and the headers behind a
-// `OnceLock`; librdkafka allows a message to be destroyed on any thread, which happens once, at the count of zero.
-unsafe impl Send for MessageBatch {}
-// SAFETY: as above: shared access only reads what no longer changes.
-unsafe impl Sync for MessageBatch {}
 
 /// Makes records of `messages`, and puts aside those that are errors.
 ///
@@ -94,11 +93,11 @@ pub(super) unsafe fn adopt(
         if code == 0 {
             // SAFETY: the message is live and ours.
             let body = unsafe { Body::of(message) };
-            slots.push(Slot { body, handles: AtomicU32::new(1) });
+            slots.push(Slot { body, handles: Handles::one() });
         } else {
             // SAFETY: an error message is live too, and destroyed once, here.
             unsafe {
-                read.failures.push(Failure { code: known(code), reason: reason(message) });
+                read.failures.push(Failure { code: known(code), reason: reason(message, known(code)) });
                 sys::rd_kafka_message_destroy(message.as_ptr());
             }
         }
@@ -115,18 +114,15 @@ pub(super) unsafe fn adopt(
     read
 }
 
-/// What librdkafka says about an error message.
+/// What librdkafka says about an error message: its text stands in the place of a value. By its length, since librdkafka's own
+/// accessor has only its word that a zero byte ends it.
 ///
 /// # Safety
 /// The message is live.
-unsafe fn reason(message: NonNull<sys::rd_kafka_message_t>) -> String {
-    // SAFETY: as the caller promises; the text is a C string that lives as long as the message.
-    let text = unsafe { sys::rd_kafka_message_errstr(message.as_ptr()) };
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: as above.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+unsafe fn reason(message: NonNull<sys::rd_kafka_message_t>, code: RDKafkaErrorCode) -> String {
+    // SAFETY: as the caller promises; the text is copied before this returns.
+    let text = unsafe { bytes((*message.as_ptr()).payload, (*message.as_ptr()).len) };
+    text.map_or_else(|| code.to_string(), |text| String::from_utf8_lossy(text).into_owned())
 }
 
 impl Body {
@@ -171,7 +167,8 @@ impl MessageBatch {
     }
 }
 
-// In all of these, whoever asks holds a handle of the record, and so its body is live for as long as the batch is borrowed.
+// In all of these, whoever asks holds a handle of the record, and so its body is live for as long as that is borrowed: a
+// `Record` shows its backing to nobody, retains when it is cloned, and releases when it is dropped.
 impl Backing for MessageBatch {
     fn topic_partition(&self) -> &TopicPartition {
         &self.place
@@ -223,15 +220,12 @@ impl Backing for MessageBatch {
     }
 
     fn retain(&self, index: u32) {
-        // Relaxed, as in `Arc`: who makes a handle has one.
-        self.slots[index as usize].handles.fetch_add(1, Ordering::Relaxed);
+        self.slots[index as usize].handles.retain();
     }
 
     fn release(&self, index: u32) {
         let slot = &self.slots[index as usize];
-        if slot.handles.fetch_sub(1, Ordering::Release) == 1 {
-            // As in `Arc`: all that was done with other handles happened before.
-            fence(Ordering::Acquire);
+        if slot.handles.release() {
             // SAFETY: the last handle is gone, so nobody reads the record any more; its client lives, in `_client`.
             unsafe { slot.body.free() }
         }
@@ -241,7 +235,7 @@ impl Backing for MessageBatch {
 impl Drop for MessageBatch {
     /// Every record keeps the batch alive, so nothing is left to free here, except after a panic between the two.
     fn drop(&mut self) {
-        for slot in self.slots.iter().filter(|slot| slot.handles.load(Ordering::Acquire) > 0) {
+        for slot in self.slots.iter().filter(|slot| !slot.handles.is_none()) {
             // SAFETY: nobody else is left that knows the record, and it was not freed: its count isn't zero.
             unsafe { slot.body.free() }
         }

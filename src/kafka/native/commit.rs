@@ -2,7 +2,9 @@
 //!
 //! The binding's own way loses them: it asks for commit events, but librdkafka sends none unless a callback is set too.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
+use std::hint::black_box;
+use std::mem::transmute;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -12,7 +14,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::known;
-use crate::kafka::client::{Client, KafkaHandle};
+use super::queue::{Bell, Queue};
+use crate::kafka::client::Client;
 use crate::kafka::wake::Wake;
 
 /// The answer to a commit.
@@ -26,28 +29,20 @@ pub(in crate::kafka) struct Answer {
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::kafka) struct CommitQueue {
-    queue: NonNull<sys::rd_kafka_queue_t>,
-    wake: Arc<Wake>,
-    /// Last, so that it outlives the queue.
-    client: Arc<Client>,
-}
+pub(in crate::kafka) struct CommitQueue(Queue<Wake>);
 
-// SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
-unsafe impl Send for CommitQueue {}
+impl Bell for Wake {
+    fn ring(&self) {
+        self.wake();
+    }
+}
 
 impl CommitQueue {
     /// A new queue that wakes the event thread.
     pub(in crate::kafka) fn new(client: &Arc<Client>, wake: &Arc<Wake>) -> Self {
-        // SAFETY: the client is live; what comes back is a queue of our own, given back in `drop`.
-        let queue = unsafe { sys::rd_kafka_queue_new(client.native()) };
-        let queue = NonNull::new(queue).expect("librdkafka aborts where it has no memory for a queue");
-        let this = Self { queue, wake: Arc::clone(wake), client: Arc::clone(client) };
-        // SAFETY: the queue is live, and `this` keeps what the callback is given until it has switched it off.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&this.wake).cast_mut().cast());
-        }
-        this
+        // SAFETY: the client is live; what comes back is a queue of our own.
+        let queue = unsafe { Queue::own(sys::rd_kafka_queue_new(client.native()), client, Arc::clone(wake)) };
+        Self(queue.expect("librdkafka aborts where it has no memory for a queue"))
     }
 
     /// Sends a commit off. Its answer comes here.
@@ -56,9 +51,9 @@ impl CommitQueue {
         // which librdkafka only hands back.
         let outcome = unsafe {
             sys::rd_kafka_commit_queue(
-                self.client.native(),
+                self.0.client().native(),
                 offsets.ptr(),
-                self.queue.as_ptr(),
+                self.0.as_ptr(),
                 None,
                 ptr::without_provenance_mut::<c_void>(number),
             )
@@ -69,12 +64,13 @@ impl CommitQueue {
     /// The next answer, if there is one.
     pub(in crate::kafka) fn next(&self) -> Option<Answer> {
         // SAFETY: the queue is live; an event that comes back is ours until it is destroyed, below.
-        let event = NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0) })?;
+        let event = NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.0.as_ptr(), 0) })?;
         // SAFETY: the event is live. All commits are sent by `send`, so the opaque pointer is a number; the list is the
-        // event's, and may be missing. The codes are read as the plain numbers they are in C.
+        // event's, and may be missing. The codes are read as the plain numbers they are in C: the binding's enum doesn't know
+        // all that a broker may send.
         let answer = unsafe {
             let event = event.as_ptr();
-            let mut errors = vec![sys::rd_kafka_event_error(event) as i32];
+            let mut errors = vec![error_of(event)];
             let list = sys::rd_kafka_event_topic_partition_list(event);
             if let Some(list) = list.as_ref().filter(|list| !list.elems.is_null()) {
                 let count = usize::try_from(list.cnt).unwrap_or(0);
@@ -90,18 +86,18 @@ impl CommitQueue {
     }
 }
 
-impl Drop for CommitQueue {
-    fn drop(&mut self) {
-        // SAFETY: the queue is ours and isn't used after this; the callback is switched off first, see `PartitionQueue`.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
-        }
-    }
-}
-
-/// Called by librdkafka's threads, under the queue's lock.
-unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, wake: *mut c_void) {
-    // SAFETY: `wake` is what `CommitQueue::new` registered and keeps alive until it has switched this off.
-    unsafe { &*wake.cast_const().cast::<Wake>() }.wake();
+/// The error of an event, as the plain number it is in C.
+///
+/// # Safety
+/// The event is live.
+unsafe fn error_of(event: *mut sys::rd_kafka_event_t) -> c_int {
+    type Declared = unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> RDKafkaRespErr;
+    type Defined = unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> c_int;
+    // The optimizer believes the declaration: called by its name, the number would count as one that the enum has, whatever it
+    // is. So it doesn't get to see the name.
+    let declared: Declared = black_box(sys::rd_kafka_event_error);
+    // SAFETY: the C function returns a C enum, and so an `int`, and takes the same argument.
+    let defined = unsafe { transmute::<Declared, Defined>(declared) };
+    // SAFETY: as the caller promises.
+    unsafe { defined(event) }
 }

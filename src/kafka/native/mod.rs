@@ -1,16 +1,21 @@
 //! The one module with `unsafe` in it: what the safe binding of librdkafka can't do, or only at a cost on the hot path.
 //!
 //! Owner: the event thread, for queues; whoever holds a [`Record`](crate::record::Record), for messages. The invariant:
-//! every pointer that comes out of a client is given back before that client is destroyed. Each type here keeps an `Arc` of
-//! its [`Client`](super::client::Client) for that, and each block states why it may do what it does.
+//! every pointer that comes out of a client is given back before that client is destroyed. Each type that leaves here keeps
+//! an `Arc` of its [`Client`](super::client::Client) for that, and each block states why it may do what it does. `make
+//! sanitize` looks whether that is so.
 #![allow(unsafe_code)]
 
 mod batch;
 mod commit;
 mod copied;
+mod handles;
 mod headers;
+mod partition;
 mod queue;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 
@@ -21,10 +26,11 @@ use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use batch::Failure;
 pub(super) use commit::{Answer, CommitQueue};
-pub(super) use queue::{Buffer, EventQueue, PartitionQueue};
+pub(super) use partition::{Buffer, PartitionQueue};
+pub(super) use queue::waiting_events;
 pub(super) use send::{Letter, produce};
 
-use super::client::KafkaHandle;
+use super::client::Client;
 use crate::record::TopicPartition;
 
 /// What a broker keeps for one partition of a group.
@@ -56,18 +62,20 @@ pub(super) fn committed(list: &TopicPartitionList) -> Vec<Committed> {
     )| {
         // SAFETY: librdkafka keeps `metadata_size` bytes at `metadata`, for as long as the list lives.
         let metadata = unsafe { bytes(raw.metadata, raw.metadata_size) }.unwrap_or_default();
+        // SAFETY: the element is live. The code is read as the plain number it is in C, see `adopt`.
+        let code = unsafe { std::ptr::read((&raw const raw.err).cast::<i32>()) };
         Committed {
             place: TopicPartition::new(element.topic(), element.partition()),
             offset: (raw.offset >= 0).then_some(raw.offset),
             metadata: String::from_utf8_lossy(metadata).into_owned(),
-            error: element.error().err().and_then(|error| error.rdkafka_error_code()),
+            error: (code != 0).then(|| known(code)),
         }
     };
     elements.iter().zip(raw).map(read).collect()
 }
 
 /// Where the partition ends, as its last fetch told; makes no request.
-pub(super) fn cached_end(client: &impl KafkaHandle, place: &TopicPartition) -> Option<i64> {
+pub(super) fn cached_end(client: &Client, place: &TopicPartition) -> Option<i64> {
     let topic = CString::new(place.topic.as_str()).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client lives for as long as it is borrowed; the topic is a C string; both results are written before the
@@ -86,7 +94,7 @@ pub(super) fn cached_end(client: &impl KafkaHandle, place: &TopicPartition) -> O
 
 /// Where the client's own reading of the partition stands: behind the last record that was taken from its queue, and behind the
 /// markers of transactions that were passed over on the way. `None` until anything was, and again from when fetching was stopped.
-pub(super) fn position(client: &impl KafkaHandle, place: &TopicPartition) -> Option<i64> {
+pub(super) fn position(client: &Client, place: &TopicPartition) -> Option<i64> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(place.topic.as_str(), place.partition.0);
     // SAFETY: the client lives for as long as it is borrowed, and the list is ours alone; the call writes the offsets into it and

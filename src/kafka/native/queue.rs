@@ -1,154 +1,93 @@
-//! Queues of a client: one a partition for its records, one for everything else.
+//! Queues of a client, and what they ring when they stop being empty.
 
-use std::ffi::{CString, c_void};
+use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::bindings as sys;
 
-use super::batch::{Read, adopt};
-use crate::kafka::client::{Client, KafkaHandle};
-use crate::kafka::wake::Wake;
-use crate::record::TopicPartition;
-
-/// Room for what one read brings, kept from read to read.
-#[derive(Debug, Default)]
-pub(in crate::kafka) struct Buffer(Vec<*mut sys::rd_kafka_message_t>);
-
-// SAFETY: it is empty whenever nobody reads into it.
-unsafe impl Send for Buffer {}
+use crate::kafka::client::Client;
 
 /// What a queue rings when it stops being empty.
-#[derive(Debug)]
-struct Bell {
-    rung: AtomicBool,
-    wake: Arc<Wake>,
+pub(super) trait Bell: Send + Sync {
+    /// Called by librdkafka's threads, under the queue's lock: it must not wait, nor turn to the client.
+    fn ring(&self);
 }
 
-/// The queue that the records of one partition arrive in. There is at most one for each partition of a client at a time:
-/// the bell belongs to librdkafka's queue, and dropping an older handle would silence it.
+/// A handle of one of librdkafka's queues, given back when it is dropped; the bell and the client are let go after that.
 #[derive(Debug)]
-pub(in crate::kafka) struct PartitionQueue {
-    queue: NonNull<sys::rd_kafka_queue_t>,
-    place: TopicPartition,
-    bell: Arc<Bell>,
-    /// Last, so that it outlives the queue.
+pub(super) struct Queue<B: Bell> {
+    handle: NonNull<sys::rd_kafka_queue_t>,
+    bell: Arc<B>,
     client: Arc<Client>,
 }
 
 // SAFETY: librdkafka's queues are guarded by locks of their own and may be used from any thread.
-unsafe impl Send for PartitionQueue {}
+unsafe impl<B: Bell> Send for Queue<B>
+where
+    Arc<B>: Send,
+    Arc<Client>: Send,
+{
+}
 
-impl PartitionQueue {
-    /// Takes the partition's records out of the client's common queue into their own. To be called before the partition is
-    /// assigned, so that no record goes astray.
-    pub(in crate::kafka) fn take(client: &Arc<Client>, place: &TopicPartition, wake: &Arc<Wake>) -> Option<Self> {
-        let topic = CString::new(place.topic.as_str()).ok()?;
-        // SAFETY: the client is live and the topic a C string. What comes back is a handle of our own, given back in `drop`.
-        let queue = unsafe { sys::rd_kafka_queue_get_partition(client.native(), topic.as_ptr(), place.partition.0) };
-        let queue = NonNull::new(queue)?;
-        let bell = Arc::new(Bell { rung: AtomicBool::new(true), wake: Arc::clone(wake) });
-        let this = Self { queue, place: place.clone(), bell, client: Arc::clone(client) };
-        // SAFETY: the queue is live. A null target ends forwarding and, as librdkafka notes that the application asked for
-        // it, keeps an assignment from setting it up again. The bell lives in an `Arc` that `this` holds until it has
-        // switched the callback off; librdkafka calls it under the queue's lock, and switching off takes that lock, so no
-        // call is under way afterwards.
+impl<B: Bell> Queue<B> {
+    /// Takes over a handle, unless it is null, and has its queue ring the bell from now on.
+    ///
+    /// # Safety
+    /// The handle is live, of a queue of `client`, and nobody else gives it back.
+    pub(super) unsafe fn own(handle: *mut sys::rd_kafka_queue_t, client: &Arc<Client>, bell: Arc<B>) -> Option<Self> {
+        let this = Self { handle: NonNull::new(handle)?, bell, client: Arc::clone(client) };
+        // SAFETY: the handle is live. What the callback is given lives in an `Arc` that `this` holds until it has switched the
+        // callback off.
         unsafe {
-            sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&this.bell).cast_mut().cast());
+            let bell = Arc::as_ptr(&this.bell).cast_mut().cast();
+            sys::rd_kafka_queue_cb_event_enable(this.as_ptr(), Some(ring::<B>), bell);
         }
         Some(this)
     }
 
-    /// Whether something may have arrived since it was last read empty.
-    pub(in crate::kafka) fn is_rung(&self) -> bool {
-        self.bell.rung.load(Ordering::Acquire)
+    /// The native handle; live for as long as `self` is borrowed.
+    pub(super) fn as_ptr(&self) -> *mut sys::rd_kafka_queue_t {
+        self.handle.as_ptr()
     }
 
-    /// Has it read the next time, whatever the bell says.
-    pub(in crate::kafka) fn ring(&self) {
-        self.bell.rung.store(true, Ordering::Release);
+    /// What it rings.
+    pub(super) fn bell(&self) -> &B {
+        &self.bell
     }
 
-    /// Reads at most `max` records, without waiting.
-    pub(in crate::kafka) fn read(&self, max: usize, buffer: &mut Buffer) -> Read {
-        let buffer = &mut buffer.0;
-        // Before reading: whatever arrives from here on rings again.
-        self.bell.rung.store(false, Ordering::Release);
-        buffer.clear();
-        buffer.reserve(max);
-        // SAFETY: the queue is live, and the buffer has room for `max` pointers, of which librdkafka writes as many as it
-        // returns (-1 for an error, with none written).
-        let count = unsafe {
-            let count = sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, buffer.as_mut_ptr(), max);
-            let count = usize::try_from(count).unwrap_or(0);
-            buffer.set_len(count);
-            count
-        };
-        if count == max {
-            self.ring();
-        }
-        // SAFETY: these messages were just handed to us, are not null, belong to `client`, and nobody else has them.
-        let read = unsafe { adopt(buffer, &self.place, &self.client) };
-        buffer.clear();
-        read
-    }
-
-    /// Frees what was fetched for a partition that isn't ours any more: librdkafka would keep it until the partition's
-    /// queue is read again, which may be never.
-    pub(in crate::kafka) fn discard(self) {
-        let mut buffer = Buffer::default();
-        // Reading throws away all that is outdated, and returns at most as much as was current a moment ago.
-        while !self.read(1000, &mut buffer).is_empty() {}
+    /// The client that it is a queue of.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 }
 
-impl Drop for PartitionQueue {
+impl<B: Bell> Drop for Queue<B> {
     fn drop(&mut self) {
-        // SAFETY: the handle is ours and live; it isn't used after this. The bell is switched off first, see `take`.
+        // SAFETY: the handle is ours and live, and isn't used after this. The callback is switched off first: librdkafka calls
+        // it under the queue's lock, and switching it off takes that lock, so no call is under way afterwards.
         unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+            sys::rd_kafka_queue_cb_event_enable(self.as_ptr(), None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.as_ptr());
         }
     }
 }
 
-/// Called by librdkafka's threads, under the queue's lock: it only sets a flag and wakes the event thread.
-unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
-    // SAFETY: `bell` is the `Bell` that `PartitionQueue::take` registered and keeps alive until it has switched this off.
-    let bell = unsafe { &*bell.cast_const().cast::<Bell>() };
-    if !bell.rung.swap(true, Ordering::AcqRel) {
-        bell.wake.wake();
-    }
+/// What librdkafka calls. A panic, which there is no cause for, would end the process here and not unwind into C.
+unsafe extern "C" fn ring<B: Bell>(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: `bell` is the `B` that `Queue::own` registered, and is kept alive until this is switched off.
+    unsafe { &*bell.cast_const().cast::<B>() }.ring();
 }
 
-/// The queue of everything that isn't a record: rebalances, commit results, errors, logs.
-#[derive(Debug)]
-pub(in crate::kafka) struct EventQueue(NonNull<sys::rd_kafka_queue_t>);
-
-// SAFETY: as for partition queues.
-unsafe impl Send for EventQueue {}
-// SAFETY: reading the length takes the queue's own lock.
-unsafe impl Sync for EventQueue {}
-
-impl EventQueue {
-    /// A handle of it. The owner drops it before the client.
-    pub(in crate::kafka) fn of(client: &impl KafkaHandle) -> Option<Self> {
-        // SAFETY: the client is live; what comes back is a handle of our own, given back in `drop`.
-        NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(client.native()) }).map(Self)
-    }
-
-    /// How many events wait. The binding's `poll` serves one at a time and doesn't tell whether it did.
-    pub(in crate::kafka) fn len(&self) -> usize {
-        // SAFETY: the handle is live until it is dropped.
-        unsafe { sys::rd_kafka_queue_length(self.0.as_ptr()) }
-    }
-}
-
-impl Drop for EventQueue {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and isn't used after this.
-        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+/// How many events wait in the queue of everything that isn't a record: rebalances, errors, logs. The binding's `poll` serves
+/// one at a time and doesn't tell whether it did.
+pub(in crate::kafka) fn waiting_events(client: &Client) -> usize {
+    // SAFETY: the client lives for as long as it is borrowed. What comes back is a handle of our own, live until it is given
+    // back here; reading the length takes the queue's own lock.
+    unsafe {
+        let Some(queue) = NonNull::new(sys::rd_kafka_queue_get_consumer(client.native())) else { return 0 };
+        let length = sys::rd_kafka_queue_length(queue.as_ptr());
+        sys::rd_kafka_queue_destroy(queue.as_ptr());
+        length
     }
 }

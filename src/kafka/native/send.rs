@@ -5,10 +5,10 @@ use std::ptr::{self, NonNull};
 
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::IntoOpaque;
 
-use crate::kafka::client::KafkaHandle;
 use crate::record::{Header, Timestamp};
 
 /// A record on its way out.
@@ -34,11 +34,11 @@ pub(in crate::kafka) struct Refused {
 }
 
 /// Hands a copy of the letter to the producer. `receipt` comes back with its delivery report, or is dropped here where the
-/// letter is refused.
-pub(in crate::kafka) fn produce<T: Send + Sync>(
-    producer: &impl KafkaHandle,
+/// letter is refused. It is of the type that the producer's context takes back.
+pub(in crate::kafka) fn produce<C: ProducerContext>(
+    producer: &ThreadedProducer<C>,
     letter: &Letter<'_>,
-    receipt: Box<T>,
+    receipt: C::DeliveryOpaque,
 ) -> Result<(), Refused> {
     let Ok(topic) = CString::new(letter.topic) else { return Err(Refused { code: RDKafkaErrorCode::InvalidTopic }) };
     let headers = HeaderList::copy(letter.headers)?;
@@ -69,16 +69,17 @@ pub(in crate::kafka) fn produce<T: Send + Sync>(
     // SAFETY: the client is a live producer. Each argument's union field is the one that its type names; what they point
     // at lives until the call returns, and key, topic and (by the flag) value are copied within it. Where it returns no
     // error, librdkafka owns the headers and brings the receipt back in a delivery report; else both stay ours.
-    let error = unsafe { sys::rd_kafka_produceva(producer.native(), arguments.as_ptr(), arguments.len()) };
+    let error = unsafe { sys::rd_kafka_produceva(producer.client().native_ptr(), arguments.as_ptr(), arguments.len()) };
     let Some(error) = NonNull::new(error) else {
         std::mem::forget(headers);
         return Ok(());
     };
-    // SAFETY: the error is ours to read and to free, once. The letter was refused, so the receipt was not taken over.
+    // SAFETY: the error is ours to read and to free, once; its code is one of librdkafka's own, no broker was asked. The letter
+    // was refused, so the receipt was not taken over.
     let code = unsafe {
         let code = sys::rd_kafka_error_code(error.as_ptr());
         sys::rd_kafka_error_destroy(error.as_ptr());
-        drop(Box::<T>::from_ptr(receipt));
+        drop(C::DeliveryOpaque::from_ptr(receipt));
         code
     };
     Err(Refused { code: code.into() })
