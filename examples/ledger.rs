@@ -24,7 +24,7 @@
 //!
 //! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
 //! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
-//! panic, the first so many times that it runs it.
+//! panic, the first so many times.
 //!
 //! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
 //! can't work (a missing topic too), 3 the drain's time passed with work unfinished, 4 failed for good, 130 or 143 at a second signal.
@@ -43,8 +43,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
+use async_trait::async_trait;
 use clap::{Parser, ValueEnum};
-use daemonry::daemon::Consumer;
+use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig};
@@ -54,6 +55,7 @@ use daemonry::retry::RetryPolicy;
 use daemonry::supervisor::{RestartPolicy, Supervisor};
 use daemonry::telemetry::{self, LogFormat};
 use serde_json::{Number, Value};
+use tokio::sync::Notify;
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -160,6 +162,8 @@ struct Orders {
     poison: bool,
     panic: bool,
     abort: bool,
+    /// Only of the second daemon.
+    panic_daemon: u64,
 }
 
 impl From<Value> for Orders {
@@ -175,6 +179,7 @@ impl From<Value> for Orders {
             poison: flag("poison"),
             panic: flag("panic"),
             abort: flag("abort"),
+            panic_daemon: number("panic_daemon"),
         }
     }
 }
@@ -287,29 +292,48 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
     }
 }
 
-/// What makes the second daemon panic.
-const DAEMON_PANICS: &str = "the record asked for a panic of its daemon";
+/// The second daemon: a consumer that panics when a record asks it to.
+struct Beside {
+    consumer: Consumer,
+    asked: Arc<Notify>,
+}
 
-/// The second daemon's route. What classes its errors runs in the daemon's worker, outside of the handler: a panic there is the daemon's.
-fn beside() -> Route {
-    let begun = Arc::new(AtomicU64::new(0));
-    let handle = move |record: Record, Attempt(attempt): Attempt| {
-        let begun = Arc::clone(&begun);
-        async move {
-            let orders =
-                record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok()).unwrap_or_default();
-            let panics = orders.get("panic_daemon").and_then(Value::as_u64);
-            if panics.is_some_and(|panics| begun.fetch_add(1, Ordering::Relaxed) < panics) {
-                return Err(HandlerError::retry(anyhow!(DAEMON_PANICS)));
+impl Beside {
+    /// One that reads this topic. `panics` counts the panics of the process.
+    fn new(kafka: &KafkaConfig, topic: &str, panics: &Arc<AtomicU64>) -> Self {
+        let asked = Arc::new(Notify::new());
+        let (ask, panics) = (Arc::clone(&asked), Arc::clone(panics));
+        let handle = move |record: Record, Attempt(attempt): Attempt| {
+            let (ask, panics) = (Arc::clone(&ask), Arc::clone(&panics));
+            async move {
+                let orders = record.value().and_then(|value| serde_json::from_slice::<Value>(value).ok());
+                let orders = orders.map(Orders::from).unwrap_or_default();
+                if panics.load(Ordering::Relaxed) < orders.panic_daemon {
+                    panics.fetch_add(1, Ordering::Relaxed);
+                    ask.notify_one();
+                    // It doesn't end: it goes with its daemon.
+                    std::future::pending::<()>().await;
+                }
+                work(&orders, attempt).await
             }
-            work(&Orders::from(orders), attempt).await
+        };
+        let route = on(handle).retry(RetryPolicy::none()).stop_on_failure();
+        Self { consumer: Consumer::new("beside", kafka.clone(), Router::new().topic(topic, route)), asked }
+    }
+}
+
+#[async_trait]
+impl Daemon for Beside {
+    fn name(&self) -> &str {
+        self.consumer.name()
+    }
+
+    async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError> {
+        tokio::select! {
+            ended = Box::new(self.consumer).run(context) => ended,
+            () = self.asked.notified() => panic!("the record asked for a panic of its daemon"),
         }
-    };
-    let retryable = |error: &HandlerError| {
-        assert_ne!(error.error().to_string(), DAEMON_PANICS, "{DAEMON_PANICS}");
-        true
-    };
-    on(handle).retry_if(retryable).retry(RetryPolicy::none()).stop_on_failure()
+    }
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -335,8 +359,8 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(topic) = args.beside.as_deref() {
         let kafka = kafka(&args, args.beside_brokers.as_deref().unwrap_or(&args.brokers), topic);
-        let router = Router::new().topic(topic, beside());
-        supervisor = supervisor.daemon(move || Consumer::new("beside", kafka.clone(), router.clone()));
+        let (topic, panics) = (topic.to_owned(), Arc::new(AtomicU64::new(0)));
+        supervisor = supervisor.daemon(move || Beside::new(&kafka, &topic, &panics));
     }
     let kafka = kafka(&args, &args.brokers, &args.group);
     let consumer = move || Consumer::new("ledger", kafka.clone(), router.clone()).settings(settings.clone());

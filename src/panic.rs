@@ -3,9 +3,9 @@
 use std::any::Any;
 
 /// The message of a caught panic.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with a value that is no text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value that is not text").to_owned()
 }
 
 #[cfg(test)]
@@ -16,9 +16,9 @@ mod tests {
 
     #[test]
     fn panics_are_quoted_where_they_are_text() {
-        let said = |panics: fn()| message(&*catch_unwind(panics).unwrap_err()).to_owned();
+        let said = |panics: fn()| message(&*catch_unwind(panics).unwrap_err());
         assert_eq!(said(|| panic!("out of luck")), "out of luck");
         assert_eq!(said(|| panic!("out of {}", "luck")), "out of luck");
-        assert_eq!(said(|| std::panic::panic_any(7)), "with a value that is no text");
+        assert_eq!(said(|| std::panic::panic_any(7)), "a value that is not text");
     }
 }

@@ -3,7 +3,6 @@
 //! One boxed future drives the statically typed handler over the run, so a record costs no allocation of ours and two
 //! virtual calls. Here, and only here, a panic is caught, a timeout is kept, and an answer becomes a [`Verdict`].
 
-use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Handler, HandlerError};
+use crate::panic;
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -72,9 +72,9 @@ impl<T: Start> ErasedHandler for T {
                     Ok(Ok(work)) => AssertUnwindSafe(attempt(work, timeout, alarm.as_mut()))
                         .catch_unwind()
                         .await
-                        .unwrap_or_else(|payload| Verdict::Panicked(panic_message(&*payload))),
+                        .unwrap_or_else(|payload| Verdict::Panicked(panic::message(&*payload))),
                     Ok(Err(error)) => Verdict::Failed(error),
-                    Err(payload) => Verdict::Panicked(panic_message(&*payload)),
+                    Err(payload) => Verdict::Panicked(panic::message(&*payload)),
                 };
                 if let Some(remains) = &remains {
                     remains.close();
@@ -160,15 +160,5 @@ impl From<Result<(), HandlerError>> for Verdict {
             Ok(()) => Self::Succeeded,
             Err(error) => Self::Failed(error),
         }
-    }
-}
-
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "panicked with a value that is not text".to_owned()
     }
 }

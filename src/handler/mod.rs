@@ -22,7 +22,7 @@ pub(crate) use batch::BatchSize;
 pub use batch::{BatchContext, BatchHandler, BatchResult, FromBatch, IntoBatchResult, on_batch};
 pub use blocking::{BlockingHandler, on_blocking};
 pub use delivery::Delivery;
-pub(crate) use erased::{Attempts, Verdict, panic_message};
+pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
 #[cfg(feature = "cli")]

@@ -10,7 +10,8 @@ use foldhash::fast::FixedState;
 
 use super::dead_letter::{Failure, Reason};
 use super::source::{Batch, Epoch};
-use crate::handler::{ProcessingOrder, RouteSettings, panic_message};
+use crate::handler::{ProcessingOrder, RouteSettings};
+use crate::panic;
 use crate::record::{NextOffset, Record};
 
 /// The lane of a partition as a whole, and of what has no key.
@@ -55,7 +56,7 @@ pub(super) fn arrivals(batch: Batch, route: &RouteSettings) -> Arrivals {
             Ok((true, lane)) => (Admittance::Wanted, lane),
             Ok((false, lane)) => (Admittance::Unwanted, lane),
             Err(panic) => {
-                let error = format!("the route's filter or key function panicked: {}", panic_message(&*panic));
+                let error = format!("the route's filter or key function panicked: {}", panic::message(&*panic));
                 let failure = Failure { reason: Reason::Panic, error, attempts: 0, handler: route.name };
                 (Admittance::Failed(Box::new(failure)), Some(KEYLESS))
             }

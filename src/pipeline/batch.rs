@@ -21,7 +21,8 @@ use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
-use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, Verdict, Work, panic_message};
+use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, Verdict, Work};
+use crate::panic;
 
 /// A batch that was handled.
 pub(super) struct BatchEnd<P> {
@@ -78,7 +79,7 @@ pub(super) async fn run<G: Progress>(
         let mut add = |delivery: &Delivery| match catch_unwind(AssertUnwindSafe(|| gathering.add(delivery))) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejection)) => Err(Verdict::Failed(HandlerError::from(rejection))),
-            Err(panic) => Err(Verdict::Panicked(panic_message(&*panic))),
+            Err(panic) => Err(Verdict::Panicked(panic::message(&*panic))),
         };
         let mut parts = Vec::with_capacity(runs.len());
         for (run, count) in runs {
@@ -97,7 +98,7 @@ pub(super) async fn run<G: Progress>(
         });
         let verdicts = match work {
             None => Verdicts::All(Verdict::Succeeded),
-            Some(Err(panic)) => Verdicts::All(Verdict::Panicked(panic_message(&*panic))),
+            Some(Err(panic)) => Verdicts::All(Verdict::Panicked(panic::message(&*panic))),
             Some(Ok(work)) => attempt(work, route.settings.timeout, gone, tried).await,
         };
         (parts, verdicts)
@@ -256,7 +257,7 @@ async fn attempt(work: BoxFuture<'static, BatchResult>, limit: Duration, gone: G
         },
     };
     match ended {
-        Err(panic) => Verdicts::All(Verdict::Panicked(panic_message(&*panic))),
+        Err(panic) => Verdicts::All(Verdict::Panicked(panic::message(&*panic))),
         Ok(Err(_)) => Verdicts::All(Verdict::TimedOut(limit)),
         Ok(Ok(BatchResult::All(result))) => Verdicts::All(Verdict::from(result)),
         Ok(Ok(BatchResult::Each(results))) if results.len() != records => Verdicts::All(Verdict::Failed(

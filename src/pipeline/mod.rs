@@ -233,7 +233,11 @@ impl<S: Source> Pipeline<S> {
         };
         // After a panic nobody has given them time yet.
         let until = if panicked { closed.max(Instant::now() + stop_drain) } else { closed };
-        match left(&mut workers, until).await {
+        let workers = left(&mut workers, until).await;
+        shared.remains.close();
+        // In time or not, as with the workers.
+        drop(timeout_at(until, shared.remains.wait()).await);
+        match workers + shared.remains.len() {
             0 => Err(error),
             left => Err(PipelineError::Fatal(format!(
                 "{error}; handlers that have not ended: {left}, and a restart would run their records beside them"

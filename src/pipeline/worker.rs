@@ -140,6 +140,10 @@ struct Shift<'a, G: Progress> {
 /// The first delivery of a run.
 pub(super) fn delivery<G: Progress>(shared: &Shared<G>, run: &Run, record: Record, attempt: u32) -> Delivery {
     let delivery = Delivery::cancelled_by(record, attempt, run.context.gone.clone());
+    let delivery = match &run.context.route.work {
+        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_among(&shared.remains),
+        _ => delivery,
+    };
     match &shared.producer {
         Some(producer) => delivery.producing_with(producer.clone()),
         None => delivery,

@@ -1,7 +1,7 @@
 //! Handlers that block their threads: the one thing that virtual time can't show.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use daemonry::handler::layer::TimeoutLayer;
 use daemonry::handler::{on, on_blocking};
@@ -10,16 +10,8 @@ use daemonry::retry::RetryPolicy;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, within};
 use crate::scene::{Journal, Scene, text};
-
-async fn within(time: Duration, what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + time;
-    while !done() {
-        assert!(Instant::now() < deadline, "not within {time:?}: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
 
 #[test]
 fn blocked_threads_are_named_and_stop_no_other_partition() {

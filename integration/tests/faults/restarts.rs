@@ -103,8 +103,7 @@ fn one_panics(membership: Membership) -> Result<()> {
     until_state(&mut member, "beside", "restarting", SOON)?;
     let (status, readiness) = member.get("/readyz")?;
     let said = readiness.contains("beside: restarting in ")
-        && readiness.contains(" s after: a task of the pipeline failed: ")
-        && readiness.contains("the record asked for a panic of its daemon");
+        && readiness.contains(" s after: panicked: the record asked for a panic of its daemon");
     assert!(status == 503 && said, "{status}: {readiness}");
     assert_eq!(member.get("/livez")?.0, 200);
     scenario.until_more(50, Duration::from_secs(5))?;
@@ -162,7 +161,7 @@ fn ends_with_4(name: &str, orders: &str, said: &str, restarts: usize) -> Result<
 
 #[test]
 fn daemon_that_fails_too_often_ends_the_process_and_the_other_drains() -> Result<()> {
-    let said = "beside: failed: failed again after 2 restarts within 600s: a task of the pipeline failed";
+    let said = "beside: failed: failed again after 2 restarts within 600s: panicked: the record asked";
     ends_with_4("restarts.exhausted", "\"panic_daemon\":1000", said, 2)
 }
 
