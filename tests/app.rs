@@ -220,3 +220,32 @@ fn command_that_fails_ends_with_4_and_one_with_a_wrong_configuration_with_2() {
     });
     assert_eq!(set.run_with(["shop", "demo", "--set", "log.format=json"]), Exit::Drained);
 }
+
+/// Fails at each of its starts.
+struct Fails(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Daemon for Fails {
+    fn name(&self) -> &str {
+        "fails"
+    }
+
+    async fn run(self: Box<Self>, _: DaemonContext) -> Result<Ended, DaemonError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(DaemonError::failed("no luck"))
+    }
+}
+
+#[test]
+fn daemon_that_fails_is_restarted_as_the_configuration_says() {
+    for (max, starts) in [(0, 1), (2, 3)] {
+        let started = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&started);
+        let app = App::new("shop").daemon("one", move |_, ()| Fails(Arc::clone(&counted)));
+        assert_eq!(
+            run(app, &format!("daemons: {{one: {{}}}}\nrestart: {{max: {max}, base: 1ms, cap: 2ms}}")),
+            Exit::Failed
+        );
+        assert_eq!(started.load(Ordering::Relaxed), starts, "{max} restarts");
+    }
+}

@@ -8,7 +8,7 @@ use super::document::Document;
 use super::fault::instead;
 use super::key::KeyPath;
 use super::program::{Configurable, Program, Reads, RouteChange, RouteChanges};
-use super::raw::{DaemonSection, RawConfig, RestartSection, TopicSection};
+use super::raw::{DaemonSection, RawConfig, TopicSection};
 use super::{Config, ConsumerSettings};
 use crate::handler::RouterError;
 use crate::kafka::KafkaConfig;
@@ -51,23 +51,37 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         document.fault(&path, &[], "has no daemon that is enabled, allowed: one at least");
     }
     static_members(document, &consumers);
-    let RestartSection { max, window, base, cap } = &raw.restart;
-    let restart = RestartPolicy::exponential().max_restarts(*max).window(window.0).base(base.0).cap(cap.0);
-    if let Err(unreachable) = restart.check() {
-        let (path, found) = at(document, ["restart", "window"]);
-        document.fault(&path, &[], format!("is {found}: {unreachable}"));
-    }
     Config {
         admin: raw.admin.enabled.then_some(raw.admin.address.0),
         log_format: raw.log.format,
         log_filter: raw.log.filter.clone(),
         drain: raw.stop.drain.0,
         grace: raw.stop.grace.0,
-        restart,
+        restart: restart(raw, document),
         clusters,
         enabled,
         consumers,
     }
+}
+
+/// The supervisor's policy; one whose limit can't be reached would restart for ever.
+fn restart(raw: &RawConfig, document: &mut Document) -> RestartPolicy {
+    let section = &raw.restart;
+    let policy = RestartPolicy::exponential()
+        .max_restarts(section.max)
+        .window(section.window.0)
+        .base(section.base.0)
+        .cap(section.cap.0);
+    if policy.check().is_err() {
+        let path = KeyPath::of(["restart"]);
+        let related = ["max", "base", "cap"].map(|key| path.child(key));
+        let problem = format!(
+            "is `{}`, in which {} restarts never come for the delays between them: widen it, or allow fewer",
+            section.window, section.max
+        );
+        document.fault(&path.child("window"), &related, problem);
+    }
+    policy
 }
 
 fn at<const N: usize>(document: &Document, keys: [&str; N]) -> (KeyPath, String) {

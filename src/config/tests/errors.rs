@@ -154,6 +154,23 @@ shop.yaml:4:19: daemons.orders.parked_bytes: is `0B`, allowed: above 0",
 }
 
 #[test]
+fn restarts_that_never_come_to_an_end_are_refused() {
+    let problem = "restart.window: is `30s`, in which 5 restarts never come for the delays between them: widen it, or allow fewer";
+    check_top("restart: {window: 30s}", &format!("shop.yaml:1:19: {problem}"));
+    // Where the window is the default, what was said of the others is meant.
+    check_top(
+        "restart: {base: 10min, cap: 20min}",
+        "shop.yaml:1:17: restart.window: is `10min`, in which 5 restarts never come for the delays between them: widen it, or allow fewer",
+    );
+    check_top(
+        "restart: {window: soon, max: 9}",
+        "shop.yaml:1:19: restart.window: is `soon`, allowed: a duration with its unit, as in `30s`, `500ms`, `10min` or `1h30min`",
+    );
+    check_top("restart: {window: 30s, max: 2}", "ok");
+    check_top("restart: {max: 0}", "ok");
+}
+
+#[test]
 fn topics_are_checked_with_the_routes() {
     let topics =
         |keys: &str, expected: &str| check_daemon(&format!("topics: {{orders.created: {{{keys}}}}}"), expected);

@@ -154,6 +154,7 @@ fn default_settings_are_the_codes() {
     let orders = &config.consumers["orders"];
     assert_eq!(orders.pipeline, crate::pipeline::PipelineSettings::default());
     assert_eq!(orders.changes, crate::config::RouteChanges::new());
+    assert_eq!(config.restart, crate::supervisor::RestartPolicy::default());
     let kafka = crate::kafka::KafkaConfig::new("localhost:9092", "shop").property("security.protocol", "plaintext");
     assert_eq!(format!("{:?}", orders.kafka), format!("{kafka:?}"));
     assert_eq!(
