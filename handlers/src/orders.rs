@@ -46,6 +46,9 @@ async fn create(Json(order): Json<OrderCreated>, Attempt(attempt): Attempt) -> R
 mod tests {
     use super::*;
     use daemonry::handler::ErrorClass;
+    use daemonry::pipeline::dead_letter::Reason;
+    use daemonry::record::OwnedRecord;
+    use daemonry::testing::TestDaemon;
 
     fn order(cents: u64) -> Json<OrderCreated> {
         Json(OrderCreated { id: 1, customer: "ada".to_owned(), cents })
@@ -60,5 +63,20 @@ mod tests {
     #[tokio::test]
     async fn an_order_is_created() {
         create(order(990), Attempt(1)).await.expect("it must succeed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_that_can_not_be_handled_become_dead_letters_and_hold_nobody_up() {
+        let daemon = TestDaemon::start(router());
+        for value in [r#"{"id":1,"customer":"ada","cents":0}"#, "no order", r#"{"id":3,"customer":"ada","cents":990}"#]
+        {
+            daemon.send(CREATED, OwnedRecord::new(value).with_key("ada"));
+        }
+        daemon.settled().await;
+        assert_eq!(daemon.counts().succeeded, 1);
+        let letters = daemon.letters(CREATED);
+        let reasons: Vec<_> = letters.iter().map(|letter| letter.reason).collect();
+        assert_eq!(reasons, [Reason::Poison, Reason::Undecodable]);
+        daemon.stop().await.expect("it ends well");
     }
 }
