@@ -8,7 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::config::RDKafkaLogLevel;
+
+pub use fault::ConfigError;
+use security::{Build, is_secret};
 
 const MIB: usize = 1024 * 1024;
 
@@ -49,6 +52,30 @@ pub enum OutOfRange {
 }
 
 /// How to reach Kafka, and as which member of which group.
+///
+/// How to be let in is said in librdkafka's properties, each by [`property`](Self::property). TLS and SCRAM need a build with the feature
+/// `tls` or `tls-vendored`; one without says so.
+///
+/// ```no_run
+/// use daemonry::kafka::KafkaConfig;
+///
+/// # fn main() -> Result<(), std::env::VarError> {
+/// let by_password = KafkaConfig::new("kafka.example.org:9093", "shop")
+///     .property("security.protocol", "sasl_ssl")
+///     .property("ssl.ca.location", "/etc/kafka/ca.pem") // unless the system trusts it
+///     .property("sasl.mechanism", "SCRAM-SHA-512") // or SCRAM-SHA-256, or PLAIN
+///     .property("sasl.username", "shop")
+///     .property("sasl.password", std::env::var("KAFKA_PASSWORD")?);
+/// let by_certificate = KafkaConfig::new("kafka.example.org:9094", "shop")
+///     .property("security.protocol", "ssl")
+///     .property("ssl.ca.location", "/etc/kafka/ca.pem")
+///     .property("ssl.certificate.location", "/etc/shop/tls.crt")
+///     .property("ssl.key.location", "/etc/shop/tls.key");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `brokers` must name them as their certificates do. Nothing that is printed of a configuration, and no error of it, shows a secret.
 #[derive(Clone)]
 pub struct KafkaConfig {
     /// The brokers to start from: `host:port`, several with commas.
@@ -80,36 +107,6 @@ pub struct KafkaConfig {
     /// Bytes of metadata that a commit may carry (4,096 by default), as the broker's `offset.metadata.max.bytes`.
     pub metadata_limit: usize,
     properties: BTreeMap<String, String>,
-}
-
-/// What is wrong with a configuration; all of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .faults.join("; "))]
-pub struct ConfigError {
-    /// One line a fault, each with what to do.
-    pub faults: Vec<String>,
-}
-
-impl ConfigError {
-    pub(super) fn one(fault: impl Into<String>) -> Self {
-        Self { faults: vec![fault.into()] }
-    }
-
-    /// What librdkafka refused. Its message names the property, and its value only where that is no secret.
-    pub(super) fn refused(error: &KafkaError) -> Self {
-        match error {
-            KafkaError::ClientConfig(_, _, key, _) if is_secret(key) => {
-                Self::one(format!("the Kafka client refuses the value of `{key}`, which is not shown here"))
-            }
-            KafkaError::ClientConfig(_, reason, key, value) => {
-                Self::one(format!("the Kafka client refuses `{key}` = `{value}`: {reason}"))
-            }
-            KafkaError::ClientCreation(reason) => {
-                Self::one(format!("the Kafka client refuses its configuration: {reason}"))
-            }
-            other => Self::one(format!("the Kafka client could not be made: {other}")),
-        }
-    }
 }
 
 /// Properties that have a field of their own, or a value that no setting may change; and what to do instead.
@@ -159,6 +156,11 @@ impl KafkaConfig {
     pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.insert(key.into(), value.into());
         self
+    }
+
+    /// A property that was passed through.
+    pub(super) fn get_property(&self, key: &str) -> Option<&str> {
+        self.properties.get(key).map(String::as_str)
     }
 
     /// The properties of a consumer.
@@ -224,7 +226,14 @@ impl KafkaConfig {
     }
 
     /// The properties of a producer or an administrator: those that aren't a consumer's.
-    pub(super) fn other(&self) -> ClientConfig {
+    ///
+    /// # Errors
+    /// Every fault of the connection at once.
+    pub(super) fn other(&self) -> Result<ClientConfig, ConfigError> {
+        let faults = self.connection_faults();
+        if !faults.is_empty() {
+            return Err(ConfigError { faults });
+        }
         let mut client = self.common();
         let shared = |key: &str| {
             [
@@ -251,11 +260,15 @@ impl KafkaConfig {
         for (key, value) in self.properties.iter().filter(|(key, _)| shared(key)) {
             client.set(key, value);
         }
-        client
+        Ok(client)
     }
 
     fn common(&self) -> ClientConfig {
+        initialise_tls();
         let mut client = ClientConfig::new();
+        // That somebody hangs up is only told in passing, and may be all there is to learn of a wrong `security.protocol`.
+        let is_debugged = self.properties.contains_key("debug");
+        client.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         client
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "daemonry")
@@ -265,11 +278,14 @@ impl KafkaConfig {
         client
     }
 
+    fn connection_faults(&self) -> Vec<String> {
+        let no_broker = || "`brokers` is empty, name one at least as `host:port`".to_owned();
+        let faults = self.brokers.trim().is_empty().then(no_broker).into_iter();
+        faults.chain(Build::current().fault(&self.properties)).collect()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
-        let mut faults = Vec::new();
-        if self.brokers.trim().is_empty() {
-            faults.push("`brokers` is empty, name one at least as `host:port`".to_owned());
-        }
+        let mut faults = self.connection_faults();
         if self.group.trim().is_empty() {
             faults.push("`group` is empty, name the consumer group".to_owned());
         }
@@ -320,13 +336,15 @@ impl fmt::Debug for KafkaConfig {
     }
 }
 
-/// Whether a property's value must not be shown.
-fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["password", "secret", "pem", "token", "sasl.oauthbearer.config", "assertion", "credential", "jaas"]
-        .iter()
-        .any(|part| key.contains(part))
+/// Has OpenSSL do without its clean-up at the end of the process: librdkafka's threads that nobody waits for would run into it, and
+/// the process end with SIGSEGV in place of its exit code.
+fn initialise_tls() {
+    #[cfg(any(feature = "tls", feature = "tls-vendored"))]
+    openssl_sys::init();
 }
+
+mod fault;
+mod security;
 
 #[cfg(test)]
 mod tests;
