@@ -201,13 +201,13 @@ impl<S: Source> Reader<S> {
             info!(daemon = self.shared.daemon.as_str(), topic = topic.as_str(), partition, "partition assigned");
             let epoch = assigned.epoch;
             self.shared.change(|lanes| lanes.assign(assigned, route));
-            let overrides = self.overrides.borrow().clone();
-            self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
             if stopping {
                 // Nothing is read for it any more; its assignment ends with the others'.
                 self.shared.change(|lanes| lanes.release(&[epoch]));
             }
         }
+        let overrides = self.overrides.borrow().clone();
+        self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
         Ok(())
     }
 
