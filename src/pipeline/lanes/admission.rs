@@ -12,9 +12,9 @@ use super::{Effects, LaneId, Lanes, PlaceId, State};
 impl<G: Progress> Lanes<G> {
     /// What may be read now.
     pub(in crate::pipeline) fn demand(&mut self) -> Demand {
-        let bytes = self.limits.queue.bytes.saturating_sub(self.queued.bytes);
+        let bytes = self.limits.queue.bytes.saturating_sub(self.loads.queued.bytes);
         let share = self.share();
-        let parked_full = self.parked.reaches(self.limits.parked);
+        let parked_full = self.loads.parked.reaches(self.limits.parked);
         let pressed = self.pressed;
         let mut shares = Vec::with_capacity(self.open);
         for place in &mut self.places {
@@ -22,16 +22,16 @@ impl<G: Progress> Lanes<G> {
             let Some(open) = place.open() else { continue };
             let mut room = if place.hold.is_some() { 0 } else { open.progress.room() };
             if pressed {
-                let over = place.queued.bytes >= share.bytes && place.queued.records > 0;
-                room = room.min(if over { 0 } else { share.records.saturating_sub(place.queued.records) });
+                let over = place.loads.queued.bytes >= share.bytes && place.loads.queued.records > 0;
+                room = room.min(if over { 0 } else { share.records.saturating_sub(place.loads.queued.records) });
             }
-            if place.parked.records > 0 {
-                room = room.min(self.limits.parked.records.saturating_sub(self.parked.records));
+            if place.loads.parked.records > 0 {
+                room = room.min(self.limits.parked.records.saturating_sub(self.loads.parked.records));
             }
-            shares.push((open.context.epoch, Share { queued: place.queued.records, room }));
+            shares.push((open.context.epoch, Share { queued: place.loads.queued.records, room }));
         }
         // A retry that waits for a slot goes before anything new, but not before what partitions without a record keep.
-        let unused = self.limits.queue.records.saturating_sub(self.queued.records);
+        let unused = self.limits.queue.records.saturating_sub(self.loads.queued.records);
         let starters = shares.iter().filter(|(_, share)| share.queued == 0 && share.room > 0).count();
         let free = unused.saturating_sub(self.due.len()).max(unused.min(starters));
         self.parked_holds = self.places.iter().any(|place| place.hold == Some(Hold::Parked));
@@ -51,7 +51,7 @@ impl<G: Progress> Lanes<G> {
 
     /// Whether the queue is filled to this share of its bounds, in records or in bytes.
     pub(super) fn is_above(&self, mark: f64) -> bool {
-        self.queued.reaches(self.mark(mark))
+        self.loads.queued.reaches(self.mark(mark))
     }
 
     /// A partition's part of the low mark.
@@ -71,7 +71,7 @@ impl<G: Progress> Lanes<G> {
     /// Whether this place is open and has nothing queued.
     pub(super) fn is_empty_open(&self, place: PlaceId) -> bool {
         let place = &self.places[place];
-        place.queued.records == 0 && place.open().is_some()
+        place.loads.queued.records == 0 && place.open().is_some()
     }
 
     /// Something of this place was finished or given back: lets waiting retries in, ends backpressure, wakes the reader.
@@ -82,19 +82,19 @@ impl<G: Progress> Lanes<G> {
         self.promote(effects);
         if self.pressed {
             let low = self.mark(self.limits.low);
-            if self.queued.records <= low.records && self.queued.bytes <= low.bytes {
+            if self.loads.queued.records <= low.records && self.loads.queued.bytes <= low.bytes {
                 self.pressed = false;
                 effects.pressure = Some(false);
                 effects.room = true;
             }
         }
-        if self.wake_at.is_some_and(|mark| self.queued.records <= mark) {
+        if self.wake_at.is_some_and(|mark| self.loads.queued.records <= mark) {
             self.wake_at = None;
             effects.room = true;
         }
-        let parked_full = self.parked.reaches(self.limits.parked);
+        let parked_full = self.loads.parked.reaches(self.limits.parked);
         let place = &mut self.places[id];
-        if place.wake_at.is_some_and(|mark| place.queued.records <= mark)
+        if place.wake_at.is_some_and(|mark| place.loads.queued.records <= mark)
             || (place.hold.is_some() && place.why_held(parked_full).is_none())
         {
             place.wake_at = None;
@@ -117,7 +117,7 @@ impl<G: Progress> Lanes<G> {
                 self.due.push_back(id);
             }
         }
-        if self.parked_holds && !self.parked.reaches(self.limits.parked) {
+        if self.parked_holds && !self.loads.parked.reaches(self.limits.parked) {
             self.parked_holds = false;
             effects.room = true;
         }
@@ -132,32 +132,22 @@ impl<G: Progress> Lanes<G> {
         if head.bound == Bound::Queue {
             return true;
         }
-        let free = self.limits.queue.records.saturating_sub(self.queued.records);
-        let first = place.queued.records == 0;
+        let free = self.limits.queue.records.saturating_sub(self.loads.queued.records);
+        let first = place.loads.queued.records == 0;
         let open = place.open().is_some();
         let others = self.empty - usize::from(first && open);
         if free == 0 || (!first && free <= others) {
             // Its own successors may hold the slots that it waits for: then it takes the place of one, or it would wait for ever.
             let Some(successor) = entries.find(|entry| entry.bound == Bound::Queue) else { return false };
-            successor.bound = Bound::Parked;
-            self.queued.remove(successor.bytes);
-            place.queued.remove(successor.bytes);
-            self.parked.add(successor.bytes);
-            place.parked.add(successor.bytes);
+            successor.count_against(Bound::Parked, [&mut self.loads, &mut place.loads]);
         }
-        head.bound = Bound::Queue;
-        self.parked.remove(head.bytes);
-        place.parked.remove(head.bytes);
-        self.queued.add(head.bytes);
-        place.queued.add(head.bytes);
+        head.count_against(Bound::Queue, [&mut self.loads, &mut place.loads]);
         if first && open {
             self.empty -= 1;
         }
         true
     }
-}
 
-impl<G: Progress> Lanes<G> {
     /// Lets those in that wait behind the head of a lane, as far as nobody else needs the slots: so that they run with it, and not one
     /// after the other.
     fn admit_successors(&mut self, id: LaneId) {
@@ -165,15 +155,11 @@ impl<G: Progress> Lanes<G> {
         let lane = &mut self.lanes[id];
         let place = &mut self.places[lane.place];
         for entry in lane.queue.iter_mut().skip(1).take_while(|entry| entry.bound == Bound::Parked) {
-            let free = self.limits.queue.records.saturating_sub(self.queued.records);
-            if free <= needed || self.queued.bytes >= self.limits.queue.bytes {
+            let free = self.limits.queue.records.saturating_sub(self.loads.queued.records);
+            if free <= needed || self.loads.queued.bytes >= self.limits.queue.bytes {
                 break;
             }
-            entry.bound = Bound::Queue;
-            self.parked.remove(entry.bytes);
-            place.parked.remove(entry.bytes);
-            self.queued.add(entry.bytes);
-            place.queued.add(entry.bytes);
+            entry.count_against(Bound::Queue, [&mut self.loads, &mut place.loads]);
         }
     }
 }

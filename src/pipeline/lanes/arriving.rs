@@ -18,7 +18,7 @@ impl<G: Progress> Lanes<G> {
         let mut effects = Effects::default();
         let Some(&place_id) = self.place_by_epoch.get(&arrivals.epoch) else { return effects };
         let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
-        let was_empty = self.places[place_id].queued.records == 0;
+        let was_empty = self.places[place_id].loads.queued.records == 0;
         // One look for the whole batch: it is for a metric.
         let stamp = arrivals.records.first().and_then(|first| first.record.timestamp()).map(Timestamp::as_millis);
         for Arrival { record, lane, admittance } in arrivals.records {
@@ -43,16 +43,12 @@ impl<G: Progress> Lanes<G> {
             let place = &mut self.places[place_id];
             // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where
             // they came from.
-            let is_full = self.queued.records >= self.limits.queue.records;
-            let bound = if is_full || waits && !self.parked.reaches(self.limits.parked) {
-                self.parked.add(bytes);
-                place.parked.add(bytes);
-                Bound::Parked
-            } else {
-                self.queued.add(bytes);
-                place.queued.add(bytes);
-                Bound::Queue
-            };
+            let is_full = self.loads.queued.records >= self.limits.queue.records;
+            let is_parked = is_full || waits && !self.loads.parked.reaches(self.limits.parked);
+            let bound = if is_parked { Bound::Parked } else { Bound::Queue };
+            for loads in [&mut self.loads, &mut place.loads] {
+                loads.of(bound).add(bytes);
+            }
             lane.queue.push_back(Entry {
                 ticket,
                 record,
@@ -75,7 +71,7 @@ impl<G: Progress> Lanes<G> {
         if let (Some(next), Some(assignment)) = (arrivals.next, &mut self.places[place_id].assignment) {
             assignment.progress.passed(next);
         }
-        if was_empty && self.places[place_id].queued.records > 0 {
+        if was_empty && self.places[place_id].loads.queued.records > 0 {
             self.empty -= 1;
         }
         if !self.pressed && self.is_above(self.limits.high) {

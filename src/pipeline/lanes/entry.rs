@@ -62,6 +62,15 @@ impl<P, R> Entry<P, R> {
 }
 
 impl<P> Entry<P> {
+    /// Has it count against this bound instead of the one so far, in each of these counts.
+    pub(super) fn count_against(&mut self, bound: Bound, counts: [&mut Loads; 2]) {
+        for loads in counts {
+            loads.of(self.bound).remove(self.bytes);
+            loads.of(bound).add(self.bytes);
+        }
+        self.bound = bound;
+    }
+
     /// When it came in, and its own time in milliseconds.
     pub(super) fn age(&self) -> (Instant, Option<u64>) {
         (self.received, self.stamp)
@@ -102,5 +111,21 @@ impl Load {
 
     pub(super) fn reaches(self, limit: Load) -> bool {
         self.records >= limit.records || self.bytes >= limit.bytes
+    }
+}
+
+/// What counts against each of the bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Loads {
+    pub(super) queued: Load,
+    pub(super) parked: Load,
+}
+
+impl Loads {
+    pub(super) fn of(&mut self, bound: Bound) -> &mut Load {
+        match bound {
+            Bound::Queue => &mut self.queued,
+            Bound::Parked => &mut self.parked,
+        }
     }
 }

@@ -36,7 +36,7 @@ use super::source::{Assigned, Epoch, Progress};
 use crate::handler::RouteSpec;
 use crate::record::{Offset, TopicPartition};
 
-use entry::Bound;
+use entry::{Bound, Loads};
 pub(super) use entry::{Entry, Load};
 pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
@@ -160,8 +160,8 @@ pub(super) struct Lanes<G: Progress> {
     retry_number: u64,
     due: VecDeque<LaneId>,
     letters: VecDeque<LaneId>,
-    queued: Load,
-    parked: Load,
+    /// What counts against the bounds, of all places.
+    loads: Loads,
     /// Lanes out with a worker.
     busy: usize,
     /// Open places without a queued record: each keeps a slot.
@@ -194,8 +194,7 @@ impl<G: Progress> Lanes<G> {
             retry_number: 0,
             due: VecDeque::new(),
             letters: VecDeque::new(),
-            queued: Load::default(),
-            parked: Load::default(),
+            loads: Loads::default(),
             busy: 0,
             empty: 0,
             open: 0,
@@ -227,7 +226,7 @@ impl<G: Progress> Lanes<G> {
         place.assignment = Some(Assignment { context, progress, out: 0, stuck_letters: 0, end: None });
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
-        self.empty += usize::from(place.queued.records == 0);
+        self.empty += usize::from(place.loads.queued.records == 0);
         effects.room = true;
         effects
     }
@@ -265,13 +264,9 @@ impl<G: Progress> Lanes<G> {
 
     /// Takes an entry off its bound.
     fn uncount(&mut self, place: PlaceId, bound: Bound, bytes: usize) {
-        let place = &mut self.places[place];
-        let (total, own) = match bound {
-            Bound::Queue => (&mut self.queued, &mut place.queued),
-            Bound::Parked => (&mut self.parked, &mut place.parked),
-        };
-        total.remove(bytes);
-        own.remove(bytes);
+        for loads in [&mut self.loads, &mut self.places[place].loads] {
+            loads.of(bound).remove(bytes);
+        }
     }
 
     /// Gives a record back to its source, unfinished.

@@ -129,14 +129,10 @@ impl<G: Progress> Lanes<G> {
         let lane = &mut self.lanes[id];
         let place = &mut self.places[lane.place];
         for entry in lane.queue.iter_mut().filter(|entry| entry.bound == Bound::Queue) {
-            if self.parked.reaches(self.limits.parked) {
+            if self.loads.parked.reaches(self.limits.parked) {
                 break;
             }
-            entry.bound = Bound::Parked;
-            self.queued.remove(entry.bytes);
-            place.queued.remove(entry.bytes);
-            self.parked.add(entry.bytes);
-            place.parked.add(entry.bytes);
+            entry.count_against(Bound::Parked, [&mut self.loads, &mut place.loads]);
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
-use super::entry::Load;
+use super::entry::Loads;
 use super::gather::GatherId;
 use crate::handler::RouteSpec;
 use crate::record::{Offset, Topic, TopicPartition};
@@ -92,9 +92,8 @@ pub(super) struct Place<G> {
     pub(super) ready: VecDeque<LaneId>,
     /// Whether this place stands in the queue of turns.
     pub(super) in_turns: bool,
-    /// Its share of the queue, with what still runs for earlier assignments.
-    pub(super) queued: Load,
-    pub(super) parked: Load,
+    /// Its share of what counts against the bounds, with what still runs for earlier assignments.
+    pub(super) loads: Loads,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
     /// Nothing of it is started.
@@ -112,8 +111,7 @@ impl<G: Progress> Place<G> {
             gather: None,
             ready: VecDeque::new(),
             in_turns: false,
-            queued: Load::default(),
-            parked: Load::default(),
+            loads: Loads::default(),
             busy: 0,
             paused: false,
             hold: None,
@@ -138,7 +136,7 @@ impl<G: Progress> Place<G> {
             Some(Hold::Paused)
         } else if assignment.stuck_letters > 0 {
             Some(Hold::DeadLetter)
-        } else if parked_full && self.parked.records > 0 {
+        } else if parked_full && self.loads.parked.records > 0 {
             Some(Hold::Parked)
         } else if assignment.progress.room() == 0 {
             Some(Hold::Window)

@@ -47,7 +47,7 @@ impl<G: Progress> Lanes<G> {
             self.open -= 1;
             // The last one that is open may hold every worker.
             effects.ready += self.turns.len();
-            self.empty -= usize::from(self.places[place].queued.records == 0);
+            self.empty -= usize::from(self.places[place].loads.queued.records == 0);
             if let Some(assignment) = &self.places[place].assignment {
                 assignment.context.release();
             }
@@ -152,12 +152,18 @@ impl<G: Progress> Lanes<G> {
                 oldest_timestamp,
             })
         });
-        Census { queued: self.queued, parked: self.parked, busy: self.busy, oldest, partitions: partitions.collect() }
+        Census {
+            queued: self.loads.queued,
+            parked: self.loads.parked,
+            busy: self.busy,
+            oldest,
+            partitions: partitions.collect(),
+        }
     }
 
     /// The partition that contributes most to the queue.
     pub(in crate::pipeline) fn largest(&self) -> Option<(&TopicPartition, Load)> {
-        let place = self.places.iter().max_by_key(|place| place.queued.records)?;
-        Some((&place.topic_partition, place.queued))
+        let place = self.places.iter().max_by_key(|place| place.loads.queued.records)?;
+        Some((&place.topic_partition, place.loads.queued))
     }
 }

@@ -89,8 +89,8 @@ impl<G: Progress> Lanes<G> {
         let was_empty = self.is_empty_open(run.place);
         let place = &mut self.places[run.place];
         for (settled, bytes) in settled.drain(..) {
-            self.queued.remove(bytes);
-            place.queued.remove(bytes);
+            self.loads.queued.remove(bytes);
+            place.loads.queued.remove(bytes);
             if let Some(assignment) = place.live(run.context.epoch) {
                 assignment.progress.settle(settled);
                 self.uncommitted += 1;

@@ -241,7 +241,7 @@ fn waiting_retry_holds_neither_worker_nor_slot_and_keeps_its_successors_behind_i
     bench.push(0, 0, "aa");
     let run = bench.taken();
     assert!(bench.fail(run, SECOND).timer);
-    assert_eq!((bench.lanes.queued, bench.lanes.parked, bench.lanes.busy()), (load(0, 0), load(2, 4), 0));
+    assert_eq!((bench.lanes.loads.queued, bench.lanes.loads.parked, bench.lanes.busy()), (load(0, 0), load(2, 4), 0));
     bench.push(0, 2, "ab");
     let other = bench.taken();
     assert_eq!(offsets(&other), [3]);
@@ -262,7 +262,7 @@ fn retry_that_finds_the_queue_full_of_its_own_successors_takes_the_place_of_one(
     let run = bench.taken();
     bench.fail(run, SECOND);
     bench.push(0, 2, "a");
-    assert_eq!((bench.lanes.queued.records, bench.lanes.parked.records), (2, 1));
+    assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (2, 1));
     assert_eq!(bench.wait(SECOND).ready, 1);
     assert_eq!(offsets(&bench.taken()), [0]);
 }
@@ -278,7 +278,7 @@ fn retries_that_come_due_while_a_read_is_under_way_leave_the_queue_within_its_bo
     assert_eq!(bench.allowed(0), 4);
     assert_eq!(bench.wait(SECOND).ready, 2);
     bench.push(0, 2, "cdef");
-    assert_eq!((bench.lanes.queued.records, bench.lanes.parked.records), (4, 2));
+    assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (4, 2));
     let order: Vec<i64> = (0..6)
         .map(|_| {
             let run = bench.taken();
@@ -393,7 +393,7 @@ fn record_that_stops_the_daemon_closes_its_lane() {
     bench.push(0, 2, "a");
     assert!(bench.take().is_none());
     assert!(bench.lose(0).drained);
-    assert_eq!(bench.lanes.queued, load(0, 0));
+    assert_eq!(bench.lanes.loads.queued, load(0, 0));
 }
 
 #[test]
@@ -405,11 +405,11 @@ fn released_partition_gives_back_what_is_not_started_and_lets_the_rest_end() {
     assert!(!effects.drained && bench.lanes.out(&[Epoch(0)]) == 2);
     assert!(bench.take().is_none());
     bench.push(0, 4, "z");
-    assert_eq!(bench.lanes.queued.records, 3, "what comes in late is not taken");
+    assert_eq!(bench.lanes.loads.queued.records, 3, "what comes in late is not taken");
     assert!(!bench.fail(b, SECOND).drained);
     assert_eq!(bench.lanes.next_retry(), None, "no retry is waited for");
     assert!(bench.succeed(a).drained);
-    assert_eq!((bench.lanes.out(&[Epoch(0)]), bench.lanes.queued.records), (0, 0));
+    assert_eq!((bench.lanes.out(&[Epoch(0)]), bench.lanes.loads.queued.records), (0, 0));
     let commits = bench.lanes.final_commits(&[Epoch(0)]).0;
     assert_eq!(commits[0].1.next.offset(), Offset(2));
 }
@@ -435,7 +435,7 @@ fn what_comes_back_for_a_lost_assignment_settles_nothing() {
     assert!(!run.0.context.gone.is_cancelled());
     bench.lose(0);
     assert!(run.0.context.gone.is_cancelled());
-    assert_eq!(bench.lanes.queued.records, 1, "its handler still runs");
+    assert_eq!(bench.lanes.loads.queued.records, 1, "its handler still runs");
     bench.assign(0, 1, ProcessingOrder::Key);
     bench.push(1, 0, "ab");
     assert_eq!(offsets(&bench.taken()), [1], "no two handlers of a key run at once");

@@ -14,15 +14,15 @@ pub(super) fn audit(world: &World) {
     loads_are_what_the_entries_weigh(world);
     let limits = lanes.limits;
     assert!(
-        lanes.queued.records <= limits.queue.records,
+        lanes.loads.queued.records <= limits.queue.records,
         "{} queued of {}",
-        lanes.queued.records,
+        lanes.loads.queued.records,
         limits.queue.records
     );
     assert!(
-        lanes.parked.records <= limits.parked.records,
+        lanes.loads.parked.records <= limits.parked.records,
         "{} parked of {}",
-        lanes.parked.records,
+        lanes.loads.parked.records,
         limits.parked.records
     );
     lanes_keep_their_order(world);
@@ -66,12 +66,12 @@ fn loads_are_what_the_entries_weigh(world: &World) {
             bytes: sum.bytes + load.bytes,
         })
     };
-    assert_eq!((lanes.queued, lanes.parked), (sum(|load| load.0), sum(|load| load.1)));
+    assert_eq!((lanes.loads.queued, lanes.loads.parked), (sum(|load| load.0), sum(|load| load.1)));
     for (place, load) in lanes.places.iter().zip(&loads) {
-        assert_eq!((place.queued, place.parked), *load, "{}", place.topic_partition);
+        assert_eq!((place.loads.queued, place.loads.parked), *load, "{}", place.topic_partition);
     }
     let open = lanes.places.iter().filter(|place| place.open().is_some());
-    let empty = open.clone().filter(|place| place.queued.records == 0);
+    let empty = open.clone().filter(|place| place.loads.queued.records == 0);
     assert_eq!((lanes.open, lanes.empty), (open.count(), empty.count()), "open and empty partitions");
 }
 

@@ -421,14 +421,15 @@ impl World {
     /// The reader doesn't sleep while a partition that has nothing here could be read.
     fn nobody_sleeps_in_vain(&self) {
         let Some(demand) = &self.asked else { return };
-        let free = self.lanes.limits.queue.records.saturating_sub(self.lanes.queued.records);
+        let free = self.lanes.limits.queue.records.saturating_sub(self.lanes.loads.queued.records);
         if (0..PARTITIONS).any(|partition| self.allowed(demand, partition) > 0) || free == 0 {
             return;
         }
         for (partition, _) in self.logs.iter().enumerate().filter(|(_, log)| log.is_open() && log.next < log.written) {
             let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
             let place = &self.lanes.places[self.lanes.place_of[&topic_partition]];
-            let idle = place.queued.records == 0 && place.parked.records == 0 && place.why_held(false).is_none();
+            let idle =
+                place.loads.queued.records == 0 && place.loads.parked.records == 0 && place.why_held(false).is_none();
             assert!(
                 !idle,
                 "the reader sleeps while {free} slots are free and partition {partition} has nothing queued"
@@ -474,7 +475,7 @@ impl World {
             idle = if moved { 0 } else { idle + 1 };
         }
         assert!(self.alive.is_empty(), "these never ran: {:?}", self.alive);
-        assert_eq!((self.lanes.queued, self.lanes.parked), (Load::default(), Load::default()));
+        assert_eq!((self.lanes.loads.queued, self.lanes.loads.parked), (Load::default(), Load::default()));
         for (partition, log) in self.logs.iter().enumerate().filter(|(_, log)| log.epoch.is_some()) {
             assert_eq!(log.next, log.written, "partition {partition} is never read to its end: the reader sleeps");
             assert_eq!(log.low(), log.written);
