@@ -129,7 +129,7 @@ impl<G: Progress> Lanes<G> {
         while entries.len() < max
             && let Some(&(lane_id, _)) = self.gathers[id].lanes.front()
         {
-            let lane = &mut self.lanes[lane_id];
+            let lane = &self.lanes[lane_id];
             debug_assert_eq!(lane.state, State::Ready);
             let alone = lane.queue.front().is_some_and(|entry| entry.alone);
             if alone && !entries.is_empty() {
@@ -140,15 +140,8 @@ impl<G: Progress> Lanes<G> {
             let most = if alone { 1 } else { max - entries.len() };
             let together = |entry: &&Entry<G::Position>| entry.bound == Bound::Queue && entry.alone == alone;
             let length = lane.queue.iter().take(most).take_while(together).count();
-            lane.out_since = lane.queue.front().map(Entry::age);
-            entries.extend(lane.queue.drain(..length));
-            lane.state = State::Out;
-            let place = lane.place;
-            let assignment =
-                self.places[place].assignment.as_mut().expect("a ready lane is cleared with its assignment");
-            assignment.out += 1;
-            let context = Arc::clone(&assignment.context);
-            parts.push((Run { lane: lane_id, place, context, holder: Holder::Other }, length));
+            parts.push((self.hand_out(lane_id, Holder::Other), length));
+            entries.extend(self.lanes[lane_id].queue.drain(..length));
             if alone {
                 break;
             }

@@ -1,7 +1,5 @@
 //! Parking: lanes whose head waits for a retry or a dead letter. They hold no worker, and count against a bound of their own.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::super::source::Progress;
@@ -50,15 +48,8 @@ impl<G: Progress> Lanes<G> {
     /// The next dead letter to publish.
     pub(in crate::pipeline) fn take_letter(&mut self) -> Option<LetterJob<G::Position>> {
         let lane_id = self.letters.pop_front()?;
-        let lane = &mut self.lanes[lane_id];
-        let place = lane.place;
-        let assignment =
-            self.places[place].assignment.as_mut().expect("a letter's lane is cleared with its assignment");
-        let entry = lane.queue.pop_front().expect("a lane with a letter has a head");
-        lane.state = State::Out;
-        lane.out_since = Some(entry.age());
-        assignment.out += 1;
-        let run = Run { lane: lane_id, place, context: Arc::clone(&assignment.context), holder: Holder::Other };
+        let run = self.hand_out(lane_id, Holder::Other);
+        let entry = self.lanes[lane_id].queue.pop_front().expect("a lane with a letter has a head");
         Some(LetterJob { run, entry })
     }
 

@@ -7,7 +7,7 @@ use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Entry};
 use super::gather::{BatchRun, Turn};
-use super::{Effects, Halt, Holder, Lanes, PlaceId, Run, State};
+use super::{Effects, Halt, Holder, LaneId, Lanes, PlaceId, Run, State};
 
 /// How many records of a lane a worker takes at once, at most.
 const RUN: usize = 256;
@@ -64,19 +64,28 @@ impl<G: Progress> Lanes<G> {
         if place.in_turns {
             self.turns.push_back(Turn::Place(place_id));
         }
-        let (lane_id, assignment) = (next?, place.assignment.as_mut()?);
-        let lane = &mut self.lanes[lane_id];
-        debug_assert_eq!(lane.state, State::Ready);
-        let most = RUN.min(startable);
-        let length = lane.queue.iter().take(most).take_while(|entry| entry.bound == Bound::Queue).count();
-        entries.extend(lane.queue.drain(..length));
-        lane.state = State::Out;
-        lane.out_since = entries.front().map(Entry::age);
-        assignment.out += 1;
+        let lane_id = next?;
         place.busy += 1;
         self.busy += 1;
-        let context = Arc::clone(&assignment.context);
-        Some(Run { lane: lane_id, place: place_id, context, holder: Holder::Worker })
+        debug_assert_eq!(self.lanes[lane_id].state, State::Ready);
+        let run = self.hand_out(lane_id, Holder::Worker);
+        let queue = &mut self.lanes[lane_id].queue;
+        let most = RUN.min(startable);
+        let length = queue.iter().take(most).take_while(|entry| entry.bound == Bound::Queue).count();
+        entries.extend(queue.drain(..length));
+        Some(run)
+    }
+
+    /// A lane goes out, with as many of its first entries as its holder then takes from it.
+    pub(super) fn hand_out(&mut self, id: LaneId, holder: Holder) -> Run {
+        let lane = &mut self.lanes[id];
+        lane.state = State::Out;
+        lane.out_since = lane.queue.front().map(Entry::age);
+        let place = lane.place;
+        let assignment =
+            self.places[place].assignment.as_mut().expect("what could go out is cleared with its assignment");
+        assignment.out += 1;
+        Run { lane: id, place, context: Arc::clone(&assignment.context), holder }
     }
 
     /// These records of the run are finished, each with the bytes that it counted; the run goes on.
