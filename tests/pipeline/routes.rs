@@ -1,29 +1,14 @@
 //! What a route adds around its handler: filters, layers, error classes, key functions of its own.
 
-use std::time::Duration;
-
 use anyhow::{Context, anyhow};
 use daemonry::handler::layer::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer, RateLimitLayer, TimeoutLayer};
-use daemonry::handler::{HandlerError, ProcessingOrder, Route, on};
+use daemonry::handler::{HandlerError, ProcessingOrder, on};
 use daemonry::metrics::MessageStatus;
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
-use tokio::time::sleep;
 use tower::ServiceBuilder;
 
-use crate::scene::{Journal, LETTERS, Scene, header, millis, secs, text, until};
-
-/// A route that takes so long for each record.
-fn sleeping(journal: &Journal, time: Duration) -> Route {
-    let seen = journal.clone();
-    on(move |record: Record| {
-        let attempt = seen.begin(&record);
-        async move {
-            sleep(time).await;
-            drop(attempt);
-        }
-    })
-}
+use crate::scene::{Journal, LETTERS, Scene, header, millis, secs, sleeping, text, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_filter_skips_records_before_they_take_up_room() {

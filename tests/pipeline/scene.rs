@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemonry::handler::{Route, Router};
+use daemonry::handler::{Route, Router, on};
 use daemonry::metrics::{DaemonMetrics, Metrics};
 use daemonry::pipeline::control::Control;
 use daemonry::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
@@ -240,6 +240,18 @@ impl Journal {
     pub(crate) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
+}
+
+/// A route that takes so long for each record.
+pub(crate) fn sleeping(journal: &Journal, time: Duration) -> Route {
+    let seen = journal.clone();
+    on(move |record: Record| {
+        let attempt = seen.begin(&record);
+        async move {
+            sleep(time).await;
+            drop(attempt);
+        }
+    })
 }
 
 /// Waits until `done`, in virtual time.

@@ -1,26 +1,12 @@
 //! What is changed while a daemon runs: pauses and rates.
 
-use std::time::Duration;
-
-use daemonry::handler::{ProcessingOrder, Route, on, on_batch};
+use daemonry::handler::{ProcessingOrder, on, on_batch};
 use daemonry::pipeline::control::{Rate, Scope};
 use daemonry::record::{Record, TopicPartition};
 use daemonry::retry::RetryPolicy;
 use tokio::time::{Instant, sleep};
 
-use crate::scene::{Journal, Scene, TOPIC, millis, secs, until};
-
-/// A route that takes so long for each record.
-fn sleeping(journal: &Journal, time: Duration) -> Route {
-    let seen = journal.clone();
-    on(move |record: Record| {
-        let attempt = seen.begin(&record);
-        async move {
-            sleep(time).await;
-            drop(attempt);
-        }
-    })
-}
+use crate::scene::{Journal, Scene, TOPIC, millis, secs, sleeping, until};
 
 fn partition(partition: i32) -> Scope {
     Scope::Partition(TopicPartition::new(TOPIC, partition))
