@@ -14,17 +14,18 @@ demo: ## Handle sample orders on a Kafka inside the process; ends with Ctrl-C
 	cargo run --locked -p handlers -- demo
 
 check: ## Format, lints, documentation and bans, all without warnings
-	@bash scripts/tools.sh lint
+	@bash scripts/tools.sh lint tls
 	bash scripts/bans.sh
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p daemonry --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
 
-# One package set for both steps: another one would select other features and build the dependencies twice.
+# One package set for both steps: another one would select other features and build the dependencies twice. It has TLS, since
+# `integration` asks for it; `make demo` builds without, and so needs no OpenSSL.
 # The tests run the examples as processes, so those are built first.
 test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
-	@bash scripts/tools.sh
+	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
 

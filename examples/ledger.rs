@@ -3,10 +3,12 @@
 //! ```text
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
-//!        [--group-protocol classic|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
-//!        [--session-timeout-ms N] [--commit-interval-ms N] [--admin ADDR] [--restarts N] [--restart-ms N]
-//!        [--beside TOPIC [--beside-brokers B]] [--sabotage WHAT]
+//!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
+//!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
+//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--sabotage WHAT]
 //! ```
+//!
+//! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
 //!
 //! The value of a record is a JSON object that says what its handler does, in this order: `sleep_ms` waits, `block_ms` blocks the
 //! thread, `cpu_us` burns CPU; then `abort` kills the process, `panic` panics, `poison` fails for good, `fail_times` fails that many
@@ -45,7 +47,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use clap::{Parser, ValueEnum};
-use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended};
+use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig};
@@ -110,6 +112,12 @@ struct Args {
     session_timeout_ms: Option<u64>,
     #[arg(long, default_value_t = 1_000)]
     commit_interval_ms: u64,
+    /// A file with properties of librdkafka's, `name=value` a line.
+    #[arg(long)]
+    properties: Option<PathBuf>,
+    /// What to do about a dead-letter topic that does not exist.
+    #[arg(long, default_value = "refuse")]
+    missing_dead_letter: Missing,
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long)]
     admin: Option<SocketAddr>,
@@ -140,7 +148,14 @@ enum Order {
 #[derive(Clone, Copy, ValueEnum)]
 enum Protocol {
     Classic,
+    Eager,
     Consumer,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Missing {
+    Refuse,
+    Create,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -262,17 +277,24 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
     Ok(())
 }
 
-fn kafka(args: &Args, brokers: &str, group: &str) -> KafkaConfig {
+fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig> {
     let mut kafka = KafkaConfig::new(brokers, group);
     kafka.protocol = match args.group_protocol {
         Protocol::Classic => GroupProtocol::Cooperative,
+        Protocol::Eager => GroupProtocol::Eager,
         Protocol::Consumer => GroupProtocol::Consumer,
     };
     kafka.instance_id.clone_from(&args.instance_id);
     kafka.instance_wait = Duration::from_millis(args.instance_wait_ms);
     kafka.session_timeout = args.session_timeout_ms.map(Duration::from_millis);
     kafka.max_poll_interval = args.max_poll_interval_ms.map(Duration::from_millis);
-    kafka
+    let Some(file) = &args.properties else { return Ok(kafka) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    text.lines().try_fold(kafka, |kafka, line| {
+        // Not the line itself: it may hold a secret.
+        let (name, value) = line.split_once('=').with_context(|| format!("{}: not `name=value`", file.display()))?;
+        Ok(kafka.property(name, value))
+    })
 }
 
 fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
@@ -358,12 +380,20 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         supervisor = supervisor.admin(address);
     }
     if let Some(topic) = args.beside.as_deref() {
-        let kafka = kafka(&args, args.beside_brokers.as_deref().unwrap_or(&args.brokers), topic);
+        let kafka = kafka(&args, args.beside_brokers.as_deref().unwrap_or(&args.brokers), topic)?;
         let (topic, panics) = (topic.to_owned(), Arc::new(AtomicU64::new(0)));
         supervisor = supervisor.daemon(move || Beside::new(&kafka, &topic, &panics));
     }
-    let kafka = kafka(&args, &args.brokers, &args.group);
-    let consumer = move || Consumer::new("ledger", kafka.clone(), router.clone()).settings(settings.clone());
+    let kafka = kafka(&args, &args.brokers, &args.group)?;
+    let missing = match args.missing_dead_letter {
+        Missing::Refuse => MissingDeadLetterTopic::Refuse,
+        Missing::Create => MissingDeadLetterTopic::Create,
+    };
+    let consumer = move || {
+        Consumer::new("ledger", kafka.clone(), router.clone())
+            .settings(settings.clone())
+            .missing_dead_letter_topic(missing)
+    };
     Ok(supervisor.daemon(consumer).run().into())
 }
 

@@ -26,7 +26,7 @@ steps=("$@")
 toolchain=${SANITIZE_TOOLCHAIN:-nightly}
 target_dir=${CARGO_TARGET_DIR:-target}
 
-bash scripts/tools.sh
+bash scripts/tools.sh tls
 if ! cargo "+$toolchain" --version >/dev/null 2>&1; then
     command -v rustup >/dev/null || die "rustup is missing: install it, and with it Rust's toolchain \`$toolchain\`"
     rustup toolchain install "$toolchain" --profile minimal || die "Rust's toolchain \`$toolchain\` can't be installed: install it, or name another nightly one in SANITIZE_TOOLCHAIN"

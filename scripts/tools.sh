@@ -13,6 +13,11 @@ command -v cc >/dev/null || packages+=(gcc libc6-dev)
 # librdkafka builds its C++ interface too, and does not configure without a compiler for it.
 command -v c++ >/dev/null || packages+=(g++)
 command -v pkg-config >/dev/null || packages+=(pkg-config)
+# With "tls", anywhere: the tests talk to brokers over TLS, and make the certificates for it.
+if [[ " $* " == *" tls "* ]]; then
+    pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
+    command -v openssl >/dev/null || packages+=(openssl)
+fi
 [[ ${1-} != lint ]] || command -v git >/dev/null || packages+=(git)
 if ((${#packages[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then

@@ -5,6 +5,7 @@
 //! The same pipe carries the signals, so no process id is ever kept that could have come to mean another process.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
@@ -33,6 +34,8 @@ exec 3<&0
 "$@" </dev/null 3<&- & broker=$!
 {
   while read -r signal; do kill -s "$signal" "$broker"; done <&3
+  # The broker's end must not be ours before the data is gone.
+  trap '' TERM
   kill -s KILL "$broker"
   rm -rf -- "$data"
 } 2>/dev/null & listener=$!
@@ -45,12 +48,20 @@ exit "$status"
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
     heap_mib: u32,
+    listeners: Vec<Listener>,
     properties: BTreeMap<String, String>,
+}
+
+/// A way in beside the plain one.
+#[derive(Clone, Debug)]
+struct Listener {
+    name: String,
+    protocol: String,
 }
 
 impl Default for BrokerOptions {
     fn default() -> Self {
-        Self { heap_mib: 768, properties: BTreeMap::new() }
+        Self { heap_mib: 768, listeners: Vec::new(), properties: BTreeMap::new() }
     }
 }
 
@@ -59,6 +70,14 @@ impl BrokerOptions {
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.properties.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// Adds a listener on a free port, such as `SECURE` with the protocol `SASL_SSL`, beside the plain one. What the protocol needs is set
+    /// by properties.
+    #[must_use]
+    pub fn listener(mut self, name: &str, protocol: &str) -> Self {
+        self.listeners.push(Listener { name: name.to_owned(), protocol: protocol.to_owned() });
         self
     }
 
@@ -80,6 +99,8 @@ pub struct Broker {
     home: KafkaHome,
     options: BrokerOptions,
     port: u16,
+    /// The ports of the other listeners, by name.
+    listeners: BTreeMap<String, u16>,
     directory: TempDir,
 }
 
@@ -89,11 +110,22 @@ impl Broker {
     /// # Errors
     /// When Java or Kafka's jars can't be had, or the broker doesn't answer in time; the message holds the end of its log.
     pub fn start(options: BrokerOptions) -> Result<Self> {
+        Self::start_in(Self::directory()?, options)
+    }
+
+    /// A directory to start a broker in.
+    pub(crate) fn directory() -> Result<TempDir> {
+        Ok(tempfile::Builder::new().prefix("daemonry-kafka-").tempdir()?)
+    }
+
+    /// As [`start`](Self::start), with whatever the directory holds already; it goes with the broker.
+    pub(crate) fn start_in(directory: TempDir, options: BrokerOptions) -> Result<Self> {
         let home = KafkaHome::locate()?;
-        let directory = tempfile::Builder::new().prefix("daemonry-kafka-").tempdir()?;
-        let [port, controller] = free_ports()?;
-        write_configuration(directory.path(), &options, port, controller)?;
-        let mut broker = Self { running: None, home, options, port, directory };
+        let mut ports = free_ports(2 + options.listeners.len())?.into_iter();
+        let (port, controller) = ports.next().zip(ports.next()).expect("as many as were asked for");
+        let listeners = options.listeners.iter().map(|listener| listener.name.clone()).zip(ports).collect();
+        write_configuration(directory.path(), &options, port, controller, &listeners)?;
+        let mut broker = Self { running: None, home, options, port, listeners, directory };
         broker.format()?;
         broker.launch()?;
         Ok(broker)
@@ -102,6 +134,14 @@ impl Broker {
     /// The address to give to clients as `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// The address of another listener.
+    ///
+    /// # Panics
+    /// When the options named no such listener.
+    pub fn listener(&self, name: &str) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.listeners[name])
     }
 
     /// Kills the broker with SIGKILL and waits for its end. One that doesn't run stays so.
@@ -270,38 +310,50 @@ impl Drop for Running {
     }
 }
 
-fn write_configuration(directory: &Path, options: &BrokerOptions, port: u16, controller: u16) -> Result<()> {
+fn write_configuration(
+    directory: &Path,
+    options: &BrokerOptions,
+    port: u16,
+    controller: u16,
+    others: &BTreeMap<String, u16>,
+) -> Result<()> {
     let host = Ipv4Addr::LOCALHOST;
+    let mut advertised = format!("PLAINTEXT://{host}:{port}");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for Listener { name, protocol } in &options.listeners {
+        write!(advertised, ",{name}://{host}:{}", others[name])?;
+        write!(protocols, ",{name}:{protocol}")?;
+    }
     let mut properties = format!(
         "{SERVER_PROPERTIES}\n\
-         listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}\n\
-         advertised.listeners=PLAINTEXT://{host}:{port}\n\
+         listeners={advertised},CONTROLLER://{host}:{controller}\n\
+         advertised.listeners={advertised}\n\
+         listener.security.protocol.map={protocols}\n\
          controller.quorum.voters=1@{host}:{controller}\n\
          log.dirs={}\n",
         directory.join("data").display(),
     );
     for (name, value) in &options.properties {
         // Of two lines for one property the later one counts.
-        properties.push_str(&format!("{name}={value}\n"));
+        writeln!(properties, "{name}={value}")?;
     }
     fs::write(directory.join("server.properties"), properties)?;
     fs::write(directory.join("log4j2.properties"), LOG4J_PROPERTIES)?;
     Ok(())
 }
 
-/// Two ports that nobody listens on, below those that the system hands out to connecting sockets. One of theirs could be
+/// Ports that nobody listens on, below those that the system hands out to connecting sockets. One of theirs could be
 /// taken while the broker is down, or, worse, a client that reconnects to it could get connected to itself.
-fn free_ports() -> Result<[u16; 2]> {
+fn free_ports(count: usize) -> Result<Vec<u16>> {
     let mut random = fastrand::Rng::new();
-    let mut free = (0..200).map(|_| random.u16(12_000..32_000)).filter_map(|port| {
+    let free = (0..200).map(|_| random.u16(12_000..32_000)).filter_map(|port| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         Some((port, listener))
     });
-    // Both are held until both are known, so that they differ.
-    match (free.next(), free.next()) {
-        (Some((first, _held)), Some((second, _also_held))) => Ok([first, second]),
-        _ => bail!("no free port between 12000 and 32000 on {}", Ipv4Addr::LOCALHOST),
-    }
+    // All are held until all are known, so that they differ.
+    let held: Vec<(u16, TcpListener)> = free.take(count).collect();
+    ensure!(held.len() == count, "no {count} free ports between 12000 and 32000 on {}", Ipv4Addr::LOCALHOST);
+    Ok(held.into_iter().map(|(port, _)| port).collect())
 }
 
 /// A new cluster's id: 16 bytes in base64 without padding, here from letters and digits only; the last of the 22

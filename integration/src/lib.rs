@@ -4,6 +4,7 @@
 //! The library never goes through daemonry to look at Kafka: what checks the pipeline must not share its faults.
 
 pub mod broker;
+pub mod certificates;
 pub mod checker;
 pub mod compose;
 pub mod kafka_home;
@@ -13,8 +14,10 @@ pub mod member;
 pub mod message;
 pub mod patience;
 pub mod payload;
+pub mod rights;
 pub mod sampler;
 pub mod scenario;
+pub mod secured;
 pub mod topics;
 pub mod writer;
 
@@ -28,5 +31,6 @@ pub use member::{Flags, Member};
 pub use message::{Message, Stored};
 pub use patience::until;
 pub use scenario::Scenario;
+pub use secured::{Entry, SecuredBroker, Way};
 pub use topics::{Committed, Group, Topics};
 pub use writer::Writer;

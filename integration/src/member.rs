@@ -18,24 +18,33 @@ use crate::patience::until;
 
 /// What a process is started with: flags of its program, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Flags(Vec<(String, String)>);
+pub struct Flags {
+    flags: Vec<(String, String)>,
+    log_filter: Option<String>,
+}
 
 impl Flags {
     /// The same with this flag, without its dashes; an earlier value of it is replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.0.retain(|(known, _)| known != name);
-        self.0.push((name.to_owned(), value.to_string()));
+        self.flags.retain(|(known, _)| known != name);
+        self.flags.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// The same with another filter of its log, as in `RUST_LOG`.
+    #[must_use]
+    pub fn log(self, filter: &str) -> Self {
+        Self { log_filter: Some(filter.to_owned()), ..self }
     }
 
     /// What a flag was given.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.flags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     fn arguments(&self) -> impl Iterator<Item = String> {
-        self.0.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()])
+        self.flags.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()])
     }
 }
 
@@ -65,6 +74,7 @@ impl Member {
         let child = Command::new(&program)
             .args(flags.arguments())
             .env("RUST_LIB_BACKTRACE", "0")
+            .envs(flags.log_filter.iter().map(|filter| ("RUST_LOG", filter)))
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)

@@ -120,6 +120,11 @@ impl Scenario {
         format!("{}.dlq", self.topic)
     }
 
+    /// Where its ledger and its logs are.
+    pub fn directory(&self) -> &Path {
+        self.path()
+    }
+
     /// Hands on its cluster.
     pub fn topics(&self) -> &Topics {
         &self.topics

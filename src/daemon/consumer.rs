@@ -13,7 +13,7 @@ use super::runtime::HandlerRuntime;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::admin::Health;
 use crate::handler::Router;
-use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, REFUSALS, Subscription};
 use crate::pipeline::control::Control;
 use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::producer::Producer;
@@ -25,6 +25,8 @@ const LAST_COMMIT: Duration = Duration::from_secs(3);
 const LEAVE: Duration = Duration::from_secs(6);
 /// Pause between two looks for the dead-letter topics while no broker answers.
 const RETRY: Duration = Duration::from_secs(1);
+/// What the probes are told until the group has answered.
+const JOINING: &str = "joining the group";
 
 /// What to do at the start about a dead-letter topic that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +110,8 @@ impl Consumer {
         if wanted.is_empty() {
             return Ok(true);
         }
-        let admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
+        let mut admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
+        let mut refusals = 0;
         while let Some((source, letters)) = wanted.last().cloned() {
             context.health().heartbeat();
             let looked = tokio::select! {
@@ -119,8 +122,16 @@ impl Consumer {
             match looked {
                 Looked::There => drop(wanted.pop()),
                 Looked::Unknown(error) => {
-                    warn!(daemon = self.name, topic = letters.as_str(), error, "no broker answers, waiting for one");
-                    context.health().not_ready("no broker answers");
+                    if let AdminError::NotLetIn(_) = error {
+                        refusals += 1;
+                        if refusals == REFUSALS {
+                            return Err(DaemonError::config(error));
+                        }
+                        // One that was refused says so only now and then.
+                        admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
+                    }
+                    warn!(daemon = self.name, topic = letters.as_str(), %error, "no broker answers about the topic, trying again");
+                    context.health().not_ready(error.to_string());
                     tokio::select! {
                         biased;
                         () = context.stopped() => return Ok(false),
@@ -138,7 +149,7 @@ impl Consumer {
         source: &Topic,
         letters: &Topic,
     ) -> Result<Looked, DaemonError> {
-        match admin.partitions(letters).await {
+        match admin.writable(letters).await {
             Ok(Some(_)) => return Ok(Looked::There),
             Ok(None) if self.missing == MissingDeadLetterTopic::Refuse => {
                 return Err(DaemonError::config(format!(
@@ -165,7 +176,7 @@ impl Consumer {
     /// What is worth another look, and what is not.
     fn unanswered(error: AdminError) -> Result<Looked, DaemonError> {
         match error {
-            AdminError::Unavailable(error) => Ok(Looked::Unknown(error)),
+            error @ (AdminError::Unavailable(_) | AdminError::NotLetIn(_)) => Ok(Looked::Unknown(error)),
             error => Err(DaemonError::config(error)),
         }
     }
@@ -175,7 +186,7 @@ impl Consumer {
 enum Looked {
     There,
     /// No answer: look again.
-    Unknown(String),
+    Unknown(AdminError),
 }
 
 #[async_trait]
@@ -202,7 +213,7 @@ impl Consumer {
         if !self.dead_letter_topics(&context).await? {
             return Ok(Ended::Drained);
         }
-        context.health().not_ready("joining the group");
+        context.health().not_ready(JOINING);
         let source = KafkaSource::new(&kafka, subscriptions).map_err(DaemonError::config)?;
         let ended = source.ended();
         let handlers = HandlerRuntime::new(&self.name, self.settings.workers, self.threads);
@@ -246,13 +257,22 @@ fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
             _ if stopping.load(Ordering::Relaxed) => {}
             Beat::Joined => {
                 joined.store(true, Ordering::Relaxed);
-                health.ready();
+                if !failing.load(Ordering::Relaxed) {
+                    health.ready();
+                }
             }
-            Beat::Failing => {
+            Beat::Failing(error) => {
                 failing.store(true, Ordering::Relaxed);
-                health.not_ready("the brokers can't be read from");
+                health.not_ready(error);
             }
-            Beat::Polled if failing.swap(false, Ordering::Relaxed) && joined.load(Ordering::Relaxed) => health.ready(),
+            Beat::Recovered => {
+                failing.store(false, Ordering::Relaxed);
+                if joined.load(Ordering::Relaxed) {
+                    health.ready();
+                } else {
+                    health.not_ready(JOINING);
+                }
+            }
             Beat::Polled => {}
         }
     })
@@ -280,15 +300,19 @@ mod tests {
             beat(now);
             health.is_ready()
         };
-        assert_eq!([Beat::Polled, Beat::Failing, Beat::Polled].map(&mut ready), [false; 3]);
-        assert_eq!([Beat::Joined, Beat::Failing, Beat::Polled].map(&mut ready), [true, false, true]);
+        let failing = || Beat::Failing("no broker answers".to_owned());
+        assert_eq!([Beat::Polled, failing(), Beat::Recovered].map(&mut ready), [false; 3]);
+        assert_eq!([Beat::Joined, failing(), Beat::Recovered].map(&mut ready), [true, false, true]);
+        // A part of it fails, while the rest goes on.
+        assert_eq!([failing(), Beat::Polled, Beat::Joined].map(&mut ready), [false; 3]);
     }
 
     #[test]
     fn daemon_that_ends_after_a_failure_is_not_ready_again() {
         let health = Health::new("orders");
         let beat = beats(health.clone());
-        for now in [Beat::Joined, Beat::Failing, Beat::Stopping, Beat::Polled, Beat::Joined] {
+        let failing = Beat::Failing("no broker answers".to_owned());
+        for now in [Beat::Joined, failing, Beat::Stopping, Beat::Polled, Beat::Recovered, Beat::Joined] {
             beat(now);
         }
         assert_eq!(health.unready().as_deref(), Some("stopping, what was started may end"));

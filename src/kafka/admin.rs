@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 use tracing::debug;
 
 use super::config::{ConfigError, KafkaConfig};
 use super::context::log;
+use super::describe::describe;
+use super::faults::unreachable;
+use super::obstacles::{Obstacle, Obstacles};
 use crate::record::Topic;
 
 /// How long the cluster may take to answer.
@@ -23,9 +28,17 @@ pub enum AdminError {
     /// It may work the next time.
     #[error("the cluster does not answer, it can be tried again: {0}")]
     Unavailable(String),
+    /// The brokers refuse the connection: our credentials, or our certificate, or we theirs. Says what to check.
+    #[error("{0}")]
+    NotLetIn(String),
     /// The brokers don't let us.
-    #[error("not authorised for topic `{0}`: grant this user DESCRIBE, or CREATE to make it")]
-    NotAuthorized(Topic),
+    #[error("not authorised for topic `{topic}`: grant this user {operation} on it")]
+    NotAuthorized {
+        /// Which topic.
+        topic: Topic,
+        /// What is missing, as an ACL names it: `DESCRIBE`, `WRITE`, `CREATE`.
+        operation: &'static str,
+    },
     /// The topic can't be made as asked.
     #[error("topic `{topic}` can't be created: {reason}")]
     Refused {
@@ -39,22 +52,51 @@ pub enum AdminError {
 /// Asks a cluster about topics, and makes them.
 #[derive(Clone)]
 pub struct KafkaAdmin {
-    client: Arc<AdminClient<Logged>>,
+    config: KafkaConfig,
+    client: Arc<Connection>,
 }
 
-struct Logged;
+/// A client that asks. A producer, since its errors are polled: those of the binding's own admin client are not.
+struct Connection {
+    /// Handed to a thread of its own when this is dropped: its end waits for its threads.
+    producer: Option<ThreadedProducer<Watch>>,
+}
 
-impl ClientContext for Logged {
+struct Watch(Obstacles);
+
+impl Connection {
+    fn producer(&self) -> &ThreadedProducer<Watch> {
+        self.producer.as_ref().expect("taken only when this is dropped")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let producer = self.producer.take();
+        drop(std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(producer)));
+    }
+}
+
+impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        log(level, facility, message, &self.0);
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
 
-    fn error(&self, _error: KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         // Whoever asks hears of it by the outcome.
         debug!(error = reason, "the administrator has an error");
+        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
+            self.0.all_down();
+        }
     }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Watch {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _report: &DeliveryResult<'_>, _opaque: ()) {}
 }
 
 impl KafkaAdmin {
@@ -63,8 +105,10 @@ impl KafkaAdmin {
     /// # Errors
     /// What librdkafka refuses.
     pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
-        let client = config.other().create_with_context(Logged).map_err(|error| config.refused(&error))?;
-        Ok(Self { client: Arc::new(client) })
+        config.check_connection()?;
+        let watch = Watch(Obstacles::new(config));
+        let client = config.other().create_with_context(watch).map_err(|error| config.refused(&error))?;
+        Ok(Self { config: config.clone(), client: Arc::new(Connection { producer: Some(client) }) })
     }
 
     /// How many partitions the topic has; `None` where it does not exist. Takes 10 s at most.
@@ -72,21 +116,44 @@ impl KafkaAdmin {
     /// # Errors
     /// Where the cluster does not say.
     pub async fn partitions(&self, topic: &Topic) -> Result<Option<usize>, AdminError> {
+        self.look(topic, false).await
+    }
+
+    /// As [`partitions`](Self::partitions), for a topic that is to be written to: one where that isn't allowed is an error, as far as the
+    /// brokers tell (Apache Kafka's do).
+    ///
+    /// # Errors
+    /// Where the cluster does not say, or does not let us.
+    pub async fn writable(&self, topic: &Topic) -> Result<Option<usize>, AdminError> {
+        self.look(topic, true).await
+    }
+
+    async fn look(&self, topic: &Topic, to_write: bool) -> Result<Option<usize>, AdminError> {
         let (client, name) = (Arc::clone(&self.client), topic.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = client.inner().fetch_metadata(Some(name.as_str()), PATIENCE)?;
-            let found = metadata.topics().iter().find(|found| found.name() == name.as_str());
-            Ok::<_, KafkaError>(found.map(|found| (found.error().map(Code::from), found.partitions().len())))
+            describe(client.producer().client(), std::slice::from_ref(&name), PATIENCE).map(|mut all| all.pop())
         });
-        match asked.await {
-            Ok(Ok(None | Some((Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic), _)))) => {
-                Ok(None)
-            }
-            Ok(Ok(Some((Some(Code::TopicAuthorizationFailed), _)))) => Err(AdminError::NotAuthorized(topic.clone())),
-            Ok(Ok(Some((None | Some(Code::LeaderNotAvailable), partitions)))) => Ok(Some(partitions)),
-            Ok(Ok(Some((Some(code), _)))) => Err(AdminError::Unavailable(code.to_string())),
-            Ok(Err(error)) => Err(unavailable(&error)),
-            Err(error) => Err(AdminError::Unavailable(error.to_string())),
+        let answer = tokio::select! {
+            biased;
+            answer = asked => answer,
+            // Nobody has to wait until the question is given up.
+            say = self.obstacles().refused() => return Err(AdminError::NotLetIn(say)),
+        };
+        let described = match answer {
+            Ok(Ok(described)) => described,
+            Ok(Err(code)) => return Err(self.unavailable(code)),
+            Err(error) => return Err(AdminError::Unavailable(error.to_string())),
+        };
+        self.obstacles().clear();
+        let not_authorized = |operation| AdminError::NotAuthorized { topic: topic.clone(), operation };
+        let Some(described) = described else { return Ok(None) };
+        match described.partitions {
+            Ok(_) if to_write && described.rights.is_some_and(|rights| !rights.write) => Err(not_authorized("WRITE")),
+            Ok(partitions) => Ok(Some(partitions)),
+            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic) => Ok(None),
+            // Whether it exists is not for us to know. To read or to write implies it.
+            Err(Code::TopicAuthorizationFailed) => Err(not_authorized(if to_write { "WRITE" } else { "DESCRIBE" })),
+            Err(code) => Err(AdminError::Unavailable(code.to_string())),
         }
     }
 
@@ -97,14 +164,19 @@ impl KafkaAdmin {
     pub async fn create(&self, topic: &Topic, partitions: usize) -> Result<(), AdminError> {
         let refused = |reason: String| AdminError::Refused { topic: topic.clone(), reason };
         let count = i32::try_from(partitions).map_err(|_| refused(format!("{partitions} partitions are too many")))?;
+        // For this question only: its client's errors are heard of by nobody.
+        let client = self.config.other().create();
+        let client: AdminClient<DefaultClientContext> =
+            client.map_err(|error| refused(self.config.refused(&error).to_string()))?;
         // -1: as the cluster is set up.
         let new = NewTopic::new(topic.as_str(), count, TopicReplication::Fixed(-1));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let results = self.client.create_topics([&new], &options).await.map_err(|error| unavailable(&error))?;
+        let results = client.create_topics([&new], &options).await;
+        let results = results.map_err(|error| self.unavailable(error.rdkafka_error_code().unwrap_or(Code::Unknown)))?;
         match results.into_iter().next() {
             Some(Ok(_)) | Some(Err((_, Code::TopicAlreadyExists))) => Ok(()),
             Some(Err((_, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => {
-                Err(AdminError::NotAuthorized(topic.clone()))
+                Err(AdminError::NotAuthorized { topic: topic.clone(), operation: "CREATE" })
             }
             Some(Err((_, code @ (Code::OperationTimedOut | Code::RequestTimedOut | Code::NotController)))) => {
                 Err(AdminError::Unavailable(code.to_string()))
@@ -113,10 +185,18 @@ impl KafkaAdmin {
             None => Err(AdminError::Unavailable("no answer about the topic".to_owned())),
         }
     }
-}
 
-fn unavailable(error: &KafkaError) -> AdminError {
-    AdminError::Unavailable(error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()))
+    fn obstacles(&self) -> &Obstacles {
+        &self.client.producer().context().0
+    }
+
+    fn unavailable(&self, code: Code) -> AdminError {
+        match self.obstacles().last() {
+            Some(Obstacle::Refused(say)) => AdminError::NotLetIn(say),
+            obstacle @ Some(Obstacle::Suspected(_)) => AdminError::Unavailable(unreachable(obstacle, &self.config)),
+            None => AdminError::Unavailable(format!("{} ({code})", unreachable(None, &self.config))),
+        }
+    }
 }
 
 impl std::fmt::Debug for KafkaAdmin {

@@ -5,8 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+
 use super::client::Client;
 use super::native::{Buffer, Failure, PartitionQueue, cached_end, position};
+use super::wake::Wake;
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Batch, Epoch};
 use crate::record::{NextOffset, Offset, TopicPartition};
@@ -113,6 +116,24 @@ impl Assignment {
     /// Takes all out.
     pub(super) fn clear(&mut self) -> Vec<Assigned> {
         std::mem::take(&mut self.partitions)
+    }
+
+    /// Takes the queues of these partitions again, after they were unassigned and before they are assigned. Where one can't be had its
+    /// partition is gone from here.
+    pub(super) fn retake(
+        &mut self,
+        places: &[TopicPartition],
+        client: &Arc<Client>,
+        wake: &Arc<Wake>,
+    ) -> KafkaResult<()> {
+        for assigned in self.remove(places) {
+            // First, or it would silence the new one: for the most part they are handles of the same.
+            drop(assigned.queue);
+            let queue = PartitionQueue::take(client, &assigned.place, wake);
+            let queue = queue.ok_or(KafkaError::Global(RDKafkaErrorCode::UnknownPartition))?;
+            self.partitions.push(Assigned { queue, ..assigned });
+        }
+        Ok(())
     }
 
     /// All of them.

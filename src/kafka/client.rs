@@ -15,8 +15,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::config::KafkaConfig;
 use super::context::Context;
 use super::native::waiting_events;
+use super::obstacles::Obstacles;
 use super::wake::Wake;
 use crate::record::TopicPartition;
 
@@ -34,8 +36,12 @@ pub(super) struct Destroyed(Receiver<()>);
 
 impl Client {
     /// Makes a consumer that wakes the event thread when something happens. It does nothing before it subscribes.
-    pub(super) fn new(config: &ClientConfig, wake: &Arc<Wake>) -> KafkaResult<(Arc<Self>, Destroyed)> {
-        let mut consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+    pub(super) fn new(
+        properties: &ClientConfig,
+        config: &KafkaConfig,
+        wake: &Arc<Wake>,
+    ) -> KafkaResult<(Arc<Self>, Destroyed)> {
+        let mut consumer: BaseConsumer<Context> = properties.create_with_context(Context::new(config))?;
         let wake = Arc::clone(wake);
         consumer.set_nonempty_callback(move || wake.wake());
         let (gone, destroyed) = channel();
@@ -46,6 +52,11 @@ impl Client {
     /// The consumer itself.
     pub(super) fn consumer(&self) -> &BaseConsumer<Context> {
         self.consumer.as_ref().expect("taken only when this is dropped")
+    }
+
+    /// What keeps it from the brokers.
+    pub(super) fn obstacles(&self) -> &Obstacles {
+        self.consumer().context().obstacles()
     }
 
     /// The native client; valid for as long as `self` is borrowed.

@@ -12,8 +12,11 @@ use tokio::sync::oneshot;
 
 use super::assignment::Assignment;
 use super::client::Client;
+use super::faults;
 use super::mailbox::CommitRequest;
 use super::native::{Answer, CommitQueue};
+use super::session::Surroundings;
+use super::trouble::Until;
 use crate::pipeline::source::{CommitError, Epoch};
 use crate::pipeline::tracker::OffsetCommit;
 
@@ -51,8 +54,12 @@ impl Commits {
     }
 
     /// Takes the answers, and sends the next commit off, if none is under way.
-    pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment) {
+    pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment, around: &Surroundings) {
         while let Some(answer) = self.queue.next() {
+            // The group's heartbeats are refused as well then, but of those librdkafka says nothing before the session is over.
+            if answer.errors.contains(&Code::GroupAuthorizationFailed) {
+                around.mailbox.trouble(Until::Assigned, faults::group_forbidden(&around.config));
+            }
             self.answered(&answer, assignment);
         }
         while self.under_way.is_none()
@@ -155,6 +162,12 @@ fn classify(code: Code, owned: bool) -> Option<CommitError> {
         Code::FencedInstanceId => CommitError::Fenced,
         Code::OffsetMetadataTooLarge => CommitError::MetadataTooLarge,
         Code::Fatal => CommitError::Fatal(code.to_string()),
+        Code::GroupAuthorizationFailed => {
+            CommitError::Retriable("not authorised, grant this user READ on its group".to_owned())
+        }
+        Code::TopicAuthorizationFailed => {
+            CommitError::Retriable("not authorised, grant this user READ on the topic".to_owned())
+        }
         _ => CommitError::Retriable(code.to_string()),
     })
 }

@@ -4,14 +4,17 @@
 //! the promise of no loss rests on can't be overridden by a property.
 
 mod check;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 pub use check::{ConfigError, ConfigFault};
+use security::may_hold_a_secret;
 
 const MIB: usize = 1024 * 1024;
 
@@ -58,6 +61,30 @@ pub enum OutOfRange {
 }
 
 /// How to reach Kafka, and as which member of which group.
+///
+/// How to be let in is said in librdkafka's properties, each by [`property`](Self::property). TLS and SCRAM need a build with the feature
+/// `tls` or `tls-vendored`; one without says so.
+///
+/// ```no_run
+/// use daemonry::kafka::KafkaConfig;
+///
+/// # fn main() -> Result<(), std::env::VarError> {
+/// let by_password = KafkaConfig::new("kafka.example.org:9093", "shop")
+///     .property("security.protocol", "sasl_ssl")
+///     .property("ssl.ca.location", "/etc/kafka/ca.pem") // unless the system trusts it
+///     .property("sasl.mechanism", "SCRAM-SHA-512") // or SCRAM-SHA-256, or PLAIN
+///     .property("sasl.username", "shop")
+///     .property("sasl.password", std::env::var("KAFKA_PASSWORD")?);
+/// let by_certificate = KafkaConfig::new("kafka.example.org:9094", "shop")
+///     .property("security.protocol", "ssl")
+///     .property("ssl.ca.location", "/etc/kafka/ca.pem")
+///     .property("ssl.certificate.location", "/etc/shop/tls.crt")
+///     .property("ssl.key.location", "/etc/shop/tls.key");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `brokers` must name them as their certificates do. Nothing that is printed of a configuration, and no error of it, shows a secret.
 #[derive(Clone)]
 pub struct KafkaConfig {
     /// The brokers to start from: `host:port`, several with commas.
@@ -122,6 +149,11 @@ impl KafkaConfig {
         self
     }
 
+    /// A property that was passed through.
+    pub(super) fn get_property(&self, key: &str) -> Option<&str> {
+        self.properties.get(key).map(String::as_str)
+    }
+
     /// As [`property`](Self::property), with a value that is never shown, whatever the property's name.
     #[must_use]
     pub fn secret_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -136,7 +168,7 @@ impl KafkaConfig {
     }
 
     fn is_hidden(&self, key: &str) -> bool {
-        is_secret(key) || self.hidden.contains(key)
+        is_secret(key) || may_hold_a_secret(key) || self.hidden.contains(key)
     }
 
     /// The properties of a consumer.
@@ -237,7 +269,11 @@ impl KafkaConfig {
     }
 
     fn common(&self) -> ClientConfig {
+        initialise_tls();
         let mut client = ClientConfig::new();
+        // That somebody hangs up is only told in passing, and may be all there is to learn of a wrong `security.protocol`.
+        let is_debugged = self.properties.contains_key("debug");
+        client.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         client
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "daemonry")
@@ -273,6 +309,13 @@ impl fmt::Debug for KafkaConfig {
             .field("properties", &shown)
             .finish()
     }
+}
+
+/// Has OpenSSL do without its clean-up at the end of the process: librdkafka's threads that nobody waits for would run into it, and
+/// the process end with SIGSEGV in place of its exit code.
+fn initialise_tls() {
+    #[cfg(any(feature = "tls", feature = "tls-vendored"))]
+    openssl_sys::init();
 }
 
 /// Whether a property's value must not be shown.

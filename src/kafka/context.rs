@@ -10,8 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
+use super::config::KafkaConfig;
+use super::obstacles::Obstacles;
 use crate::record::TopicPartition;
 
 /// A note for the event thread.
@@ -26,13 +28,24 @@ pub(super) enum Signal {
 }
 
 /// The callbacks of one consumer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Context {
+    obstacles: Obstacles,
     signals: Mutex<VecDeque<Signal>>,
     closing: AtomicBool,
 }
 
 impl Context {
+    /// Nothing has happened yet.
+    pub(super) fn new(config: &KafkaConfig) -> Self {
+        Self { obstacles: Obstacles::new(config), signals: Mutex::default(), closing: AtomicBool::new(false) }
+    }
+
+    /// What keeps the client from the brokers.
+    pub(super) fn obstacles(&self) -> &Obstacles {
+        &self.obstacles
+    }
+
     /// The oldest note that was not taken yet.
     pub(super) fn next_signal(&self) -> Option<Signal> {
         self.signals.lock().pop_front()
@@ -76,7 +89,7 @@ fn guarded(call: impl FnOnce()) {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        guarded(|| log(level, facility, message));
+        guarded(|| log(level, facility, message, &self.obstacles));
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
@@ -96,15 +109,22 @@ impl ConsumerContext for Context {
     }
 }
 
-/// librdkafka's own log lines, as ours.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+/// librdkafka's own log lines, as ours; one about a connection that failed may tell what is in the way.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str, obstacles: &Obstacles) {
+    if facility == "FAIL" {
+        obstacles.hear(message);
+    }
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             error!(facility, message, "the Kafka client reports an error");
         }
+        // An error that a partition's queue held when it was read anew: it has been told.
+        RDKafkaLogLevel::Warning if facility == "PARTDEL" => debug!(facility, message, "the Kafka client warns"),
         RDKafkaLogLevel::Warning => warn!(facility, message, "the Kafka client warns"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => info!(facility, message, "the Kafka client informs"),
-        RDKafkaLogLevel::Debug => debug!(facility, message, "the Kafka client"),
+        // Connections that come and go, for the most part.
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            debug!(facility, message, "the Kafka client informs");
+        }
     }
 }
 

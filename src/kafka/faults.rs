@@ -3,56 +3,104 @@
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::warn;
 
+use super::config::KafkaConfig;
 use super::native::Failure;
+use super::obstacles::Obstacle;
 use super::session::{Halt, Surroundings};
+use super::trouble::Until;
 use crate::pipeline::source::SourceError;
-use crate::record::TopicPartition;
+use crate::record::{Topic, TopicPartition};
 
 /// An error that the client gets over by itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Fault {
     /// Part of a normal day: a connection that was closed.
     Noise,
     /// Worth a line in the log.
     Worth,
+    /// Something about a topic: to be looked at.
+    Topics,
     /// The pipeline should know.
-    Trouble(String),
+    Trouble(Until, String),
     /// It won't go away before somebody changes something.
-    Mistake(String),
+    Halt(Halt),
 }
 
-/// An error after which the client goes on.
-pub(super) fn passing(code: Code, reason: &str, around: &Surroundings) -> Fault {
+/// An error after which the client goes on. `obstacle`: what its connections met last.
+pub(super) fn passing(code: Code, obstacle: Option<Obstacle>, around: &Surroundings) -> Fault {
     let config = &around.config;
-    match code {
-        Code::AllBrokersDown => {
-            Fault::Trouble(format!("no broker of `{}` can be reached ({reason}): the client goes on trying", config.brokers))
+    let mistake = |say: String| {
+        if around.was_assigned {
+            Fault::Trouble(Until::Assigned, say)
+        } else {
+            Fault::Halt(Halt::Fail(SourceError::Misconfigured(say)))
         }
-        Code::Authentication => Fault::Trouble(format!("the brokers refuse our credentials ({reason}): check the `sasl.` and `ssl.` properties")),
-        Code::GroupAuthorizationFailed => {
-            Fault::Mistake(format!("not authorised to read as group `{}`: grant this user READ on the group", config.group))
+    };
+    match (code, obstacle) {
+        (Code::AllBrokersDown, Some(Obstacle::Refused(say))) if !around.was_reached => Fault::Halt(Halt::Refused(say)),
+        (Code::AllBrokersDown, obstacle) => Fault::Trouble(Until::Answered, unreachable(obstacle, config)),
+        // One broker's; before any has let us in, the others may still.
+        (Code::Authentication | Code::SSL, Some(obstacle)) if around.was_reached => {
+            Fault::Trouble(Until::Answered, obstacle.say().to_owned())
         }
-        Code::TopicAuthorizationFailed => Fault::Mistake(format!("not authorised to read ({reason}): grant this user DESCRIBE and READ on the topic")),
-        Code::InconsistentGroupProtocol => Fault::Mistake(format!(
+        (Code::GroupAuthorizationFailed, _) => mistake(group_forbidden(config)),
+        (Code::InconsistentGroupProtocol, _) => mistake(format!(
             "the members of group `{}` don't agree on a protocol: set the same `protocol` for all of them, and move step by step",
             config.group
         )),
-        Code::InvalidSessionTimeout => Fault::Mistake(
+        (Code::InvalidSessionTimeout, _) => mistake(
             "the brokers refuse the session timeout: keep it between their `group.min.session.timeout.ms` and `group.max.session.timeout.ms`"
                 .to_owned(),
         ),
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            Fault::Trouble(format!("a topic is gone ({reason}): create it again, or correct the route's topic"))
+        (code, _) if is_of_topic(code) => Fault::Topics,
+        (Code::Authentication | Code::SSL | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve, _) => {
+            Fault::Noise
         }
-        Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve => Fault::Noise,
         _ => Fault::Worth,
     }
 }
 
+/// No broker answers.
+pub(super) fn unreachable(obstacle: Option<Obstacle>, config: &KafkaConfig) -> String {
+    obstacle.map_or_else(
+        || {
+            format!(
+                "no broker of `{}` answers: check the address, the network, the brokers' listeners and `security.protocol`",
+                config.brokers
+            )
+        },
+        |obstacle| obstacle.say().to_owned(),
+    )
+}
+
+/// Topics that we may not read.
+pub(super) fn forbidden(topics: &[Topic]) -> String {
+    let names: Vec<String> = topics.iter().map(|topic| format!("`{topic}`")).collect();
+    format!("not authorised to read topic {}: grant this user READ on it", names.join(", "))
+}
+
+/// A topic that isn't there.
+pub(super) fn missing(topic: &Topic) -> String {
+    format!("topic `{topic}` does not exist: create it, or correct the route's topic")
+}
+
+/// The group, which we may not join or commit for.
+pub(super) fn group_forbidden(config: &KafkaConfig) -> String {
+    format!("not authorised to read as group `{}`: grant this user READ on the group", config.group)
+}
+
+/// Whether an error says that a topic is gone, or out of our sight.
+pub(super) fn is_of_topic(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed | Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition
+    )
+}
+
 /// An error after which this client does nothing more.
-pub(super) fn fatal(code: Code, reason: &str, around: &Surroundings) -> Result<(), Halt> {
+pub(super) fn fatal(code: Code, reason: &str, around: &Surroundings) -> Halt {
     let config = &around.config;
-    Err(match code {
+    match code {
         Code::FencedInstanceId => Halt::Fail(SourceError::Fatal(format!(
             "another member of group `{}` uses the instance id `{}` and has taken this one's place: give each process its own",
             config.group,
@@ -68,12 +116,12 @@ pub(super) fn fatal(code: Code, reason: &str, around: &Surroundings) -> Result<(
                 "the brokers don't know the group protocol ({reason}): set `protocol` to `cooperative`, or update them to Apache Kafka 4.0 or later"
             )))
         }
-        Code::GroupAuthorizationFailed if !around.was_assigned => Halt::Fail(SourceError::Misconfigured(format!(
-            "not authorised to read as group `{}`: grant this user READ on the group",
-            config.group
-        ))),
+        Code::GroupAuthorizationFailed if !around.was_assigned => {
+            Halt::Fail(SourceError::Misconfigured(group_forbidden(config)))
+        }
+        Code::GroupAuthorizationFailed => Halt::Rebuild(group_forbidden(config)),
         _ => Halt::Rebuild(format!("the client has failed for good: {reason}")),
-    })
+    }
 }
 
 /// An error that came in the place of a partition's records.
@@ -91,14 +139,18 @@ pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &S
             "records of {place} can't be read ({}): repair the topic, or move the group's offset past them",
             failure.reason
         )))),
-        code => {
+        // Of all its partitions, second by second: it is enough to tell once.
+        code if is_of_topic(code) => {
+            let say = match code {
+                Code::TopicAuthorizationFailed => forbidden(std::slice::from_ref(&place.topic)),
+                _ => missing(&place.topic),
+            };
+            around.mailbox.trouble(Until::Fetched, say);
+            Ok(())
+        }
+        _ => {
             let partition = place.partition.0;
             warn!(topic = %place.topic, partition, error = failure.reason, "a partition can't be read for now");
-            match passing(code, &failure.reason, around) {
-                Fault::Trouble(say) => around.mailbox.trouble(SourceError::Transient(say)),
-                Fault::Mistake(say) => return around.only_at_start(Halt::Fail(SourceError::Misconfigured(say))),
-                Fault::Noise | Fault::Worth => {}
-            }
             Ok(())
         }
     }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::trouble::{Troubles, Until};
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Batch, CommitError, Epoch, Event, SourceError};
@@ -61,8 +62,7 @@ struct State {
     /// Everything but records; goes first, so that an assignment comes before its records.
     events: VecDeque<Event<OffsetTracker>>,
     ready: VecDeque<Ready>,
-    /// The newest trouble; an older one says no more than it.
-    trouble: Option<SourceError>,
+    troubles: Troubles,
     /// Why nothing will come any more; stays.
     end: Option<SourceError>,
     /// Whether the event thread is gone, and nobody answers any more.
@@ -161,9 +161,31 @@ impl Mailbox {
     }
 
     /// Tells of trouble that may pass.
-    pub(super) fn trouble(&self, error: SourceError) {
-        self.state.lock().trouble = Some(error);
-        self.arrived.notify_one();
+    pub(super) fn trouble(&self, until: Until, say: impl Into<String>) {
+        let say = say.into();
+        self.tell_of(|troubles| troubles.notice(until, say, std::time::Instant::now()));
+    }
+
+    /// Whether anything stands in the way.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.state.lock().troubles.is_any()
+    }
+
+    /// The brokers answer, and the topics are there to be read.
+    pub(super) fn answered(&self) {
+        self.tell_of(|troubles| troubles.answered(std::time::Instant::now()));
+    }
+
+    /// The group has taken this member in.
+    pub(super) fn assigned(&self) {
+        self.tell_of(Troubles::assigned);
+    }
+
+    fn tell_of(&self, change: impl FnOnce(&mut Troubles) -> bool) {
+        let is_news = change(&mut self.state.lock().troubles);
+        if is_news {
+            self.arrived.notify_one();
+        }
     }
 
     /// Tells that no record will come any more, and why. The first reason stays. Commits are still taken.
@@ -201,8 +223,8 @@ impl State {
         if let Some(event) = self.events.pop_front() {
             return Some(Ok(event));
         }
-        if let Some(trouble) = self.trouble.take() {
-            return Some(Err(trouble));
+        if let Some(news) = self.troubles.take_news() {
+            return Some(Ok(Event::Trouble(news)));
         }
         let batches = self.admit(demand);
         if !batches.is_empty() {

@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 use super::config::{ConfigError, KafkaConfig};
 use super::context::log;
 use super::native::{Letter, produce};
+use super::obstacles::Obstacles;
 use crate::producer::{RecordSink, SendError, Sent};
 use crate::record::{Header, Offset, OwnedRecord, Partition, Timestamp, Topic};
 
@@ -31,22 +32,25 @@ const REPORT: Duration = Duration::from_secs(5);
 /// See the module.
 #[derive(Debug)]
 pub struct KafkaProducer {
-    config: Properties,
+    properties: Properties,
     current: Mutex<Arc<Inner>>,
     /// Sends share it; one that was refused as too large goes again alone, in case it was the batch that was.
     company: RwLock<()>,
 }
 
-struct Properties(ClientConfig);
+struct Properties {
+    client: ClientConfig,
+    config: KafkaConfig,
+}
 
 struct Inner(ThreadedProducer<Reports>);
 
 /// Where a delivery report goes.
 type Receipt = Mutex<Option<oneshot::Sender<Result<(Partition, Offset), Code>>>>;
 
-#[derive(Default)]
 struct Reports {
     delivered: Notify,
+    obstacles: Obstacles,
 }
 
 impl KafkaConfig {
@@ -75,9 +79,10 @@ impl KafkaProducer {
     /// # Errors
     /// What librdkafka refuses.
     pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
-        let client = config.producer_properties();
-        let inner = Inner::new(&client).map_err(|error| config.refused(&error))?;
-        Ok(Self { config: Properties(client), current: Mutex::new(Arc::new(inner)), company: RwLock::new(()) })
+        config.check_connection()?;
+        let properties = Properties { client: config.producer_properties(), config: config.clone() };
+        let inner = Inner::new(&properties).map_err(|error| config.refused(&error))?;
+        Ok(Self { properties, current: Mutex::new(Arc::new(inner)), company: RwLock::new(()) })
     }
 
     /// Writes a record and waits until all in-sync replicas have it. Without a `timestamp` it gets the present time.
@@ -116,13 +121,18 @@ impl KafkaProducer {
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 SendError::NotAuthorized(topic.clone())
             }
-            code => SendError::Unavailable(code.to_string()),
+            code => SendError::Unavailable(self.obstacle().unwrap_or_else(|| code.to_string())),
         })
+    }
+
+    /// What keeps the producer from the brokers, if it knows.
+    fn obstacle(&self) -> Option<String> {
+        Some(self.current.lock().0.context().obstacles.last()?.say().to_owned())
     }
 
     async fn try_send(&self, letter: &Letter<'_>) -> Result<(Partition, Offset), Code> {
         let inner = self.usable().map_err(|error| {
-            warn!(%error, "a new producer could not be made");
+            warn!(error = %self.properties.config.refused(&error), "a new producer could not be made");
             error.rdkafka_error_code().unwrap_or(Code::Fail)
         })?;
         let deadline = Instant::now() + DELIVERY + REPORT;
@@ -165,7 +175,7 @@ impl KafkaProducer {
         let mut current = self.current.lock();
         if let Some((_, reason)) = current.0.client().fatal_error() {
             warn!(error = reason, "the producer has failed for good and is made anew");
-            let failed = std::mem::replace(&mut *current, Arc::new(Inner::new(&self.config.0)?));
+            let failed = std::mem::replace(&mut *current, Arc::new(Inner::new(&self.properties)?));
             // Its end waits for its threads: not here, where others wait for us.
             drop(std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(failed)));
         }
@@ -192,14 +202,15 @@ fn is_unknown(code: Code) -> bool {
 }
 
 impl Inner {
-    fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
-        config.create_with_context(Reports::default()).map(Self)
+    fn new(properties: &Properties) -> Result<Self, KafkaError> {
+        let reports = Reports { delivered: Notify::new(), obstacles: Obstacles::new(&properties.config) };
+        properties.client.create_with_context(reports).map(Self)
     }
 }
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        log(level, facility, message, &self.obstacles);
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
@@ -215,7 +226,10 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, receipt: Box<Receipt>) {
         let outcome = match report {
-            Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
+            Ok(message) => {
+                self.obstacles.clear();
+                Ok((Partition(message.partition()), Offset(message.offset())))
+            }
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Unknown)),
         };
         if let Some(receipt) = receipt.lock().take() {

@@ -21,7 +21,8 @@ use super::errand::Errand;
 use super::native::PartitionQueue;
 use super::session::{Halt, Surroundings};
 use super::starts::{NoStart, Start, look_up};
-use crate::pipeline::source::{Assigned as Ours, Event, Revocation, SourceError};
+use super::trouble::Until;
+use crate::pipeline::source::{Assigned as Ours, Event, Revocation};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
@@ -108,10 +109,9 @@ impl Rebalances {
                     }
                     Some(Some(Err(NoStart::Unknown(error)))) => {
                         warn!(partitions = places.len(), error, "committed offsets could not be read, trying again");
-                        around.mailbox.trouble(SourceError::Transient(format!(
-                            "the committed offsets of {} partitions could not be read: {error}",
-                            places.len()
-                        )));
+                        let say =
+                            format!("the committed offsets of {} partitions could not be read: {error}", places.len());
+                        around.mailbox.trouble(Until::Assigned, say);
                         Step::Waiting(places, Instant::now() + AGAIN)
                     }
                     Some(None) => Step::Waiting(places, Instant::now() + AGAIN),
@@ -228,6 +228,7 @@ fn assign(
     around.was_assigned |= !ours.is_empty();
     // An empty one is news too: the group has taken this member in, and has nothing for it now.
     around.mailbox.tell(Event::Assigned(ours));
+    around.mailbox.assigned();
     Ok(())
 }
 

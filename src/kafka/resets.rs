@@ -108,7 +108,7 @@ impl Resets {
                 Stage::Known(target) => go_on(&reset, Offset(target), client, assignment, around)?,
                 Stage::Again(at) if Instant::now() >= at => {
                     let next = assignment.get_mut(reset.epoch).and_then(|assigned| assigned.next);
-                    restart(&reset.place, reset.epoch, next, client, assignment)?;
+                    restart(&reset.place, reset.epoch, next, client, assignment, around)?;
                 }
                 _ => self.under_way.push(reset),
             }
@@ -159,7 +159,7 @@ fn go_on(
         }]));
     }
     let epoch = assigned.epoch;
-    restart(place, epoch, Some(target), client, assignment)
+    restart(place, epoch, Some(target), client, assignment, around)
 }
 
 /// Has librdkafka fetch the partition from `next` on. A seek won't do: where the offset was gone it has stopped fetching.
@@ -167,22 +167,38 @@ fn restart(
     place: &TopicPartition,
     epoch: Epoch,
     next: Option<Offset>,
-    client: &Client,
+    client: &Arc<Client>,
     assignment: &mut Assignment,
+    around: &Surroundings,
 ) -> Result<(), Halt> {
     let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
     assigned.restart(next);
-    fetch(place, next, client, assignment)
+    fetch(place, client, assignment, around)
         .map_err(|error| Halt::Rebuild(format!("{place} could not be read on: {error}")))
 }
 
-fn fetch(place: &TopicPartition, next: Option<Offset>, client: &Client, assignment: &Assignment) -> KafkaResult<()> {
-    let start = |next: Option<Offset>| next.map_or(rdkafka::Offset::Beginning, |next| rdkafka::Offset::Offset(next.0));
+fn fetch(
+    place: &TopicPartition,
+    client: &Arc<Client>,
+    assignment: &mut Assignment,
+    around: &Surroundings,
+) -> KafkaResult<()> {
     let consumer = client.consumer();
-    if client.is_incremental() {
-        let one = list([(place, start(next))])?;
-        consumer.incremental_unassign(&one)?;
-        return consumer.incremental_assign(&one);
+    let is_incremental = client.is_incremental();
+    let places: Vec<TopicPartition> = if is_incremental {
+        vec![place.clone()]
+    } else {
+        assignment.iter().map(|assigned| assigned.place.clone()).collect()
+    };
+    if is_incremental {
+        consumer.incremental_unassign(&list([(place, rdkafka::Offset::Invalid)])?)?;
+    } else {
+        consumer.unassign()?;
     }
-    consumer.assign(&list(assignment.iter().map(|assigned| (&assigned.place, start(assigned.next))))?)
+    // Of a topic that was out of sight librdkafka has let go with that, and makes its partitions and their queues anew.
+    assignment.retake(&places, client, &around.wake)?;
+    let start = |next: Option<Offset>| next.map_or(rdkafka::Offset::Beginning, |next| rdkafka::Offset::Offset(next.0));
+    let again = assignment.iter().filter(|assigned| places.contains(&assigned.place));
+    let again = list(again.map(|assigned| (&assigned.place, start(assigned.next))))?;
+    if is_incremental { consumer.incremental_assign(&again) } else { consumer.assign(&again) }
 }

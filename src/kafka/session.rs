@@ -42,6 +42,8 @@ pub(super) struct Surroundings {
     pub(super) tags: HashMap<Topic, LaneTag>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) wake: Arc<Wake>,
+    /// Whether a broker ever answered a question: then our credentials were good once.
+    pub(super) was_reached: bool,
     /// Whether the group ever gave us something: then the configuration can't be all wrong.
     pub(super) was_assigned: bool,
     epochs: u64,
@@ -54,6 +56,8 @@ pub(super) enum Halt {
     Rebuild(String),
     /// A new one may, once another member has left that goes by this one's name.
     Taken(String),
+    /// The brokers have not let us in, and never did. A new one may be lucky, a few times.
+    Refused(String),
     /// Nor can the source.
     Fail(SourceError),
 }
@@ -65,7 +69,7 @@ impl Surroundings {
         mailbox: Arc<Mailbox>,
         wake: Arc<Wake>,
     ) -> Self {
-        Self { config, tags, mailbox, wake, was_assigned: false, epochs: 0 }
+        Self { config, tags, mailbox, wake, was_reached: false, was_assigned: false, epochs: 0 }
     }
 
     /// An epoch that was never given before.
@@ -87,18 +91,6 @@ impl Surroundings {
     /// The order and key function of a topic's route.
     pub(super) fn tag(&self, topic: &Topic) -> &LaneTag {
         self.tags.get(topic).expect("the group assigns partitions of subscribed topics only")
-    }
-
-    /// Lets a mistake of the configuration end the source only as long as nothing ever worked: later it was somebody
-    /// else's change, which may be undone.
-    pub(super) fn only_at_start(&self, halt: Halt) -> Result<(), Halt> {
-        match halt {
-            Halt::Fail(SourceError::Misconfigured(say)) if self.was_assigned => {
-                self.mailbox.trouble(SourceError::Transient(say));
-                Ok(())
-            }
-            halt => Err(halt),
-        }
     }
 }
 
@@ -148,7 +140,7 @@ impl Session {
         if self.rebalances.is_idle() {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
         }
-        self.commits.advance(&self.client, &self.assignment);
+        self.commits.advance(&self.client, &self.assignment, around);
         self.look_around(around)?;
         self.read(demand, around)
     }
@@ -211,15 +203,16 @@ impl Session {
         Ok(())
     }
 
-    fn err(&self, code: Code, reason: &str, around: &Surroundings) -> Result<(), Halt> {
+    fn err(&mut self, code: Code, reason: &str, around: &Surroundings) -> Result<(), Halt> {
         if let Some((code, reason)) = self.client.fatal_error() {
-            return faults::fatal(code, &reason, around).or_else(|halt| around.only_at_start(halt));
+            return Err(faults::fatal(code, &reason, around));
         }
-        match faults::passing(code, reason, around) {
+        match faults::passing(code, self.client.obstacles().last(), around) {
             Fault::Noise => debug!(error = reason, "the Kafka client has a passing error"),
             Fault::Worth => warn!(error = reason, "the Kafka client has an error"),
-            Fault::Trouble(say) => around.mailbox.trouble(SourceError::Transient(say)),
-            Fault::Mistake(say) => return around.only_at_start(Halt::Fail(SourceError::Misconfigured(say))),
+            Fault::Topics => self.startup.look_again(),
+            Fault::Trouble(standing, say) => around.mailbox.trouble(standing, say),
+            Fault::Halt(halt) => return Err(halt),
         }
         Ok(())
     }
@@ -246,7 +239,7 @@ impl Session {
             return Err(Halt::Rebuild("a commit was never answered".to_owned()));
         }
         match self.client.fatal_error() {
-            Some((code, reason)) => faults::fatal(code, &reason, around),
+            Some((code, reason)) => Err(faults::fatal(code, &reason, around)),
             None => Ok(()),
         }
     }
@@ -259,6 +252,9 @@ impl Session {
                 self.resets.push(epoch, &failure, &self.client, &mut self.assignment, around)?;
             } else if let Some(place) = self.assignment.get_mut(epoch).map(|assigned| assigned.place.clone()) {
                 faults::of_partition(&place, &failure, around)?;
+                if faults::is_of_topic(failure.code) {
+                    self.startup.look_again();
+                }
                 self.resets.fetch_again(epoch, &mut self.assignment);
             }
         }

@@ -63,7 +63,7 @@ impl KafkaSource {
             return Err(ConfigError::one("no topic is subscribed, name one at least"));
         }
         let wake = Arc::new(Wake::default());
-        let (client, destroyed) = Client::new(&properties, &wake).map_err(|error| config.refused(&error))?;
+        let (client, destroyed) = Client::new(&properties, config, &wake).map_err(|error| config.refused(&error))?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
         let thread =
             EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);

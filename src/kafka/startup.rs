@@ -1,15 +1,20 @@
-//! The start of a client: are the topics there, then join the group.
+//! The topics: are they there, and may we read them? Asked before the group is joined, and again as long as a trouble stands.
+//!
+//! The answer tells more than itself: that the brokers are reached, and let us in.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::types::RDKafkaRespErr;
 
 use super::client::Client;
+use super::describe::{Described, describe};
 use super::errand::Errand;
+use super::faults;
+use super::obstacles::Obstacle;
 use super::session::{Halt, Surroundings};
+use super::trouble::Until;
 use crate::pipeline::source::SourceError;
 use crate::record::Topic;
 
@@ -24,28 +29,33 @@ const SURE: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Startup {
     stage: Stage,
+    joined: bool,
     missing: u32,
+    /// The group's client may have lost sight of a topic, and would look again only minutes later.
+    lost_sight: bool,
 }
 
 #[derive(Debug)]
 enum Stage {
     Due(Instant),
     Asking(Errand<Finding>),
-    Joined,
+    /// Nothing to ask, as far as is known.
+    Content,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Finding {
     AllThere,
     Missing(Topic),
-    Forbidden(Topic),
-    Unreachable(String),
+    /// Of these topics we see something, but not what we need.
+    Forbidden(Vec<Topic>),
+    Unreachable,
 }
 
 impl Startup {
     /// At once.
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Due(Instant::now()), missing: 0 }
+        Self { stage: Stage::Due(Instant::now()), joined: false, missing: 0, lost_sight: false }
     }
 
     /// When to look again at the latest.
@@ -56,49 +66,91 @@ impl Startup {
         }
     }
 
+    /// Something is wrong with a topic: asks what.
+    pub(super) fn look_again(&mut self) {
+        self.lost_sight = true;
+        if matches!(self.stage, Stage::Content) {
+            self.stage = Stage::Due(Instant::now());
+        }
+    }
+
     /// Goes as far as it can without waiting.
-    pub(super) fn advance(&mut self, client: &Arc<Client>, around: &Surroundings) -> Result<(), Halt> {
+    pub(super) fn advance(&mut self, client: &Arc<Client>, around: &mut Surroundings) -> Result<(), Halt> {
+        if matches!(self.stage, Stage::Content) && around.mailbox.is_in_trouble() {
+            self.stage = later();
+        }
         if matches!(self.stage, Stage::Due(at) if Instant::now() >= at) {
             let (client, topics) = (Arc::clone(client), around.topics());
-            let errand = Errand::run("kafka-topics", &around.wake, move || find(&client, &topics));
+            let errand = Errand::run("kafka-topics", &around.wake, move || {
+                find(describe(client.consumer().client(), &topics, PATIENCE))
+            });
             self.stage = errand.map_or_else(|_| later(), Stage::Asking);
         }
         let Stage::Asking(errand) = &self.stage else { return Ok(()) };
         let Some(finding) = errand.answer() else { return Ok(()) };
         self.stage = later();
-        match finding {
-            Some(Finding::AllThere) => {
-                let topics = around.topics();
-                let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
-                client
-                    .consumer()
-                    .subscribe(&names)
-                    .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
-                self.stage = Stage::Joined;
-            }
-            Some(Finding::Missing(topic)) => {
-                self.missing += 1;
-                let say = format!("topic `{topic}` does not exist: create it, or correct the route's topic");
-                // A topic that is deleted under a running daemon may come back; one that never was there is a mistake.
-                if self.missing >= SURE && !around.was_assigned {
-                    return Err(Halt::Fail(SourceError::Misconfigured(say)));
-                }
-                if around.was_assigned {
-                    around.mailbox.trouble(SourceError::Transient(say));
-                } else {
-                    self.stage = Stage::Due(Instant::now() + AGAIN / 3);
-                }
-            }
-            Some(Finding::Forbidden(topic)) => {
-                let say = format!("not authorised to read topic `{topic}`: grant this user DESCRIBE and READ on it");
-                return Err(Halt::Fail(SourceError::Misconfigured(say))).or_else(|halt| around.only_at_start(halt));
-            }
-            Some(Finding::Unreachable(error)) => around.mailbox.trouble(SourceError::Transient(format!(
-                "no broker of `{}` answers ({error}): check the address, the network and the brokers' listeners",
-                around.config.brokers
-            ))),
-            None => {}
+        let Some(finding) = finding else { return Ok(()) };
+        if finding != Finding::Unreachable {
+            around.was_reached = true;
+            client.obstacles().clear();
         }
+        match finding {
+            Finding::AllThere => {
+                self.join(client, around)?;
+                around.mailbox.answered();
+                self.stage = Stage::Content;
+                Ok(())
+            }
+            Finding::Missing(topic) => {
+                self.missing += 1;
+                // A topic that is deleted under a running daemon may come back; one that never was there is a mistake.
+                if self.missing < SURE && !around.was_assigned {
+                    self.stage = Stage::Due(Instant::now() + AGAIN / 3);
+                    return Ok(());
+                }
+                self.lost_sight = true;
+                around.mistake(faults::missing(&topic))
+            }
+            Finding::Forbidden(topics) => {
+                self.lost_sight = true;
+                around.mistake(faults::forbidden(&topics))
+            }
+            Finding::Unreachable => match client.obstacles().last() {
+                Some(Obstacle::Refused(say)) if !around.was_reached => Err(Halt::Refused(say)),
+                obstacle => {
+                    around.mailbox.trouble(Until::Answered, faults::unreachable(obstacle, &around.config));
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Joins the group; or, if it is a member already, has it look at the topics again.
+    fn join(&mut self, client: &Client, around: &Surroundings) -> Result<(), Halt> {
+        let lost_sight = std::mem::take(&mut self.lost_sight);
+        if self.joined && !lost_sight {
+            return Ok(());
+        }
+        let topics = around.topics();
+        let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+        client
+            .consumer()
+            .subscribe(&names)
+            .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
+        self.joined = true;
+        self.missing = 0;
+        Ok(())
+    }
+}
+
+impl Surroundings {
+    /// What can't work as it is set up ends the source, but only as long as nothing ever worked: later it was somebody else's change,
+    /// which may be undone.
+    pub(super) fn mistake(&self, say: String) -> Result<(), Halt> {
+        if !self.was_assigned {
+            return Err(Halt::Fail(SourceError::Misconfigured(say)));
+        }
+        self.mailbox.trouble(Until::Answered, say);
         Ok(())
     }
 }
@@ -107,27 +159,50 @@ fn later() -> Stage {
     Stage::Due(Instant::now() + AGAIN)
 }
 
-/// Asks for each topic by name, so that a broker never has to list them all.
-fn find(client: &Client, topics: &[Topic]) -> Finding {
-    for topic in topics {
-        let metadata = match client.consumer().fetch_metadata(Some(topic.as_str()), PATIENCE) {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                return Finding::Unreachable(
-                    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
-                );
-            }
-        };
-        let error = metadata.topics().iter().find(|found| found.name() == topic.as_str()).map(|found| found.error());
-        match error.map(|error| error.map(|error: RDKafkaRespErr| Code::from(error))) {
-            Some(None) => {}
-            None | Some(Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic)) => {
-                return Finding::Missing(topic.clone());
-            }
-            Some(Some(Code::TopicAuthorizationFailed)) => return Finding::Forbidden(topic.clone()),
-            // A leader that is being elected, for one: the group can be joined meanwhile.
-            Some(Some(_)) => {}
-        }
+/// What the brokers' answer comes down to.
+fn find(answer: Result<Vec<Described>, Code>) -> Finding {
+    let Ok(topics) = answer else { return Finding::Unreachable };
+    let is_forbidden = |described: &&Described| match described.partitions {
+        Err(code) => code == Code::TopicAuthorizationFailed,
+        Ok(_) => described.rights.is_some_and(|rights| !rights.read),
+    };
+    let forbidden: Vec<Topic> = topics.iter().filter(is_forbidden).map(|described| described.topic.clone()).collect();
+    if !forbidden.is_empty() {
+        return Finding::Forbidden(forbidden);
     }
-    Finding::AllThere
+    // Any other error is a passing one: the group can be joined meanwhile.
+    let unknown = [Code::UnknownTopicOrPartition, Code::UnknownTopic, Code::InvalidTopic];
+    let missing = topics.into_iter().find(|described| described.partitions.is_err_and(|code| unknown.contains(&code)));
+    missing.map_or(Finding::AllThere, |described| Finding::Missing(described.topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::native::Rights;
+    use super::*;
+
+    fn described(topic: &str, partitions: Result<usize, Code>, read: Option<bool>) -> Described {
+        Described { topic: Topic::from(topic), partitions, rights: read.map(|read| Rights { read, write: false }) }
+    }
+
+    #[test]
+    fn all_topics_that_may_not_be_read_are_named_at_once() {
+        let answer = vec![
+            described("fine", Ok(1), Some(true)),
+            described("hidden", Err(Code::TopicAuthorizationFailed), None),
+            described("seen", Ok(1), Some(false)),
+            described("missing", Err(Code::UnknownTopicOrPartition), None),
+        ];
+        assert_eq!(find(Ok(answer)), Finding::Forbidden(vec!["hidden".into(), "seen".into()]));
+    }
+
+    #[test]
+    fn brokers_that_tell_no_rights_are_believed_to_grant_them() {
+        assert_eq!(find(Ok(vec![described("fine", Ok(1), None)])), Finding::AllThere);
+    }
+
+    #[test]
+    fn an_error_that_passes_keeps_nobody_from_joining() {
+        assert_eq!(find(Ok(vec![described("busy", Err(Code::RequestTimedOut), None)])), Finding::AllThere);
+    }
 }

@@ -97,8 +97,8 @@ impl Scene {
                 let place = |epoch: Epoch| self.assigned.iter().find(|(_, of)| **of == epoch).map(|(place, _)| *place);
                 self.ends.extend(ends.iter().filter_map(|(epoch, end)| Some((place(*epoch)?, end.0))));
             }
+            Ok(Event::Trouble(say)) => self.troubles.extend(say),
             Ok(Event::Idle) => {}
-            Err(SourceError::Transient(say)) => self.troubles.push(say),
             Err(error) => return Err(error),
         }
         Ok(())

@@ -14,8 +14,10 @@ use tracing::{error, info, warn};
 use super::client::{Client, Destroyed};
 use super::config::KafkaConfig;
 use super::mailbox::{CloseRequest, Mailbox, Wishes};
+use super::obstacles::REFUSALS;
 use super::session::{BEAT, Halt, Session, Surroundings};
 use super::source::Subscription;
+use super::trouble::Until;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{CommitError, SourceError};
@@ -36,6 +38,8 @@ pub(super) struct EventThread {
     again: Instant,
     pause: Duration,
     taken: Option<Taken>,
+    /// How often the brokers have refused us.
+    refusals: u32,
     demand: Option<Demand>,
     /// Nothing is read any more; commits and rebalances go on until the source is closed.
     failed: bool,
@@ -79,6 +83,7 @@ impl EventThread {
             again: Instant::now(),
             pause: PAUSE,
             taken: None,
+            refusals: 0,
             demand: None,
             failed: false,
         }
@@ -106,6 +111,8 @@ impl EventThread {
                 Ok(false) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
                 Err(Halt::Rebuild(reason)) => self.rebuild(&reason),
                 Err(Halt::Taken(reason)) => self.wait_for_the_other(reason),
+                Err(Halt::Refused(_)) if self.failed => Wake::pause(BEAT),
+                Err(Halt::Refused(reason)) => self.refused(reason),
                 // Said already; the same reason comes again as long as the client is there.
                 Err(Halt::Fail(_)) if self.failed => Wake::pause(BEAT),
                 Err(Halt::Fail(error)) => self.fail(error),
@@ -117,6 +124,16 @@ impl EventThread {
         error!(%error, "the Kafka source can't go on");
         self.failed = true;
         self.around.mailbox.fail(error);
+    }
+
+    /// Tries again a few times, with a client each, since one that was refused says so only now and then.
+    fn refused(&mut self, reason: String) {
+        self.refusals += 1;
+        if self.refusals < REFUSALS {
+            self.rebuild(&reason);
+        } else {
+            self.fail(SourceError::Misconfigured(reason));
+        }
     }
 
     /// Tries again until the other one has left, but not for ever.
@@ -160,8 +177,8 @@ impl EventThread {
     }
 
     fn begin(&mut self) -> Result<bool, Halt> {
-        let (client, destroyed) = Client::new(&self.properties.0, &self.around.wake)
-            .map_err(|error| Halt::Rebuild(format!("no new client could be made: {error}")))?;
+        let (client, destroyed) = Client::new(&self.properties.0, &self.around.config, &self.around.wake)
+            .map_err(|error| Halt::Rebuild(self.around.config.refused(&error).to_string()))?;
         info!("the Kafka client is made anew");
         self.session = Some(Session::new(client, destroyed, &self.around.wake));
         self.since = Instant::now();
@@ -179,7 +196,7 @@ impl EventThread {
             session.abandon(reason, &mut self.around);
         }
         if !self.failed {
-            self.around.mailbox.trouble(SourceError::Transient(reason.to_owned()));
+            self.around.mailbox.trouble(Until::Assigned, reason);
         }
     }
 

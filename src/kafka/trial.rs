@@ -31,6 +31,11 @@ impl KafkaConfig {
             (self.consumer_properties(), consumer as fn(&ClientConfig) -> Option<KafkaError>),
             (self.producer_properties(), producer),
         ] {
+            let mut properties = properties;
+            // What is known to be wrong with one is not said once more in the client's words.
+            faults.iter().for_each(|fault| {
+                properties.remove(&fault.setting);
+            });
             for fault in self.refusals(properties, make_it.then_some(make)) {
                 if !faults.contains(&fault) {
                     faults.push(fault);
@@ -72,7 +77,6 @@ impl KafkaConfig {
     }
 }
 
-#[cfg(feature = "cli")]
 /// Whether the Kafka client was built with this feature, such as `ssl`.
 pub(crate) fn is_built_with(feature: &str) -> bool {
     let features = ClientConfig::new().create_native_config().and_then(|native| native.get("builtin.features"));

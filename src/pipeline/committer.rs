@@ -116,6 +116,7 @@ where
     G: Progress,
     C: Committer<Commit = G::Commit>,
 {
+    let mut told = None;
     loop {
         let (commits, forgotten) = shared.lanes().final_commits(epochs);
         shared.meter.forgot(forgotten);
@@ -133,7 +134,10 @@ where
             warn!(daemon = shared.daemon.as_str(), %error, "last commit of an assignment failed, what it would have covered will run again");
             return Err(error);
         }
-        info!(daemon = shared.daemon.as_str(), %error, "last commit of an assignment failed, it is tried again");
+        if told.as_ref() != Some(&error) {
+            info!(daemon = shared.daemon.as_str(), %error, "last commit of an assignment failed, it is tried again");
+            told = Some(error);
+        }
         sleep(PAUSE).await;
     }
 }

@@ -48,14 +48,16 @@ pub(super) struct Reader<S: Source> {
 }
 
 /// What the reader says of itself, for the probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// The source was polled.
     Polled,
     /// The group has given this member its partitions, or said that there are none for it.
     Joined,
-    /// The source could not be polled.
-    Failing,
+    /// The source can't be read from, or not from all of it; says why.
+    Failing(String),
+    /// It can be read from again.
+    Recovered,
     /// A stop has begun, asked for or after a failure.
     Stopping,
 }
@@ -75,6 +77,7 @@ impl<S: Source> Reader<S> {
         let mut stopping: Option<Pin<Box<dyn Future<Output = usize> + Send>>> = None;
         let mut failure = None;
         let mut wait = Instant::now();
+        let mut failed_before = false;
         let shared = Arc::clone(&self.shared);
         loop {
             let demand = if stopping.is_some() { Demand::none() } else { shared.lanes().demand() };
@@ -102,11 +105,15 @@ impl<S: Source> Reader<S> {
                     let error = match event {
                         Ok(event) => {
                             (self.beat)(Beat::Polled);
+                            if std::mem::take(&mut failed_before) {
+                                (self.beat)(Beat::Recovered);
+                            }
                             self.take(event, &mut drains, stopping.is_some()).err()
                         }
                         Err(SourceError::Transient(error)) => {
-                            (self.beat)(Beat::Failing);
                             warn!(daemon = shared.daemon.as_str(), error, "reading failed, it is tried again");
+                            (self.beat)(Beat::Failing(error));
+                            failed_before = true;
                             wait = now + self.settings.read_error_wait;
                             None
                         }
@@ -165,6 +172,14 @@ impl<S: Source> Reader<S> {
                 self.shared.change(|lanes| lanes.lose(&epochs));
             }
             Event::Ends(ends) => self.shared.lanes().note_ends(&ends),
+            Event::Trouble(Some(error)) => {
+                warn!(daemon = self.shared.daemon.as_str(), error, "reading is in trouble, it goes on being tried");
+                (self.beat)(Beat::Failing(error));
+            }
+            Event::Trouble(None) => {
+                info!(daemon = self.shared.daemon.as_str(), "reading is out of trouble");
+                (self.beat)(Beat::Recovered);
+            }
             Event::Idle => {}
         }
         Ok(())

@@ -62,6 +62,9 @@ pub enum Event<G: Progress> {
     Lost(Vec<Epoch>),
     /// Where these partitions end now (the offset that the next record written to them will get), for the lag.
     Ends(Vec<(Epoch, Offset)>),
+    /// Something stands in the way of the reading, of all of it or of a part, and what to do about it; the source goes on trying by
+    /// itself. It stands until `None` tells that it is over. Unlike an error of [`poll`](Source::poll) it holds nothing else up.
+    Trouble(Option<String>),
     /// Nothing within the timeout.
     Idle,
 }

@@ -80,7 +80,7 @@ pub(crate) struct Member {
     pub(crate) records: Vec<Record>,
     pub(crate) revoked: Vec<Revocation>,
     pub(crate) lost: Vec<Epoch>,
-    pub(crate) troubles: Vec<SourceError>,
+    pub(crate) troubles: Vec<String>,
     pub(crate) ends: HashMap<Epoch, i64>,
     /// Partitions that are asked for nothing.
     pub(crate) held: Vec<i32>,
@@ -122,7 +122,7 @@ impl Member {
         )
     }
 
-    /// One poll. A transient trouble is noted, any other is returned.
+    /// One poll. Trouble is noted, an error returned.
     pub(crate) async fn step(&mut self) -> Result<(), SourceError> {
         let demand = self.demand();
         match self.source.poll(&demand, Duration::from_millis(100)).await {
@@ -151,8 +151,8 @@ impl Member {
                 self.lost.extend(epochs);
             }
             Ok(Event::Ends(ends)) => self.ends.extend(ends.into_iter().map(|(epoch, end)| (epoch, end.0))),
+            Ok(Event::Trouble(say)) => self.troubles.extend(say),
             Ok(Event::Idle) => {}
-            Err(SourceError::Transient(say)) => self.troubles.push(SourceError::Transient(say)),
             Err(error) => return Err(error),
         }
         Ok(())

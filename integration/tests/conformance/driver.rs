@@ -128,6 +128,8 @@ where
                     self.ends.insert(epoch, end.0);
                 }
             }
+            // A broker's hiccup is none of what is asked here.
+            Event::Trouble(_) => {}
             Event::Idle => return false,
         }
         true

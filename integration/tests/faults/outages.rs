@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use integration::checker::Order;
+use integration::patience::until_true;
 use integration::payload::Mix;
 use integration::{Broker, BrokerOptions, Scenario};
 
@@ -33,6 +34,8 @@ fn broker_killed_and_restarted() -> Result<()> {
     for (_, members, _) in &mut scenarios {
         for member in members {
             assert_eq!(member.get("/livez")?.0, 200, "liveness must not depend on the broker");
+            let (status, reason) = member.get("/readyz")?;
+            assert!(status == 503 && reason.contains("no broker of"), "{status}: {reason}");
         }
     }
     broker.restart()?;
@@ -41,6 +44,11 @@ fn broker_killed_and_restarted() -> Result<()> {
     for (scenario, _, _) in &mut scenarios {
         scenario.until_more(50, BOUND.saturating_sub(back.elapsed()))?;
         eprintln!("progress {:?} after the broker was back", back.elapsed());
+    }
+    for (_, members, _) in &mut scenarios {
+        for member in members {
+            until_true(BOUND, "a process that is ready again", || Ok(member.get("/readyz")?.0 == 200))?;
+        }
     }
     for (mut scenario, members, load) in scenarios {
         scenario.unload(load)?;

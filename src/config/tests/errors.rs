@@ -271,7 +271,7 @@ fn clusters_are_checked_as_the_client_would() {
     check_cluster("brokers: a:1\nproperties:\n  enable.auto.commit: true\n  fetch.min.bytes: many\n  fetch.mix.bytes: 1", "\
 shop.yaml:5:27: kafka.main.properties.\"enable.auto.commit\": can't be passed through as a property: offsets are committed once their records are finished
 shop.yaml:6:24: kafka.main.properties.\"fetch.min.bytes\": is `many`, which the Kafka client refuses: Invalid value for configuration property \"fetch.min.bytes\"
-shop.yaml:7:24: kafka.main.properties.\"fetch.mix.bytes\": is `1`, which the Kafka client refuses: No such configuration property: \"fetch.mix.bytes\"");
+shop.yaml:7:24: kafka.main.properties.\"fetch.mix.bytes\": is no property of the Kafka client: correct its name");
     check_cluster(
         "brokers: a:1\nproperties: {client.rack: [a]}",
         "shop.yaml:4:18: kafka.main.properties.\"client.rack\": is a list, allowed: text, a number, true, false",
@@ -339,7 +339,7 @@ fn what_needs_tls_is_refused_by_a_program_without_it() {
     if built {
         let text = "kafka: {main: {brokers: \"a:1\", group: g, security: ssl, tls: {ca_file: nowhere}}}\ndaemons: {orders: {}, ticker: {}}";
         let told = super::loaded(text, &[], &[]).err().expect("there is no such file").to_string();
-        assert!(told.starts_with("shop.yaml:1:75: kafka.main.tls.ca_file: "), "{told}");
+        assert!(told.starts_with("shop.yaml:1:72: kafka.main.tls.ca_file: "), "{told}");
     }
 }
 

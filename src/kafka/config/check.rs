@@ -3,7 +3,9 @@
 use std::fmt;
 
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
+use super::security::Build;
 use super::{GroupProtocol, KafkaConfig};
 
 /// What is wrong with a configuration; all of it.
@@ -69,6 +71,10 @@ impl KafkaConfig {
     /// What librdkafka refused. Its message names the property, and its value only where that is no secret.
     pub(in crate::kafka) fn refused(&self, error: &KafkaError) -> ConfigError {
         let fault = match error {
+            // Whatever the value is: a misspelt name may be that of a secret.
+            KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, key, _) => {
+                ConfigFault::of(key, "is no property of the Kafka client: correct its name")
+            }
             KafkaError::ClientConfig(_, _, key, _) if self.is_hidden(key) => {
                 ConfigFault::of(key, "is refused by the Kafka client, and its value not shown here")
             }
@@ -83,15 +89,31 @@ impl KafkaConfig {
         ConfigError { faults: vec![fault] }
     }
 
+    /// What is wrong with it that can be told without a client, and concerns a producer too.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub(in crate::kafka) fn check_connection(&self) -> Result<(), ConfigError> {
+        let faults = self.connection_faults();
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
+    }
+
+    fn connection_faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        if self.brokers.trim().is_empty() {
+            faults.push(ConfigFault::of("brokers", "is empty, name one at least as `host:port`"));
+        } else if self.brokers.split(',').any(|broker| !is_broker(broker.trim())) {
+            let problem = "has an address that is none, write each as `host:port`, several with commas";
+            faults.push(ConfigFault::of("brokers", problem));
+        }
+        faults.extend(Build::current().faults(&self.properties));
+        faults
+    }
+
     /// What is wrong with it that can be told without a client.
     pub(in crate::kafka) fn faults(&self) -> Vec<ConfigFault> {
-        let mut faults = Vec::new();
+        let mut faults = self.connection_faults();
         let mut fault = |setting: &str, problem: &str| faults.push(ConfigFault::of(setting, problem));
-        if self.brokers.trim().is_empty() {
-            fault("brokers", "is empty, name one at least as `host:port`");
-        } else if self.brokers.split(',').any(|broker| !is_broker(broker.trim())) {
-            fault("brokers", "has an address that is none, write each as `host:port`, several with commas");
-        }
         if self.group.trim().is_empty() {
             fault("group", "is empty, name the consumer group");
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{GroupProtocol, KafkaConfig};
+use crate::kafka::{KafkaSource, Subscription};
 
 #[test]
 fn all_faults_are_told_at_once() {
@@ -37,10 +38,39 @@ fn a_property_of_the_users_wins_where_no_promise_rests_on_it() {
 
 #[test]
 fn a_producer_gets_the_connection_and_not_the_group() {
-    let config = KafkaConfig::new("b:1", "g").property("security.protocol", "ssl").property("fetch.min.bytes", "1");
+    let config =
+        KafkaConfig::new("b:1", "g").property("security.protocol", "sasl_plaintext").property("fetch.min.bytes", "1");
     let client = config.other();
     assert_eq!(
         (client.get("security.protocol"), client.get("fetch.min.bytes"), client.get("group.id")),
-        (Some("ssl"), None, None)
+        (Some("sasl_plaintext"), None, None)
     );
+}
+
+#[test]
+fn what_the_client_refuses_shows_no_secret() {
+    let config = || KafkaConfig::new("b:1", "g");
+    let cases = [
+        (config().property("sasl.pasword", "hush"), "sasl.pasword"),
+        (config().property("pasword", "hush"), "pasword"),
+        (config().property("sasl.jaas.config", "hush"), "sasl.jaas.config"),
+        (config().property("security.protocol", "ssl").property("ssl.key.pem", "hush"), "ssl.key"),
+    ];
+    for (config, key) in cases {
+        let refused = KafkaSource::new(&config, vec![Subscription { topic: "t".into(), tag: "t".into() }]);
+        let error = refused.expect_err("it is refused").to_string();
+        assert!(error.contains(key) && !error.contains("hush"), "{key}: {error}");
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn tls_in_a_build_without_it_names_the_features() {
+    let config =
+        KafkaConfig::new("b:1", "g").property("security.protocol", "sasl_ssl").property("sasl.password", "hush");
+    let consumer = config.consumer().expect_err("there is no TLS in it").to_string();
+    let other = config.check_connection().expect_err("there is no TLS in it").to_string();
+    for error in [consumer, other] {
+        assert!(error.contains("`tls`") && error.contains("`tls-vendored`") && !error.contains("hush"), "{error}");
+    }
 }

@@ -13,6 +13,7 @@ mod handles;
 mod headers;
 mod partition;
 mod queue;
+mod rights;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub(super) use batch::Failure;
 pub(super) use commit::{Answer, CommitQueue};
 pub(super) use partition::{Buffer, PartitionQueue};
 pub(super) use queue::waiting_events;
+pub(super) use rights::{Rights, rights};
 pub(super) use send::{Letter, produce};
 
 use super::client::Client;

@@ -15,8 +15,9 @@ use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr};
 
 use super::*;
 use crate::kafka::client::{Destroyed, list};
+use crate::kafka::config::KafkaConfig;
 use crate::kafka::wake::Wake;
-use crate::record::{Header, Record};
+use crate::record::{Header, Record, Topic};
 
 const LONG: Duration = Duration::from_secs(40);
 const TOPIC: &str = "t";
@@ -114,7 +115,7 @@ impl Broker {
             .set("fetch.queue.backoff.ms", "5");
         let wake = Arc::new(Wake::default());
         wake.adopt_current_thread();
-        let (client, destroyed) = Client::new(&config, &wake).expect("a consumer");
+        let (client, destroyed) = Client::new(&config, &KafkaConfig::new("-", "g"), &wake).expect("a consumer");
         Reader { client, destroyed, wake }
     }
 }
@@ -421,4 +422,18 @@ fn receipts_that_are_out_come_back_when_the_producer_is_dropped() {
     let Broker { producer, tally } = broker;
     drop(producer);
     assert_eq!(tally.counts(), (150, 150, 150));
+}
+
+#[test]
+fn brokers_that_tell_no_rights_are_asked_in_vain() {
+    let broker = Broker::new(&[]);
+    let reader = broker.consumer();
+    let client = reader.client.consumer().client();
+    let known = client.fetch_metadata(Some(TOPIC), LONG).expect("it answers");
+    let topics = [Topic::from(TOPIC), Topic::from("missing")];
+    let start = Instant::now();
+    assert_eq!(rights(client, known.brokers()[0].id(), &topics, LONG), []);
+    assert!(start.elapsed() < LONG, "it does answer");
+    // Nor does one that isn't there, for as long as is allowed; its answer comes when nobody waits any more.
+    assert_eq!(rights(client, 99, &topics, Duration::from_millis(100)), []);
 }

@@ -1,8 +1,10 @@
-//! The two things that rdkafka's safe interface can't do: write a header whose name is not UTF-8, and read one.
-//! (Its reader panics on such a name; its writer takes `&str` only.)
+//! What rdkafka's safe interface can't do: write a header whose name is not UTF-8, and read one (its reader panics on such a
+//! name; its writer takes `&str` only); and change rights and users.
 //!
 //! All `unsafe` of this crate stands here. The invariant: nothing that librdkafka lends outlives the call that got it.
 #![allow(unsafe_code)]
+
+pub(crate) mod admin;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;

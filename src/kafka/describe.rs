@@ -1,0 +1,55 @@
+//! What the brokers say of topics: are they there, and what may we do with them. Blocks, so it is asked on a thread of its own.
+
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::native::{Rights, rights};
+use crate::record::Topic;
+
+/// How long an answer about our rights may take; without one they are believed to be enough.
+const RIGHTS: Duration = Duration::from_secs(3);
+
+/// What is known of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    /// Which topic.
+    pub(super) topic: Topic,
+    /// How many partitions it has; the broker's error where it doesn't say.
+    pub(super) partitions: Result<usize, Code>,
+    /// What we may do with it; `None` where the brokers don't tell.
+    pub(super) rights: Option<Rights>,
+}
+
+/// Asks for each topic by name, so that a broker never has to list them all; each may take `patience`.
+pub(super) fn describe<C: ClientContext>(
+    client: &Client<C>,
+    topics: &[Topic],
+    patience: Duration,
+) -> Result<Vec<Described>, Code> {
+    let mut all = Vec::with_capacity(topics.len());
+    let mut broker = -1;
+    for topic in topics {
+        let metadata = client.fetch_metadata(Some(topic.as_str()), patience);
+        let metadata = metadata.map_err(|error| error.rdkafka_error_code().unwrap_or(Code::Unknown))?;
+        // One that was only named by its address has no number.
+        let (own, any) = (metadata.orig_broker_id(), metadata.brokers().first());
+        broker = any.filter(|_| own < 0).map_or(own, |any| any.id());
+        let found = metadata.topics().iter().find(|found| found.name() == topic.as_str());
+        let partitions = found.map_or(Err(Code::UnknownTopic), |found| match found.error().map(Code::from) {
+            // It is there, and has them.
+            None | Some(Code::LeaderNotAvailable) => Ok(found.partitions().len()),
+            Some(code) => Err(code),
+        });
+        all.push(Described { topic: topic.clone(), partitions, rights: None });
+    }
+    let seen: Vec<Topic> = all.iter().filter(|one| one.partitions.is_ok()).map(|one| one.topic.clone()).collect();
+    if !seen.is_empty() {
+        for (topic, rights) in rights(client, broker, &seen, RIGHTS) {
+            all.iter_mut().filter(|one| one.topic == topic).for_each(|one| one.rights = Some(rights));
+        }
+    }
+    Ok(all)
+}
