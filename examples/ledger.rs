@@ -29,7 +29,8 @@
 //! panic, the first so many times.
 //!
 //! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
-//! can't work (a missing topic too), 3 the drain's time passed with work unfinished, 4 failed for good, 130 or 143 at a second signal.
+//! can't work (a missing topic too), 3 the drain's time passed with work unfinished or not committed, 4 failed for good, 130 or 143 at
+//! a second signal.
 //!
 //! `--sabotage` breaks a promise on purpose, to show that the checker sees it: `early-commit` answers before the work is done,
 //! `drop-failed` calls a failed record handled, `break-order` runs the records of a key side by side, `no-final-commit` ends at a

@@ -187,7 +187,7 @@ impl<S: Clone + Send + 'static> App<S> {
     /// Does what the command line says, and returns how the process is to end. Not to be called within an async runtime.
     ///
     /// Exit codes: 0 drained, or done; 2 a command line or a configuration that can't work; 3 the stop's time passed with work
-    /// unfinished; 4 failed for good; 130 or 143 at a second signal.
+    /// unfinished or not committed; 4 failed for good; 130 or 143 at a second signal.
     pub fn main(self) -> ExitCode {
         self.run_with(env::args_os()).into()
     }

@@ -133,7 +133,7 @@ impl Shutdown {
 pub enum Exit {
     /// Everything that was started has ended. Code 0.
     Drained,
-    /// The deadline of the stop passed with work unfinished. Code 3.
+    /// The deadline of the stop passed with work unfinished, or finished and not committed. Code 3.
     Unfinished,
     /// A daemon failed for good: in a way that must not be repeated, or once more after too many restarts. Code 4.
     Failed,
@@ -170,7 +170,7 @@ impl fmt::Display for Exit {
         f.write_str(match self {
             Self::Drained => "drained",
             Self::Misconfigured => "misconfigured",
-            Self::Unfinished => "deadline passed with work unfinished",
+            Self::Unfinished => "deadline passed with work unfinished or not committed",
             Self::Failed => "failed for good",
         })
     }

@@ -231,8 +231,9 @@ impl Consumer {
             control: self.control,
         };
         match pipeline.run(context.stop().clone(), handlers.handle()).await {
-            Ok(Stopped { unfinished: 0 }) => Ok(Ended::Drained),
-            Ok(Stopped { unfinished }) => Ok(Ended::Unfinished { work: unfinished }),
+            Ok(Stopped { unfinished: 0, uncommitted: false }) => Ok(Ended::Drained),
+            Ok(Stopped { unfinished: 0, uncommitted: true }) => Ok(Ended::Unrecorded),
+            Ok(Stopped { unfinished, .. }) => Ok(Ended::Unfinished { work: unfinished }),
             Err(error) => {
                 // A source that a panic took with it leaves its group beside us. The next run must not meet its own former member
                 // there; where that can't leave in time, the group will tell the two apart.

@@ -89,6 +89,8 @@ pub enum Ended {
         /// How many records, or other pieces of work, were started and have not ended.
         work: usize,
     },
+    /// Everything has ended, but that could not be written down in time, such as by a commit: some of it may run again.
+    Unrecorded,
 }
 
 impl fmt::Display for Ended {
@@ -96,6 +98,7 @@ impl fmt::Display for Ended {
         match self {
             Self::Drained => f.write_str("drained"),
             Self::Unfinished { work } => write!(f, "{work} unfinished"),
+            Self::Unrecorded => f.write_str("ended, not all of it committed"),
         }
     }
 }

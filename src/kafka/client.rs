@@ -26,6 +26,8 @@ use crate::record::TopicPartition;
 pub(super) struct Client {
     /// Handed to a thread of its own when this is dropped.
     consumer: Option<BaseConsumer<Context>>,
+    /// Whether its group keeps its place over a restart.
+    is_static: bool,
     /// Dropped, and so heard by `destroyed`, when the consumer is gone.
     gone: Option<Sender<()>>,
 }
@@ -45,7 +47,8 @@ impl Client {
         let wake = Arc::clone(wake);
         consumer.set_nonempty_callback(move || wake.wake());
         let (gone, destroyed) = channel();
-        let client = Self { consumer: Some(consumer), gone: Some(gone) };
+        let is_static = config.instance_id.is_some();
+        let client = Self { consumer: Some(consumer), is_static, gone: Some(gone) };
         Ok((Arc::new(client), Destroyed(destroyed)))
     }
 
@@ -98,7 +101,7 @@ impl Client {
     /// Leaves the group, at the latest by `deadline`; says whether it did. Records that are still held keep their memory,
     /// but not the membership.
     pub(super) fn close(self: Arc<Self>, destroyed: &Destroyed, deadline: Instant) -> bool {
-        self.consumer().context().close();
+        self.begin_close();
         if Arc::strong_count(&self) == 1 {
             drop(self);
             return destroyed.wait(deadline);
@@ -113,6 +116,17 @@ impl Client {
         }
         self.consumer().closed()
     }
+
+    /// What comes before every end of a client. May be called twice.
+    fn begin_close(&self) {
+        let consumer = self.consumer();
+        consumer.context().close();
+        // Closed without partitions, a member of the cooperative protocol goes without a word, and the next rebalance waits for it
+        // until its session timeout. One that has just unsubscribed says goodbye. So would a static member, who should not.
+        if self.is_incremental() && !self.is_static && consumer.assignment().is_ok_and(|list| list.count() == 0) {
+            consumer.unsubscribe();
+        }
+    }
 }
 
 impl std::fmt::Debug for Client {
@@ -123,10 +137,8 @@ impl std::fmt::Debug for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        self.begin_close();
         let (consumer, gone) = (self.consumer.take(), self.gone.take());
-        if let Some(consumer) = &consumer {
-            consumer.context().close();
-        }
         let end = move || {
             drop(consumer);
             drop(gone);

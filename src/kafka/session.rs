@@ -14,11 +14,11 @@ use tracing::{debug, warn};
 use super::assignment::Assignment;
 use super::client::{Client, Destroyed};
 use super::commits::Commits;
-use super::config::KafkaConfig;
+use super::config::{GroupProtocol, KafkaConfig};
 use super::context::Signal;
 use super::faults::{self, Fault};
 use super::mailbox::{CommitRequest, Mailbox};
-use super::native::CommitQueue;
+use super::native::{CommitQueue, generation};
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::startup::Startup;
@@ -104,6 +104,8 @@ pub(super) struct Session {
     rebalances: Rebalances,
     resets: Resets,
     commits: Commits,
+    /// Whether it is known that the group has taken this member in.
+    taken_in: bool,
     ends_told: Instant,
     beat: Instant,
 }
@@ -120,6 +122,7 @@ impl Session {
             rebalances: Rebalances::default(),
             resets: Resets::default(),
             commits,
+            taken_in: false,
             ends_told: Instant::now(),
             beat: Instant::now(),
         }
@@ -227,6 +230,7 @@ impl Session {
             return Ok(());
         }
         self.ends_told = Instant::now();
+        self.look_for_membership(around);
         let moved = self.assignment.moved_ends(&self.client);
         if !moved.is_empty() {
             around.mailbox.tell_ends(moved);
@@ -241,6 +245,19 @@ impl Session {
         match self.client.fatal_error() {
             Some((code, reason)) => Err(faults::fatal(code, &reason, around)),
             None => Ok(()),
+        }
+    }
+
+    /// Under KIP-848 librdkafka has no word for a member that is taken in while there is nothing for it. It is one that stands by, though,
+    /// and not one that waits for its group.
+    fn look_for_membership(&mut self, around: &Surroundings) {
+        let is_told = around.config.protocol != GroupProtocol::Consumer;
+        if is_told || self.taken_in || generation(&self.client).is_none() {
+            return;
+        }
+        self.taken_in = true;
+        if self.assignment.iter().next().is_none() && self.rebalances.is_idle() {
+            around.mailbox.tell(Event::Assigned(Vec::new()));
         }
     }
 

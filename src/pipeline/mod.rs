@@ -50,7 +50,7 @@ use control::Control;
 use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
 use meter::Meter;
-use reader::{Read, Reader};
+use reader::Reader;
 use shared::Shared;
 use source::Source;
 use watchdog::Slot;
@@ -77,10 +77,12 @@ pub enum PipelineError {
 }
 
 /// How a pipeline ended that was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stopped {
     /// Handlers that had not ended when the time for it was over. Their records stay uncommitted.
     pub unfinished: usize,
+    /// Whether the last commit was not acknowledged in time: what it would have covered has ended, and may run again.
+    pub uncommitted: bool,
 }
 
 /// Everything that a pipeline is built from. [`run`](Self::run) it on a runtime with time; handlers run on another one.
@@ -201,9 +203,9 @@ impl<S: Source> Pipeline<S> {
         };
 
         workers_stop.cancel();
-        let (unfinished, error) = match read {
-            Ok(Read { unfinished }) => (unfinished, failure),
-            Err(error) => (0, failure.or(Some(error))),
+        let (stopped, error) = match read {
+            Ok(stopped) => (stopped, failure),
+            Err(error) => (Stopped::default(), failure.or(Some(error))),
         };
         // After a panic the lanes may be halfway through a change: they are left as they are.
         let panicked = source.is_none();
@@ -211,7 +213,7 @@ impl<S: Source> Pipeline<S> {
             let epochs = shared.lanes().epochs();
             shared.change(|lanes| lanes.lose(&epochs));
         }
-        if unfinished == 0 && error.is_none() {
+        if stopped.unfinished == 0 && error.is_none() {
             while workers.join_next().await.is_some() {}
         } else {
             // Handlers that would not end are dropped at their next `.await`; those that block their threads can't be.
@@ -228,8 +230,8 @@ impl<S: Source> Pipeline<S> {
         };
         tokio::join!(close, left(&mut tasks, closed));
         let Some(error) = error else {
-            info!(daemon, unfinished, "stopped");
-            return Ok(Stopped { unfinished });
+            info!(daemon, unfinished = stopped.unfinished, uncommitted = stopped.uncommitted, "stopped");
+            return Ok(stopped);
         };
         // After a panic nobody has given them time yet.
         let until = if panicked { closed.max(Instant::now() + stop_drain) } else { closed };

@@ -22,19 +22,12 @@ use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
 use super::source::{Assigned, Batch, Epoch, Event, Progress, Revocation, Source, SourceError};
-use super::{PipelineError, PipelineSettings};
+use super::{PipelineError, PipelineSettings, Stopped};
 use crate::handler::Routes;
 use crate::metrics::RebalanceKind;
 
 /// How long the last commit of a stop may take once the handlers have ended or their time is over.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
-
-/// How reading ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Read {
-    /// Handlers, and letters on their way, that had not ended when the time was over.
-    pub(super) unfinished: usize,
-}
 
 pub(super) struct Reader<S: Source> {
     pub(super) source: S,
@@ -67,14 +60,14 @@ type Drain = Pin<Box<dyn Future<Output = Drained> + Send>>;
 /// What became of partitions on their way out.
 struct Drained {
     revocation: Revocation,
-    unfinished: usize,
+    left: Stopped,
 }
 
 impl<S: Source> Reader<S> {
     /// Reads until `stop`, then drains what was started, and gives the source back to be closed.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> (S, Result<Read, PipelineError>) {
+    pub(super) async fn run(mut self, stop: CancellationToken) -> (S, Result<Stopped, PipelineError>) {
         let mut drains: FuturesUnordered<Drain> = FuturesUnordered::new();
-        let mut stopping: Option<Pin<Box<dyn Future<Output = usize> + Send>>> = None;
+        let mut stopping: Option<Pin<Box<dyn Future<Output = Stopped> + Send>>> = None;
         let mut failure = None;
         let mut wait = Instant::now();
         let mut failed_before = false;
@@ -87,8 +80,8 @@ impl<S: Source> Reader<S> {
                 () = stop.cancelled(), if stopping.is_none() => {
                     stopping = Some(self.begin_stop());
                 }
-                unfinished = async { stopping.as_mut().expect("guarded by the condition").await }, if stopping.is_some() => {
-                    return (self.source, failure.map_or(Ok(Read { unfinished }), Err));
+                stopped = async { stopping.as_mut().expect("guarded by the condition").await }, if stopping.is_some() => {
+                    return (self.source, failure.map_or(Ok(stopped), Err));
                 }
                 () = shared.failed.notified(), if stopping.is_none() => {
                     if let Some(error) = shared.failure() {
@@ -234,29 +227,31 @@ impl<S: Source> Reader<S> {
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
         let until = (Instant::now() + self.settings.rebalance_drain).min(revocation.deadline());
         Box::pin(async move {
-            let unfinished = drain(&shared, &desk, epochs, Lanes::out, until, revocation.deadline()).await;
-            Drained { revocation, unfinished }
+            let left = drain(&shared, &desk, epochs, Lanes::out, until, revocation.deadline()).await;
+            Drained { revocation, left }
         })
     }
 
     /// The partitions have drained, or their time is over: they may go.
     fn give_up(&mut self, drained: Drained) {
-        let Drained { revocation, unfinished } = drained;
+        let Drained { revocation, left: Stopped { unfinished, uncommitted } } = drained;
         let (daemon, partitions) = (self.shared.daemon.as_str(), revocation.epochs().len());
-        if unfinished == 0 {
-            info!(daemon, partitions, "revoked partitions given up, drained");
-        } else {
+        if unfinished > 0 {
             warn!(
                 daemon,
                 partitions, unfinished, "revoked partitions given up, unfinished handlers go on without them"
             );
+        } else if uncommitted {
+            warn!(daemon, partitions, "revoked partitions given up without their last commit");
+        } else {
+            info!(daemon, partitions, "revoked partitions given up, drained");
         }
         self.shared.change(|lanes| lanes.lose(revocation.epochs()));
         revocation.complete();
     }
 
     /// Starts nothing more, anywhere; waits for what was started, and commits.
-    fn begin_stop(&self) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+    fn begin_stop(&self) -> Pin<Box<dyn Future<Output = Stopped> + Send>> {
         (self.beat)(Beat::Stopping);
         let until = Instant::now() + self.stop_drain;
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
@@ -270,7 +265,7 @@ impl<S: Source> Reader<S> {
 }
 
 /// Waits until nothing that `left` counts is out any more, at most until `until`, and commits what is finished of these assignments,
-/// at most until `deadline`. Answers what is left.
+/// at most until `deadline`. Says what is left.
 async fn drain<G: Progress>(
     shared: &Shared<G>,
     desk: &CommitDesk,
@@ -278,7 +273,7 @@ async fn drain<G: Progress>(
     left: impl Fn(&Lanes<G>, &[Epoch]) -> usize,
     until: Instant,
     deadline: Instant,
-) -> usize {
+) -> Stopped {
     loop {
         let mut drained = std::pin::pin!(shared.drained.notified());
         drained.as_mut().enable();
@@ -293,6 +288,6 @@ async fn drain<G: Progress>(
     }
     let unfinished = left(&shared.lanes(), &epochs);
     // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
-    drop(desk.commit(epochs, deadline).await);
-    unfinished
+    let uncommitted = desk.commit(epochs, deadline).await.is_err();
+    Stopped { unfinished, uncommitted }
 }

@@ -151,6 +151,7 @@ impl Child {
         match ended {
             Ended::Drained => info!(daemon = &*self.name, "daemon ended"),
             Ended::Unfinished { work } => warn!(daemon = &*self.name, work, "daemon ended with work unfinished"),
+            Ended::Unrecorded => warn!(daemon = &*self.name, "daemon ended, what it finished last may run again"),
         }
     }
 

@@ -42,7 +42,9 @@ impl DaemonState {
     fn exit(self) -> Exit {
         match self {
             Self::Ended(Ended::Drained) | Self::Restarting { .. } | Self::Stopped => Exit::Drained,
-            Self::Starting | Self::Running | Self::Ended(Ended::Unfinished { .. }) => Exit::Unfinished,
+            Self::Starting | Self::Running | Self::Ended(Ended::Unfinished { .. } | Ended::Unrecorded) => {
+                Exit::Unfinished
+            }
             Self::Misconfigured => Exit::Misconfigured,
             Self::Failed => Exit::Failed,
         }

@@ -236,7 +236,7 @@ impl TestDaemon {
         records.map(|(_, record)| record).collect()
     }
 
-    /// Stops it as a signal would, and says how many handlers had not ended after 30 s. What was finished is committed.
+    /// Stops it as a signal would, and says what is left after 30 s: handlers that have not ended, or a commit that failed for 5 s more.
     ///
     /// # Errors
     /// Why it had failed before.
@@ -248,7 +248,7 @@ impl TestDaemon {
     }
 
     async fn end(&mut self) -> Result<Stopped, PipelineError> {
-        let Some(mut running) = self.running.take() else { return Ok(Stopped { unfinished: 0 }) };
+        let Some(mut running) = self.running.take() else { return Ok(Stopped::default()) };
         running.stop.cancel();
         let ended = timeout(LONG, running.tasks.join_next()).await.expect("a daemon that is stopped ends");
         ended.expect("it is one task").expect("the daemon doesn't panic")

@@ -20,11 +20,13 @@ pub struct MemorySource {
     member: MemberId,
     /// The partition that is read first at the next poll.
     turn: usize,
+    /// Whether it knows what it gets, be it nothing.
+    told: bool,
 }
 
 impl MemorySource {
     pub(super) fn new(broker: MemoryBroker, member: MemberId) -> Self {
-        Self { broker, member, turn: 0 }
+        Self { broker, member, turn: 0, told: false }
     }
 
     /// This member's number.
@@ -47,7 +49,8 @@ impl MemorySource {
         if let Some(event) = state.members.get_mut(&self.member).and_then(|member| member.events.pop_front()) {
             return Ok(Some(event));
         }
-        if let Some(assigned) = self.assigned(&mut state) {
+        let assigned = self.assigned(&mut state);
+        if !std::mem::replace(&mut self.told, true) || !assigned.is_empty() {
             return Ok(Some(Event::Assigned(assigned)));
         }
         if let Some(batches) = self.read(&mut state, demand.clone()) {
@@ -56,8 +59,10 @@ impl MemorySource {
         Ok(self.ends(&mut state).map(Event::Ends))
     }
 
-    fn assigned(&self, state: &mut State) -> Option<Vec<Assigned<OffsetTracker>>> {
-        let subscription = state.members.get(&self.member)?.subscription.clone();
+    fn assigned(&self, state: &mut State) -> Vec<Assigned<OffsetTracker>> {
+        let Some(subscription) = state.members.get(&self.member).map(|member| member.subscription.clone()) else {
+            return Vec::new();
+        };
         let untold = state.owners.iter().filter(|(_, owner)| owner.member == self.member && !owner.told);
         let untold: Vec<(TopicPartition, Epoch)> = untold.map(|(place, owner)| (place.clone(), owner.epoch)).collect();
         let assigned = untold.into_iter().filter_map(|(place, epoch)| {
@@ -65,8 +70,7 @@ impl MemorySource {
             let progress = state.resume(&place, tag);
             Some(Assigned { epoch, topic_partition: place, progress })
         });
-        let assigned: Vec<_> = assigned.collect();
-        (!assigned.is_empty()).then_some(assigned)
+        assigned.collect()
     }
 
     fn read(&mut self, state: &mut State, mut demand: Demand) -> Option<Vec<Batch>> {

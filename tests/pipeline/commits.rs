@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use daemonry::handler::{ProcessingOrder, on};
 use daemonry::metrics::CommitStatus;
-use daemonry::pipeline::PipelineError;
 use daemonry::pipeline::source::CommitError;
+use daemonry::pipeline::{PipelineError, Stopped};
 use daemonry::record::Record;
 use daemonry::testing::CommitFault;
 use parking_lot::Mutex;
@@ -64,6 +64,17 @@ async fn commit_that_is_refused_is_covered_by_the_next() {
     assert_eq!(scene.committed(0), 10);
     assert_eq!(scene.metrics.commits.of(CommitStatus::Retriable).get(), 2);
     process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_without_an_answer_to_its_last_commit_says_so() {
+    let scene = Scene::with(1, |settings| settings.commit_interval = secs(1_000));
+    let process = scene.start(on(|| async {}));
+    sleep(millis(10)).await;
+    scene.fill(0, 10);
+    sleep(secs(1)).await;
+    scene.broker.fail_commits([CommitFault::Delay(secs(1_000))]);
+    assert_eq!(process.stop().await, Ok(Stopped { unfinished: 0, uncommitted: true }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -149,7 +149,7 @@ impl Process {
 
     /// Stops it; everything has ended.
     pub(crate) async fn stop_cleanly(self) {
-        assert_eq!(self.stop().await, Ok(Stopped { unfinished: 0 }));
+        assert_eq!(self.stop().await, Ok(Stopped::default()));
     }
 
     /// Kills it: nothing is drained or committed.

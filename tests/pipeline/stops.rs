@@ -59,7 +59,7 @@ async fn handler_that_will_not_end_is_left_uncommitted_at_the_deadline() {
     }));
     sleep(millis(100)).await;
     let asked = journal.elapsed();
-    assert_eq!(process.stop().await, Ok(Stopped { unfinished: 1 }));
+    assert_eq!(process.stop().await, Ok(Stopped { unfinished: 1, uncommitted: false }));
     assert_eq!(journal.elapsed() - asked, secs(30));
     let commit = scene.broker.committed("orders", 0).unwrap();
     assert_eq!(commit.next.offset().0, 0);

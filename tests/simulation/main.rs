@@ -268,9 +268,8 @@ impl Simulation {
 
     async fn stopped(&self, process: Process) -> Result<(), String> {
         match timeout(Duration::from_secs(60), process.running).await {
-            Ok(Ok(Ok(Stopped { unfinished: 0 }))) => Ok(()),
-            Ok(Ok(Ok(Stopped { unfinished }))) if self.plan.gentle => {
-                Err(format!("stopped with {unfinished} unfinished"))
+            Ok(Ok(Ok(stopped))) if self.plan.gentle && stopped != Stopped::default() => {
+                Err(format!("left {stopped:?}"))
             }
             Ok(Ok(Ok(_))) => Ok(()),
             Ok(Ok(Err(error))) => Err(format!("the pipeline failed: {error}")),

@@ -26,6 +26,8 @@ pub(crate) type Member<F> = Driver<<F as Fixture>::Source>;
 pub(crate) struct Driver<S: Source> {
     source: S,
     committer: S::Committer,
+    /// How often the group has told it what it gets, be it nothing.
+    pub(crate) told: usize,
     /// What is assigned and not on its way out, by partition.
     pub(crate) held: BTreeMap<i32, Epoch>,
     /// Every assignment so far, with how its progress was told.
@@ -60,6 +62,7 @@ where
         Self {
             source,
             committer,
+            told: 0,
             held: BTreeMap::new(),
             progress: HashMap::new(),
             records: Vec::new(),
@@ -100,6 +103,7 @@ where
     fn take(&mut self, event: Event<OffsetTracker>, demand: Demand) -> bool {
         match event {
             Event::Assigned(assigned) => {
+                self.told += 1;
                 for one in assigned {
                     let before = self.progress.insert(one.epoch, one.progress);
                     assert!(before.is_none(), "{:?} names two assignments", one.epoch);

@@ -161,3 +161,20 @@ pub(crate) async fn a_member_that_closes_leaves_its_partitions_at_once<F: Fixtur
     assert!(start.elapsed() < Duration::from_secs(5), "only after {:?}", start.elapsed());
     second.close().await;
 }
+
+pub(crate) async fn a_member_without_partitions_that_closes_holds_up_nobody<F: Fixture>() {
+    let fixture: F = filled(1, 10);
+    let mut first = Member::<F>::new(fixture.join());
+    first.until_held(1).await;
+    let mut idle = Member::<F>::new(fixture.join());
+    both(&mut first, &mut idle, "word that there is nothing for it", |_, idle| idle.told > 0).await;
+    let start = Instant::now();
+    idle.close().await;
+    // The group waits for all whom it counts among its members.
+    let mut next = Member::<F>::new(fixture.join());
+    both(&mut first, &mut next, "word for the next one", |_, next| next.told > 0).await;
+    first.close().await;
+    next.until_held(1).await;
+    assert!(start.elapsed() < Duration::from_secs(8), "only after {:?}", start.elapsed());
+    next.close().await;
+}

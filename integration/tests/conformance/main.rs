@@ -34,6 +34,7 @@ macro_rules! conforms {
             a_new_owner_hears_of_its_partition_in_the_middle_of_a_poll
             each_assignment_has_an_epoch_of_its_own
             a_member_that_closes_leaves_its_partitions_at_once
+            a_member_without_partitions_that_closes_holds_up_nobody
         }
         conforms! { $fixture, commits:
             a_commit_is_read_back_by_the_next_owner

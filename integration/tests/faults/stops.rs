@@ -47,6 +47,32 @@ fn sigterm_drains() -> Result<()> {
     Ok(())
 }
 
+/// Stops both members while the older one waits for the group, having given up what the younger one is to get. Session timeouts are
+/// Kafka's own: the group would wait that long for one that went without a word.
+#[test]
+fn sigterm_during_a_rebalance() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "sigterm.rebalance", Order::Key)?;
+    let flags = scenario.flags();
+    let load = scenario.load(200, Mix::default());
+    let mut older = scenario.start(&flags)?;
+    scenario.until_works(&mut older, Duration::from_secs(40))?;
+    let mut younger = scenario.start(&flags)?;
+    older.until_log("revoked partitions given up, drained", Duration::from_secs(40))?;
+
+    let before = Instant::now();
+    older.signal(Signal::TERM)?;
+    younger.signal(Signal::TERM)?;
+    assert_eq!((older.wait(STOP)?, younger.wait(STOP)?), (0, 0));
+
+    let took = before.elapsed();
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    scenario.unload(load)?;
+    let heir = scenario.start(&flags)?;
+    let verdict = scenario.pass(vec![heir], Duration::from_secs(60))?;
+    assert_eq!(verdict.duplicates, 0, "{verdict}");
+    Ok(())
+}
+
 /// A record that blocks its handler's thread for long, and some beside it.
 fn blocked(name: &str) -> Result<Scenario> {
     let mut scenario = Scenario::open(&brokers()?, name, Order::Key)?;

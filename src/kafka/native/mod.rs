@@ -19,6 +19,7 @@ mod send;
 mod tests;
 
 use std::ffi::CString;
+use std::ptr::NonNull;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
@@ -107,6 +108,17 @@ pub(super) fn position(client: &Client, place: &TopicPartition) -> Option<i64> {
         rdkafka::Offset::Offset(offset) if outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Some(offset),
         _ => None,
     }
+}
+
+/// The generation of the group that the client is a member of, or under KIP-848 its own epoch; none until the group has taken it in.
+pub(super) fn generation(client: &Client) -> Option<i32> {
+    // SAFETY: the client lives for as long as it is borrowed. What comes back is ours, or null for a client without a group.
+    let metadata = NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(client.native()) })?;
+    // SAFETY: it is live until the next line, and only a number is read from it.
+    let generation = unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata.as_ptr()) };
+    // SAFETY: it is ours, and nothing of it is kept.
+    unsafe { sys::rd_kafka_consumer_group_metadata_destroy(metadata.as_ptr()) }
+    (generation > 0).then_some(generation)
 }
 
 /// The binding's word for a code; `Unknown` for one that it has none for.
