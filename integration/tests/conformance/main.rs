@@ -35,6 +35,7 @@ macro_rules! conforms {
             each_assignment_has_an_epoch_of_its_own
             a_member_that_closes_leaves_its_partitions_at_once
             a_member_without_partitions_that_closes_holds_up_nobody
+            a_member_without_partitions_that_closes_in_a_rebalance_gets_none
         }
         conforms! { $fixture, commits:
             a_commit_is_read_back_by_the_next_owner
