@@ -136,6 +136,11 @@ impl Assignment {
         Ok(())
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Assigned> {
         self.partitions.iter()

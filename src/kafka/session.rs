@@ -138,7 +138,8 @@ impl Session {
     pub(super) fn turn(&mut self, demand: &mut Option<Demand>, around: &mut Surroundings) -> Result<bool, Halt> {
         self.client.serve().map_err(|_| Halt::Rebuild("a record came past its partition's queue".to_owned()))?;
         self.hear(around)?;
-        self.startup.advance(&self.client, around)?;
+        let is_free = self.assignment.is_empty() && self.rebalances.is_idle();
+        self.startup.advance(&self.client, around, is_free)?;
         self.rebalances.advance(&self.client, &mut self.assignment, around)?;
         if self.rebalances.is_idle() {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
@@ -198,8 +199,14 @@ impl Session {
     fn hear(&mut self, around: &Surroundings) -> Result<(), Halt> {
         while let Some(signal) = self.client.consumer().context().next_signal() {
             match signal {
-                Signal::Assign(places) => self.rebalances.push(Change::Assign(places)),
-                Signal::Revoke(places) => self.rebalances.push(Change::Revoke(places)),
+                Signal::Assign(places) => {
+                    self.startup.rebalanced();
+                    self.rebalances.push(Change::Assign(places));
+                }
+                Signal::Revoke(places) => {
+                    self.startup.rebalanced();
+                    self.rebalances.push(Change::Revoke(places));
+                }
                 Signal::Error(code, reason) => self.err(code, &reason, around)?,
             }
         }
@@ -256,7 +263,7 @@ impl Session {
             return;
         }
         self.taken_in = true;
-        if self.assignment.iter().next().is_none() && self.rebalances.is_idle() {
+        if self.assignment.is_empty() && self.rebalances.is_idle() {
             around.mailbox.tell(Event::Assigned(Vec::new()));
         }
     }
