@@ -12,10 +12,6 @@ mod ordering {}
 mod retries {}
 #[doc = include_str!("../docs/testing.md")]
 mod testing {}
-#[doc = include_str!("../docs/deployment.md")]
-mod deployment {}
-#[doc = include_str!("../docs/guarantees.md")]
-mod guarantees {}
 #[doc = include_str!("../docs/from-kafka-go.md")]
 mod from_kafka_go {}
 #[doc = include_str!("../docs/from-spring-kafka.md")]
