@@ -31,7 +31,8 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	$(WITH_KAFKA) cargo test --locked --workspace
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
-	@command -v mdbook >/dev/null || PATH="$(BOOK_TOOLS)/bin:$$PATH" command -v mdbook >/dev/null || cargo install mdbook --locked --version 0.5.4 --root "$(BOOK_TOOLS)"
+	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \
+		cargo install mdbook --locked --version 0.5.4 --root "$(BOOK_TOOLS)"
 	PATH="$(BOOK_TOOLS)/bin:$$PATH" mdbook build
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
