@@ -44,6 +44,7 @@ pub(super) struct Watch {
 pub(super) struct Overrides {
     paused: BTreeSet<Scope>,
     pub(super) rate: Option<Rate>,
+    pub(super) key_rate: Option<Rate>,
     /// How often somebody has asked for a seek.
     seeks: u64,
 }
@@ -153,6 +154,19 @@ impl Control {
     /// The rate that attempts may begin at.
     pub fn rate(&self) -> Option<Rate> {
         self.overrides.borrow().rate
+    }
+
+    /// Lets attempts of each single key begin at this rate at most; `None` takes the limit back. A key is what its route orders by: with
+    /// [`Partition`](crate::handler::ProcessingOrder::Partition) that is the partition, and with
+    /// [`Unordered`](crate::handler::ProcessingOrder::Unordered) there is none. Records over it wait as those do that wait for a retry:
+    /// they hold no worker and stop no other key. A key that moves to another process begins anew there.
+    pub fn limit_keys(&self, rate: Option<Rate>) {
+        self.change(|overrides| std::mem::replace(&mut overrides.key_rate, rate) != rate);
+    }
+
+    /// The rate that attempts of a key may begin at.
+    pub fn key_rate(&self) -> Option<Rate> {
+        self.overrides.borrow().key_rate
     }
 
     /// Has a partition that is assigned to this process go on at another place, and says where. What was started of it ends before, and is

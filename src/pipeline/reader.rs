@@ -183,6 +183,7 @@ impl<S: Source> Reader<S> {
         debug!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
         self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
         self.shared.change(|lanes| lanes.set_rate(overrides.rate, Instant::now()));
+        self.shared.change(|lanes| lanes.set_key_rate(overrides.key_rate));
         for seek in self.control.seeks() {
             info!(daemon = self.shared.daemon.as_str(), topic_partition = %seek.topic_partition(), to = %seek.to(), "asked to go on elsewhere");
             self.source.seek(seek);

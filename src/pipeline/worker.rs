@@ -112,7 +112,7 @@ fn exchange<G: Progress>(
             Some(Finished::Run(run, halt)) => lanes.settle(&run, settled).and(lanes.finish(run, entries, halt)),
             Some(Finished::Batch(ended)) => ended.hand_back(lanes),
         };
-        let (taken, more) = lanes.take(entries);
+        let (taken, more) = lanes.take(entries, Instant::now);
         (taken, effects.and(more))
     })
 }

@@ -1,5 +1,6 @@
 //! What is changed while a daemon runs: pauses and rates.
 
+use daemonry::handler::extract::Attempt;
 use daemonry::handler::{ProcessingOrder, on, on_batch};
 use daemonry::pipeline::control::{Rate, Scope};
 use daemonry::pipeline::seek::{SeekError, SeekTo};
@@ -193,4 +194,58 @@ async fn what_does_not_run_goes_nowhere() {
     assert_eq!(other, Err(SeekError::NotAssigned(TopicPartition::new("another", 0))));
     process.stop_cleanly().await;
     assert_eq!(seek(SeekTo::End).await, Err(SeekError::NotRunning));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_each_key_holds_up_no_other_key_and_no_worker() {
+    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 10));
+    // Many more of one key than the queue holds, and others behind them.
+    (0..40).for_each(|_| scene.write(0, "hot"));
+    scene.fill(0, 100);
+    scene.control.limit_keys(Rate::new(2, secs(1)));
+    let journal = Journal::new();
+    let process = scene.start(sleeping(&journal, millis(1)));
+    let others = || journal.ended().iter().filter(|one| one.offset >= 40).count();
+    until("all others", || others() == 100).await;
+    assert!(journal.elapsed() < secs(2), "{:?}", journal.elapsed());
+    let hot = || journal.offsets(0).into_iter().filter(|offset| *offset < 40).collect::<Vec<_>>();
+    sleep(millis(9_250) - journal.elapsed()).await;
+    assert_eq!(hot(), (0..20).collect::<Vec<_>>(), "two at once, then two a second, in their order");
+
+    // Taken back, it binds nobody any more, whoever waits for it.
+    scene.control.limit_keys(None);
+    until("all of them", || scene.committed(0) == 140).await;
+    assert!(journal.elapsed() < secs(11), "{:?}", journal.elapsed());
+    assert_eq!(hot(), (0..40).collect::<Vec<_>>());
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_each_key_counts_retries_and_what_batches_take() {
+    for in_batches in [false, true] {
+        let scene = Scene::new(1);
+        (0..3).for_each(|_| scene.write(0, "a"));
+        scene.control.limit_keys(Rate::new(1, secs(10)));
+        let journal = Journal::new();
+        let seen = journal.clone();
+        let once = move |record: &Record, attempt: u32| {
+            drop(seen.begin(record));
+            if attempt == 1 { Err(anyhow::anyhow!("not yet")) } else { Ok(()) }
+        };
+        let again = RetryPolicy::exponential().base(millis(100)).jitter(0.0);
+        let process = if in_batches {
+            let handle = move |records: Vec<(Record, Attempt)>| {
+                let outcomes: Vec<_> = records.iter().map(|(record, attempt)| once(record, attempt.0)).collect();
+                async move { outcomes }
+            };
+            scene.start(on_batch(handle).max(10).within(millis(1)).retry(again))
+        } else {
+            let handle = move |record: Record, attempt: Attempt| std::future::ready(once(&record, attempt.0));
+            scene.start(on(handle).retry(again))
+        };
+        until("all of them", || scene.committed(0) == 3).await;
+        let began: Vec<_> = journal.began().iter().map(|one| (one.offset, one.at.as_secs())).collect();
+        assert_eq!(began, [(0, 0), (0, 10), (1, 20), (1, 30), (2, 40), (2, 50)], "in batches: {in_batches}");
+        process.stop_cleanly().await;
+    }
 }

@@ -122,6 +122,7 @@ impl<G: Progress> Lanes<G> {
         &mut self,
         id: GatherId,
         entries: &mut VecDeque<Entry<G::Position>>,
+        clock: impl Fn() -> Instant,
         effects: &mut Effects,
     ) -> BatchRun {
         let mut parts = Vec::new();
@@ -138,10 +139,13 @@ impl<G: Progress> Lanes<G> {
             self.gathers[id].lanes.pop_front();
             self.gathers[id].records -= lane.queued();
             let most = if alone { 1 } else { max - entries.len() };
+            let most = most.min(self.startable_of(lane_id, &clock));
+            let lane = &self.lanes[lane_id];
             let together = |entry: &&Entry<G::Position>| entry.bound == Bound::Queue && entry.alone == alone;
             let length = lane.queue.iter().take(most).take_while(together).count();
             parts.push((self.hand_out(lane_id, Holder::Other), length));
             entries.extend(self.lanes[lane_id].queue.drain(..length));
+            self.start_of(lane_id, length);
             if alone {
                 break;
             }

@@ -36,6 +36,8 @@ pub(super) struct Lane<P> {
     pub(super) key: Option<u64>,
     pub(super) queue: VecDeque<Entry<P>>,
     pub(super) state: State,
+    /// It is parked until its key may go on.
+    pub(super) limited: bool,
     /// The first of the entries that are out: when it came in, and its own time in milliseconds.
     pub(super) out_since: Option<(Instant, Option<u64>)>,
 }
@@ -56,7 +58,8 @@ impl<G: Progress> Lanes<G> {
             return lane;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.lanes.push(Lane { place, key: None, queue: VecDeque::new(), state: State::Free, out_since: None });
+            let state = State::Free;
+            self.lanes.push(Lane { place, key: None, queue: VecDeque::new(), state, limited: false, out_since: None });
             self.lanes.len() - 1
         });
         self.lanes[id].place = place;
@@ -87,8 +90,10 @@ impl<G: Progress> Lanes<G> {
 
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
+        let spent_until = self.spent_until(id);
         match self.lanes[id].queue.front().map(|entry| entry.bound) {
             Some(_) if self.places[self.lanes[id].place].paused => self.suspend(id),
+            Some(_) if let Some(until) = spent_until => self.limit(id, until, effects),
             Some(Bound::Queue) => self.make_ready(id, effects),
             Some(Bound::Parked) => {
                 self.lanes[id].state = State::Due;
@@ -105,6 +110,7 @@ impl<G: Progress> Lanes<G> {
         let lane = &mut self.lanes[id];
         debug_assert!(lane.queue.is_empty());
         lane.state = State::Free;
+        lane.limited = false;
         lane.queue.shrink_to(KEPT);
         if let Some(key) = lane.key.take() {
             self.lane_of.remove(&(lane.place, key));

@@ -17,6 +17,7 @@ mod arriving;
 mod commits;
 mod entry;
 mod gather;
+mod key_rate;
 mod lane;
 mod parking;
 mod pausing;
@@ -40,6 +41,7 @@ use entry::{Bound, Loads};
 pub(super) use entry::{Entry, Load};
 pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
+use key_rate::KeyBudgets;
 use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
@@ -176,6 +178,8 @@ pub(super) struct Lanes<G: Progress> {
     uncommitted: usize,
     /// What may begin, where that is limited.
     budget: Option<Budget>,
+    /// The same for each key.
+    key_budgets: Option<KeyBudgets>,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -203,6 +207,7 @@ impl<G: Progress> Lanes<G> {
             parked_holds: false,
             uncommitted: 0,
             budget: None,
+            key_budgets: None,
         }
     }
 

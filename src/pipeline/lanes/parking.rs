@@ -26,7 +26,9 @@ impl<G: Progress> Lanes<G> {
                 break;
             }
             let lane_id = first.remove();
+            let spent_until = self.spent_now(lane_id, now);
             let lane = &mut self.lanes[lane_id];
+            lane.limited = false;
             let is_letter = lane.queue.front().is_some_and(|entry| entry.failure.is_some());
             if is_letter {
                 lane.state = State::Letter;
@@ -34,6 +36,8 @@ impl<G: Progress> Lanes<G> {
                 effects.letters = true;
             } else if self.places[lane.place].paused {
                 self.suspend(lane_id);
+            } else if let Some(until) = spent_until {
+                self.limit(lane_id, until, &mut effects);
             } else {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
@@ -113,6 +117,14 @@ impl<G: Progress> Lanes<G> {
         self.retries.insert((due, self.retry_number), id);
         self.lanes[id].state = State::Parked(due, self.retry_number);
         self.count_as_parked(id);
+    }
+
+    /// Takes a lane from the timer that it waits for.
+    pub(super) fn unpark(&mut self, id: LaneId) {
+        self.lanes[id].limited = false;
+        if let State::Parked(due, number) = self.lanes[id].state {
+            self.retries.remove(&(due, number));
+        }
     }
 
     /// Moves the entries of a waiting lane from the queue's bound to that of the parked, as far as there is room.

@@ -1,4 +1,4 @@
-//! Rate: how many attempts may begin. The lanes know no clock: who has one grants what has come due.
+//! Rates: how many attempts may begin, of all lanes and of each key. The lanes know no clock: who has one grants what has come due.
 
 use std::time::Duration;
 
@@ -19,12 +19,32 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    pub(super) fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, left: rate.attempts() as usize, granted: now }
+    }
+
+    /// When the next attempt is granted.
+    pub(super) fn next(&self) -> Instant {
+        self.granted + self.step()
+    }
+
     fn step(&self) -> Duration {
         self.rate.interval() / self.rate.attempts()
     }
 
+    /// Whether nothing of it is used, or all that was has come due again.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        let used = self.rate.attempts() as usize - self.left;
+        used == 0 || self.granted + self.step() * u32::try_from(used).unwrap_or(u32::MAX) <= now
+    }
+
+    /// So many attempts were not begun after all.
+    pub(super) fn give_back(&mut self, attempts: usize) {
+        self.left = (self.left + attempts).min(self.rate.attempts() as usize);
+    }
+
     /// Grants what has come due; no more than an interval's attempts are ever saved up.
-    fn grant(&mut self, now: Instant) {
+    pub(super) fn grant(&mut self, now: Instant) {
         let most = self.rate.attempts() as usize;
         let passed = now.saturating_duration_since(self.granted);
         let due = passed.as_nanos() / self.step().as_nanos().max(1);
@@ -44,7 +64,7 @@ impl<G: Progress> Lanes<G> {
         if self.budget.as_ref().map(|budget| budget.rate) == rate {
             return Effects::default();
         }
-        self.budget = rate.map(|rate| Budget { rate, left: rate.attempts() as usize, granted: now });
+        self.budget = rate.map(|rate| Budget::new(rate, now));
         Effects { ready: self.turns.len(), timer: true, ..Effects::default() }
     }
 
@@ -63,14 +83,14 @@ impl<G: Progress> Lanes<G> {
     /// So many attempts were begun in the books only.
     pub(super) fn unstart(&mut self, attempts: usize) {
         if let Some(budget) = &mut self.budget {
-            budget.left = (budget.left + attempts).min(budget.rate.attempts() as usize);
+            budget.give_back(attempts);
         }
     }
 
     /// When the next attempt may begin, where something waits for that.
     pub(super) fn next_grant(&self) -> Option<Instant> {
         let budget = self.budget.as_ref().filter(|budget| budget.left == 0 && !self.turns.is_empty())?;
-        Some(budget.granted + budget.step())
+        Some(budget.next())
     }
 
     /// Grants what has come due.

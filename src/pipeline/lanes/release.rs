@@ -98,9 +98,7 @@ impl<G: Progress> Lanes<G> {
                 let entry = self.lanes[id].queue.pop_back().expect("the length was just looked at");
                 self.drop_entry(place, entry);
             }
-            if let State::Parked(due, number) = state {
-                self.retries.remove(&(due, number));
-            }
+            self.unpark(id);
             if state != State::Out && keep == 0 {
                 self.discard(id);
             }

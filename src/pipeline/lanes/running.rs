@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Entry};
@@ -25,7 +27,12 @@ pub(in crate::pipeline) enum Taken {
 impl<G: Progress> Lanes<G> {
     /// What a worker does next: a lane with the first of its entries, or a batch. Partitions and batches take turns, and none may hold
     /// every worker while several partitions are assigned.
-    pub(in crate::pipeline) fn take(&mut self, entries: &mut VecDeque<Entry<G::Position>>) -> (Option<Taken>, Effects) {
+    /// The clock is only looked at where keys have a rate.
+    pub(in crate::pipeline) fn take(
+        &mut self,
+        entries: &mut VecDeque<Entry<G::Position>>,
+        clock: impl Fn() -> Instant,
+    ) -> (Option<Taken>, Effects) {
         debug_assert!(entries.is_empty(), "a worker takes one run at a time");
         let mut effects = Effects::default();
         if self.startable() == 0 {
@@ -45,8 +52,8 @@ impl<G: Progress> Lanes<G> {
                 continue;
             }
             let taken = match turn {
-                Turn::Place(place) => self.take_lane(place, entries).map(Taken::Run),
-                Turn::Gather(gather) => Some(Taken::Batch(self.take_batch(gather, entries, &mut effects))),
+                Turn::Place(place) => self.take_lane(place, entries, &clock).map(Taken::Run),
+                Turn::Gather(gather) => Some(Taken::Batch(self.take_batch(gather, entries, &clock, &mut effects))),
             };
             if taken.is_some() {
                 self.start(entries.len());
@@ -56,7 +63,12 @@ impl<G: Progress> Lanes<G> {
         (None, effects)
     }
 
-    fn take_lane(&mut self, place_id: PlaceId, entries: &mut VecDeque<Entry<G::Position>>) -> Option<Run> {
+    fn take_lane(
+        &mut self,
+        place_id: PlaceId,
+        entries: &mut VecDeque<Entry<G::Position>>,
+        clock: impl Fn() -> Instant,
+    ) -> Option<Run> {
         let startable = self.startable();
         let place = &mut self.places[place_id];
         let next = place.ready.pop_front();
@@ -69,10 +81,11 @@ impl<G: Progress> Lanes<G> {
         self.busy += 1;
         debug_assert_eq!(self.lanes[lane_id].state, State::Ready);
         let run = self.hand_out(lane_id, Holder::Worker);
+        let most = RUN.min(startable).min(self.startable_of(lane_id, clock));
         let queue = &mut self.lanes[lane_id].queue;
-        let most = RUN.min(startable);
         let length = queue.iter().take(most).take_while(|entry| entry.bound == Bound::Queue).count();
         entries.extend(queue.drain(..length));
+        self.start_of(lane_id, length);
         Some(run)
     }
 
@@ -122,6 +135,7 @@ impl<G: Progress> Lanes<G> {
             self.places[run.place].busy -= 1;
         }
         self.unstart(unstarted.len());
+        self.unstart_of(run.lane, unstarted.len());
         let was_empty = self.is_empty_open(run.place);
         let lane = &mut self.lanes[run.lane];
         lane.out_since = None;

@@ -115,7 +115,8 @@ impl Bench {
 
     fn take(&mut self) -> Option<Held> {
         let mut entries = VecDeque::new();
-        match self.lanes.take(&mut entries).0? {
+        let now = self.now;
+        match self.lanes.take(&mut entries, || now).0? {
             Taken::Run(run) => Some((run, entries)),
             Taken::Batch(_) => panic!("no route here takes batches"),
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
 use super::chance::PARTITIONS;
-use super::model::World;
+use super::model::{TOPIC, World};
 use crate::pipeline::tracker::OffsetTracker;
 
 /// Everything that must hold between two calls.
@@ -29,6 +29,7 @@ pub(super) fn audit(world: &World) {
     states_stand_where_they_say(lanes);
     assignments_count_what_is_out(world);
     commits_claim_nothing_unfinished(world);
+    nobody_sleeps_in_vain(world);
 }
 
 fn each_entry_is_in_one_place(world: &World) {
@@ -137,6 +138,8 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         let paused = lanes.places.get(lane.place).is_some_and(|place| place.paused);
         let startable = matches!(lane.state, State::Ready | State::Due);
         assert!(!(paused && startable), "a lane of a paused partition could start");
+        assert!(!(startable && lanes.is_spent(lane)), "a lane could start whose key may not");
+        assert!(!lane.limited || matches!(lane.state, State::Parked(..)), "a limited lane is {:?}", lane.state);
         assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
         match lane.state {
             State::Free => assert!(head.is_none(), "an entry in a lane that nobody uses"),
@@ -184,5 +187,21 @@ fn commits_claim_nothing_unfinished(world: &World) {
             let (next, low) = (commit.next.offset().0, world.logs[log].low());
             assert!(next <= low, "{next} is committed, {low} is not finished");
         }
+    }
+}
+
+/// The reader doesn't sleep while a partition that has nothing here could be read.
+fn nobody_sleeps_in_vain(world: &World) {
+    let Some(demand) = &world.asked else { return };
+    let free = world.lanes.limits.queue.records.saturating_sub(world.lanes.loads.queued.records);
+    if (0..PARTITIONS).any(|partition| world.allowed(demand, partition) > 0) || free == 0 {
+        return;
+    }
+    for (partition, _) in world.logs.iter().enumerate().filter(|(_, log)| log.is_open() && log.next < log.written) {
+        let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
+        let place = &world.lanes.places[world.lanes.place_of[&topic_partition]];
+        let idle =
+            place.loads.queued.records == 0 && place.loads.parked.records == 0 && place.why_held(false).is_none();
+        assert!(!idle, "the reader sleeps while {free} slots are free and partition {partition} has nothing queued");
     }
 }

@@ -15,8 +15,8 @@ pub(super) enum Step {
     Lose(usize),
     /// A partition is paused, or goes on.
     Pause(usize, bool),
-    /// So many attempts may begin within a second; none where there is no limit.
-    Limit(Option<u32>),
+    /// So many attempts may begin within a second, of all or of each key; none where there is no limit.
+    Limit(Option<u32>, bool),
     /// Records are written to a partition.
     Write(usize, u8),
     /// The reader asks what it may read, if it isn't asleep with an answer.
@@ -88,7 +88,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),
         2 => (partition(), any::<bool>()).prop_map(|(partition, paused)| Step::Pause(partition, paused)),
-        1 => prop::option::of(1_u32..20).prop_map(Step::Limit),
+        2 => (prop::option::of(1_u32..20), any::<bool>()).prop_map(|(attempts, each)| Step::Limit(attempts, each)),
         6 => (partition(), 1_u8..20).prop_map(|(partition, records)| Step::Write(partition, records)),
         8 => Just(Step::Ask),
         12 => any::<Index>().prop_map(Step::Deliver),
