@@ -221,7 +221,7 @@ impl Which {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    telemetry::init("warn", LogFormat::Human)?;
+    telemetry::init(LogFormat::Human)?;
     let mut out = BufWriter::new(std::io::stdout());
     match Cli::parse().command {
         Command::List { at, which } => {
