@@ -331,6 +331,9 @@ impl Pass<'_> {
         for span in spans {
             self.passed(span.partition, NextOffset::at(span.end.0));
         }
-        self.commit()
+        self.commit()?;
+        // So that whoever lists next sees what was done.
+        self.writer.settle();
+        Ok(())
     }
 }

@@ -97,8 +97,11 @@ pub struct Edit {
     pub(super) by: String,
     key: Option<Option<Vec<u8>>>,
     value: Option<Option<Vec<u8>>>,
-    headers: Option<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    headers: Option<OwnHeaders>,
 }
+
+/// Names and values, in order.
+type OwnHeaders = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 impl Edit {
     /// Nothing changed yet, by this person.

@@ -149,4 +149,6 @@ impl Writer for MemoryWriter {
         self.broker.changed.notify_waiters();
         Ok(())
     }
+
+    fn settle(&mut self) {}
 }

@@ -9,7 +9,8 @@ use integration::{Flags, Member};
 
 use crate::scene::{PATIENCE, Scene};
 
-const LETTERS: usize = 4_000;
+/// Far more than five runs at 200 a second get through with.
+const LETTERS: usize = 10_000;
 const KEYS: usize = 40;
 
 fn flags(scene: &Scene) -> Flags {
@@ -28,14 +29,14 @@ fn a_redrive_that_is_killed_goes_on_without_a_second_copy() -> Result<()> {
     let mut random = fastrand::Rng::new();
     for round in 0..5 {
         let before = scene.written()?.count();
-        let flags = flags(&scene).with("per-second", 1_000);
+        let flags = flags(&scene).with("per-second", 200);
         let mut process = Member::start_example("letters", &flags, directory.path().join(format!("{round}.log")))?;
         // In the middle of a transaction, for the most part.
         until_true(PATIENCE, "some more records", || {
             anyhow::ensure!(process.ended()?.is_none(), "it ended: {}", process.log()?);
             Ok(scene.written()?.count() > before)
         })?;
-        let more = Duration::from_millis(random.u64(0..400));
+        let more = Duration::from_millis(random.u64(0..1_000));
         drop(process.wait(more).expect_err("it has far to go"));
         process.kill()?;
     }

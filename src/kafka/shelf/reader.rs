@@ -42,6 +42,8 @@ pub(super) struct KafkaReader {
 struct Strand {
     queue: PartitionQueue,
     place: TopicPartition,
+    /// No record below this one may come any more.
+    next: Offset,
     end: Offset,
     read: VecDeque<Record>,
     /// Nothing is to come behind what was read.
@@ -77,29 +79,31 @@ impl KafkaReader {
     fn fill(&mut self) -> Result<bool, LettersError> {
         let mut is_full = true;
         for strand in self.strands.iter_mut().filter(|strand| strand.read.is_empty() && !strand.is_through) {
-            // Before reading: it may be further than the end only by what was there before.
             let read = strand.queue.read(BATCH, &mut self.buffer);
-            for failure in read.failures {
+            // Not passed over: an error in the place of a record moves the client's position past what nobody has read.
+            if let Some(failure) = read.failures.into_iter().next() {
                 let topic = &strand.place.topic;
-                match failure.code {
-                    Code::TopicAuthorizationFailed => return Err(Self::forbidden(topic)),
+                return Err(match failure.code {
+                    Code::TopicAuthorizationFailed => Self::forbidden(topic),
                     Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                        return Err(LettersError::UnknownTopic(topic.clone()));
+                        LettersError::UnknownTopic(topic.clone())
                     }
-                    // Else it is fetched again.
-                    code @ (Code::BadMessage | Code::BadCompression | Code::InvalidMessage | Code::NotImplemented) => {
-                        let place = &strand.place;
-                        return Err(LettersError::Unavailable(format!("records of {place} can't be read: {code}")));
-                    }
-                    _ => {}
-                }
+                    _ => LettersError::Unavailable(format!("{} can't be read: {}", strand.place, failure.reason)),
+                });
             }
             for record in read.records {
+                if record.offset() < strand.next {
+                    let topic = &strand.place.topic;
+                    return Err(LettersError::Unavailable(format!(
+                        "topic `{topic}` was made anew meanwhile, try again"
+                    )));
+                }
+                strand.next = record.offset().next().offset();
                 if record.offset() >= strand.end {
                     strand.is_through = true;
                     break;
                 }
-                strand.is_through = record.offset().next().offset() >= strand.end;
+                strand.is_through = strand.next >= strand.end;
                 strand.read.push_back(record);
             }
             // Behind the last record there may be offsets without one.
@@ -169,7 +173,8 @@ impl Reader for KafkaReader {
             let place = place(topic, span);
             let queue = PartitionQueue::take(&self.client, &place, &self.wake);
             let queue = queue.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
-            let strand = Strand { queue, place, end: span.end, read: VecDeque::new(), is_through: false };
+            let strand =
+                Strand { queue, place, next: span.from, end: span.end, read: VecDeque::new(), is_through: false };
             self.strands.push(strand);
         }
         let starts = self.strands.iter().zip(spans);

@@ -1,6 +1,6 @@
 //! Writes records in transactions, with a request's progress in each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,12 +41,15 @@ pub(super) struct KafkaWriter {
     /// Topics that were seen to be there.
     known: HashSet<Topic>,
     is_open: bool,
+    /// How far the last transaction wrote.
+    last: HashMap<(Topic, Partition), Offset>,
 }
 
 /// What becomes of the records: only what went wrong first.
 struct Reports {
     obstacles: Obstacles,
     failure: Mutex<Option<(Code, Sent)>>,
+    written: Mutex<HashMap<(Topic, Partition), Offset>>,
 }
 
 /// Which letter a record comes from, and where it goes.
@@ -70,12 +73,13 @@ impl KafkaWriter {
         if batching == Batching::Alone {
             properties.set("batch.num.messages", "1");
         }
-        let reports = Reports { obstacles: Obstacles::new(config), failure: Mutex::default() };
+        let reports =
+            Reports { obstacles: Obstacles::new(config), failure: Mutex::default(), written: Mutex::default() };
         let producer: ThreadedProducer<Reports> =
             properties.create_with_context(reports).map_err(|error| unusable(config.refused(&error)))?;
         let config = config.clone();
-        let (letters, known) = (letters.clone(), HashSet::new());
-        let this = Self { producer: Some(producer), config, letters, group: None, known, is_open: false };
+        let (letters, known, last) = (letters.clone(), HashSet::new(), HashMap::new());
+        let this = Self { producer: Some(producer), config, letters, group: None, known, is_open: false, last };
         this.retried(|producer| producer.init_transactions(PATIENCE)).map_err(|error| this.failed(&error))?;
         Ok(this)
     }
@@ -250,7 +254,23 @@ impl Writer for KafkaWriter {
         }
         self.retried(|producer| producer.commit_transaction(END)).map_err(|error| self.failed(&error))?;
         self.is_open = false;
+        let written = std::mem::take(&mut *self.producer().context().written.lock());
+        self.last = written;
         Ok(())
+    }
+
+    /// The coordinator answers a commit before it has written the markers, and what they don't stand behind yet isn't read.
+    fn settle(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        for ((topic, partition), offset) in std::mem::take(&mut self.last) {
+            let is_there = || {
+                let ends = self.producer().client().fetch_watermarks(topic.as_str(), partition.0, PATIENCE);
+                ends.is_ok_and(|(_, end)| end > offset.0)
+            };
+            while !is_there() && Instant::now() < deadline {
+                Wake::pause(Duration::from_millis(5));
+            }
+        }
     }
 }
 
@@ -299,8 +319,9 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, sent: Box<Sent>) {
         match report {
             Ok(message) => {
-                debug!(partition = message.partition(), offset = message.offset(), "a record is written");
                 self.obstacles.clear();
+                let place = (sent.target, Partition(message.partition()));
+                self.written.lock().insert(place, Offset(message.offset()));
             }
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
