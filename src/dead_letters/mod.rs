@@ -55,6 +55,7 @@ mod filter;
 mod letter;
 mod listing;
 mod marks;
+mod opened;
 mod pass;
 mod redrive;
 #[cfg(test)]
@@ -74,7 +75,8 @@ pub(crate) use marks::TopicId;
 pub use marks::{Mark, MarkKind};
 pub use redrive::{Counts, Edit, Redrive};
 
-use self::pass::{Opened, Work};
+use self::opened::Opened;
+use self::pass::Work;
 use self::shelf::{Shelf, Stop, StopOnDrop};
 #[cfg(feature = "kafka")]
 use crate::kafka::{ConfigError, KafkaConfig, KafkaShelf};
@@ -120,7 +122,7 @@ impl DeadLetters {
         let (shelf, topic) = (Arc::clone(&self.shelf), self.topic.clone());
         // Ends by itself when the listing is dropped.
         drop(tokio::task::spawn_blocking(move || {
-            let outcome = pass::list(shelf.as_ref(), &topic, &filter, &stop, |entry| lister.push(entry));
+            let outcome = opened::list(shelf.as_ref(), &topic, &filter, &stop, |entry| lister.push(entry));
             lister.end(outcome);
         }));
         listing
@@ -240,13 +242,13 @@ fn show(
         return Err(not_found(format!("the partition has offsets {} to {}, without the latter", span.from, span.end)));
     }
     let filter = Filter::all().at(partition, offset);
-    let Opened { mut reader, id, spans, .. } = pass::open(shelf, topic, &filter, stop)?;
+    let Opened { mut reader, id, spans, .. } = opened::open(shelf, topic, &filter, stop)?;
     reader.open(topic, &spans)?;
     let record = reader.next()?.filter(|record| record.offset() == offset);
     let record = record
         .ok_or_else(|| not_found("it was compacted away, or is no record but a transaction's marker".to_owned()))?;
     let mut mark = None;
-    pass::each_mark(reader.as_mut(), topic, |record| {
+    opened::each_mark(reader.as_mut(), topic, |record| {
         if let Some(found) = marks::mark_of(&id, partition, offset, record) {
             mark = found;
         }

@@ -4,29 +4,28 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::Offset as Place;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientContext, Offset as Place};
+use rdkafka::producer::{Producer, ThreadedProducer};
 use tracing::{debug, warn};
 
+use super::reports::{Reports, Sent};
 use super::{PATIENCE, PREFIX, code_of, failed, lonely, unusable};
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Batching, Progress, Writer};
 use crate::kafka::client::{Client, list};
 use crate::kafka::config::KafkaConfig;
-use crate::kafka::context::log;
+use crate::kafka::context::Signal;
 use crate::kafka::describe::describe;
 use crate::kafka::native::{Letter, committed, produce};
-use crate::kafka::obstacles::Obstacles;
 use crate::kafka::wake::Wake;
 use crate::record::{Header, NextOffset, Offset, OwnedRecord, Partition, Topic, TopicPartition};
 
 /// How long a transaction may be open. It is for a second, and then for as long as the brokers need.
 const TRANSACTION: Duration = Duration::from_secs(20);
+/// How long to wait for one answer about a request's progress.
+const ASK: Duration = Duration::from_secs(3);
 /// How long its end may take, through an outage of brokers.
 const END: Duration = Duration::from_secs(60);
 
@@ -45,21 +44,6 @@ pub(super) struct KafkaWriter {
     last: HashMap<(Topic, Partition), Offset>,
 }
 
-/// What becomes of the records: only what went wrong first.
-struct Reports {
-    obstacles: Obstacles,
-    failure: Mutex<Option<(Code, Sent)>>,
-    written: Mutex<HashMap<(Topic, Partition), Offset>>,
-}
-
-/// Which letter a record comes from, and where it goes.
-#[derive(Clone)]
-struct Sent {
-    partition: Partition,
-    offset: Offset,
-    target: Topic,
-}
-
 impl KafkaWriter {
     pub(super) fn new(config: &KafkaConfig, letters: &Topic, batching: Batching) -> Result<Self, LettersError> {
         let mut properties = config.producer_properties();
@@ -73,8 +57,7 @@ impl KafkaWriter {
         if batching == Batching::Alone {
             properties.set("batch.num.messages", "1");
         }
-        let reports =
-            Reports { obstacles: Obstacles::new(config), failure: Mutex::default(), written: Mutex::default() };
+        let reports = Reports::new(config);
         let producer: ThreadedProducer<Reports> =
             properties.create_with_context(reports).map_err(|error| unusable(config.refused(&error)))?;
         let config = config.clone();
@@ -185,17 +168,24 @@ impl Writer for KafkaWriter {
         let failed = |code| failed(code, what, client.obstacles(), &config);
         let asked =
             list(places.iter().map(|place| (place, Place::Invalid))).map_err(|error| failed(code_of(&error)))?;
-        // A cluster's first commit has it make the topic for them first.
         let deadline = Instant::now() + END;
         let answer = loop {
-            match client.consumer().committed_offsets(asked.clone(), PATIENCE) {
+            let code = match client.consumer().committed_offsets(asked.clone(), ASK) {
                 Ok(answer) => break answer,
-                Err(error) if is_passing(code_of(&error)) && Instant::now() < deadline => {
-                    debug!(%error, "the request's progress can't be asked for yet");
-                    Wake::pause(Duration::from_millis(100));
-                }
-                Err(error) => return Err(failed(code_of(&error))),
+                Err(error) => code_of(&error),
+            };
+            // Without a coordinator it is only a time that passed; why there is none is told by the way.
+            drop(client.serve());
+            let mut signals = std::iter::from_fn(|| client.consumer().context().next_signal());
+            if signals.any(|signal| matches!(signal, Signal::Error(Code::GroupAuthorizationFailed, _))) {
+                return Err(failed(Code::GroupAuthorizationFailed));
             }
+            // A cluster's first commit has it make the topic for them first.
+            if !is_passing(code) || Instant::now() >= deadline {
+                return Err(failed(code));
+            }
+            debug!(%code, "the request's progress can't be asked for yet");
+            Wake::pause(Duration::from_millis(100));
         };
         let mut progress = Vec::new();
         for found in committed(&answer) {
@@ -283,6 +273,7 @@ fn is_passing(code: Code) -> bool {
             | Code::CoordinatorLoadInProgress
             | Code::WaitingForCoordinator
             | Code::UnstableOffsetCommit
+            | Code::OperationTimedOut
     )
 }
 
@@ -297,37 +288,6 @@ impl Drop for KafkaWriter {
             }
         }
         drop(std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(producer)));
-    }
-}
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message, &self.obstacles);
-    }
-
-    fn stats_raw(&self, _statistics: &[u8]) {}
-
-    fn error(&self, _error: KafkaError, reason: &str) {
-        // Whoever writes hears of it by the outcome.
-        debug!(error = reason, "the producer has an error");
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Reports {
-    type DeliveryOpaque = Box<Sent>;
-
-    fn delivery(&self, report: &DeliveryResult<'_>, sent: Box<Sent>) {
-        match report {
-            Ok(message) => {
-                self.obstacles.clear();
-                let place = (sent.target, Partition(message.partition()));
-                self.written.lock().insert(place, Offset(message.offset()));
-            }
-            Err((error, _)) => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                self.failure.lock().get_or_insert((code, *sent));
-            }
-        }
     }
 }
 
