@@ -16,7 +16,7 @@
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
 //!
 //! `count` is a dry run. `redrive` can be killed and run again with the same NAME: it goes on where it was. `sample` writes small letters to
-//! try the others with, of records of the topic `sample`, with 1,000 keys.
+//! try the others with, of records of the topic `sample`, with 1,000 keys; it makes the letters' topic if that is missing.
 //!
 //! Exit codes: 0 done, 1 with an error on standard error.
 
@@ -27,7 +27,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use daemonry::dead_letters::{Counts, DeadLetters, Edit, Entry, Filter, Redrive};
-use daemonry::kafka::{KafkaConfig, KafkaProducer};
+use daemonry::kafka::{KafkaAdmin, KafkaConfig, KafkaProducer};
 use daemonry::pipeline::dead_letter::Reason;
 use daemonry::producer::RecordSink;
 use daemonry::record::{Offset, OwnedRecord, Partition, Timestamp, Topic};
@@ -305,8 +305,9 @@ fn text(bytes: Option<&[u8]>) -> String {
 }
 
 async fn sample(at: &At, letters: u64) -> Result<()> {
-    let producer = KafkaProducer::new(&at.config()?)?;
-    let topic = Topic::from(at.topic.as_str());
+    let (config, topic) = (at.config()?, Topic::from(at.topic.as_str()));
+    KafkaAdmin::new(&config)?.create(&topic, 4).await?;
+    let producer = KafkaProducer::new(&config)?;
     let started = Instant::now();
     let write = |number: u64| {
         let (producer, topic) = (&producer, &topic);

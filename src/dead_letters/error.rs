@@ -81,8 +81,10 @@ pub enum LettersError {
         "request `{0}` was begun with another selection, another target, or for an earlier topic of the name: choose another name for this one"
     )]
     AnotherRequest(String),
-    /// Somebody else changes letters of this topic.
-    #[error("another re-drive or discard of these letters has begun since, and this one has stopped: one at a time")]
+    /// Somebody else changes letters of this topic; or the brokers have given up a transaction that stayed open for too long.
+    #[error(
+        "another re-drive or discard of these letters has begun since, or the brokers were too slow for a transaction, and this one has stopped: one at a time"
+    )]
     Replaced,
     /// A setting that can't work.
     #[error("{0}")]

@@ -22,6 +22,8 @@ use crate::record::Topic;
 
 /// How long the cluster may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait before it is looked what keeps it from answering.
+const ASK: Duration = Duration::from_secs(3);
 /// What the names of groups and transactional ids begin with; the letters' topic follows.
 const PREFIX: &str = "daemonry-redrive.";
 

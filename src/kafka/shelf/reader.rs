@@ -8,7 +8,7 @@ use rdkafka::Offset as Place;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::{PATIENCE, code_of, failed, unusable};
+use super::{ASK, PATIENCE, code_of, failed, unusable};
 use crate::dead_letters::shelf::{Reader, Span, Stop, Survey};
 use crate::dead_letters::{LettersError, TopicId};
 use crate::kafka::client::{Client, list};
@@ -121,8 +121,20 @@ impl Reader for KafkaReader {
     fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
         let what = "can't ask about the topic";
         let consumer = self.client.consumer().client();
-        let described = describe(consumer, std::slice::from_ref(topic), PATIENCE);
-        let described = described.map_err(|code| self.failed(code, what))?;
+        let deadline = Instant::now() + PATIENCE;
+        let described = loop {
+            match describe(consumer, std::slice::from_ref(topic), ASK) {
+                Ok(described) => break described,
+                Err(code) => {
+                    let error = self.failed(code, what);
+                    // Whom they refuse they refuse the next time, too.
+                    if matches!(error, LettersError::NotLetIn(_)) || Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    self.stop.check()?;
+                }
+            }
+        };
         let Some(described) = described.into_iter().next() else { return Ok(None) };
         let partitions = match described.partitions {
             Ok(partitions) => partitions,

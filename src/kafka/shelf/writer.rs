@@ -11,7 +11,7 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 use tracing::{debug, warn};
 
 use super::reports::{Reports, Sent};
-use super::{PATIENCE, PREFIX, code_of, failed, lonely, unusable};
+use super::{ASK, PATIENCE, PREFIX, code_of, failed, lonely, unusable};
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Batching, Progress, Writer};
 use crate::kafka::client::{Client, list};
@@ -24,8 +24,6 @@ use crate::record::{Header, NextOffset, Offset, OwnedRecord, Partition, Topic, T
 
 /// How long a transaction may be open. It is for a second, and then for as long as the brokers need.
 const TRANSACTION: Duration = Duration::from_secs(20);
-/// How long to wait for one answer about a request's progress.
-const ASK: Duration = Duration::from_secs(3);
 /// How long its end may take, through an outage of brokers.
 const END: Duration = Duration::from_secs(60);
 
