@@ -26,7 +26,7 @@
 //! ```
 //!
 //! - **Reading** joins no group and commits nothing. It goes from where the topic begins to where it ended when it was asked, oldest letters
-//!   first, and holds a few MiB whatever the topic's size. Listing 1,000,000 letters of 100 bytes: see `examples/letters.rs`.
+//!   first, and holds a few MiB whatever the topic's size.
 //! - **What became of a letter** is a mark in the topic `<letters' topic>.marks`, which is made when it is first needed: compacted, one
 //!   partition, some 100 bytes a letter, kept for as long as it is kept. What has a mark is left out by default. If the letters'
 //!   topic has a retention of its own, the marks' may get a longer one (`cleanup.policy=compact,delete`). A topic that is deleted and
@@ -46,6 +46,9 @@
 //!   records are. Records without a key go anywhere.
 //! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next letter has that
 //!   header too, and at the cap it is left alone.
+//! - **Measured**, on 1,000,000 letters in four partitions, values of 13 bytes and ten headers each, two busy cores that the broker shared: all listed in 2.8 to 5.6 s,
+//!   re-driven in 48 s, each with at most 41 MiB of resident memory. With `cargo build --release --example letters`, a topic `m.target`, and then
+//!   `letters sample --letters 1000000`, `letters list`, `letters redrive --request one --to m.target`, each with `--brokers` and `--topic m.dlq`.
 //! - **Rights**: READ on the letters' topic; and to change anything READ on groups and WRITE on transactional ids with the prefix
 //!   `daemonry-redrive.<letters' topic>`, WRITE on the targets, READ and WRITE (and once CREATE) on the marks' topic.
 

@@ -1,8 +1,9 @@
 //! What became of the records that were handed to the producer.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -20,6 +21,9 @@ pub(super) struct Reports {
     pub(super) obstacles: Obstacles,
     /// What went wrong first.
     pub(super) failure: Mutex<Option<(Code, Sent)>>,
+    /// How many records are on their way.
+    under_way: Mutex<usize>,
+    all_landed: Condvar,
     /// How far was written since this was last taken.
     pub(super) written: Mutex<HashMap<(Topic, Partition), Offset>>,
 }
@@ -34,7 +38,33 @@ pub(super) struct Sent {
 
 impl Reports {
     pub(super) fn new(config: &KafkaConfig) -> Self {
-        Self { obstacles: Obstacles::new(config), failure: Mutex::default(), written: Mutex::default() }
+        Self {
+            obstacles: Obstacles::new(config),
+            failure: Mutex::default(),
+            under_way: Mutex::new(0),
+            all_landed: Condvar::new(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// One more is on its way.
+    pub(super) fn sent(&self) {
+        *self.under_way.lock() += 1;
+    }
+
+    /// One of them no more.
+    pub(super) fn landed(&self) {
+        let mut under_way = self.under_way.lock();
+        *under_way = under_way.saturating_sub(1);
+        if *under_way == 0 {
+            self.all_landed.notify_all();
+        }
+    }
+
+    /// Waits until none is, or until then. A flush of the binding's looks only ten times a second.
+    pub(super) fn wait_until(&self, deadline: Instant) {
+        let mut under_way = self.under_way.lock();
+        while *under_way > 0 && !self.all_landed.wait_until(&mut under_way, deadline).timed_out() {}
     }
 }
 
@@ -66,5 +96,6 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
                 self.failure.lock().get_or_insert((code, *sent));
             }
         }
+        self.landed();
     }
 }

@@ -208,9 +208,14 @@ impl Writer for KafkaWriter {
         let out = Letter { topic: topic.as_str(), key, value, headers: &headers, timestamp: record.timestamp };
         let (partition, offset) = letter;
         let sent = Sent { partition, offset, target: topic.clone() };
-        produce(self.producer(), &out, Box::new(sent)).map_err(|refused| match refused.code {
-            Code::MessageSizeTooLarge => LettersError::TooLarge { partition, offset, target: topic.clone() },
-            code => self.failed(&KafkaError::MessageProduction(code)),
+        // First, since its report may be there before the call returns.
+        self.producer().context().sent();
+        produce(self.producer(), &out, Box::new(sent)).map_err(|refused| {
+            self.producer().context().landed();
+            match refused.code {
+                Code::MessageSizeTooLarge => LettersError::TooLarge { partition, offset, target: topic.clone() },
+                code => self.failed(&KafkaError::MessageProduction(code)),
+            }
         })
     }
 
@@ -220,6 +225,7 @@ impl Writer for KafkaWriter {
             return Ok(());
         }
         self.begin()?;
+        self.producer().context().wait_until(Instant::now() + END);
         if let Some(group) = group {
             let places: Vec<TopicPartition> = progress
                 .iter()
@@ -286,11 +292,5 @@ impl Drop for KafkaWriter {
             }
         }
         drop(std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(producer)));
-    }
-}
-
-impl std::fmt::Debug for KafkaWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaWriter").field("letters", &self.letters).finish_non_exhaustive()
     }
 }
