@@ -25,30 +25,32 @@
 //! # }
 //! ```
 //!
-//! - **Reading** joins no group and commits nothing. It goes from where the topic begins to where it ended when it was asked, oldest letters
-//!   first, and holds a few MiB whatever the topic's size.
+//! - **Reading** joins no group and commits nothing. It goes from where the topic begins to where it ended when it was asked, oldest
+//!   letters first, in memory that is bounded whatever the topic's size.
 //! - **What became of a letter** is a mark in the topic `<letters' topic>.marks`, which is made when it is first needed: compacted, one
-//!   partition, some 100 bytes a letter, kept for as long as it is kept. What has a mark is left out by default. If the letters'
-//!   topic has a retention of its own, the marks' may get a longer one (`cleanup.policy=compact,delete`). A topic that is deleted and
-//!   made anew starts without marks.
-//! - **A re-drive is a request with a name.** Each of its transactions (500 letters, 4 MiB or one second) writes records, their marks, and how far the
-//!   request got, as commits of the group `daemonry-redrive.<letters' topic>.<request>`, which nobody joins. A process that is killed leaves
-//!   a transaction that is undone; the same request goes on behind the last one that was committed, without a second copy for whoever reads
-//!   committed records only (as this library does). Where it ends is written down when it begins: letters of what it re-drove and that
-//!   failed again are not its own. The brokers keep its progress for `offsets.retention.minutes` [7 days] after its last commit.
-//! - **One at a time.** All re-drives and discards of a topic write as one transactional producer, `daemonry-redrive.<letters' topic>`: one that
-//!   begins stops the one before, which can go on later, and no two of them can write the record of one letter. A killed one's
-//!   transaction is open until the next one begins, 20 s at most and the brokers' next look; until then readers of committed records
-//!   wait in the partitions that it wrote to.
+//!   partition, some 100 bytes a letter, kept for as long as it is kept. What has a mark is left out by default. If the letters' topic
+//!   has a retention of its own, the marks' may get a longer one (`cleanup.policy=compact,delete`). A topic that is deleted and made anew
+//!   starts without marks.
+//! - **A re-drive is a request with a name.** Each of its transactions (500 letters, 4 MiB or one second) writes records, their marks,
+//!   and how far the request got, as commits of the group `daemonry-redrive.<letters' topic>.<request>`, which nobody joins. A process
+//!   that is killed leaves a transaction that is undone; the same request goes on behind the last one that was committed, without a
+//!   second copy for whoever reads committed records only (as this library does). Where it ends is written down when it begins: letters
+//!   of what it re-drove and that failed again are not its own, and it goes on only with the selection and the target that it was begun
+//!   with. The brokers keep its progress for `offsets.retention.minutes` [7 days] after its last commit.
+//! - **One at a time.** All re-drives and discards of a topic write as one transactional producer, `daemonry-redrive.<letters' topic>`:
+//!   one that begins stops the one before, which can go on later, and no two of them can write the record of one letter. A killed one's
+//!   transaction is open until the next one begins, 20 s at most and the brokers' next look; until then readers of committed records wait
+//!   in the partitions that it wrote to.
 //! - **Order.** Letters are taken by their time over all partitions, and in the order of offsets within each, and each record goes to the
-//!   partition of its key as the target has them now. Its old partition would be the wrong one after the topic got more of them, and
-//!   then its key's newer records would be elsewhere. So the records of a key are written in the order of their letters, into the partition where the key's other
-//!   records are. Records without a key go anywhere.
-//! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next letter has that
-//!   header too, and at the cap it is left alone.
-//! - **Measured**, on 1,000,000 letters in four partitions, values of 13 bytes and ten headers each, two busy cores that the broker shared: all listed in 2.8 to 5.6 s,
-//!   re-driven in 48 s, each with at most 41 MiB of resident memory. With `cargo build --release --example letters`, a topic `m.target`, and then
-//!   `letters sample --letters 1000000`, `letters list`, `letters redrive --request one --to m.target`, each with `--brokers` and `--topic m.dlq`.
+//!   partition of its key as the target has them now. Its old partition would be the wrong one after the topic got more of them, and then
+//!   its key's newer records would be elsewhere. So the records of a key are written in the order of their letters, into the partition
+//!   where the key's other records are. Records without a key go anywhere.
+//! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
+//!   letter has that header too, and at the cap it is left alone.
+//! - **Measured**, on 1,000,000 letters in four partitions, values of 13 bytes and ten headers each, two busy cores that the broker
+//!   shared: all listed in 2.8 to 5.6 s, re-driven in 48 s, each with at most 41 MiB of resident memory. With `cargo build --release
+//!   --example letters`, a topic `m.target`, and then `letters sample --letters 1000000`, `letters list`, `letters redrive --request one
+//!   --to m.target`, each with `--brokers` and `--topic m.dlq`.
 //! - **Rights**: READ on the letters' topic; and to change anything READ on groups and WRITE on transactional ids with the prefix
 //!   `daemonry-redrive.<letters' topic>`, WRITE on the targets, READ and WRITE (and once CREATE) on the marks' topic.
 
