@@ -48,7 +48,7 @@
 //! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
 //!   letter has that header too, and at the cap it is left alone.
 //! - **Measured**, on 1,000,000 letters in four partitions, values of 13 bytes and ten headers each, two busy cores that the broker
-//!   shared: all listed in 2.8 to 5.6 s, re-driven in 48 s, each with at most 41 MiB of resident memory. With `cargo build --release
+//!   shared: all listed in 3 to 6 s (9 once, beside a build), re-driven in 48 s, each with at most 41 MiB of resident memory. With `cargo build --release
 //!   --example letters`, a topic `m.target`, and then `letters sample --letters 1000000`, `letters list`, `letters redrive --request one
 //!   --to m.target`, each with `--brokers` and `--topic m.dlq`.
 //! - **Rights**: READ on the letters' topic; and to change anything READ on groups and WRITE on transactional ids with the prefix

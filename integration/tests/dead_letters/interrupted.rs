@@ -6,6 +6,8 @@ use anyhow::Result;
 use daemonry::dead_letters::{Filter, LettersError, Redrive};
 use integration::patience::until_true;
 use integration::{Flags, Member};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::scene::{PATIENCE, Scene};
 
@@ -21,12 +23,26 @@ fn flags(scene: &Scene) -> Flags {
         .with("request", "killed")
 }
 
+/// Whether records stand in the topic that readers of committed ones don't get to.
+fn is_transaction_open(scene: &Scene) -> Result<bool> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &scene.brokers).set("isolation.level", "read_uncommitted");
+    let reader: BaseConsumer = config.create()?;
+    for (partition, end) in scene.topics.ends(&scene.topic)? {
+        if reader.fetch_watermarks(&scene.topic, partition.0, PATIENCE)?.1 > end.0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[test]
 fn a_redrive_that_is_killed_goes_on_without_a_second_copy() -> Result<()> {
     let scene = Scene::open("killed")?;
     scene.write(LETTERS, KEYS)?;
     let directory = tempfile::tempdir()?;
     let mut random = fastrand::Rng::new();
+    let mut open = 0;
     for round in 0..5 {
         let before = scene.written()?.count();
         let flags = flags(&scene).with("per-second", 200);
@@ -39,7 +55,9 @@ fn a_redrive_that_is_killed_goes_on_without_a_second_copy() -> Result<()> {
         let more = Duration::from_millis(random.u64(0..1_000));
         drop(process.wait(more).expect_err("it has far to go"));
         process.kill()?;
+        open += usize::from(is_transaction_open(&scene)?);
     }
+    assert!(open > 0, "no kill left a transaction open");
     let killed = scene.written()?.count();
     assert!(killed < LETTERS, "all {killed} are written, so nothing was interrupted");
     let mut process = Member::start_example("letters", &flags(&scene), directory.path().join("last.log"))?;
