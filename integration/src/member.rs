@@ -19,6 +19,7 @@ use crate::patience::until;
 /// What a process is started with: flags of its program, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
+    command: Option<String>,
     flags: Vec<(String, String)>,
     log_filter: Option<String>,
 }
@@ -30,6 +31,12 @@ impl Flags {
         self.flags.retain(|(known, _)| known != name);
         self.flags.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// The same with a command before the flags.
+    #[must_use]
+    pub fn command(self, command: &str) -> Self {
+        Self { command: Some(command.to_owned()), ..self }
     }
 
     /// The same with another filter of its log, as in `RUST_LOG`.
@@ -44,7 +51,8 @@ impl Flags {
     }
 
     fn arguments(&self) -> impl Iterator<Item = String> {
-        self.flags.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()])
+        let flags = self.flags.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]);
+        self.command.clone().into_iter().chain(flags)
     }
 }
 

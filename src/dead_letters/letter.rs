@@ -1,7 +1,7 @@
 //! One dead letter, read back from the headers that were added to its record.
 
 use crate::pipeline::dead_letter::Reason;
-use crate::record::{Offset, OwnedRecord, Timestamp, TopicPartition};
+use crate::record::{Header, Offset, OwnedRecord, Timestamp, TopicPartition};
 
 /// What the headers of a dead letter say. Of a letter of a letter it is what was added last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,9 @@ pub struct DeadLetter {
     pub handler: String,
     /// When the letter was written.
     pub failed_at: Option<Timestamp>,
-    /// The record as it was: key, value, and its own headers.
+    /// How often the record was re-driven before it failed this time.
+    pub redrives: u32,
+    /// The record as it was: key, value, and its own headers, those of an earlier re-drive included.
     pub record: OwnedRecord,
 }
 
@@ -40,6 +42,80 @@ pub struct NotALetter {
 
 /// What the names of all added headers begin with.
 const PREFIX: &[u8] = b"daemonry-";
+/// The header that a letter's own begin with.
+const FIRST: &str = "daemonry-topic";
+/// How often a record was re-driven; stands among the record's own headers, so that its next letter has it too.
+pub(super) const REDRIVES: &str = "daemonry-redrives";
+
+/// The headers of a letter, read where they stand.
+pub(super) struct View<'a> {
+    headers: Vec<Header<'a>>,
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    offset: i64,
+    pub(super) reason: Reason,
+    pub(super) error: &'a str,
+    attempts: u32,
+    daemon: &'a str,
+    handler: &'a str,
+    pub(super) failed_at: Option<Timestamp>,
+    pub(super) redrives: u32,
+}
+
+impl<'a> View<'a> {
+    /// Reads the headers of a record.
+    pub(super) fn of(headers: Vec<Header<'a>>) -> Result<Self, NotALetter> {
+        let text = |name: &'static str| {
+            let value = last(&headers, name).ok_or(NotALetter { header: name, what: "is missing" })?;
+            std::str::from_utf8(value).map_err(|_| NotALetter { header: name, what: "is not text" })
+        };
+        fn number<T: std::str::FromStr>(header: &'static str, text: &str) -> Result<T, NotALetter> {
+            text.parse().map_err(|_| NotALetter { header, what: "is not a number" })
+        }
+        let reason = text("daemonry-reason")?;
+        Ok(Self {
+            topic: text(FIRST)?,
+            partition: number("daemonry-partition", text("daemonry-partition")?)?,
+            offset: number("daemonry-offset", text("daemonry-offset")?)?,
+            reason: Reason::ALL
+                .into_iter()
+                .find(|known| known.name() == reason)
+                .ok_or(NotALetter { header: "daemonry-reason", what: "names no reason" })?,
+            error: text("daemonry-error")?,
+            attempts: number("daemonry-attempts", text("daemonry-attempts")?)?,
+            daemon: text("daemonry-daemon")?,
+            handler: text("daemonry-handler")?,
+            failed_at: time(&headers, "daemonry-failed-at"),
+            // Whatever else stands there was not written by a re-drive.
+            redrives: last(&headers, REDRIVES).and_then(parsed).unwrap_or(0),
+            headers,
+        })
+    }
+
+    /// All of it, with the record's key and value.
+    pub(super) fn letter(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> DeadLetter {
+        let timestamp = time(&self.headers, "daemonry-timestamp");
+        let own = own_headers(&self.headers).map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
+        DeadLetter {
+            origin: TopicPartition::new(self.topic, self.partition),
+            offset: Offset(self.offset),
+            timestamp,
+            reason: self.reason,
+            error: self.error.to_owned(),
+            attempts: self.attempts,
+            daemon: self.daemon.to_owned(),
+            handler: self.handler.to_owned(),
+            failed_at: self.failed_at,
+            redrives: self.redrives,
+            record: OwnedRecord {
+                key: key.map(<[u8]>::to_vec),
+                value: value.map(<[u8]>::to_vec),
+                headers: own.collect(),
+                timestamp,
+            },
+        }
+    }
+}
 
 impl DeadLetter {
     /// Reads a record of a dead-letter topic.
@@ -47,49 +123,30 @@ impl DeadLetter {
     /// # Errors
     /// The first header that is missing or can't be read.
     pub fn of(letter: &OwnedRecord) -> Result<Self, NotALetter> {
-        let header = |header: &'static str| {
-            let found = letter.headers.iter().rfind(|(name, _)| name == header.as_bytes());
-            let value = found.and_then(|(_, value)| value.as_deref());
-            let value = value.ok_or(NotALetter { header, what: "is missing" })?;
-            std::str::from_utf8(value).map_err(|_| NotALetter { header, what: "is not text" })
-        };
-        fn number<T: std::str::FromStr>(header: &'static str, text: &str) -> Result<T, NotALetter> {
-            text.parse().map_err(|_| NotALetter { header, what: "is not a number" })
-        }
-        let time = |header| Timestamp::from_millis(optional(letter, header)?.parse().ok()?);
-        let reason = header("daemonry-reason")?;
-        Ok(Self {
-            origin: TopicPartition::new(
-                header("daemonry-topic")?,
-                number("daemonry-partition", header("daemonry-partition")?)?,
-            ),
-            offset: Offset(number("daemonry-offset", header("daemonry-offset")?)?),
-            timestamp: time("daemonry-timestamp"),
-            reason: Reason::ALL
-                .into_iter()
-                .find(|known| known.name() == reason)
-                .ok_or(NotALetter { header: "daemonry-reason", what: "names no reason" })?,
-            error: header("daemonry-error")?.to_owned(),
-            attempts: number("daemonry-attempts", header("daemonry-attempts")?)?,
-            daemon: header("daemonry-daemon")?.to_owned(),
-            handler: header("daemonry-handler")?.to_owned(),
-            failed_at: time("daemonry-failed-at"),
-            record: original(letter),
-        })
+        let headers = letter.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() });
+        Ok(View::of(headers.collect())?.letter(letter.key.as_deref(), letter.value.as_deref()))
     }
 }
 
-fn optional<'a>(letter: &'a OwnedRecord, header: &str) -> Option<&'a str> {
-    let (_, value) = letter.headers.iter().rfind(|(name, _)| name == header.as_bytes())?;
-    std::str::from_utf8(value.as_deref()?).ok()
+/// The headers that were there before the letter was written: all before the last of its first header. Behind it only what is not
+/// ours, which somebody added to the letter. So the letter of a letter gives back the letter.
+fn own_headers<'a, 'h>(headers: &'h [Header<'a>]) -> impl Iterator<Item = &'h Header<'a>> {
+    let start = headers.iter().rposition(|header| header.name == FIRST.as_bytes()).unwrap_or(headers.len());
+    let (before, added) = headers.split_at(start);
+    before.iter().chain(added.iter().filter(|header| !header.name.starts_with(PREFIX)))
 }
 
-/// The record without what was added.
-fn original(letter: &OwnedRecord) -> OwnedRecord {
-    let own = letter.headers.iter().filter(|(name, _)| !name.starts_with(PREFIX));
-    let timestamp =
-        optional(letter, "daemonry-timestamp").and_then(|millis| Timestamp::from_millis(millis.parse().ok()?));
-    OwnedRecord { headers: own.cloned().collect(), timestamp, ..letter.clone() }
+/// The value of the last header of this name.
+fn last<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
+    headers.iter().rfind(|header| header.name == name.as_bytes())?.value
+}
+
+fn parsed<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn time(headers: &[Header<'_>], name: &str) -> Option<Timestamp> {
+    Timestamp::from_millis(last(headers, name).and_then(parsed)?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,264 @@
-//! Dead letters, from the side of whoever reads them. What writes them is [`pipeline::dead_letter`](crate::pipeline::dead_letter), which
-//! has the table of their headers.
+//! Dead letters, from the side of whoever deals with them: list, show, re-drive, discard. What writes them is
+//! [`pipeline::dead_letter`](crate::pipeline::dead_letter), which has the table of their headers.
+//!
+//! ```no_run
+//! use daemonry::dead_letters::{DeadLetters, Filter, Redrive};
+//! use daemonry::kafka::KafkaConfig;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let letters = DeadLetters::open(&KafkaConfig::new("localhost:9092", "unused"), "orders.dlq")?;
+//!
+//! let timeouts = Filter::all().error_contains("connection refused").origin("orders");
+//! let mut listing = letters.list(timeouts.clone());
+//! while let Some(entry) = listing.next().await {
+//!     let entry = entry?;
+//!     println!("{}:{} {:?}", entry.partition, entry.offset, entry.letter().map(|letter| &letter.error));
+//! }
+//!
+//! let request = Redrive::new("after-the-outage", timeouts).per_second(200.0).by("ada");
+//! println!("would re-drive {}", letters.dry_run(request.clone()).await?.selected);
+//! println!("did re-drive {}", letters.redrive(request).await?.selected);
+//!
+//! let tests = Filter::all().header("origin", "load-test");
+//! letters.discard(tests, "ada", "orders of a load test").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Reading** joins no group and commits nothing. It goes from where the topic begins to where it ended when it was asked, oldest
+//!   letters first, in memory that is bounded whatever the topic's size.
+//! - **What became of a letter** is a mark in the topic `<letters' topic>.marks`, which is made when it is first needed: compacted, one
+//!   partition, some 100 bytes a letter, kept for as long as it is kept. What has a mark is left out by default. If the letters' topic
+//!   has a retention of its own, the marks' may get a longer one (`cleanup.policy=compact,delete`). A topic that is deleted and made anew
+//!   starts without marks.
+//! - **A re-drive is a request with a name.** Each of its transactions (500 letters, 4 MiB or one second) writes records, their marks,
+//!   and how far the request got, as commits of the group `daemonry-redrive.<letters' topic>.<request>`, which nobody joins. A process
+//!   that is killed leaves a transaction that is undone; the same request goes on behind the last one that was committed, without a
+//!   second copy for whoever reads committed records only (as this library does). Where it ends is written down when it begins: letters
+//!   of what it re-drove and that failed again are not its own, and it goes on only with the selection and the target that it was begun
+//!   with. The brokers keep its progress for `offsets.retention.minutes` [7 days] after its last commit.
+//! - **One at a time.** All re-drives and discards of a topic write as one transactional producer, `daemonry-redrive.<letters' topic>`:
+//!   one that begins stops the one before, which can go on later, and no two of them can write the record of one letter. A killed one's
+//!   transaction is open until the next one begins, 20 s at most and the brokers' next look; until then readers of committed records wait
+//!   in the partitions that it wrote to.
+//! - **Order.** Letters are taken by their time over all partitions, and in the order of offsets within each, and each record goes to the
+//!   partition of its key as the target has them now. Its old partition would be the wrong one after the topic got more of them, and then
+//!   its key's newer records would be elsewhere. So the records of a key are written in the order of their letters, into the partition
+//!   where the key's other records are. Records without a key go anywhere.
+//! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
+//!   letter has that header too, and at the cap it is left alone.
+//! - **Measured**, on 1,000,000 letters in four partitions, values of 13 bytes and ten headers each, two busy cores that the broker
+//!   shared: all listed in 3 to 6 s (9 once, beside a build), re-driven in 48 s, each with at most 41 MiB of resident memory. With `cargo build --release
+//!   --example letters`, a topic `m.target`, and then `letters sample --letters 1000000`, `letters list`, `letters redrive --request one
+//!   --to m.target`, each with `--brokers` and `--topic m.dlq`.
+//! - **Rights**: READ on the letters' topic; and to change anything READ on groups and WRITE on transactional ids with the prefix
+//!   `daemonry-redrive.<letters' topic>`, WRITE on the targets, READ and WRITE (and once CREATE) on the marks' topic.
 
+mod entry;
+mod error;
+mod filter;
 mod letter;
+mod listing;
+mod marks;
+mod opened;
+mod pass;
+mod redrive;
+#[cfg(test)]
+mod samples;
+pub(crate) mod shelf;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+
+pub use entry::{Content, Entry, Shown};
+pub use error::{Interrupted, LettersError};
+pub use filter::Filter;
 pub use letter::{DeadLetter, NotALetter};
+pub use listing::Listing;
+pub(crate) use marks::TopicId;
+pub use marks::{Mark, MarkKind};
+pub use redrive::{Counts, Edit, Redrive};
+
+use self::opened::Opened;
+use self::pass::Work;
+use self::shelf::{Shelf, Stop, StopOnDrop};
+#[cfg(feature = "kafka")]
+use crate::kafka::{ConfigError, KafkaConfig, KafkaShelf};
+use crate::record::{Offset, Partition, Topic};
+use crate::testing::MemoryBroker;
+
+/// The letters of one topic. Its methods want a tokio runtime around them: they block, on threads of its pool for that. See the
+/// [module](self).
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    shelf: Arc<dyn Shelf>,
+    topic: Topic,
+}
+
+impl DeadLetters {
+    /// Those of a topic in Kafka, with the connection of `config`, without its group. Connects to nobody yet.
+    ///
+    /// # Errors
+    /// What librdkafka refuses.
+    #[cfg(feature = "kafka")]
+    pub fn open(config: &KafkaConfig, topic: impl Into<Topic>) -> Result<Self, ConfigError> {
+        Ok(Self { shelf: Arc::new(KafkaShelf::new(config)?), topic: topic.into() })
+    }
+
+    /// Those of a topic of the broker in memory, to test with.
+    pub fn in_memory(broker: &MemoryBroker, topic: impl Into<Topic>) -> Self {
+        Self { shelf: Arc::new(broker.clone()), topic: topic.into() }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// Lists the letters that meet the filter's conditions.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn list(&self, filter: Filter) -> Listing {
+        let guard = StopOnDrop::default();
+        let stop = guard.0.clone();
+        let (listing, mut lister) = Listing::new(guard);
+        let (shelf, topic) = (Arc::clone(&self.shelf), self.topic.clone());
+        // Ends by itself when the listing is dropped.
+        drop(tokio::task::spawn_blocking(move || {
+            let outcome = opened::list(shelf.as_ref(), &topic, &filter, &stop, |entry| lister.push(entry));
+            lister.end(outcome);
+        }));
+        listing
+    }
+
+    /// Shows one letter, whatever became of it.
+    ///
+    /// # Errors
+    /// See [`LettersError`]; [`LettersError::NotFound`] where there is no record at this place.
+    pub async fn show(&self, partition: Partition, offset: Offset) -> Result<Shown, LettersError> {
+        self.run(move |shelf, topic, stop| show(shelf, topic, partition, offset, stop)).await?
+    }
+
+    /// Counts what a re-drive would do, and does nothing. A request that was begun counts as a new one.
+    ///
+    /// # Errors
+    /// See [`LettersError`].
+    pub async fn dry_run(&self, request: Redrive) -> Result<Counts, LettersError> {
+        self.work(Work::Count(request)).await.map_err(|interrupted| interrupted.error)
+    }
+
+    /// Writes the records of letters again, to the topics that they were read from or to another one, and marks the letters.
+    ///
+    /// The counts are those of this run, not of earlier ones of the request. Dropped, it stops after the letter at hand, and can be run again.
+    ///
+    /// # Errors
+    /// Why it was interrupted, and what was done.
+    pub async fn redrive(&self, request: Redrive) -> Result<Counts, Interrupted> {
+        self.work(Work::Redrive(request)).await
+    }
+
+    /// Writes the changed record of one letter, whatever became of the letter before and however often it was re-driven, and marks it. The same
+    /// change of the same letter is one request: repeated, it writes nothing.
+    ///
+    /// ```
+    /// use daemonry::dead_letters::{DeadLetters, Edit};
+    /// use daemonry::record::{Offset, Partition};
+    ///
+    /// # async fn example(letters: &DeadLetters) -> Result<(), Box<dyn std::error::Error>> {
+    /// let repaired = Edit::by("ada").value(Some(br#"{"id":7}"#.to_vec()));
+    /// letters.redrive_edited(Partition(0), Offset(17), repaired).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`redrive`](Self::redrive), and where there is no letter at this place.
+    pub async fn redrive_edited(
+        &self,
+        partition: Partition,
+        offset: Offset,
+        edit: Edit,
+    ) -> Result<Counts, Interrupted> {
+        let shown = self.show(partition, offset).await;
+        let why = shown.map(|shown| match shown.entry.content {
+            Content::Letter(_) => None,
+            Content::Foreign { why, .. } => Some(LettersError::NotALetter { partition, offset, why }),
+        });
+        if let Some(error) = why.unwrap_or_else(Some) {
+            return Err(Interrupted { counts: Counts::default(), error });
+        }
+        let filter = Filter::all().at(partition, offset).with_redriven().with_discarded();
+        let mut request = Redrive::new("", filter).by(edit.by.clone());
+        request.edit = Some(edit);
+        request.request = format!("edit-{partition}-{offset}-{}", request.digest());
+        self.work(Work::Redrive(request)).await
+    }
+
+    /// Gives letters up: marks them with who did so and why. They stay in their topic for as long as that keeps them.
+    ///
+    /// # Errors
+    /// Why it was interrupted, and what was done.
+    pub async fn discard(
+        &self,
+        filter: Filter,
+        by: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Result<Counts, Interrupted> {
+        self.work(Work::Discard { filter, by: by.into(), reason: reason.into() }).await
+    }
+
+    async fn work(&self, work: Work) -> Result<Counts, Interrupted> {
+        let nothing = |error| Interrupted { counts: Counts::default(), error };
+        if let Work::Count(request) | Work::Redrive(request) = &work {
+            request.check().map_err(nothing)?;
+        }
+        self.run(move |shelf, topic, stop| pass::work(shelf, topic, &work, stop)).await.map_err(nothing)?
+    }
+
+    /// Does what blocks on a thread for it; stops it when nobody waits any more.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Shelf, &Topic, &Stop) -> T + Send + 'static,
+    ) -> Result<T, LettersError> {
+        let guard = StopOnDrop::default();
+        let stop = guard.0.clone();
+        let (shelf, topic) = (Arc::clone(&self.shelf), self.topic.clone());
+        let done = tokio::task::spawn_blocking(move || work(shelf.as_ref(), &topic, &stop)).await;
+        drop(guard);
+        done.map_err(|error| LettersError::Unavailable(format!("the work on the letters has died: {error}")))
+    }
+}
+
+fn show(
+    shelf: &dyn Shelf,
+    topic: &Topic,
+    partition: Partition,
+    offset: Offset,
+    stop: &Stop,
+) -> Result<Shown, LettersError> {
+    let not_found = |why: String| LettersError::NotFound { topic: topic.clone(), partition, offset, why };
+    let mut reader = shelf.reader(stop)?;
+    let survey = reader.survey(topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
+    let span = survey.spans.iter().find(|span| span.partition == partition);
+    let span = span.ok_or_else(|| not_found(format!("the topic has {} partitions", survey.spans.len())))?;
+    if offset < span.from || offset >= span.end {
+        return Err(not_found(format!("the partition has offsets {} to {}, without the latter", span.from, span.end)));
+    }
+    let filter = Filter::all().at(partition, offset);
+    let Opened { mut reader, id, spans, .. } = opened::open(shelf, topic, &filter, stop)?;
+    reader.open(topic, &spans)?;
+    let record = reader.next()?.filter(|record| record.offset() == offset);
+    let record = record
+        .ok_or_else(|| not_found("it was compacted away, or is no record but a transaction's marker".to_owned()))?;
+    let mut mark = None;
+    opened::each_mark(reader.as_mut(), topic, |record| {
+        if let Some(found) = marks::mark_of(&id, partition, offset, record) {
+            mark = found;
+        }
+    })?;
+    let view = letter::View::of(record.headers().collect());
+    let entry = Entry::of(&record, view, mark.as_ref().map(|mark| mark.kind));
+    Ok(Shown { entry, mark })
+}

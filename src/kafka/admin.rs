@@ -162,6 +162,16 @@ impl KafkaAdmin {
     /// # Errors
     /// Where the cluster refuses, or does not say.
     pub async fn create(&self, topic: &Topic, partitions: usize) -> Result<(), AdminError> {
+        self.create_with(topic, partitions, &[]).await
+    }
+
+    /// As [`create`](Self::create), with these settings of the topic.
+    pub(super) async fn create_with(
+        &self,
+        topic: &Topic,
+        partitions: usize,
+        settings: &[(&str, &str)],
+    ) -> Result<(), AdminError> {
         let refused = |reason: String| AdminError::Refused { topic: topic.clone(), reason };
         let count = i32::try_from(partitions).map_err(|_| refused(format!("{partitions} partitions are too many")))?;
         // For this question only: its client's errors are heard of by nobody.
@@ -170,6 +180,7 @@ impl KafkaAdmin {
             client.map_err(|error| refused(self.config.refused(&error).to_string()))?;
         // -1: as the cluster is set up.
         let new = NewTopic::new(topic.as_str(), count, TopicReplication::Fixed(-1));
+        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         let results = client.create_topics([&new], &options).await;
         let results = results.map_err(|error| self.unavailable(error.rdkafka_error_code().unwrap_or(Code::Unknown)))?;

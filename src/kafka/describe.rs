@@ -6,7 +6,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::native::{Rights, rights};
+use super::native::{Rights, Told, rights};
 use crate::record::Topic;
 
 /// How long an answer about our rights may take; without one they are believed to be enough.
@@ -21,6 +21,8 @@ pub(super) struct Described {
     pub(super) partitions: Result<usize, Code>,
     /// What we may do with it; `None` where the brokers don't tell.
     pub(super) rights: Option<Rights>,
+    /// Its id, as [`Told`] has it; `None` where they don't tell.
+    pub(super) id: Option<u128>,
 }
 
 /// Asks for each topic by name, so that a broker never has to list them all; each may take `patience`.
@@ -43,12 +45,12 @@ pub(super) fn describe<C: ClientContext>(
             None | Some(Code::LeaderNotAvailable) => Ok(found.partitions().len()),
             Some(code) => Err(code),
         });
-        all.push(Described { topic: topic.clone(), partitions, rights: None });
+        all.push(Described { topic: topic.clone(), partitions, rights: None, id: None });
     }
     let seen: Vec<Topic> = all.iter().filter(|one| one.partitions.is_ok()).map(|one| one.topic.clone()).collect();
     if !seen.is_empty() {
-        for (topic, rights) in rights(client, broker, &seen, RIGHTS) {
-            all.iter_mut().filter(|one| one.topic == topic).for_each(|one| one.rights = Some(rights));
+        for Told { topic, id, rights } in rights(client, broker, &seen, RIGHTS) {
+            all.iter_mut().filter(|one| one.topic == topic).for_each(|one| (one.rights, one.id) = (rights, Some(id)));
         }
     }
     Ok(all)

@@ -32,6 +32,7 @@ mod rebalance;
 mod resets;
 mod seeks;
 mod session;
+mod shelf;
 mod source;
 mod starts;
 mod startup;
@@ -48,6 +49,7 @@ pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRang
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
+pub(crate) use shelf::KafkaShelf;
 pub use source::{KafkaSource, Subscription};
 #[cfg(feature = "cli")]
 pub(crate) use trial::is_built_with;

@@ -230,7 +230,12 @@ mod tests {
     use super::*;
 
     fn described(topic: &str, partitions: Result<usize, Code>, read: Option<bool>) -> Described {
-        Described { topic: Topic::from(topic), partitions, rights: read.map(|read| Rights { read, write: false }) }
+        Described {
+            topic: Topic::from(topic),
+            partitions,
+            rights: read.map(|read| Rights { read, write: false }),
+            id: None,
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::shelf::Redrives;
 use super::source::MemorySource;
 use crate::pipeline::dead_letter::PublishError;
 use crate::pipeline::metadata::LaneTag;
@@ -100,6 +101,7 @@ pub(super) struct State {
     pub(super) letter_delay: Duration,
     pub(super) send_fault: Option<SendError>,
     pub(super) send_delay: Duration,
+    pub(super) redrives: HashMap<Topic, Redrives>,
     revoke_within: Option<Duration>,
     on_commit: Option<CommitObserver>,
     pub(super) on_letter: Option<LetterObserver>,

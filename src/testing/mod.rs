@@ -22,6 +22,7 @@
 
 mod broker;
 mod daemon;
+mod shelf;
 mod source;
 mod writes;
 

@@ -69,7 +69,7 @@ impl MemoryBroker {
 }
 
 impl State {
-    fn produce(&mut self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
+    pub(super) fn produce(&mut self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
         let partitions = self.logs.keys().filter(|place| place.topic == *topic).count();
         if partitions == 0 {
             return Err(SendError::UnknownTopic(topic.clone()));

@@ -32,6 +32,8 @@ pub enum Resource {
     Topic,
     /// A consumer group.
     Group,
+    /// What a transactional producer calls itself.
+    TransactionalId,
 }
 
 /// How a password is checked.
@@ -74,6 +76,7 @@ impl Access<'_> {
         let resource = match self.resource {
             Resource::Topic => Kind::RD_KAFKA_RESOURCE_TOPIC,
             Resource::Group => Kind::RD_KAFKA_RESOURCE_GROUP,
+            Resource::TransactionalId => Kind::RD_KAFKA_RESOURCE_TRANSACTIONAL_ID,
         };
         // SAFETY: all strings are C strings that live through the call, which copies them; no room for an error is given.
         let binding = unsafe {

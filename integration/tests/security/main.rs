@@ -2,6 +2,7 @@
 //! each mistake says what it is and what to do.
 
 mod api;
+mod letters;
 mod mistakes;
 mod rights;
 mod rotation;

@@ -31,7 +31,7 @@ pub(super) use batch::Failure;
 pub(super) use commit::{Answer, CommitQueue};
 pub(super) use partition::{Buffer, PartitionQueue};
 pub(super) use queue::waiting_events;
-pub(super) use rights::{Rights, rights};
+pub(super) use rights::{Rights, Told, rights};
 pub(super) use send::{Letter, produce};
 
 use super::client::Client;

@@ -1,4 +1,4 @@
-//! What the brokers say of our rights on topics. The binding can't ask for them.
+//! What the brokers say of our rights on topics, and which topics they are. The binding can't ask for either.
 
 use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
@@ -21,6 +21,17 @@ pub(in crate::kafka) struct Rights {
     pub(in crate::kafka) write: bool,
 }
 
+/// What the brokers say of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::kafka) struct Told {
+    /// Which topic.
+    pub(in crate::kafka) topic: Topic,
+    /// Its id: another one for each topic that is made, if only of the same name. Zero with brokers that give none.
+    pub(in crate::kafka) id: u128,
+    /// What we may do with it; `None` where they don't tell.
+    pub(in crate::kafka) rights: Option<Rights>,
+}
+
 /// Asks this broker about these topics, which must differ. A topic that it tells nothing of is left out, all are where it doesn't answer
 /// in time.
 pub(in crate::kafka) fn rights<C: ClientContext>(
@@ -28,10 +39,10 @@ pub(in crate::kafka) fn rights<C: ClientContext>(
     broker: i32,
     topics: &[Topic],
     patience: Duration,
-) -> Vec<(Topic, Rights)> {
+) -> Vec<Told> {
     let names: Result<Vec<_>, _> = topics.iter().map(|topic| CString::new(topic.as_str())).collect();
     let answer = names.ok().and_then(|names| Answer::to(client, broker, &names, patience));
-    answer.map_or_else(Vec::new, |answer| answer.rights())
+    answer.map_or_else(Vec::new, |answer| answer.told())
 }
 
 /// The event that holds the answer.
@@ -64,7 +75,7 @@ impl Answer {
         NonNull::new(event).map(Self)
     }
 
-    fn rights(&self) -> Vec<(Topic, Rights)> {
+    fn told(&self) -> Vec<Told> {
         let mut count = 0;
         // SAFETY: the event is live. It has a result if it is of the kind that was asked for, and that is without topics where the
         // request as a whole has failed.
@@ -82,16 +93,26 @@ impl Answer {
 
 /// # Safety
 /// `topic` is a live description.
-unsafe fn read(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<(Topic, Rights)> {
+unsafe fn read(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<Told> {
     let mut count = 0;
     // SAFETY: the description is live; its name is a C string.
     let (name, operations) = unsafe {
         let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy();
         (name, sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count))
     };
+    // SAFETY: as above. The id may be null; it is only read.
+    let id = unsafe {
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        if id.is_null() {
+            return None;
+        }
+        let halves = [sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id)];
+        halves.iter().fold(0, |id, half| (id << 64) | u128::from(half.cast_unsigned()))
+    };
+    let topic = Topic::from(name.as_ref());
     // Whoever may not even describe it gets an error; so none at all means that the broker does not know.
     if operations.is_null() || count == 0 {
-        return None;
+        return Some(Told { topic, id, rights: None });
     }
     // SAFETY: there are `count` of them, read as the plain numbers they are in C.
     let may = |operation: Operation| unsafe {
@@ -99,7 +120,7 @@ unsafe fn read(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<(Topic,
     };
     let read = may(Operation::RD_KAFKA_ACL_OPERATION_READ);
     let write = may(Operation::RD_KAFKA_ACL_OPERATION_WRITE);
-    Some((Topic::from(name.as_ref()), Rights { read, write }))
+    Some(Told { topic, id, rights: Some(Rights { read, write }) })
 }
 
 impl Drop for Answer {

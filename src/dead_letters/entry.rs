@@ -1,0 +1,85 @@
+//! A record of a dead-letter topic, as it is listed and shown.
+
+use super::letter::View;
+use super::{DeadLetter, Mark, MarkKind, NotALetter};
+use crate::record::{Offset, OwnedRecord, Partition, Record, Timestamp};
+
+/// A record of a dead-letter topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its partition of the letters' topic.
+    pub partition: Partition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// The time of the record there.
+    pub written_at: Option<Timestamp>,
+    /// What it is.
+    pub content: Content,
+    /// What became of it.
+    pub mark: Option<MarkKind>,
+}
+
+/// What a record of a dead-letter topic is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A dead letter.
+    Letter(Box<DeadLetter>),
+    /// Something else. It is listed, and otherwise left alone.
+    Foreign {
+        /// The record as it stands.
+        record: OwnedRecord,
+        /// What it lacks to be a letter.
+        why: NotALetter,
+    },
+}
+
+/// A letter, and all that is known of what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shown {
+    /// The letter.
+    pub entry: Entry,
+    /// Its mark.
+    pub mark: Option<Mark>,
+}
+
+impl Entry {
+    pub(super) fn of(record: &Record, view: Result<View<'_>, NotALetter>, mark: Option<MarkKind>) -> Self {
+        let content = match view {
+            Ok(view) => Content::Letter(Box::new(view.letter(record.key(), record.value()))),
+            Err(why) => Content::Foreign { record: owned(record), why },
+        };
+        let (partition, offset) = (record.partition(), record.offset());
+        Self { partition, offset, written_at: record.timestamp(), content, mark }
+    }
+
+    /// The letter, if it is one.
+    pub fn letter(&self) -> Option<&DeadLetter> {
+        match &self.content {
+            Content::Letter(letter) => Some(letter),
+            Content::Foreign { .. } => None,
+        }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let record = match &self.content {
+            Content::Letter(letter) => &letter.record,
+            Content::Foreign { record, .. } => record,
+        };
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers: usize = record.headers.iter().map(|(name, value)| name.len() + length(value) + 64).sum();
+        length(&record.key) + length(&record.value) + headers + 512
+    }
+}
+
+fn owned(record: &Record) -> OwnedRecord {
+    let headers = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
+    OwnedRecord {
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.value().map(<[u8]>::to_vec),
+        headers: headers.collect(),
+        timestamp: record.timestamp(),
+    }
+}

@@ -1,0 +1,258 @@
+//! One pass over the letters: from where they begin to where they ended when it began.
+//!
+//! Owner: a thread of its own, which may block. The invariant: a letter's record, its mark, and the progress past it are written in one
+//! transaction, so that what is marked was written, and what was written isn't written again, whenever the process ends.
+//!
+//! Letters are taken by their time over all partitions, and in the order of offsets within each. So those of a key keep their order even
+//! where the letters' topic got more partitions and the key moved to another one. The producer sends them to the partition of their key,
+//! as the topic has them now: that is where the key's other records are.
+
+use std::time::{Duration, Instant};
+
+use super::Filter;
+use super::error::{Interrupted, LettersError};
+use super::letter::View;
+use super::marks::{Mark, MarkKind, TopicId, topic_of};
+use super::opened::{Opened, open};
+use super::redrive::{Counts, Redrive, Verdict, judge, outgoing};
+use super::shelf::{Batching, Pace, Progress, Shelf, Span, Stop, Writer};
+use crate::record::{NextOffset, Offset, Partition, Record, Topic};
+
+/// How many letters go into one transaction, at most.
+const BATCH: usize = 500;
+/// How many bytes of keys and values do.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How long a transaction is open: whoever reads committed records only waits for its end.
+const OPEN: Duration = Duration::from_secs(1);
+/// A wait that is longer than this is not spent within a transaction.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// What is done with the letters that are meant.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// Nothing: they are counted.
+    Count(Redrive),
+    /// Their records are written again.
+    Redrive(Redrive),
+    /// They are given up.
+    Discard { filter: Filter, by: String, reason: String },
+}
+
+impl Work {
+    fn filter(&self) -> &Filter {
+        match self {
+            Self::Count(redrive) | Self::Redrive(redrive) => &redrive.filter,
+            Self::Discard { filter, .. } => filter,
+        }
+    }
+
+    fn cap(&self) -> Option<u32> {
+        match self {
+            // Whoever has changed a record by hand knows why it went round.
+            Self::Count(redrive) | Self::Redrive(redrive) => redrive.edit.is_none().then_some(redrive.cap),
+            Self::Discard { .. } => None,
+        }
+    }
+}
+
+/// Does the work, and counts. On an error all that was committed stands.
+pub(super) fn work(shelf: &dyn Shelf, letters: &Topic, work: &Work, stop: &Stop) -> Result<Counts, Interrupted> {
+    let mut counts = Counts::default();
+    if let Work::Count(_) = work {
+        let counted = count(shelf, letters, work, stop, &mut counts);
+        return counted.map(|()| counts).map_err(|error| Interrupted { counts, error });
+    }
+    let mut batching = Batching::Together;
+    loop {
+        match write(shelf, letters, work, batching, stop, &mut counts) {
+            // Perhaps only together with others. The request goes on where it is.
+            Err(LettersError::TooLarge { .. }) if batching == Batching::Together => batching = Batching::Alone,
+            outcome => return outcome.map(|()| counts).map_err(|error| Interrupted { counts, error }),
+        }
+    }
+}
+
+fn count(
+    shelf: &dyn Shelf,
+    letters: &Topic,
+    work: &Work,
+    stop: &Stop,
+    counts: &mut Counts,
+) -> Result<(), LettersError> {
+    let Opened { mut reader, marks, spans, .. } = open(shelf, letters, work.filter(), stop)?;
+    reader.open(letters, &spans)?;
+    while let Some(record) = reader.next()? {
+        let view = View::of(record.headers().collect());
+        let mark = marks.of(record.partition(), record.offset());
+        counts.count(judge(&record, &view, mark, work.filter(), work.cap()));
+    }
+    Ok(())
+}
+
+fn write(
+    shelf: &dyn Shelf,
+    letters: &Topic,
+    work: &Work,
+    batching: Batching,
+    stop: &Stop,
+    counts: &mut Counts,
+) -> Result<(), LettersError> {
+    // Before anything is made or fenced: a name that is misspelt must have no effect.
+    let mut early = shelf.reader(stop)?;
+    early.survey(letters)?.ok_or_else(|| LettersError::UnknownTopic(letters.clone()))?;
+    drop(early);
+    shelf.create_marks(&topic_of(letters))?;
+    // First, so that nobody else writes from here on, and nothing is left undecided: marks and progress are true when they are read.
+    let writer = shelf.writer(letters, batching)?;
+    let mut opened = open(shelf, letters, work.filter(), stop)?;
+    let mut pass =
+        Pass { letters, work, writer, id: opened.id.clone(), progress: Vec::new(), batch: Batch::default(), counts };
+    let spans = pass.begin(&opened.spans)?;
+    opened.reader.open(letters, &spans)?;
+    let mut pace = match work {
+        Work::Redrive(Redrive { per_second: Some(rate), .. }) => Some(Pace::new(*rate)),
+        _ => None,
+    };
+    while let Some(record) = opened.reader.next()? {
+        stop.check()?;
+        let view = View::of(record.headers().collect());
+        let mark = opened.marks.of(record.partition(), record.offset());
+        let verdict = judge(&record, &view, mark, work.filter(), work.cap());
+        if let (Verdict::Selected, Ok(view)) = (verdict, &view) {
+            if let Some(pace) = &mut pace {
+                let now = Instant::now();
+                let due = pace.next(now);
+                if due.saturating_duration_since(now) > SHORT {
+                    pass.commit()?;
+                }
+                stop.wait_until(due)?;
+            }
+            pass.send(&record, view)?;
+        }
+        pass.batch.counts.count(verdict);
+        pass.passed(record.partition(), record.offset().next());
+        if pass.batch.is_full() {
+            pass.commit()?;
+        }
+    }
+    pass.finish(&spans)
+}
+
+/// What stands in the open transaction.
+#[derive(Default)]
+struct Batch {
+    letters: usize,
+    bytes: usize,
+    since: Option<Instant>,
+    /// Counted only once it is committed.
+    counts: Counts,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.letters >= BATCH || self.bytes >= BATCH_BYTES || self.since.is_some_and(|since| since.elapsed() >= OPEN)
+    }
+}
+
+struct Pass<'a> {
+    letters: &'a Topic,
+    work: &'a Work,
+    writer: Box<dyn Writer>,
+    id: TopicId,
+    /// A request's; nothing else has any.
+    progress: Vec<Progress>,
+    batch: Batch,
+    counts: &'a mut Counts,
+}
+
+impl Pass<'_> {
+    /// Finds out how far the request got, or writes down where it begins and ends: what comes in from here on, maybe because of what it
+    /// does, is not its own. Says what is left of it.
+    fn begin(&mut self, spans: &[Span]) -> Result<Vec<Span>, LettersError> {
+        let Work::Redrive(redrive) = self.work else { return Ok(spans.to_vec()) };
+        let partitions: Vec<Partition> = spans.iter().map(|span| span.partition).collect();
+        self.progress = self.writer.progress(self.letters, &redrive.request, &partitions)?;
+        if self.progress.is_empty() {
+            self.progress = spans.iter().map(|span| self.noted(redrive, span)).collect();
+            self.commit()?;
+            return Ok(spans.to_vec());
+        }
+        let mut left = Vec::new();
+        for progress in &self.progress {
+            let another = || LettersError::AnotherRequest(redrive.request.clone());
+            let end = self.end_of(redrive, progress).ok_or_else(another)?;
+            // Its records may be gone meanwhile.
+            let Some(span) = spans.iter().find(|span| span.partition == progress.partition) else { continue };
+            let from = span.from.max(progress.next.offset());
+            left.push(Span { from, end: end.min(span.end), ..*span });
+        }
+        left.retain(|span| span.from < span.end);
+        Ok(left)
+    }
+
+    fn noted(&self, redrive: &Redrive, span: &Span) -> Progress {
+        let note = format!("daemonry-redrive {} {} {}", span.end, self.id.0, redrive.digest());
+        Progress { partition: span.partition, next: NextOffset::at(span.from.0), note }
+    }
+
+    /// Where the request ends in this partition; `None` where it is another request.
+    fn end_of(&self, redrive: &Redrive, progress: &Progress) -> Option<Offset> {
+        let end = progress.note.split(' ').nth(1)?.parse().map(Offset).ok()?;
+        let span = Span { partition: progress.partition, from: Offset(0), end };
+        (self.noted(redrive, &span).note == progress.note).then_some(end)
+    }
+
+    fn send(&mut self, record: &Record, view: &View<'_>) -> Result<(), LettersError> {
+        let (partition, offset) = (record.partition(), record.offset());
+        let mark = match self.work {
+            Work::Redrive(redrive) => {
+                let letter = view.letter(record.key(), record.value());
+                let target = redrive.target.as_ref().unwrap_or(&letter.origin.topic);
+                let from = format!("{}:{partition}:{offset}", self.letters);
+                let out = outgoing(&letter, redrive.edit.as_ref(), &from);
+                self.writer.send(target, &out, (partition, offset))?;
+                Mark {
+                    by: redrive.by.clone(),
+                    request: Some(redrive.request.clone()),
+                    target: Some(target.to_string()),
+                    edited: redrive.edit.as_ref().map(super::Edit::names).unwrap_or_default(),
+                    ..Mark::new(MarkKind::Redriven)
+                }
+            }
+            Work::Discard { by, reason, .. } => {
+                Mark { by: Some(by.clone()), reason: Some(reason.clone()), ..Mark::new(MarkKind::Discarded) }
+            }
+            Work::Count(_) => return Ok(()),
+        };
+        let mark = mark.record(&self.id, partition, offset);
+        self.writer.send(&topic_of(self.letters), &mark, (partition, offset))?;
+        self.batch.letters += 1;
+        self.batch.bytes += record.size();
+        self.batch.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn passed(&mut self, partition: Partition, next: NextOffset) {
+        if let Some(progress) = self.progress.iter_mut().find(|progress| progress.partition == partition) {
+            progress.next = next;
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), LettersError> {
+        self.writer.commit(self.letters, &self.progress)?;
+        let counted = std::mem::take(&mut self.batch).counts;
+        self.counts.add(counted);
+        Ok(())
+    }
+
+    /// Commits what is left, and that the request is through.
+    fn finish(mut self, spans: &[Span]) -> Result<(), LettersError> {
+        for span in spans {
+            self.passed(span.partition, NextOffset::at(span.end.0));
+        }
+        self.commit()?;
+        // So that whoever lists next sees what was done.
+        self.writer.settle();
+        Ok(())
+    }
+}

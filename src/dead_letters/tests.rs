@@ -1,0 +1,216 @@
+//! The whole of it on the broker in memory.
+
+use super::samples::letter_of;
+use super::*;
+use crate::producer::SendError;
+use crate::record::{OwnedRecord, Timestamp};
+
+const LETTERS: &str = "orders.dlq";
+
+/// A broker with letters: `(partition, time, key)` each, the value is their number.
+fn broker(letters: &[(i32, i64, &str)]) -> (MemoryBroker, DeadLetters) {
+    let broker = MemoryBroker::new();
+    broker.create_topic(LETTERS, 3);
+    broker.create_topic("orders", 2);
+    broker.create_topic("repaired", 1);
+    for (number, (partition, time, key)) in letters.iter().enumerate() {
+        let letter = letter_of(OwnedRecord::new(number.to_string()).with_key(*key));
+        broker.produce(LETTERS, *partition, OwnedRecord { timestamp: Timestamp::from_millis(*time), ..letter });
+    }
+    let letters = DeadLetters::in_memory(&broker, LETTERS);
+    (broker, letters)
+}
+
+/// The values of a topic's records with this key, in their order.
+fn values(broker: &MemoryBroker, topic: &str, key: &str) -> Vec<String> {
+    let records = (0..broker.partitions(topic)).flat_map(|partition| broker.records(topic, partition));
+    let of_key = records.filter(|(_, record)| record.key.as_deref() == Some(key.as_bytes()));
+    of_key
+        .map(|(_, record)| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned())
+        .collect()
+}
+
+async fn listed(letters: &DeadLetters, filter: Filter) -> Vec<(i32, i64)> {
+    let mut listing = letters.list(filter);
+    let mut places = Vec::new();
+    while let Some(entry) = listing.next().await {
+        let entry = entry.expect("nothing fails");
+        places.push((entry.partition.0, entry.offset.0));
+    }
+    places
+}
+
+fn all(request: &str) -> Redrive {
+    Redrive::new(request, Filter::all())
+}
+
+#[tokio::test]
+async fn letters_are_listed_by_their_time_and_in_the_order_of_each_partition() {
+    let (_broker, letters) = broker(&[(0, 5, "a"), (0, 1, "a"), (1, 2, "b"), (2, 9, "c"), (1, 7, "b")]);
+    assert_eq!(listed(&letters, Filter::all()).await, [(1, 0), (0, 0), (0, 1), (1, 1), (2, 0)]);
+    assert_eq!(listed(&letters, Filter::all().key("b").partition(Partition(1))).await, [(1, 0), (1, 1)]);
+    assert_eq!(listed(&letters, Filter::all().at(Partition(0), Offset(1))).await, [(0, 1)]);
+    assert_eq!(listed(&letters, Filter::all().at(Partition(0), Offset(2))).await, []);
+}
+
+#[tokio::test]
+async fn a_key_that_moved_to_another_partition_keeps_its_order() {
+    let (broker, letters) = broker(&[(2, 1, "a"), (2, 2, "a"), (0, 3, "a"), (0, 4, "a")]);
+    assert_eq!(letters.redrive(all("r")).await.expect("it works").selected, 4);
+    assert_eq!(values(&broker, "orders", "a"), ["0", "1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_request_writes_each_record_once_however_often_it_is_run() {
+    let (broker, letters) = broker(&[(0, 1, "a"), (1, 2, "b")]);
+    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(2));
+    assert_eq!(letters.redrive(all("r")).await, Ok(Counts::default()));
+    // Nor does another one, unless it is asked to.
+    let again = letters.redrive(all("s")).await.expect("it works");
+    assert_eq!((again.selected, again.already_redriven), (0, 2));
+    assert_eq!(values(&broker, "orders", "a").len(), 1);
+    let meant = Redrive::new("t", Filter::all().with_redriven().key("a"));
+    assert_eq!(letters.redrive(meant.clone()).await.map(|counts| counts.selected), Ok(1));
+    assert_eq!(letters.redrive(meant).await.map(|counts| counts.selected), Ok(0));
+    assert_eq!(values(&broker, "orders", "a").len(), 2);
+}
+
+#[tokio::test]
+async fn letters_that_come_in_later_are_not_the_requests_own() {
+    let (broker, letters) = broker(&[(0, 1, "a")]);
+    letters.redrive(all("r")).await.expect("it works");
+    broker.produce(LETTERS, 0, letter_of(OwnedRecord::new("late").with_key("a")));
+    assert_eq!(letters.redrive(all("r")).await, Ok(Counts::default()));
+    assert_eq!(letters.redrive(all("s")).await.map(|counts| counts.selected), Ok(1));
+}
+
+#[tokio::test]
+async fn a_request_that_was_interrupted_goes_on_where_it_was() {
+    let places: Vec<_> = (0..1_200).map(|time| (0, time, "a")).collect();
+    let (broker, letters) = broker(&places);
+    // It is told to stop while its second transaction is open.
+    let slow =
+        tokio::time::timeout(std::time::Duration::from_millis(200), letters.redrive(all("r").per_second(2_000.0)));
+    drop(slow.await);
+    let done = values(&broker, "orders", "a").len();
+    assert!(done < 1_200, "{done}");
+    letters.redrive(all("r")).await.expect("it works");
+    let expected: Vec<_> = (0..1_200).map(|number| number.to_string()).collect();
+    assert_eq!(values(&broker, "orders", "a"), expected);
+}
+
+#[tokio::test]
+async fn what_was_begun_with_another_selection_is_refused() {
+    let (_broker, letters) = broker(&[(0, 1, "a")]);
+    letters.redrive(all("r")).await.expect("it works");
+    let other = letters.redrive(Redrive::new("r", Filter::all().key("b"))).await.expect_err("another one");
+    assert_eq!(other.error, LettersError::AnotherRequest("r".to_owned()));
+    let faster = letters.redrive(all("r").per_second(10.0).by("ada")).await;
+    assert_eq!(faster, Ok(Counts::default()), "how fast it goes may change");
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_does_nothing() {
+    let (broker, letters) = broker(&[(0, 1, "a"), (0, 2, "b"), (1, 3, "a")]);
+    broker.produce(LETTERS, 1, OwnedRecord::new("foreign").with_key("a"));
+    broker.produce(LETTERS, 1, letter_of(OwnedRecord::new("v").with_key("a").with_header("daemonry-redrives", "3")));
+    letters.discard(Filter::all().at(Partition(0), Offset(0)), "ada", "a test").await.expect("it works");
+    let counts = letters.dry_run(Redrive::new("r", Filter::all().key("a"))).await.expect("it works");
+    let expected =
+        Counts { selected: 1, at_cap: 1, already_discarded: 1, foreign: 1, unmatched: 1, already_redriven: 0 };
+    assert_eq!(counts, expected);
+    assert_eq!(values(&broker, "orders", "a"), Vec::<String>::new());
+    // And it is what is done.
+    let done = letters.redrive(Redrive::new("r", Filter::all().key("a"))).await;
+    assert_eq!(done, Ok(expected));
+    assert_eq!(values(&broker, "orders", "a"), ["2"]);
+}
+
+#[tokio::test]
+async fn a_discarded_letter_is_hidden_and_says_why() {
+    let (_broker, letters) = broker(&[(0, 1, "a"), (0, 2, "b")]);
+    let counts = letters.discard(Filter::all().key("a"), "ada", "load test").await.expect("it works");
+    assert_eq!((counts.selected, counts.unmatched), (1, 1));
+    assert_eq!(listed(&letters, Filter::all()).await, [(0, 1)]);
+    assert_eq!(listed(&letters, Filter::all().with_discarded()).await, [(0, 0), (0, 1)]);
+    let shown = letters.show(Partition(0), Offset(0)).await.expect("it is there");
+    let mark = shown.mark.expect("it was discarded");
+    assert_eq!(
+        (mark.kind, mark.by.as_deref(), mark.reason.as_deref()),
+        (MarkKind::Discarded, Some("ada"), Some("load test"))
+    );
+    assert_eq!(shown.entry.mark, Some(MarkKind::Discarded));
+    assert!(mark.at().is_some_and(|at| at <= Timestamp::now()));
+}
+
+#[tokio::test]
+async fn a_letter_that_is_not_there_is_an_error_that_says_so() {
+    let (broker, letters) = broker(&[(0, 1, "a"), (0, 2, "a")]);
+    broker.skip_offsets(LETTERS, 0, 3);
+    broker.produce(LETTERS, 0, OwnedRecord::new("foreign"));
+    let error = |partition, offset| {
+        let letters = letters.clone();
+        async move { letters.show(Partition(partition), Offset(offset)).await.expect_err("nothing there").to_string() }
+    };
+    assert_eq!(
+        error(0, 6).await,
+        "there is no record at offset 6 of orders.dlq[0]: the partition has offsets 0 to 6, without the latter"
+    );
+    assert!(error(0, 3).await.contains("compacted away"), "{}", error(0, 3).await);
+    assert!(error(7, 0).await.contains("the topic has 3 partitions"), "{}", error(7, 0).await);
+    let foreign = letters.show(Partition(0), Offset(5)).await.expect("a record is there");
+    assert!(matches!(foreign.entry.content, Content::Foreign { .. }));
+    let edited = letters.redrive_edited(Partition(0), Offset(5), Edit::by("ada")).await.expect_err("no letter");
+    assert!(matches!(edited.error, LettersError::NotALetter { .. }), "{edited}");
+    let missing = DeadLetters::in_memory(&broker, "missing");
+    assert_eq!(missing.show(Partition(0), Offset(0)).await, Err(LettersError::UnknownTopic("missing".into())));
+    assert!(matches!(missing.list(Filter::all()).next().await, Some(Err(LettersError::UnknownTopic(_)))));
+    let redriven = missing.redrive(all("r")).await.expect_err("no topic");
+    assert_eq!((redriven.error, broker.partitions("missing.marks")), (LettersError::UnknownTopic("missing".into()), 0));
+}
+
+#[tokio::test]
+async fn an_edited_letter_is_written_once_and_its_mark_says_what_was_changed() {
+    let (broker, letters) = broker(&[(0, 1, "a")]);
+    let edit = || Edit::by("ada").value(Some(b"repaired".to_vec()));
+    letters.redrive(all("r")).await.expect("it works");
+    assert_eq!(letters.redrive_edited(Partition(0), Offset(0), edit()).await.map(|counts| counts.selected), Ok(1));
+    assert_eq!(letters.redrive_edited(Partition(0), Offset(0), edit()).await, Ok(Counts::default()));
+    assert_eq!(values(&broker, "orders", "a"), ["0", "repaired"]);
+    let mark = letters.show(Partition(0), Offset(0)).await.expect("it is there").mark.expect("it was re-driven");
+    assert_eq!(
+        (mark.kind, mark.by.as_deref(), mark.edited),
+        (MarkKind::Redriven, Some("ada"), vec!["value".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn records_may_go_to_another_topic() {
+    let (broker, letters) = broker(&[(0, 1, "a")]);
+    letters.redrive(all("r").to_topic("repaired")).await.expect("it works");
+    assert_eq!((values(&broker, "repaired", "a").len(), values(&broker, "orders", "a").len()), (1, 0));
+    let nowhere = letters.redrive(Redrive::new("s", Filter::all().with_redriven()).to_topic("nowhere")).await;
+    let nowhere = nowhere.expect_err("no such topic");
+    assert_eq!((nowhere.error, nowhere.counts.selected), (LettersError::UnknownTopic("nowhere".into()), 0));
+}
+
+#[tokio::test]
+async fn a_letter_that_is_too_large_is_named() {
+    let (broker, letters) = broker(&[(0, 1, "a")]);
+    broker.refuse_sends(Some(SendError::TooLarge("orders".into())));
+    let large = letters.redrive(all("r")).await.expect_err("it is too large");
+    let (partition, offset, target) = (Partition(0), Offset(0), "orders".into());
+    assert_eq!(large.error, LettersError::TooLarge { partition, offset, target });
+    broker.refuse_sends(None);
+    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(1));
+}
+
+#[tokio::test]
+async fn a_listing_that_is_let_go_ends_its_thread() {
+    let places: Vec<_> = (0..5_000).map(|time| (0, time, "a")).collect();
+    let (_broker, letters) = broker(&places);
+    let mut listing = letters.list(Filter::all());
+    assert!(listing.next().await.is_some_and(|entry| entry.is_ok()));
+    drop(listing);
+    // The runtime waits for its threads when it ends.
+}

@@ -1,0 +1,218 @@
+//! Reads partitions side by side, from one offset to another, and puts their records in the order of their times.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset as Place;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::{ASK, PATIENCE, code_of, failed, unusable};
+use crate::dead_letters::shelf::{Reader, Span, Stop, Survey};
+use crate::dead_letters::{LettersError, TopicId};
+use crate::kafka::client::{Client, list};
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::describe::describe;
+use crate::kafka::native::{Buffer, PartitionQueue, position};
+use crate::kafka::wake::Wake;
+use crate::record::{Offset, Partition, Record, Timestamp, Topic, TopicPartition};
+
+/// How many records of a partition are taken at a time.
+const BATCH: usize = 500;
+/// How long nothing may come although there is something.
+const STALLED: Duration = Duration::from_secs(60);
+/// How long to wait for a bell that may have been missed.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// See the module. Owned by the thread that made it.
+#[derive(Debug)]
+pub(super) struct KafkaReader {
+    // Before the client, whose queues they are.
+    strands: Vec<Strand>,
+    buffer: Buffer,
+    client: Arc<Client>,
+    config: KafkaConfig,
+    wake: Arc<Wake>,
+    stop: Stop,
+}
+
+/// One partition that is being read.
+#[derive(Debug)]
+struct Strand {
+    queue: PartitionQueue,
+    place: TopicPartition,
+    /// No record below this one may come any more.
+    next: Offset,
+    end: Offset,
+    read: VecDeque<Record>,
+    /// Nothing is to come behind what was read.
+    is_through: bool,
+}
+
+impl KafkaReader {
+    pub(super) fn new(config: KafkaConfig, stop: Stop) -> Result<Self, LettersError> {
+        let wake = Arc::new(Wake::default());
+        wake.adopt_current_thread();
+        let mut properties = config.consumer().map_err(unusable)?;
+        properties
+            // What was removed meanwhile is no longer there to be read: no error.
+            .set("auto.offset.reset", "earliest")
+            // Of transactions that are undone nothing is to be seen.
+            .set("isolation.level", "read_committed");
+        let (client, _destroyed) =
+            Client::new(&properties, &config, &wake).map_err(|error| unusable(config.refused(&error)))?;
+        Ok(Self { strands: Vec::new(), buffer: Buffer::default(), client, config, wake, stop })
+    }
+
+    fn failed(&self, code: Code, what: &str) -> LettersError {
+        // Its last words may tell why.
+        drop(self.client.serve());
+        failed(code, what, self.client.obstacles(), &self.config)
+    }
+
+    fn forbidden(topic: &Topic) -> LettersError {
+        LettersError::NotAuthorized { operation: "READ", resource: format!("topic `{topic}`") }
+    }
+
+    /// Reads what has arrived for those partitions that have nothing to give; says whether each has, or is through.
+    fn fill(&mut self) -> Result<bool, LettersError> {
+        let mut is_full = true;
+        for strand in self.strands.iter_mut().filter(|strand| strand.read.is_empty() && !strand.is_through) {
+            let read = strand.queue.read(BATCH, &mut self.buffer);
+            // Not passed over: an error in the place of a record moves the client's position past what nobody has read.
+            if let Some(failure) = read.failures.into_iter().next() {
+                let topic = &strand.place.topic;
+                return Err(match failure.code {
+                    Code::TopicAuthorizationFailed => Self::forbidden(topic),
+                    Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                        LettersError::UnknownTopic(topic.clone())
+                    }
+                    _ => LettersError::Unavailable(format!("{} can't be read: {}", strand.place, failure.reason)),
+                });
+            }
+            for record in read.records {
+                if record.offset() < strand.next {
+                    let topic = &strand.place.topic;
+                    return Err(LettersError::Unavailable(format!(
+                        "topic `{topic}` was made anew meanwhile, try again"
+                    )));
+                }
+                strand.next = record.offset().next().offset();
+                if record.offset() >= strand.end {
+                    strand.is_through = true;
+                    break;
+                }
+                strand.is_through = strand.next >= strand.end;
+                strand.read.push_back(record);
+            }
+            // Behind the last record there may be offsets without one.
+            if strand.read.is_empty() && position(&self.client, &strand.place).is_some_and(|next| next >= strand.end.0)
+            {
+                strand.is_through = true;
+            }
+            is_full &= strand.is_through || !strand.read.is_empty();
+        }
+        Ok(is_full)
+    }
+}
+
+impl Reader for KafkaReader {
+    fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
+        let what = "can't ask about the topic";
+        let consumer = self.client.consumer().client();
+        let deadline = Instant::now() + PATIENCE;
+        let described = loop {
+            match describe(consumer, std::slice::from_ref(topic), ASK) {
+                Ok(described) => break described,
+                Err(code) => {
+                    let error = self.failed(code, what);
+                    // Whom they refuse they refuse the next time, too.
+                    if matches!(error, LettersError::NotLetIn(_)) || Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    self.stop.check()?;
+                }
+            }
+        };
+        let Some(described) = described.into_iter().next() else { return Ok(None) };
+        let partitions = match described.partitions {
+            Ok(partitions) => partitions,
+            Err(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic) => return Ok(None),
+            Err(Code::TopicAuthorizationFailed) => return Err(Self::forbidden(topic)),
+            Err(code) => return Err(self.failed(code, what)),
+        };
+        let id = described.id.ok_or_else(|| {
+            LettersError::Unavailable(format!("the brokers don't say which topic `{topic}` is, try again"))
+        })?;
+        let mut spans = Vec::with_capacity(partitions);
+        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            let marks = consumer.fetch_watermarks(topic.as_str(), partition, PATIENCE);
+            let (low, high) = marks.map_err(|error| match code_of(&error) {
+                Code::TopicAuthorizationFailed => Self::forbidden(topic),
+                code => self.failed(code, "can't ask where the topic ends"),
+            })?;
+            spans.push(Span { partition: Partition(partition), from: Offset(low), end: Offset(high) });
+            self.stop.check()?;
+        }
+        Ok(Some(Survey { id: TopicId(format!("{id:032x}")), spans }))
+    }
+
+    fn skip_to(&mut self, topic: &Topic, spans: &mut [Span], time: Timestamp) -> Result<(), LettersError> {
+        let places: Vec<TopicPartition> = spans.iter().map(|span| place(topic, span)).collect();
+        let time = Place::Offset(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let asked = list(places.iter().map(|place| (place, time)));
+        let found = asked.and_then(|asked| self.client.consumer().offsets_for_times(asked, PATIENCE));
+        let found = found.map_err(|error| self.failed(code_of(&error), "can't ask where a time begins"))?;
+        for element in found.elements() {
+            let Some(span) = spans.iter_mut().find(|span| span.partition.0 == element.partition()) else { continue };
+            element.error().map_err(|error| self.failed(code_of(&error), "can't ask where a time begins"))?;
+            match element.offset() {
+                Place::Offset(offset) => span.from = span.from.max(Offset(offset)),
+                // Nothing is that young.
+                _ => span.from = span.end,
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, topic: &Topic, spans: &[Span]) -> Result<(), LettersError> {
+        let what = "can't begin to read";
+        let consumer = self.client.consumer();
+        consumer.unassign().map_err(|error| self.failed(code_of(&error), what))?;
+        self.strands.clear();
+        for span in spans {
+            let place = place(topic, span);
+            let queue = PartitionQueue::take(&self.client, &place, &self.wake);
+            let queue = queue.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
+            let strand =
+                Strand { queue, place, next: span.from, end: span.end, read: VecDeque::new(), is_through: false };
+            self.strands.push(strand);
+        }
+        let starts = self.strands.iter().zip(spans);
+        let assigned = list(starts.map(|(strand, span)| (&strand.place, Place::Offset(span.from.0))))
+            .and_then(|starts| consumer.assign(&starts));
+        assigned.map_err(|error| self.failed(code_of(&error), what))
+    }
+
+    fn next(&mut self) -> Result<Option<Record>, LettersError> {
+        if !self.fill()? {
+            let deadline = Instant::now() + STALLED;
+            while !self.fill()? {
+                self.stop.check()?;
+                drop(self.client.serve());
+                if Instant::now() >= deadline {
+                    return Err(self.failed(Code::OperationTimedOut, "nothing comes although there is something"));
+                }
+                Wake::pause(LOOK);
+            }
+        }
+        let oldest = self.strands.iter_mut().filter(|strand| !strand.read.is_empty());
+        let oldest = oldest.min_by_key(|strand| strand.read.front().and_then(Record::timestamp));
+        Ok(oldest.and_then(|strand| strand.read.pop_front()))
+    }
+}
+
+fn place(topic: &Topic, span: &Span) -> TopicPartition {
+    TopicPartition { topic: topic.clone(), partition: span.partition }
+}
