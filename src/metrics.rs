@@ -53,6 +53,8 @@ const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a
 const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
 const BACKPRESSURE: Name = ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
 const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
+const STALLED: Name =
+    ("daemon_stalled", "1 while records wait and nothing was processed for as long as `stall_after` says.");
 const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
 const FORGOTTEN_RUNS: Name = (
     "daemon_forgotten_runs_total",
@@ -155,6 +157,8 @@ pub struct DaemonMetrics {
     pub backpressure: Gauge,
     /// How often backpressure went on or off.
     pub backpressure_changes: Counter,
+    /// 1 while records wait and nothing is processed.
+    pub stalled: Gauge,
     /// Partitions that aren't read now.
     pub partitions_held: PerLabel<HoldReason, Gauge>,
     /// Runs of finished records that no longer fitted a commit.
@@ -187,6 +191,7 @@ impl DaemonMetrics {
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),
             backpressure_changes: family.counter(BACKPRESSURE_CHANGES),
+            stalled: family.gauge(STALLED),
             partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
             forgotten_runs: family.counter(FORGOTTEN_RUNS),
             lag: Arc::new(family.lag()),

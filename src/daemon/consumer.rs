@@ -2,10 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
@@ -246,37 +246,51 @@ impl Consumer {
 
 /// Tells the probes how the reading goes.
 fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
-    let [joined, failing, stopping] = [const { AtomicBool::new(false) }; 3];
+    let seen = Mutex::new(Seen::default());
     Arc::new(move |beat| {
-        health.heartbeat();
+        if !matches!(beat, Beat::Stalled(_) | Beat::Flowing) {
+            health.heartbeat();
+        }
+        if beat == Beat::Polled {
+            return;
+        }
+        let mut seen = seen.lock();
         match beat {
-            Beat::Stopping => {
-                stopping.store(true, Ordering::Relaxed);
-                health.not_ready("stopping, what was started may end");
-            }
-            // Whatever it still hears while it ends.
-            _ if stopping.load(Ordering::Relaxed) => {}
-            Beat::Joined => {
-                joined.store(true, Ordering::Relaxed);
-                if !failing.load(Ordering::Relaxed) {
-                    health.ready();
-                }
-            }
-            Beat::Failing(error) => {
-                failing.store(true, Ordering::Relaxed);
-                health.not_ready(error);
-            }
-            Beat::Recovered => {
-                failing.store(false, Ordering::Relaxed);
-                if joined.load(Ordering::Relaxed) {
-                    health.ready();
-                } else {
-                    health.not_ready(JOINING);
-                }
-            }
             Beat::Polled => {}
+            Beat::Joined => seen.joined = true,
+            Beat::Failing(error) => seen.failing = Some(error),
+            Beat::Recovered => seen.failing = None,
+            Beat::Stalled(stall) => seen.stalled = Some(stall),
+            Beat::Flowing => seen.stalled = None,
+            Beat::Stopping => seen.stopping = true,
+        }
+        match seen.complaint() {
+            None => health.ready(),
+            Some(complaint) => health.not_ready(complaint),
         }
     })
+}
+
+/// What was heard so far.
+#[derive(Debug, Default)]
+struct Seen {
+    joined: bool,
+    failing: Option<String>,
+    stalled: Option<String>,
+    stopping: bool,
+}
+
+impl Seen {
+    /// What speaks most against it being ready.
+    fn complaint(&self) -> Option<&str> {
+        match self {
+            // Whatever it still hears while it ends.
+            Self { stopping: true, .. } => Some("stopping, what was started may end"),
+            Self { failing: Some(error), .. } => Some(error),
+            Self { joined: false, .. } => Some(JOINING),
+            Self { stalled, .. } => stalled.as_deref(),
+        }
+    }
 }
 
 impl From<PipelineError> for DaemonError {
@@ -306,6 +320,26 @@ mod tests {
         assert_eq!([Beat::Joined, failing(), Beat::Recovered].map(&mut ready), [true, false, true]);
         // A part of it fails, while the rest goes on.
         assert_eq!([failing(), Beat::Polled, Beat::Joined].map(&mut ready), [false; 3]);
+    }
+
+    #[test]
+    fn daemon_that_stalls_is_not_ready_and_that_is_no_heartbeat() {
+        let health = Health::new("orders");
+        let beat = beats(health.clone());
+        let stalled = || Beat::Stalled("nothing was processed for 300s though 7 records wait".to_owned());
+        beat(stalled());
+        beat(Beat::Flowing);
+        assert!(health.last_heartbeat().is_none());
+        beat(Beat::Joined);
+        beat(stalled());
+        assert_eq!(health.unready().as_deref(), Some("nothing was processed for 300s though 7 records wait"));
+        // What stands in the way of the reading is the better reason.
+        beat(Beat::Failing("no broker answers".to_owned()));
+        assert_eq!(health.unready().as_deref(), Some("no broker answers"));
+        beat(Beat::Recovered);
+        assert!(!health.is_ready());
+        beat(Beat::Flowing);
+        assert!(health.is_ready());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::context::Signal;
 use super::faults::{self, Fault};
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
+use super::pulse::Pulse;
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::startup::Startup;
@@ -100,6 +101,7 @@ pub(super) struct Session {
     client: Arc<Client>,
     destroyed: Destroyed,
     startup: Startup,
+    pulse: Pulse,
     assignment: Assignment,
     rebalances: Rebalances,
     resets: Resets,
@@ -118,6 +120,7 @@ impl Session {
             client,
             destroyed,
             startup: Startup::new(),
+            pulse: Pulse::new(),
             assignment: Assignment::default(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
@@ -139,6 +142,7 @@ impl Session {
         self.client.serve().map_err(|_| Halt::Rebuild("a record came past its partition's queue".to_owned()))?;
         self.hear(around)?;
         self.startup.advance(&self.client, around)?;
+        self.feel_pulse(around);
         self.rebalances.advance(&self.client, &mut self.assignment, around)?;
         if self.rebalances.is_idle() {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
@@ -158,9 +162,9 @@ impl Session {
     pub(super) fn close(mut self, deadline: Instant, around: &mut Surroundings) -> bool {
         self.commits.abandon(&CommitError::IllegalGeneration("the source is closed".to_owned()));
         self.put_down(around);
-        let Self { client, destroyed, commits, resets, startup, rebalances, .. } = self;
+        let Self { client, destroyed, commits, resets, startup, pulse, rebalances, .. } = self;
         // All that shares the client goes first: then it can be destroyed along with the membership.
-        drop((commits, resets, startup, rebalances));
+        drop((commits, resets, startup, pulse, rebalances));
         client.close(&destroyed, deadline)
     }
 
@@ -218,6 +222,19 @@ impl Session {
             Fault::Halt(halt) => return Err(halt),
         }
         Ok(())
+    }
+
+    /// Before the group is joined its topics are asked for all the time.
+    fn feel_pulse(&mut self, around: &Surroundings) {
+        if !around.was_reached {
+            return;
+        }
+        let places = self.assignment.iter().map(|assigned| &assigned.place);
+        let ends = self.pulse.advance(&self.client, places, around);
+        let moved = self.assignment.learn_ends(&ends);
+        if !moved.is_empty() {
+            around.mailbox.tell_ends(moved);
+        }
     }
 
     /// What is due from time to time.

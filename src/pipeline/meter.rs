@@ -104,6 +104,17 @@ impl Meter {
         self.metrics.handlers_overdue.set(count);
     }
 
+    pub(super) fn stalled(&self, stalled: bool) {
+        self.metrics.stalled.set(usize::from(stalled));
+    }
+
+    /// Attempts that have ended so far, and records without one.
+    pub(super) fn ended(&self) -> u64 {
+        let ended =
+            [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::Failed, MessageStatus::DeadLettered];
+        ended.into_iter().map(|status| self.metrics.messages.of(status).get()).sum()
+    }
+
     /// Takes over what the lanes hold now.
     pub(super) fn census(&self, census: &Census, now: Instant, clock: Timestamp) {
         let metrics = &self.metrics;
@@ -148,6 +159,7 @@ impl Drop for Meter {
             &metrics.in_flight,
             &metrics.handlers_overdue,
             &metrics.backpressure,
+            &metrics.stalled,
         ];
         let held = Hold::ALL.map(|hold| metrics.partitions_held.of(hold.into()));
         gauges.into_iter().chain(held).for_each(|gauge| gauge.set(0));

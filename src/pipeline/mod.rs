@@ -23,6 +23,7 @@ mod reader;
 mod settings;
 mod shared;
 pub mod source;
+mod stall;
 pub mod ticket;
 pub mod tracker;
 mod watchdog;
@@ -167,7 +168,12 @@ impl<S: Source> Pipeline<S> {
         tasks.spawn(forever(dead_letter::publish_letters(Arc::clone(&shared), dead_letters, seeds.u64(..))));
         let now = Instant::now();
         let slots: Vec<_> = (0..settings.workers).map(|_| Arc::new(Slot::new(now))).collect();
-        tasks.spawn(forever(watchdog::watch(Arc::clone(&shared), slots.clone())));
+        tasks.spawn(forever(watchdog::watch(
+            Arc::clone(&shared),
+            slots.clone(),
+            settings.stall_after,
+            Arc::clone(&beat),
+        )));
 
         let workers_stop = CancellationToken::new();
         let mut workers = JoinSet::new();

@@ -15,5 +15,6 @@ mod producing;
 mod retries;
 mod routes;
 mod scene;
+mod stalls;
 mod steering;
 mod stops;

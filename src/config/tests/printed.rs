@@ -53,6 +53,7 @@ daemons:
     queue_bytes: 64MiB
     queue_records: 100
     read_error_wait: 1s
+    stall_after: 5min
     read_timeout: 5s
     rebalance_drain: 10s
     topics:

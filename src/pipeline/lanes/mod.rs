@@ -44,7 +44,7 @@ use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
 use rate::Budget;
-pub(super) use release::Census;
+pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
 
 /// The index of a lane.
