@@ -6,6 +6,8 @@
 
 mod instrument;
 mod labels;
+mod process;
+mod reference;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,10 +23,13 @@ pub use labels::{
 };
 
 use crate::record::TopicPartition;
+use process::Process;
+pub use reference::reference;
 
 /// A metric's name and what it says.
 type Name = (&'static str, &'static str);
 
+const BUILD: Name = ("daemonry_build_info", "1, with the version of daemonry as its label.");
 const MESSAGES: Name = (
     "daemon_messages_processed_total",
     "Records by how they ended (success, dead_lettered, skipped: once a record), and attempts (failed, retried: once an attempt).",
@@ -39,15 +44,34 @@ const WORKERS: Name = ("daemon_workers", "How many workers there are.");
 const WORKERS_BUSY: Name = ("daemon_workers_busy", "Workers that run records now.");
 const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and timed-out ones included.");
 const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");
-const LAG_MESSAGES: Name = ("daemon_lag_messages", "Records between what is finished and the partition's end.");
-const LAG_SECONDS: Name = ("daemon_lag_seconds", "Age of the partition's oldest record that isn't finished.");
+const LAG_MESSAGES: Name = (
+    "daemon_lag_messages",
+    "Offsets from the partition's oldest unfinished record to its end, known to 10 s also while it is not read.",
+);
+const LAG_SECONDS: Name = (
+    "daemon_lag_seconds",
+    "Age of the partition's oldest unfinished record; where it was not read yet, how long at least the partition has been behind.",
+);
 const OLDEST_UNFINISHED: Name =
     ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
+const PARTITIONS: Name = ("daemon_partitions_assigned", "Partitions that are assigned now.");
 const RETRIES: Name = ("daemon_retries_total", "Retries that were scheduled.");
 const DEAD_LETTERS: Name = ("daemon_dead_letters_total", "Acknowledged dead letters, by how the last attempt failed.");
 const DEAD_LETTER_FAILURES: Name =
     ("daemon_dead_letter_failures_total", "Dead letters that could not be published, each time.");
 const COMMITS: Name = ("daemon_commits_total", "Commits, by what came of them.");
+const COMMIT_DURATION: Name =
+    ("daemon_commit_duration_seconds", "How long a commit took until it was acknowledged or had failed.");
+const UNCOMMITTED: Name = (
+    "daemon_uncommitted_records",
+    "Finished records that no acknowledged commit covers yet: they would run again after a crash.",
+);
+const WINDOW: Name = (
+    "daemon_window_records",
+    "Offsets above the oldest unfinished record that need no work any more: commits remember them in their metadata.",
+);
+const METADATA: Name =
+    ("daemon_commit_metadata_bytes", "Metadata of the largest commit that was acknowledged last, of all partitions.");
 const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
 const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
 const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
@@ -72,14 +96,14 @@ const TOPIC: &str = "topic";
 const PARTITION: &str = "partition";
 
 /// The metrics of one process. Cloning gives another handle of the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
     daemons: Arc<Mutex<HashMap<String, Arc<DaemonMetrics>>>>,
 }
 
 impl Metrics {
-    /// An empty registry.
+    /// Those of a process without daemons yet.
     ///
     /// ```
     /// use daemonry::metrics::{MessageStatus, Metrics};
@@ -89,7 +113,13 @@ impl Metrics {
     /// assert!(metrics.render().contains(r#"daemon_messages_processed_total{daemon_name="orders",status="success"} 500"#));
     /// ```
     pub fn new() -> Self {
-        Self::default()
+        let registry = Registry::new();
+        let build = Opts::new(BUILD.0, BUILD.1).const_label("version", env!("CARGO_PKG_VERSION"));
+        let build = IntGauge::with_opts(build).expect("a metric's name is well formed");
+        build.set(1);
+        registry.register(Box::new(build)).expect("the registry is empty");
+        Process::register(&registry);
+        Self { registry, daemons: Arc::default() }
     }
 
     /// The metrics of the daemon of this name; the same ones at each call, so that they outlive a restart.
@@ -103,6 +133,12 @@ impl Metrics {
     /// Everything, in the text format of Prometheus.
     pub fn render(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("a family without metrics is not gathered")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -139,6 +175,8 @@ pub struct DaemonMetrics {
     pub handlers_overdue: Gauge,
     /// How long ago the oldest unfinished record was read.
     pub oldest_unfinished: SecondsGauge,
+    /// Partitions that are assigned now.
+    pub partitions_assigned: Gauge,
     /// Retries that were scheduled.
     pub retries: Counter,
     /// Acknowledged dead letters.
@@ -147,6 +185,14 @@ pub struct DaemonMetrics {
     pub dead_letter_failures: PerLabel<DeadLetterFailure, Counter>,
     /// Commits.
     pub commits: PerLabel<CommitStatus, Counter>,
+    /// How long a commit took.
+    pub commit_duration: DurationHistogram,
+    /// Finished records that no acknowledged commit covers yet.
+    pub uncommitted: Gauge,
+    /// Offsets above the oldest unfinished record that need no work any more.
+    pub window: Gauge,
+    /// Metadata of the largest commit that was acknowledged last.
+    pub commit_metadata_bytes: Gauge,
     /// Changes of the assignment.
     pub rebalances: PerLabel<RebalanceKind, Counter>,
     /// Restarts after a failure.
@@ -182,10 +228,15 @@ impl DaemonMetrics {
             in_flight: family.gauge(IN_FLIGHT),
             handlers_overdue: family.gauge(OVERDUE),
             oldest_unfinished: family.seconds(OLDEST_UNFINISHED),
+            partitions_assigned: family.gauge(PARTITIONS),
             retries: family.counter(RETRIES),
             dead_letters: family.counters(DEAD_LETTERS),
             dead_letter_failures: family.counters(DEAD_LETTER_FAILURES),
             commits: family.counters(COMMITS),
+            commit_duration: family.histogram(COMMIT_DURATION),
+            uncommitted: family.gauge(UNCOMMITTED),
+            window: family.gauge(WINDOW),
+            commit_metadata_bytes: family.gauge(METADATA),
             rebalances: family.counters(REBALANCES),
             restarts: family.counter(RESTARTS),
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
@@ -208,9 +259,9 @@ impl DaemonMetrics {
 /// The metrics of one assigned partition.
 #[derive(Debug)]
 pub struct PartitionMetrics {
-    /// Records between what is finished and the partition's end.
+    /// Offsets from the partition's oldest unfinished record to its end.
     pub lag_messages: Gauge,
-    /// Age of the partition's oldest record that isn't finished.
+    /// Age of the partition's oldest unfinished record.
     pub lag_seconds: SecondsGauge,
     topic_partition: TopicPartition,
     lag: Arc<Lag>,

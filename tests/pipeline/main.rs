@@ -9,6 +9,7 @@ mod commits;
 mod failures;
 mod gate;
 mod letters;
+mod measures;
 mod order;
 mod overdue;
 mod producing;

@@ -53,9 +53,9 @@ daemons:
     queue_bytes: 64MiB
     queue_records: 100
     read_error_wait: 1s
-    stall_after: 5min
     read_timeout: 5s
     rebalance_drain: 10s
+    stall_after: 5min
     topics:
       orders.cancelled:
         dead_letter: orders.cancelled.dlq

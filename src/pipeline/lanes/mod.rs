@@ -223,7 +223,7 @@ impl<G: Progress> Lanes<G> {
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];
         place.gather = gather;
-        place.assignment = Some(Assignment { context, progress, out: 0, stuck_letters: 0, end: None });
+        place.assignment = Some(Assignment::new(context, progress));
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.empty += usize::from(place.loads.queued.records == 0);

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::source::{Epoch, Progress};
+use super::super::source::{Epoch, Progress, Window};
 use super::entry::{Entry, Load};
 use super::gather::Turn;
 use super::place::Hold;
@@ -30,6 +30,9 @@ pub(in crate::pipeline) struct PartitionCensus {
     /// When the last of its retries is due, or the batch that is gathered of it.
     pub(in crate::pipeline) waits_until: Option<Instant>,
     pub(in crate::pipeline) lag: Option<u64>,
+    /// Finished, and not covered by an acknowledged commit.
+    pub(in crate::pipeline) uncommitted: u64,
+    pub(in crate::pipeline) window: Window,
     /// Unix time in milliseconds of the oldest record that is here and not finished.
     pub(in crate::pipeline) oldest_timestamp: Option<u64>,
 }
@@ -157,6 +160,8 @@ impl<G: Progress> Lanes<G> {
                     hold: place.hold,
                     paused: place.paused,
                     waits_until,
+                    uncommitted: assignment.finished - assignment.covered,
+                    window: assignment.progress.window(),
                     lag: assignment.end.map(|end| assignment.progress.lag(end)),
                     oldest_timestamp,
                 })
