@@ -40,7 +40,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
@@ -177,9 +177,11 @@ impl<S: Source> Pipeline<S> {
 
         let workers_stop = CancellationToken::new();
         let mut workers = JoinSet::new();
+        // What handlers log is this daemon's. Entered once for many records: as often as a worker is polled.
+        let span = info_span!(parent: None, "consumer", daemon);
         for slot in slots {
             let work = worker::work(Arc::clone(&shared), slot, workers_stop.clone(), seeds.u64(..));
-            workers.spawn_on(work, handlers);
+            workers.spawn_on(work.instrument(span.clone()), handlers);
         }
 
         let reader_stop = stop.child_token();

@@ -19,3 +19,4 @@ mod scene;
 mod stalls;
 mod steering;
 mod stops;
+mod traces;
