@@ -1,4 +1,4 @@
-//! What is counted and measured, and under which names. All metric names of the project stand in this file.
+//! What is counted and measured. All metric names of the project stand in one file, `names.rs`.
 //!
 //! One [`Metrics`] a process owns the registry; each daemon gets its [`DaemonMetrics`], whose labels are resolved once, so
 //! that counting is an atomic addition. The invariant: every label is bounded. Offsets, keys and payloads never are labels;
@@ -6,6 +6,7 @@
 
 mod instrument;
 mod labels;
+mod names;
 mod process;
 mod reference;
 
@@ -23,77 +24,15 @@ pub use labels::{
 };
 
 use crate::record::TopicPartition;
+use names::*;
 use process::Process;
 pub use reference::reference;
-
-/// A metric's name and what it says.
-type Name = (&'static str, &'static str);
-
-const BUILD: Name = ("daemonry_build_info", "1, with the version of daemonry as its label.");
-const MESSAGES: Name = (
-    "daemon_messages_processed_total",
-    "Records by how they ended (success, dead_lettered, skipped: once a record), and attempts (failed, retried: once an attempt).",
-);
-const PROCESSING: Name = ("daemon_processing_duration_seconds", "How long one attempt of a handler took.");
-const QUEUE_DEPTH: Name = ("daemon_queue_depth", "Records in the lanes: ready and running.");
-const QUEUE_BYTES: Name = ("daemon_queue_bytes", "Bytes of keys and values of the records in the lanes.");
-const QUEUE_CAPACITY: Name = ("daemon_queue_capacity", "How many records the lanes take.");
-const PARKED_RECORDS: Name = ("daemon_parked_records", "Records that wait for a retry, with their lane's successors.");
-const PARKED_BYTES: Name = ("daemon_parked_bytes", "Bytes of keys and values of the parked records.");
-const WORKERS: Name = ("daemon_workers", "How many workers there are.");
-const WORKERS_BUSY: Name = ("daemon_workers_busy", "Workers that run records now.");
-const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and timed-out ones included.");
-const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");
-const LAG_MESSAGES: Name = (
-    "daemon_lag_messages",
-    "Offsets from the partition's oldest unfinished record to its end, known to 10 s also while it is not read.",
-);
-const LAG_SECONDS: Name = (
-    "daemon_lag_seconds",
-    "Age of the partition's oldest unfinished record; where it was not read yet, how long at least the partition has been behind.",
-);
-const OLDEST_UNFINISHED: Name =
-    ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
-const PARTITIONS: Name = ("daemon_partitions_assigned", "Partitions that are assigned now.");
-const RETRIES: Name = ("daemon_retries_total", "Retries that were scheduled.");
-const DEAD_LETTERS: Name = ("daemon_dead_letters_total", "Acknowledged dead letters, by how the last attempt failed.");
-const DEAD_LETTER_FAILURES: Name =
-    ("daemon_dead_letter_failures_total", "Dead letters that could not be published, each time.");
-const COMMITS: Name = ("daemon_commits_total", "Commits, by what came of them.");
-const COMMIT_DURATION: Name =
-    ("daemon_commit_duration_seconds", "How long a commit took until it was acknowledged or had failed.");
-const UNCOMMITTED: Name = (
-    "daemon_uncommitted_records",
-    "Finished records that no acknowledged commit covers yet: they would run again after a crash.",
-);
-const WINDOW: Name = (
-    "daemon_window_records",
-    "Offsets above the oldest unfinished record that need no work any more: commits remember them in their metadata.",
-);
-const METADATA: Name =
-    ("daemon_commit_metadata_bytes", "Metadata of the largest commit that was acknowledged last, of all partitions.");
-const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
-const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
-const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
-const BACKPRESSURE: Name = ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
-const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
-const STALLED: Name =
-    ("daemon_stalled", "1 while records wait and nothing was processed for as long as `stall_after` says.");
-const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
-const FORGOTTEN_RUNS: Name = (
-    "daemon_forgotten_runs_total",
-    "Runs of finished records that no longer fitted a commit and would run again after a crash.",
-);
 
 /// Upper bounds in seconds: 100 µs to half an hour.
 const PROCESSING_BUCKETS: [f64; 23] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     120.0, 300.0, 600.0, 1_200.0, 1_800.0,
 ];
-
-const DAEMON: &str = "daemon_name";
-const TOPIC: &str = "topic";
-const PARTITION: &str = "partition";
 
 /// The metrics of one process. Cloning gives another handle of the same.
 #[derive(Clone)]

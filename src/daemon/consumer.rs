@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::readiness::{JOINING, readiness};
 use super::runtime::HandlerRuntime;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
-use crate::admin::Health;
 use crate::handler::Router;
 use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, REFUSALS, Subscription};
 use crate::pipeline::control::Control;
-use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
+use crate::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::producer::Producer;
 use crate::record::Topic;
 
@@ -25,8 +24,6 @@ const LAST_COMMIT: Duration = Duration::from_secs(3);
 const LEAVE: Duration = Duration::from_secs(6);
 /// Pause between two looks for the dead-letter topics while no broker answers.
 const RETRY: Duration = Duration::from_secs(1);
-/// What the probes are told until the group has answered.
-const JOINING: &str = "joining the group";
 
 /// What to do at the start about a dead-letter topic that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,7 +223,7 @@ impl Consumer {
             producer: Some(Producer::new(producer)),
             settings: self.settings,
             metrics: Arc::clone(context.metrics()),
-            beat: beats(context.health().clone()),
+            beat: readiness(context.health().clone()),
             stop_drain: context.drain(),
             control: self.control,
         };
@@ -244,55 +241,6 @@ impl Consumer {
     }
 }
 
-/// Tells the probes how the reading goes.
-fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
-    let seen = Mutex::new(Seen::default());
-    Arc::new(move |beat| {
-        if !matches!(beat, Beat::Stalled(_) | Beat::Flowing) {
-            health.heartbeat();
-        }
-        if beat == Beat::Polled {
-            return;
-        }
-        let mut seen = seen.lock();
-        match beat {
-            Beat::Polled => {}
-            Beat::Joined => seen.joined = true,
-            Beat::Failing(error) => seen.failing = Some(error),
-            Beat::Recovered => seen.failing = None,
-            Beat::Stalled(stall) => seen.stalled = Some(stall),
-            Beat::Flowing => seen.stalled = None,
-            Beat::Stopping => seen.stopping = true,
-        }
-        match seen.complaint() {
-            None => health.ready(),
-            Some(complaint) => health.not_ready(complaint),
-        }
-    })
-}
-
-/// What was heard so far.
-#[derive(Debug, Default)]
-struct Seen {
-    joined: bool,
-    failing: Option<String>,
-    stalled: Option<String>,
-    stopping: bool,
-}
-
-impl Seen {
-    /// What speaks most against it being ready.
-    fn complaint(&self) -> Option<&str> {
-        match self {
-            // Whatever it still hears while it ends.
-            Self { stopping: true, .. } => Some("stopping, what was started may end"),
-            Self { failing: Some(error), .. } => Some(error),
-            Self { joined: false, .. } => Some(JOINING),
-            Self { stalled, .. } => stalled.as_deref(),
-        }
-    }
-}
-
 impl From<PipelineError> for DaemonError {
     fn from(error: PipelineError) -> Self {
         match error {
@@ -300,56 +248,5 @@ impl From<PipelineError> for DaemonError {
             PipelineError::Failed(_) => Self::failed(error),
             PipelineError::Fatal(_) => Self::fatal(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn daemon_is_ready_from_its_first_assignment_on_but_not_while_reading_fails() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let mut ready = |now| {
-            beat(now);
-            health.is_ready()
-        };
-        let failing = || Beat::Failing("no broker answers".to_owned());
-        assert_eq!([Beat::Polled, failing(), Beat::Recovered].map(&mut ready), [false; 3]);
-        assert_eq!([Beat::Joined, failing(), Beat::Recovered].map(&mut ready), [true, false, true]);
-        // A part of it fails, while the rest goes on.
-        assert_eq!([failing(), Beat::Polled, Beat::Joined].map(&mut ready), [false; 3]);
-    }
-
-    #[test]
-    fn daemon_that_stalls_is_not_ready_and_that_is_no_heartbeat() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let stalled = || Beat::Stalled("nothing was processed for 300s though 7 records wait".to_owned());
-        beat(stalled());
-        beat(Beat::Flowing);
-        assert!(health.last_heartbeat().is_none());
-        beat(Beat::Joined);
-        beat(stalled());
-        assert_eq!(health.unready().as_deref(), Some("nothing was processed for 300s though 7 records wait"));
-        // What stands in the way of the reading is the better reason.
-        beat(Beat::Failing("no broker answers".to_owned()));
-        assert_eq!(health.unready().as_deref(), Some("no broker answers"));
-        beat(Beat::Recovered);
-        assert!(!health.is_ready());
-        beat(Beat::Flowing);
-        assert!(health.is_ready());
-    }
-
-    #[test]
-    fn daemon_that_ends_after_a_failure_is_not_ready_again() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let failing = Beat::Failing("no broker answers".to_owned());
-        for now in [Beat::Joined, failing, Beat::Stopping, Beat::Polled, Beat::Recovered, Beat::Joined] {
-            beat(now);
-        }
-        assert_eq!(health.unready().as_deref(), Some("stopping, what was started may end"));
     }
 }

@@ -11,14 +11,10 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, IntGauge, Registry};
 
-use super::Name;
-
-const CPU: Name =
-    ("process_cpu_seconds_total", "Processor time that the process has used, its own and the system's for it.");
-const MEMORY: Name = ("process_resident_memory_bytes", "Memory of the process that is in RAM.");
-const THREADS: Name = ("process_threads", "Threads of the process.");
-const FILES: Name = ("process_open_fds", "Open files and connections of the process.");
-const START: Name = ("process_start_time_seconds", "When the process was started, as Unix time.");
+use super::names::{
+    PROCESS_CPU as CPU, PROCESS_FILES as FILES, PROCESS_MEMORY as MEMORY, PROCESS_START as START,
+    PROCESS_THREADS as THREADS,
+};
 
 /// Ticks a second of the times in `/proc`: the same on every Linux, whatever its kernel counts in.
 const TICKS: f64 = 100.0;

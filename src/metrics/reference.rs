@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use super::{DAEMON, Metrics, PARTITION, TOPIC};
+use super::Metrics;
+use super::names::{DAEMON, PARTITION, TOPIC};
 use crate::record::TopicPartition;
 
 /// What stands above the table.
