@@ -279,26 +279,29 @@ async fn beat(pulse: Health) {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-    use std::thread;
-    use std::time::Instant;
+
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
-    #[test]
-    fn blocked_main_runtime_is_named_by_the_liveness_probe_and_answers_again_when_it_goes_on() {
+    /// Waits until the heart has beaten after `last`.
+    async fn beaten(pulse: &Health, last: Option<tokio::time::Instant>) {
+        let beats = async {
+            while pulse.last_heartbeat() <= last {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PULSE * 20, beats).await.expect("it beats");
+    }
+
+    #[tokio::test]
+    async fn blocked_main_runtime_is_named_by_the_liveness_probe_and_answers_again_when_it_goes_on() {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (pulse, shutdown) = (Health::new("supervisor"), Shutdown::new());
         let board = HealthBoard::new(Roster::default(), pulse.clone(), shutdown.token());
         let mut tasks = JoinSet::new();
         tasks.spawn_on(beat(pulse.clone()), runtime.handle());
-        let until = |holds: &dyn Fn() -> bool| {
-            let deadline = Instant::now() + PULSE * 20;
-            while !holds() {
-                assert!(Instant::now() < deadline, "in vain");
-                thread::sleep(Duration::from_millis(5));
-            }
-        };
-        until(&|| pulse.last_heartbeat().is_some());
+        beaten(&pulse, None).await;
 
         let (blocks, is_blocked) = channel();
         let (release, released) = channel::<()>();
@@ -309,13 +312,13 @@ mod tests {
         tasks.spawn_on(block, runtime.handle());
         is_blocked.recv().expect("it begins");
         let last = pulse.last_heartbeat().expect("there was one");
-        thread::sleep(PULSE * 2);
+        sleep(PULSE * 2).await;
         assert_eq!(pulse.last_heartbeat(), Some(last), "no heart beats on a runtime that is blocked");
         let later = last + Duration::from_secs(61);
         assert_eq!(board.liveness(later), ["supervisor: no heartbeat for 61 s"]);
 
         release.send(()).expect("it is still blocked");
-        until(&|| pulse.last_heartbeat() > Some(last));
+        beaten(&pulse, Some(last)).await;
         assert!(board.liveness(later).is_empty());
         runtime.shutdown_background();
     }

@@ -25,9 +25,11 @@ const STATE: &str = "vendor=opaque,other=1";
 
 /// Spans as they were begun: name and fields, those of their parents included.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(String, HashMap<String, String>)>>>);
+struct Spans(Arc<Mutex<Vec<(String, Texts)>>>);
 
-struct Fields<'a>(&'a mut HashMap<String, String>);
+type Texts = HashMap<String, String>;
+
+struct Fields<'a>(&'a mut Texts);
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -40,7 +42,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         let span = context.span(id).expect("it was just made");
         let mut fields = HashMap::new();
         for parent in span.scope().from_root() {
-            fields.extend(parent.extensions().get::<HashMap<String, String>>().cloned().unwrap_or_default());
+            fields.extend(parent.extensions().get::<Texts>().cloned().unwrap_or_default());
         }
         attributes.record(&mut Fields(&mut fields));
         span.extensions_mut().insert(fields.clone());
