@@ -35,15 +35,12 @@ pub(super) struct Pulse {
     asking: Option<Errand<Answer>>,
     /// When to ask next.
     due: Instant,
-    /// When they last answered.
-    heard: Instant,
 }
 
 impl Pulse {
     /// Of a client that begins to talk to its brokers.
     pub(super) fn new() -> Self {
-        let now = Instant::now();
-        Self { asking: None, due: now + EVERY, heard: now }
+        Self { asking: None, due: Instant::now() + EVERY }
     }
 
     /// Goes as far as it can without waiting. Gives the ends of these partitions, where they are newly known.
@@ -51,7 +48,7 @@ impl Pulse {
         &mut self,
         client: &Arc<Client>,
         places: impl Iterator<Item = &'a TopicPartition>,
-        around: &Surroundings,
+        around: &mut Surroundings,
     ) -> Vec<(TopicPartition, i64)> {
         let now = Instant::now();
         if self.asking.is_none() && now >= self.due {
@@ -64,11 +61,11 @@ impl Pulse {
         let Some(answer) = self.asking.as_ref().and_then(Errand::answer) else { return Vec::new() };
         self.asking = None;
         if let Some(ends) = answer.flatten() {
-            (self.heard, self.due) = (now, now + EVERY);
+            (around.heard, self.due) = (now, now + EVERY);
             return ends;
         }
         self.due = now + AGAIN;
-        if now.duration_since(self.heard) >= SILENCE {
+        if now.saturating_duration_since(around.heard) >= SILENCE {
             let say = faults::unreachable(client.obstacles().last(), &around.config);
             around.mailbox.trouble(Until::Answered, say);
         }

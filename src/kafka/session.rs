@@ -45,6 +45,8 @@ pub(super) struct Surroundings {
     pub(super) wake: Arc<Wake>,
     /// Whether a broker ever answered a question: then our credentials were good once.
     pub(super) was_reached: bool,
+    /// When one last did.
+    pub(super) heard: Instant,
     /// Whether the group ever gave us something: then the configuration can't be all wrong.
     pub(super) was_assigned: bool,
     epochs: u64,
@@ -70,7 +72,7 @@ impl Surroundings {
         mailbox: Arc<Mailbox>,
         wake: Arc<Wake>,
     ) -> Self {
-        Self { config, tags, mailbox, wake, was_reached: false, was_assigned: false, epochs: 0 }
+        Self { config, tags, mailbox, wake, was_reached: false, heard: Instant::now(), was_assigned: false, epochs: 0 }
     }
 
     /// An epoch that was never given before.
@@ -225,7 +227,7 @@ impl Session {
     }
 
     /// Before the group is joined its topics are asked for all the time.
-    fn feel_pulse(&mut self, around: &Surroundings) {
+    fn feel_pulse(&mut self, around: &mut Surroundings) {
         if !around.was_reached {
             return;
         }

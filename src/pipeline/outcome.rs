@@ -63,6 +63,9 @@ pub(super) fn outcome(route: &RouteSettings, verdict: &Verdict, failures: u32, r
 
 /// What an error says, and whether it is worth a retry. Both are users' code: where it panics, no attempt would be judged otherwise.
 fn told(route: &RouteSettings, error: &HandlerError) -> Result<(String, bool), String> {
+    if error.class() == ErrorClass::Skip {
+        return Ok((String::new(), false));
+    }
     let text = catch_unwind(AssertUnwindSafe(|| format!("{:#}", error.error())));
     let text =
         text.map_err(|panic| format!("the handler's error panicked when it was told: {}", panic::message(&*panic)))?;
