@@ -1,4 +1,4 @@
-//! What is counted and measured, and under which names. All metric names of the project stand in this file.
+//! What is counted and measured. All metric names of the project stand in one file, `names.rs`.
 //!
 //! One [`Metrics`] a process owns the registry; each daemon gets its [`DaemonMetrics`], whose labels are resolved once, so
 //! that counting is an atomic addition. The invariant: every label is bounded. Offsets, keys and payloads never are labels;
@@ -6,6 +6,9 @@
 
 mod instrument;
 mod labels;
+mod names;
+mod process;
+mod reference;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,43 +24,9 @@ pub use labels::{
 };
 
 use crate::record::TopicPartition;
-
-/// A metric's name and what it says.
-type Name = (&'static str, &'static str);
-
-const MESSAGES: Name = (
-    "daemon_messages_processed_total",
-    "Records by how they ended (success, dead_lettered, skipped: once a record), and attempts (failed, retried: once an attempt).",
-);
-const PROCESSING: Name = ("daemon_processing_duration_seconds", "How long one attempt of a handler took.");
-const QUEUE_DEPTH: Name = ("daemon_queue_depth", "Records in the lanes: ready and running.");
-const QUEUE_BYTES: Name = ("daemon_queue_bytes", "Bytes of keys and values of the records in the lanes.");
-const QUEUE_CAPACITY: Name = ("daemon_queue_capacity", "How many records the lanes take.");
-const PARKED_RECORDS: Name = ("daemon_parked_records", "Records that wait for a retry, with their lane's successors.");
-const PARKED_BYTES: Name = ("daemon_parked_bytes", "Bytes of keys and values of the parked records.");
-const WORKERS: Name = ("daemon_workers", "How many workers there are.");
-const WORKERS_BUSY: Name = ("daemon_workers_busy", "Workers that run records now.");
-const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and timed-out ones included.");
-const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");
-const LAG_MESSAGES: Name = ("daemon_lag_messages", "Records between what is finished and the partition's end.");
-const LAG_SECONDS: Name = ("daemon_lag_seconds", "Age of the partition's oldest record that isn't finished.");
-const OLDEST_UNFINISHED: Name =
-    ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
-const RETRIES: Name = ("daemon_retries_total", "Retries that were scheduled.");
-const DEAD_LETTERS: Name = ("daemon_dead_letters_total", "Acknowledged dead letters, by how the last attempt failed.");
-const DEAD_LETTER_FAILURES: Name =
-    ("daemon_dead_letter_failures_total", "Dead letters that could not be published, each time.");
-const COMMITS: Name = ("daemon_commits_total", "Commits, by what came of them.");
-const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
-const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
-const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
-const BACKPRESSURE: Name = ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
-const BACKPRESSURE_CHANGES: Name = ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
-const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
-const FORGOTTEN_RUNS: Name = (
-    "daemon_forgotten_runs_total",
-    "Runs of finished records that no longer fitted a commit and would run again after a crash.",
-);
+use names::*;
+use process::Process;
+pub use reference::reference;
 
 /// Upper bounds in seconds: 100 µs to half an hour.
 const PROCESSING_BUCKETS: [f64; 23] = [
@@ -65,19 +34,15 @@ const PROCESSING_BUCKETS: [f64; 23] = [
     120.0, 300.0, 600.0, 1_200.0, 1_800.0,
 ];
 
-const DAEMON: &str = "daemon_name";
-const TOPIC: &str = "topic";
-const PARTITION: &str = "partition";
-
 /// The metrics of one process. Cloning gives another handle of the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
     daemons: Arc<Mutex<HashMap<String, Arc<DaemonMetrics>>>>,
 }
 
 impl Metrics {
-    /// An empty registry.
+    /// Those of a process without daemons yet.
     ///
     /// ```
     /// use daemonry::metrics::{MessageStatus, Metrics};
@@ -87,7 +52,13 @@ impl Metrics {
     /// assert!(metrics.render().contains(r#"daemon_messages_processed_total{daemon_name="orders",status="success"} 500"#));
     /// ```
     pub fn new() -> Self {
-        Self::default()
+        let registry = Registry::new();
+        let build = Opts::new(BUILD.0, BUILD.1).const_label("version", env!("CARGO_PKG_VERSION"));
+        let build = IntGauge::with_opts(build).expect("a metric's name is well formed");
+        build.set(1);
+        registry.register(Box::new(build)).expect("the registry is empty");
+        Process::register(&registry);
+        Self { registry, daemons: Arc::default() }
     }
 
     /// The metrics of the daemon of this name; the same ones at each call, so that they outlive a restart.
@@ -101,6 +72,12 @@ impl Metrics {
     /// Everything, in the text format of Prometheus.
     pub fn render(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("a family without metrics is not gathered")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -137,6 +114,8 @@ pub struct DaemonMetrics {
     pub handlers_overdue: Gauge,
     /// How long ago the oldest unfinished record was read.
     pub oldest_unfinished: SecondsGauge,
+    /// Partitions that are assigned now.
+    pub partitions_assigned: Gauge,
     /// Retries that were scheduled.
     pub retries: Counter,
     /// Acknowledged dead letters.
@@ -145,6 +124,14 @@ pub struct DaemonMetrics {
     pub dead_letter_failures: PerLabel<DeadLetterFailure, Counter>,
     /// Commits.
     pub commits: PerLabel<CommitStatus, Counter>,
+    /// How long a commit took.
+    pub commit_duration: DurationHistogram,
+    /// Finished records that no acknowledged commit covers yet.
+    pub uncommitted: Gauge,
+    /// Offsets above the oldest unfinished record that need no work any more.
+    pub window: Gauge,
+    /// Metadata of the largest commit that was acknowledged last.
+    pub commit_metadata_bytes: Gauge,
     /// Changes of the assignment.
     pub rebalances: PerLabel<RebalanceKind, Counter>,
     /// Restarts after a failure.
@@ -155,6 +142,8 @@ pub struct DaemonMetrics {
     pub backpressure: Gauge,
     /// How often backpressure went on or off.
     pub backpressure_changes: Counter,
+    /// 1 while records wait and nothing is processed.
+    pub stalled: Gauge,
     /// Partitions that aren't read now.
     pub partitions_held: PerLabel<HoldReason, Gauge>,
     /// Runs of finished records that no longer fitted a commit.
@@ -178,15 +167,21 @@ impl DaemonMetrics {
             in_flight: family.gauge(IN_FLIGHT),
             handlers_overdue: family.gauge(OVERDUE),
             oldest_unfinished: family.seconds(OLDEST_UNFINISHED),
+            partitions_assigned: family.gauge(PARTITIONS),
             retries: family.counter(RETRIES),
             dead_letters: family.counters(DEAD_LETTERS),
             dead_letter_failures: family.counters(DEAD_LETTER_FAILURES),
             commits: family.counters(COMMITS),
+            commit_duration: family.histogram(COMMIT_DURATION),
+            uncommitted: family.gauge(UNCOMMITTED),
+            window: family.gauge(WINDOW),
+            commit_metadata_bytes: family.gauge(METADATA),
             rebalances: family.counters(REBALANCES),
             restarts: family.counter(RESTARTS),
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),
             backpressure_changes: family.counter(BACKPRESSURE_CHANGES),
+            stalled: family.gauge(STALLED),
             partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
             forgotten_runs: family.counter(FORGOTTEN_RUNS),
             lag: Arc::new(family.lag()),
@@ -203,9 +198,9 @@ impl DaemonMetrics {
 /// The metrics of one assigned partition.
 #[derive(Debug)]
 pub struct PartitionMetrics {
-    /// Records between what is finished and the partition's end.
+    /// Offsets from the partition's oldest unfinished record to its end.
     pub lag_messages: Gauge,
-    /// Age of the partition's oldest record that isn't finished.
+    /// Age of the partition's oldest unfinished record.
     pub lag_seconds: SecondsGauge,
     topic_partition: TopicPartition,
     lag: Arc<Lag>,

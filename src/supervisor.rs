@@ -275,3 +275,51 @@ async fn beat(pulse: Health) {
         pulse.heartbeat();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    /// Waits until the heart has beaten after `last`.
+    async fn beaten(pulse: &Health, last: Option<tokio::time::Instant>) {
+        let beats = async {
+            while pulse.last_heartbeat() <= last {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PULSE * 20, beats).await.expect("it beats");
+    }
+
+    #[tokio::test]
+    async fn blocked_main_runtime_is_named_by_the_liveness_probe_and_answers_again_when_it_goes_on() {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (pulse, shutdown) = (Health::new("supervisor"), Shutdown::new());
+        let board = HealthBoard::new(Roster::default(), pulse.clone(), shutdown.token());
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(beat(pulse.clone()), runtime.handle());
+        beaten(&pulse, None).await;
+
+        let (blocks, is_blocked) = channel();
+        let (release, released) = channel::<()>();
+        let block = async move {
+            blocks.send(()).expect("the test waits for it");
+            released.recv().expect("the test releases it");
+        };
+        tasks.spawn_on(block, runtime.handle());
+        is_blocked.recv().expect("it begins");
+        let last = pulse.last_heartbeat().expect("there was one");
+        sleep(PULSE * 2).await;
+        assert_eq!(pulse.last_heartbeat(), Some(last), "no heart beats on a runtime that is blocked");
+        let later = last + Duration::from_secs(61);
+        assert_eq!(board.liveness(later), ["supervisor: no heartbeat for 61 s"]);
+
+        release.send(()).expect("it is still blocked");
+        beaten(&pulse, Some(last)).await;
+        assert!(board.liveness(later).is_empty());
+        runtime.shutdown_background();
+    }
+}

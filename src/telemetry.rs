@@ -8,13 +8,18 @@
 //! | `topic`, `partition`, `offset` | the record, or as much of its place as is meant |
 //! | `attempt` | which attempt of the record, from 1 |
 //! | `error` | what went wrong, with its causes |
+//! | `trace_id`, `span_id`, `parent_id` | the attempt's place in its trace, in the span of a [`TraceLayer`](crate::handler::layer::TraceLayer) |
 //!
 //! Keys, payloads and secrets never are fields. Everything goes to standard error; standard output belongs to the program.
 
+mod json;
+
 use std::io::IsTerminal;
 
+use json::JsonLine;
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
 
 /// The environment variable that holds the filter, as in `info,daemonry=debug`.
@@ -31,7 +36,8 @@ pub enum LogFormat {
     /// For people: one line an event, coloured on a terminal.
     #[default]
     Human,
-    /// For machines: one JSON object a line, the fields beside `timestamp`, `level`, `target` and `message`.
+    /// For machines: one JSON object a line, the fields beside `timestamp`, `level`, `target` and `message`, and those of the spans
+    /// around it among them.
     Json,
 }
 
@@ -91,7 +97,7 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLine).boxed(),
     };
     Ok(Registry::default().with(lines).with(EnvFilter::try_new(filter)?))
 }
@@ -118,10 +124,7 @@ mod tests {
     }
 
     fn logged(format: LogFormat, filter: &str) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = subscriber(format, filter, move || writer.clone()).expect("the filter can be read");
-        tracing::subscriber::with_default(subscriber, || {
+        logged_by(format, filter, || {
             tracing::debug!(daemon = "orders", "not for everybody");
             tracing::warn!(
                 daemon = "orders",
@@ -132,7 +135,14 @@ mod tests {
                 error = "no answer",
                 "attempt failed"
             );
-        });
+        })
+    }
+
+    fn logged_by(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, filter, move || writer.clone()).expect("the filter can be read");
+        tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().clone();
         String::from_utf8(bytes).expect("logs are text")
     }
@@ -147,6 +157,27 @@ mod tests {
         assert_eq!(line["topic"], "created");
         assert_eq!((&line["partition"], &line["offset"], &line["attempt"]), (&3.into(), &41.into(), &2.into()));
         assert_eq!(line["error"], "no answer");
+    }
+
+    #[test]
+    fn json_line_has_the_fields_of_its_spans_beside_its_own_which_count_more() {
+        let text = logged_by(LogFormat::Json, "info", || {
+            let outer = tracing::info_span!("consumer", daemon = "orders").entered();
+            let span = tracing::info_span!("record", offset = 41_i64, attempt = 1_u32, trace_id = %"0af7", late = tracing::field::Empty);
+            let _inner = span.clone().entered();
+            span.record("late", 2.5);
+            tracing::info!(attempt = 2, ok = true, quoted = "a \"b\"\n", message = "stored");
+            drop(outer);
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).expect("one JSON object");
+        assert_eq!(
+            (&line["daemon"], &line["offset"], &line["trace_id"]),
+            (&"orders".into(), &41.into(), &"0af7".into())
+        );
+        assert_eq!((&line["attempt"], &line["ok"], &line["late"]), (&2.into(), &true.into(), &2.5.into()));
+        assert_eq!((&line["message"], &line["quoted"]), (&"stored".into(), &"a \"b\"\n".into()));
+        assert!(text.starts_with("{\"timestamp\":\"2") && text.ends_with("}\n"), "{text}");
+        assert_eq!(text.lines().count(), 1);
     }
 
     #[test]

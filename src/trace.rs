@@ -1,6 +1,7 @@
 //! Trace context: which trace a record belongs to, as W3C's `traceparent` header tells it from one service to the next.
 //!
-//! A record that carries the header continues its sender's trace; what its handler [produces](crate::producer::Producer) carries it on.
+//! A record that carries the header continues its sender's trace; what its handler [produces](crate::producer::Producer) carries it on,
+//! with the `tracestate` that came along. A dead letter keeps both as the record had them.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroU128};
@@ -9,6 +10,9 @@ use crate::record::Record;
 
 /// The header's name.
 pub const TRACEPARENT: &str = "traceparent";
+
+/// The header that goes with it: what tracing systems have to say to themselves. Carried on, not read.
+pub const TRACESTATE: &str = "tracestate";
 
 /// A span within a trace. The text is that of the `traceparent` header, version 00.
 ///

@@ -148,6 +148,17 @@ impl HealthBoard {
         silent.collect()
     }
 
+    /// What speaks against the process having started: daemons that were never ready. One that was, or stands by, has started once and
+    /// for all, whatever became of it.
+    pub(crate) fn startup(&self, now: Instant) -> Complaints {
+        self.roster
+            .daemons()
+            .iter()
+            .filter(|daemon| !daemon.started)
+            .filter_map(|daemon| complaint(daemon, now))
+            .collect()
+    }
+
     /// What speaks against the process being ready.
     pub(crate) fn readiness(&self, now: Instant) -> Complaints {
         let daemons = self.roster.daemons();
@@ -218,6 +229,33 @@ mod tests {
         assert_eq!(board.readiness(Instant::now()), ["orders: starting"]);
         begin(&orders);
         assert_eq!(board.readiness(Instant::now()), ["orders: starting"]);
+    }
+
+    #[test]
+    fn process_has_started_once_each_daemon_was_ready_once_in_whatever_run() {
+        let (board, [orders, audit]) = board(["orders", "audit"]);
+        let now = Instant::now();
+        assert_eq!(board.startup(now), ["orders: starting", "audit: starting"]);
+        let health = begin(&orders);
+        health.ready();
+        health.not_ready("no broker answers");
+        let audits = begin(&audit);
+        audits.not_ready("joining the group");
+        assert_eq!(board.startup(now), ["audit: joining the group"]);
+        orders.fail(DaemonState::Restarting { at: now }, "no such table");
+        begin(&orders);
+        assert_eq!(board.startup(now), ["audit: joining the group"], "it was ready in a run before");
+        audit.set(DaemonState::Ended(Ended::Drained));
+        assert!(board.startup(now).is_empty() && !board.readiness(now).is_empty());
+    }
+
+    #[test]
+    fn daemon_that_fails_before_it_was_ever_ready_has_not_started() {
+        let (board, [orders]) = board(["orders"]);
+        let now = Instant::now();
+        begin(&orders);
+        orders.fail(DaemonState::Restarting { at: now }, "no such table");
+        assert_eq!(board.startup(now), ["orders: restarting in 0 s after: no such table"]);
     }
 
     #[test]

@@ -7,7 +7,12 @@
 //! |---|---|
 //! | `/livez` | the daemons' heartbeats come; 503 names the silent ones. Never asks the broker. A daemon that waits for its restart is fine |
 //! | `/readyz` | all daemons are ready and the process is not draining; 503 says why not, and of a daemon that failed, after which error |
+//! | `/startupz` | each daemon was ready once, or stood by; 503 names those that were not. Stays 200 from then on |
 //! | `/metrics` | always: Prometheus's text format |
+//!
+//! A consumer daemon is ready while it is a member of its group, with partitions or standing by without, while a broker has answered
+//! within the last 30 s and nothing else stands in the way of its reading, and while something comes of the records that wait: see
+//! [`stall_after`](crate::pipeline::PipelineSettings::stall_after).
 
 mod health;
 mod listener;
@@ -143,10 +148,13 @@ mod tests {
         assert!(get(address, "/livez").starts_with("HTTP/1.1 200 "));
         let unready = get(address, "/readyz");
         assert!(unready.starts_with("HTTP/1.1 503 ") && unready.ends_with("orders: starting\n"), "{unready}");
+        assert!(get(address, "/startupz").ends_with("orders: starting\n"));
         health.ready();
         assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "/startupz").starts_with("HTTP/1.1 200 "));
         stop.cancel();
         assert!(get(address, "/readyz").ends_with("process: draining\n"));
+        assert!(get(address, "/startupz").starts_with("HTTP/1.1 200 "));
 
         let text = get(address, "/metrics");
         assert!(text.contains("content-type: text/plain; version=0.0.4"), "{text}");

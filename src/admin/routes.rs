@@ -1,4 +1,4 @@
-//! What the admin server answers: `/livez`, `/readyz`, `/metrics`.
+//! What the admin server answers: `/livez`, `/readyz`, `/startupz`, `/metrics`.
 
 use axum::Router;
 use axum::extract::State;
@@ -24,6 +24,7 @@ pub(super) fn router(board: HealthBoard, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
+        .route("/startupz", get(started))
         .route("/metrics", get(metrics_text))
         .layer(middleware::map_response(close))
         .with_state(Admin { board, metrics })
@@ -41,6 +42,10 @@ async fn live(State(admin): State<Admin>) -> (StatusCode, String) {
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     answer(&admin.board.readiness(Instant::now()))
+}
+
+async fn started(State(admin): State<Admin>) -> (StatusCode, String) {
+    answer(&admin.board.startup(Instant::now()))
 }
 
 fn answer(complaints: &Complaints) -> (StatusCode, String) {

@@ -2,20 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::readiness::{JOINING, readiness};
 use super::runtime::HandlerRuntime;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
-use crate::admin::Health;
 use crate::handler::Router;
 use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, REFUSALS, Subscription};
 use crate::pipeline::control::Control;
-use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
+use crate::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::producer::Producer;
 use crate::record::Topic;
 
@@ -25,8 +24,6 @@ const LAST_COMMIT: Duration = Duration::from_secs(3);
 const LEAVE: Duration = Duration::from_secs(6);
 /// Pause between two looks for the dead-letter topics while no broker answers.
 const RETRY: Duration = Duration::from_secs(1);
-/// What the probes are told until the group has answered.
-const JOINING: &str = "joining the group";
 
 /// What to do at the start about a dead-letter topic that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,7 +223,7 @@ impl Consumer {
             producer: Some(Producer::new(producer)),
             settings: self.settings,
             metrics: Arc::clone(context.metrics()),
-            beat: beats(context.health().clone()),
+            beat: readiness(context.health().clone()),
             stop_drain: context.drain(),
             control: self.control,
         };
@@ -244,41 +241,6 @@ impl Consumer {
     }
 }
 
-/// Tells the probes how the reading goes.
-fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
-    let [joined, failing, stopping] = [const { AtomicBool::new(false) }; 3];
-    Arc::new(move |beat| {
-        health.heartbeat();
-        match beat {
-            Beat::Stopping => {
-                stopping.store(true, Ordering::Relaxed);
-                health.not_ready("stopping, what was started may end");
-            }
-            // Whatever it still hears while it ends.
-            _ if stopping.load(Ordering::Relaxed) => {}
-            Beat::Joined => {
-                joined.store(true, Ordering::Relaxed);
-                if !failing.load(Ordering::Relaxed) {
-                    health.ready();
-                }
-            }
-            Beat::Failing(error) => {
-                failing.store(true, Ordering::Relaxed);
-                health.not_ready(error);
-            }
-            Beat::Recovered => {
-                failing.store(false, Ordering::Relaxed);
-                if joined.load(Ordering::Relaxed) {
-                    health.ready();
-                } else {
-                    health.not_ready(JOINING);
-                }
-            }
-            Beat::Polled => {}
-        }
-    })
-}
-
 impl From<PipelineError> for DaemonError {
     fn from(error: PipelineError) -> Self {
         match error {
@@ -286,36 +248,5 @@ impl From<PipelineError> for DaemonError {
             PipelineError::Failed(_) => Self::failed(error),
             PipelineError::Fatal(_) => Self::fatal(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn daemon_is_ready_from_its_first_assignment_on_but_not_while_reading_fails() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let mut ready = |now| {
-            beat(now);
-            health.is_ready()
-        };
-        let failing = || Beat::Failing("no broker answers".to_owned());
-        assert_eq!([Beat::Polled, failing(), Beat::Recovered].map(&mut ready), [false; 3]);
-        assert_eq!([Beat::Joined, failing(), Beat::Recovered].map(&mut ready), [true, false, true]);
-        // A part of it fails, while the rest goes on.
-        assert_eq!([failing(), Beat::Polled, Beat::Joined].map(&mut ready), [false; 3]);
-    }
-
-    #[test]
-    fn daemon_that_ends_after_a_failure_is_not_ready_again() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let failing = Beat::Failing("no broker answers".to_owned());
-        for now in [Beat::Joined, failing, Beat::Stopping, Beat::Polled, Beat::Recovered, Beat::Joined] {
-            beat(now);
-        }
-        assert_eq!(health.unready().as_deref(), Some("stopping, what was started may end"));
     }
 }

@@ -6,6 +6,8 @@
 #[cfg(feature = "kafka")]
 mod consumer;
 #[cfg(feature = "kafka")]
+mod readiness;
+#[cfg(feature = "kafka")]
 mod runtime;
 
 use std::error::Error;

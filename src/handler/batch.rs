@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::extract::{self, FromRef, State};
 use super::route::{Batched, Maker};
-use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, Settling};
+use super::{BatchFunction, Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, Settling};
 use crate::producer::{Producer, Sends};
 
 /// How large a batch gets, and how long it waits for that.
@@ -58,7 +58,7 @@ impl BatchContext {
 /// A type that can be an argument of a batch's handler, before the records.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a batch's handler",
-    label = "neither state nor a cancellation token",
+    label = "neither state, nor a producer, nor a cancellation token",
     note = "what belongs to a record comes with the records: `Vec<(Key, Json<T>)>`"
 )]
 pub trait FromBatch<S> {
@@ -114,7 +114,7 @@ impl<E: Into<HandlerError>> IntoBatchResult for Vec<Result<(), E>> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of batches",
     label = "not an `async fn` that takes a `Vec` of extractors last",
-    note = "its arguments are state or a cancellation token, and then `Vec<T>` where `T: FromRecord`; the future must be `Send`"
+    note = "its arguments are state, a producer or a cancellation token, and then `Vec<T>` where `T: FromRecord`; the future must be `Send`"
 )]
 pub trait BatchHandler<Args, S>: Clone + Send + Sync + 'static {
     /// What is drawn from each record.
@@ -129,7 +129,7 @@ pub trait BatchHandler<Args, S>: Clone + Send + Sync + 'static {
 macro_rules! impl_batch_handler {
     ($($arg:ident),*) => {
         #[allow(non_snake_case, unused_variables)]
-        impl<F, Fut, Answer, S, T, $($arg,)*> BatchHandler<(Answer, T, $($arg,)*), S> for F
+        impl<F, Fut, Answer, S, T, $($arg,)*> BatchHandler<(T, $($arg,)*), S> for F
         where
             F: Fn($($arg,)* Vec<T>) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future<Output = Answer> + Send + 'static,
@@ -182,7 +182,7 @@ impl_batch_handler!(A1, A2, A3);
 /// ```
 pub fn on_batch<H, Args, S>(handler: H) -> Route<S, Batched>
 where
-    H: BatchHandler<Args, S>,
+    H: BatchFunction<Args> + BatchHandler<Args, S>,
     Args: 'static,
     S: Clone + Send + Sync + 'static,
 {

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::erased::Start;
 use super::route::Maker;
-use super::{Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, Settling, for_all_arguments};
+use super::{Delivery, FromRecord, Function, HandlerError, IntoResult, Rejection, Route, Settling, for_all_arguments};
 
 /// A function that handles one record and blocks its thread meanwhile. Implemented for functions of up to eight arguments that are
 /// [`FromRecord`] and [`Send`], and that answer `()` or a `Result<(), _>`.
@@ -32,7 +32,7 @@ pub trait BlockingHandler<Args, S>: Clone + Send + Sync + 'static {
 macro_rules! impl_blocking_handler {
     ($($arg:ident),*) => {
         #[allow(non_snake_case, unused_variables)]
-        impl<F, Answer, S, $($arg,)*> BlockingHandler<(Answer, $($arg,)*), S> for F
+        impl<F, Answer, S, $($arg,)*> BlockingHandler<($($arg,)*), S> for F
         where
             F: Fn($($arg,)*) -> Answer + Clone + Send + Sync + 'static,
             Answer: IntoResult,
@@ -69,7 +69,7 @@ for_all_arguments!(impl_blocking_handler);
 /// ```
 pub fn on_blocking<H, Args, S>(handler: H) -> Route<S>
 where
-    H: BlockingHandler<Args, S>,
+    H: Function<Args> + BlockingHandler<Args, S>,
     Args: 'static,
     S: Clone + Send + Sync + 'static,
 {

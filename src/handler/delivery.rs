@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::extract;
+use super::extract::{self, Outgoing};
 use crate::producer::{Producer, Sends};
 use crate::record::Record;
-use crate::trace::TraceContext;
+use crate::trace::{TRACESTATE, TraceContext};
 
 /// One attempt at one record. Cheap to clone; the record's memory lives as long as any clone does.
 ///
@@ -88,7 +88,16 @@ impl Delivery {
     pub(super) fn outgoing(&self) -> Option<extract::Producer> {
         let producer = self.producer.as_ref()?;
         let sends = self.sends.get_or_init(|| Arc::new(Sends::new(producer.clone())));
-        Some(extract::Producer::new(Arc::clone(sends), self.trace().map(TraceContext::child)))
+        Some(extract::Producer::new(Arc::clone(sends), self.outgoing_trace()))
+    }
+
+    /// The attempt's span is the parent of whatever comes of what it sends; where there is none its sender's trace goes on all the same.
+    fn outgoing_trace(&self) -> Option<Outgoing> {
+        let sender = TraceContext::of(&self.record);
+        let context = self.trace.or_else(|| sender.map(TraceContext::child))?;
+        // Of a trace that wasn't understood there is no state either.
+        let state = sender.and_then(|_| self.record.header(TRACESTATE)).map(Box::from);
+        Some(Outgoing { context, state })
     }
 
     /// What the handler has to wait for at its end.

@@ -15,6 +15,7 @@ mod route;
 mod router;
 mod service;
 mod settling;
+mod signature;
 
 use std::future::Future;
 
@@ -33,12 +34,14 @@ pub(crate) use router::Routes;
 pub use router::{Router, RouterError};
 pub use service::HandlerService;
 pub use settling::Settling;
+pub use signature::{AsyncFunction, BatchFunction, Function};
 
 /// What a handler's result is turned into.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a handler may answer",
     label = "not `()` and not a `Result<(), _>`",
-    note = "answer `()`, `Result<(), HandlerError>`, or `Result<(), E>` of an error that `?` turns into a `HandlerError`"
+    note = "answer `()`, `Result<(), HandlerError>`, or `Result<(), E>` of an error that `?` turns into a `HandlerError`",
+    note = "an `async fn` goes into `on`, a plain `fn` into `on_blocking`"
 )]
 pub trait IntoResult {
     /// The attempt's result.
@@ -116,7 +119,7 @@ pub(crate) use for_all_arguments;
 macro_rules! impl_handler {
     ($($arg:ident),*) => {
         #[allow(non_snake_case, unused_variables)]
-        impl<F, Fut, Answer, S, $($arg,)*> Handler<(Answer, $($arg,)*), S> for F
+        impl<F, Fut, Answer, S, $($arg,)*> Handler<($($arg,)*), S> for F
         where
             F: Fn($($arg,)*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future<Output = Answer> + Send + 'static,

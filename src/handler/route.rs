@@ -11,7 +11,7 @@ use super::batch::{BatchSize, ErasedBatch};
 use super::erased::{ErasedHandler, Stated};
 use super::error::BoxError;
 use super::service::{HandlerService, Layered};
-use super::{Delivery, Handler, HandlerError};
+use super::{AsyncFunction, Delivery, Handler, HandlerError};
 use crate::record::{Record, Topic};
 use crate::retry::RetryPolicy;
 
@@ -180,7 +180,7 @@ impl<S> Clone for Maker<S> {
 /// ```
 pub fn on<H, Args, S>(handler: H) -> Route<S>
 where
-    H: Handler<Args, S>,
+    H: AsyncFunction<Args> + Handler<Args, S>,
     Args: 'static,
     S: Clone + Send + Sync + 'static,
 {

@@ -36,6 +36,8 @@ pub(super) struct Assigned {
     record_size: usize,
     /// Its end, as it was told last.
     end: i64,
+    /// Its end, as the last fetch told.
+    fetched_end: i64,
     /// Whether the client's own position is one of this reading: it may still be that of an earlier one, and an error in the place of
     /// a record moves it past what was never read.
     positioned: bool,
@@ -52,7 +54,7 @@ impl Assigned {
     ) -> Self {
         // Only reading gives the client a position, and nothing was read yet.
         let positioned = position(client, &place).is_none();
-        Self { epoch, place, queue, next, held: false, record_size: 0, end: -1, positioned }
+        Self { epoch, place, queue, next, held: false, record_size: 0, end: -1, fetched_end: -1, positioned }
     }
 
     /// The pipeline is given it anew, and knows nothing of it.
@@ -215,9 +217,23 @@ impl Assignment {
     pub(super) fn moved_ends(&mut self, client: &Arc<Client>) -> Vec<(Epoch, Offset)> {
         let mut moved = Vec::new();
         for assigned in &mut self.partitions {
-            if let Some(end) = cached_end(client, &assigned.place).filter(|end| *end != assigned.end) {
-                assigned.end = end;
+            if let Some(end) = cached_end(client, &assigned.place).filter(|end| *end != assigned.fetched_end) {
+                (assigned.end, assigned.fetched_end) = (end, end);
                 moved.push((assigned.epoch, Offset(end)));
+            }
+        }
+        moved
+    }
+
+    /// Brokers have told where partitions end. Those of which that is news: a fetch tells no more as long as nothing is fetched.
+    pub(super) fn learn_ends(&mut self, ends: &[(TopicPartition, i64)]) -> Vec<(Epoch, Offset)> {
+        let mut moved = Vec::new();
+        for (place, end) in ends {
+            // A transaction that is open lies behind what may be read, and a fetch tells of it.
+            let assigned = self.partitions.iter_mut().find(|assigned| assigned.place == *place && assigned.end < *end);
+            if let Some(assigned) = assigned {
+                assigned.end = *end;
+                moved.push((assigned.epoch, Offset(*end)));
             }
         }
         moved

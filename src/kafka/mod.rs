@@ -28,6 +28,7 @@ mod mailbox;
 mod native;
 mod obstacles;
 mod producer;
+mod pulse;
 mod rebalance;
 mod resets;
 mod seeks;

@@ -19,6 +19,7 @@ use super::context::Signal;
 use super::faults::{self, Fault};
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
+use super::pulse::Pulse;
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::seeks::Seeks;
@@ -46,6 +47,8 @@ pub(super) struct Surroundings {
     pub(super) wake: Arc<Wake>,
     /// Whether a broker ever answered a question: then our credentials were good once.
     pub(super) was_reached: bool,
+    /// When one last did.
+    pub(super) heard: Instant,
     /// Whether the group ever gave us something: then the configuration can't be all wrong.
     pub(super) was_assigned: bool,
     epochs: u64,
@@ -71,7 +74,7 @@ impl Surroundings {
         mailbox: Arc<Mailbox>,
         wake: Arc<Wake>,
     ) -> Self {
-        Self { config, tags, mailbox, wake, was_reached: false, was_assigned: false, epochs: 0 }
+        Self { config, tags, mailbox, wake, was_reached: false, heard: Instant::now(), was_assigned: false, epochs: 0 }
     }
 
     /// An epoch that was never given before.
@@ -102,6 +105,7 @@ pub(super) struct Session {
     client: Arc<Client>,
     destroyed: Destroyed,
     startup: Startup,
+    pulse: Pulse,
     assignment: Assignment,
     rebalances: Rebalances,
     resets: Resets,
@@ -121,6 +125,7 @@ impl Session {
             client,
             destroyed,
             startup: Startup::new(),
+            pulse: Pulse::new(),
             assignment: Assignment::default(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
@@ -149,6 +154,7 @@ impl Session {
         self.hear(around)?;
         let is_free = self.assignment.is_empty() && self.rebalances.is_idle();
         self.startup.advance(&self.client, around, is_free)?;
+        self.feel_pulse(around);
         self.rebalances.advance(&self.client, &mut self.assignment, around)?;
         if self.rebalances.is_idle() {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
@@ -169,9 +175,9 @@ impl Session {
     pub(super) fn close(mut self, deadline: Instant, around: &mut Surroundings) -> bool {
         self.commits.abandon(&CommitError::IllegalGeneration("the source is closed".to_owned()));
         self.put_down(around);
-        let Self { client, destroyed, commits, resets, seeks, startup, rebalances, .. } = self;
+        let Self { client, destroyed, commits, resets, seeks, startup, pulse, rebalances, .. } = self;
         // All that shares the client goes first: then it can be destroyed along with the membership.
-        drop((commits, resets, seeks, startup, rebalances));
+        drop((commits, resets, seeks, startup, pulse, rebalances));
         client.close(&destroyed, deadline)
     }
 
@@ -235,6 +241,19 @@ impl Session {
             Fault::Halt(halt) => return Err(halt),
         }
         Ok(())
+    }
+
+    /// Before the group is joined its topics are asked for all the time.
+    fn feel_pulse(&mut self, around: &mut Surroundings) {
+        if !around.was_reached {
+            return;
+        }
+        let places = self.assignment.iter().map(|assigned| &assigned.place);
+        let ends = self.pulse.advance(&self.client, places, around);
+        let moved = self.assignment.learn_ends(&ends);
+        if !moved.is_empty() {
+            around.mailbox.tell_ends(moved);
+        }
     }
 
     /// What is due from time to time.

@@ -128,6 +128,7 @@ impl Startup {
         let Some(finding) = finding else { return Ok(()) };
         if finding != Finding::Unreachable {
             around.was_reached = true;
+            around.heard = Instant::now();
             client.obstacles().clear();
         }
         match finding {

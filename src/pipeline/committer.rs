@@ -155,8 +155,9 @@ where
     if commits.is_empty() {
         return Ok(());
     }
+    let start = Instant::now();
     let result = committer.commit(commits.clone(), deadline).await;
-    shared.meter.committed(&result);
+    shared.meter.committed(&result, start.elapsed());
     match &result {
         Ok(()) => shared.lanes().acknowledge(&commits),
         Err(CommitError::MetadataTooLarge) => shared.lanes().shrink(&commits),

@@ -9,14 +9,21 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::dead_letter::{PublishError, Reason};
-use super::lanes::{Census, Hold};
+use super::lanes::{Census, Hold, PartitionCensus};
 use super::source::CommitError;
 use crate::metrics::{CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics, RebalanceKind, Tally};
 use crate::record::{Timestamp, TopicPartition};
 
 pub(super) struct Meter {
     metrics: Arc<DaemonMetrics>,
-    partitions: Mutex<HashMap<TopicPartition, PartitionMetrics>>,
+    partitions: Mutex<HashMap<TopicPartition, Partition>>,
+}
+
+/// An assigned partition.
+struct Partition {
+    metrics: PartitionMetrics,
+    /// Unix time in milliseconds from which on it is known to be behind, the last known time of its oldest record at best.
+    behind_since: Option<u64>,
 }
 
 /// What one worker did since it last reported.
@@ -82,7 +89,8 @@ impl Meter {
         self.metrics.dead_letter_failures.of(error.into()).add(1);
     }
 
-    pub(super) fn committed(&self, result: &Result<(), CommitError>) {
+    pub(super) fn committed(&self, result: &Result<(), CommitError>, time: Duration) {
+        self.metrics.commit_duration.observe(time);
         let status = result.as_ref().err().map_or(CommitStatus::Success, CommitStatus::from);
         self.metrics.commits.of(status).add(1);
     }
@@ -104,6 +112,17 @@ impl Meter {
         self.metrics.handlers_overdue.set(count);
     }
 
+    pub(super) fn stalled(&self, stalled: bool) {
+        self.metrics.stalled.set(usize::from(stalled));
+    }
+
+    /// Attempts that have ended so far, and records without one.
+    pub(super) fn ended(&self) -> u64 {
+        let ended =
+            [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::Failed, MessageStatus::DeadLettered];
+        ended.into_iter().map(|status| self.metrics.messages.of(status).get()).sum()
+    }
+
     /// Takes over what the lanes hold now.
     pub(super) fn census(&self, census: &Census, now: Instant, clock: Timestamp) {
         let metrics = &self.metrics;
@@ -119,17 +138,39 @@ impl Meter {
             let held = census.partitions.iter().filter(|partition| partition.hold == Some(hold)).count();
             metrics.partitions_held.of(hold.into()).set(held);
         }
+        metrics.partitions_assigned.set(census.partitions.len());
+        let sum = |of: fn(&PartitionCensus) -> u64| usize::try_from(census.partitions.iter().map(of).sum::<u64>());
+        metrics.uncommitted.set(sum(|partition| partition.uncommitted).unwrap_or(usize::MAX));
+        metrics.window.set(sum(|partition| partition.window.records).unwrap_or(usize::MAX));
+        let bytes = census.partitions.iter().map(|partition| partition.window.bytes).max();
+        metrics.commit_metadata_bytes.set(bytes.unwrap_or(0));
         let mut known = self.partitions.lock();
         known.retain(|place, _| census.partitions.iter().any(|partition| partition.topic_partition == *place));
         for partition in &census.partitions {
             let place = &partition.topic_partition;
-            let gauges = known.entry(place.clone()).or_insert_with(|| metrics.partition(place));
+            let known = known
+                .entry(place.clone())
+                .or_insert_with(|| Partition { metrics: metrics.partition(place), behind_since: None });
             if let Some(lag) = partition.lag {
-                gauges.lag_messages.set(usize::try_from(lag).unwrap_or(usize::MAX));
+                known.metrics.lag_messages.set(usize::try_from(lag).unwrap_or(usize::MAX));
             }
-            let oldest = partition.oldest_timestamp.map_or(0, |oldest| clock.as_millis().saturating_sub(oldest));
-            gauges.lag_seconds.set(Duration::from_millis(oldest));
+            let age = known.age(partition, clock);
+            known.metrics.lag_seconds.set(age);
         }
+    }
+}
+
+impl Partition {
+    /// How far behind it is: the age of its oldest unfinished record. Of one that was not read yet, such as while it is paused, nothing
+    /// is known but since when it waits.
+    fn age(&mut self, seen: &PartitionCensus, clock: Timestamp) -> Duration {
+        self.behind_since = match (seen.oldest_timestamp, seen.lag) {
+            (Some(oldest), _) => Some(oldest),
+            (None, Some(0) | None) => None,
+            (None, Some(_)) => self.behind_since.or(Some(clock.as_millis())),
+        };
+        let age = self.behind_since.map_or(0, |since| clock.as_millis().saturating_sub(since));
+        Duration::from_millis(age)
     }
 }
 
@@ -148,6 +189,11 @@ impl Drop for Meter {
             &metrics.in_flight,
             &metrics.handlers_overdue,
             &metrics.backpressure,
+            &metrics.stalled,
+            &metrics.partitions_assigned,
+            &metrics.uncommitted,
+            &metrics.window,
+            &metrics.commit_metadata_bytes,
         ];
         let held = Hold::ALL.map(|hold| metrics.partitions_held.of(hold.into()));
         gauges.into_iter().chain(held).for_each(|gauge| gauge.set(0));
@@ -169,5 +215,49 @@ impl From<Hold> for HoldReason {
 impl fmt::Debug for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Meter").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Window;
+    use super::*;
+    use crate::metrics::Metrics;
+
+    /// How far behind a partition is in the end, of which this was seen a second apart: its lag, and its oldest record's time.
+    fn age(seen: &[(Option<u64>, Option<u64>)]) -> u64 {
+        let metrics = Metrics::new().daemon("orders");
+        let place = TopicPartition::new("created", 0);
+        let mut partition = Partition { metrics: metrics.partition(&place), behind_since: None };
+        let ages = (1_000..).step_by(1_000).zip(seen).map(|(clock, &(lag, oldest_timestamp))| {
+            let census = PartitionCensus {
+                topic_partition: place.clone(),
+                hold: None,
+                paused: false,
+                waits_until: None,
+                lag,
+                uncommitted: 0,
+                window: Window::default(),
+                oldest_timestamp,
+            };
+            partition.age(&census, Timestamp::from_millis(clock).expect("after 1970"))
+        });
+        u64::try_from(ages.last().expect("something was seen").as_millis()).expect("small")
+    }
+
+    #[test]
+    fn partition_is_behind_by_the_age_of_its_oldest_record_and_not_once_it_has_none() {
+        assert_eq!(age(&[(Some(3), Some(400))]), 600);
+        assert_eq!(age(&[(Some(3), Some(400)), (Some(2), Some(1_900))]), 100);
+        assert_eq!(age(&[(Some(3), Some(400)), (Some(0), None)]), 0);
+        assert_eq!(age(&[(None, None)]), 0);
+    }
+
+    #[test]
+    fn partition_that_is_not_read_falls_behind_from_when_it_was_not_at_its_end() {
+        assert_eq!(age(&[(Some(0), None), (Some(5), None), (Some(5), None), (Some(9), None)]), 2_000);
+        // What was seen before of its records goes on to count.
+        assert_eq!(age(&[(Some(3), Some(400)), (Some(3), None)]), 1_600);
+        assert_eq!(age(&[(Some(3), Some(400)), (Some(0), None), (Some(3), None), (Some(3), None)]), 1_000);
     }
 }

@@ -24,6 +24,7 @@ pub mod seek;
 mod settings;
 mod shared;
 pub mod source;
+mod stall;
 pub mod ticket;
 pub mod tracker;
 mod watchdog;
@@ -40,7 +41,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
@@ -168,13 +169,20 @@ impl<S: Source> Pipeline<S> {
         tasks.spawn(forever(dead_letter::publish_letters(Arc::clone(&shared), dead_letters, seeds.u64(..))));
         let now = Instant::now();
         let slots: Vec<_> = (0..settings.workers).map(|_| Arc::new(Slot::new(now))).collect();
-        tasks.spawn(forever(watchdog::watch(Arc::clone(&shared), slots.clone())));
+        tasks.spawn(forever(watchdog::watch(
+            Arc::clone(&shared),
+            slots.clone(),
+            settings.stall_after,
+            Arc::clone(&beat),
+        )));
 
         let workers_stop = CancellationToken::new();
         let mut workers = JoinSet::new();
+        // What handlers log is this daemon's. Entered once for many records: as often as a worker is polled.
+        let span = info_span!(parent: None, "consumer", daemon);
         for slot in slots {
             let work = worker::work(Arc::clone(&shared), slot, workers_stop.clone(), seeds.u64(..));
-            workers.spawn_on(work, handlers);
+            workers.spawn_on(work.instrument(span.clone()), handlers);
         }
 
         let reader_stop = stop.child_token();

@@ -1,5 +1,6 @@
 //! What follows an attempt: the one place where a verdict becomes an outcome.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +12,8 @@ use super::lanes::{AssignmentContext, Entry, Halt};
 use super::meter::Attempted;
 use super::shared::Shared;
 use super::source::Progress;
-use crate::handler::{ErrorClass, RouteSettings, Verdict};
+use crate::handler::{ErrorClass, HandlerError, RouteSettings, Verdict};
+use crate::panic;
 
 /// How an attempt leaves its record.
 #[derive(Debug)]
@@ -38,14 +40,15 @@ pub(super) fn outcome(route: &RouteSettings, verdict: &Verdict, failures: u32, r
         Verdict::Panicked(message) => (failure(Reason::Panic, message.clone()), None),
         Verdict::TimedOut(timeout) => (failure(Reason::Timeout, format!("no result within {timeout:?}")), None),
         Verdict::Failed(error) => {
-            let text = format!("{:#}", error.error());
+            let (text, is_retryable) = match told(route, error) {
+                Ok(told) => told,
+                Err(panic) => return letter(Reason::Panic, panic),
+            };
             match error.class() {
                 ErrorClass::Skip => return Outcome::Skip,
                 ErrorClass::Poison => return letter(Reason::Poison, text),
                 ErrorClass::Undecodable => return letter(Reason::Undecodable, text),
-                _ if route.retryable.as_ref().is_some_and(|retryable| !retryable(error)) => {
-                    return letter(Reason::NotRetryable, text);
-                }
+                _ if !is_retryable => return letter(Reason::NotRetryable, text),
                 ErrorClass::RetryAfter(delay) => (failure(Reason::Error, text), Some(delay)),
                 ErrorClass::Retry if error.is_timeout() => (failure(Reason::Timeout, text), None),
                 ErrorClass::Retry => (failure(Reason::Error, text), None),
@@ -56,6 +59,22 @@ pub(super) fn outcome(route: &RouteSettings, verdict: &Verdict, failures: u32, r
         Some(backoff) => Next::Retry(delay.unwrap_or(backoff), failure),
         None => Next::Letter(failure),
     })
+}
+
+/// What an error says, and whether it is worth a retry. Both are users' code: where it panics, no attempt would be judged otherwise.
+fn told(route: &RouteSettings, error: &HandlerError) -> Result<(String, bool), String> {
+    if error.class() == ErrorClass::Skip {
+        return Ok((String::new(), false));
+    }
+    let text = catch_unwind(AssertUnwindSafe(|| format!("{:#}", error.error())));
+    let text =
+        text.map_err(|panic| format!("the handler's error panicked when it was told: {}", panic::message(&*panic)))?;
+    let is_always = matches!(error.class(), ErrorClass::Poison | ErrorClass::Undecodable);
+    let Some(retryable) = route.retryable.as_ref().filter(|_| !is_always) else { return Ok((text, true)) };
+    match catch_unwind(AssertUnwindSafe(|| retryable(error))) {
+        Ok(is_retryable) => Ok((text, is_retryable)),
+        Err(panic) => Err(format!("the route's error classes panicked: {}; over: {text}", panic::message(&*panic))),
+    }
 }
 
 /// What follows for a record of a batch that failed as a whole: it is tried by itself, after the time of a retry. Nobody knows whose

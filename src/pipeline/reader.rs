@@ -39,7 +39,7 @@ pub(super) struct Reader<S: Source> {
     pub(super) control: Watch,
 }
 
-/// What the reader says of itself, for the probes.
+/// What a pipeline says of itself, for the probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// The source was polled.
@@ -50,6 +50,10 @@ pub enum Beat {
     Failing(String),
     /// It can be read from again.
     Recovered,
+    /// Records wait, and for too long nothing has come of it; says so. Doesn't show that the reading goes on.
+    Stalled(String),
+    /// That is over. Nor does this.
+    Flowing,
     /// A stop has begun, asked for or after a failure.
     Stopping,
 }

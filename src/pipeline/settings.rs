@@ -36,6 +36,9 @@ pub struct PipelineSettings {
     pub read_timeout: Duration,
     /// How long to wait after a failed read (default: 1 s).
     pub read_error_wait: Duration,
+    /// How long nothing may be processed while records wait until the daemon is no longer ready (default: 5 min). Handlers within their
+    /// timeout, retries before their time and pauses are waited for.
+    pub stall_after: Duration,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
 }
@@ -55,6 +58,7 @@ impl Default for PipelineSettings {
             rebalance_drain: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
             read_error_wait: Duration::from_secs(1),
+            stall_after: Duration::from_secs(300),
             seed: None,
         }
     }
@@ -100,7 +104,11 @@ impl PipelineSettings {
         let found = format!("{} (low mark {})", self.high_mark, self.low_mark);
         require(marks, "high_mark", found, "above the low mark, and both above 0 and at most 1");
         require(self.commit_after > 0, "commit_after", self.commit_after.to_string(), "above 0");
-        for (setting, time) in [("commit_interval", self.commit_interval), ("read_timeout", self.read_timeout)] {
+        for (setting, time) in [
+            ("commit_interval", self.commit_interval),
+            ("read_timeout", self.read_timeout),
+            ("stall_after", self.stall_after),
+        ] {
             require(!time.is_zero(), setting, format!("{time:?}"), "above 0");
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }

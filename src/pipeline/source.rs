@@ -171,8 +171,22 @@ pub trait Progress: Send + fmt::Debug + 'static {
     /// How many records came in and are not finished.
     fn unfinished(&self) -> usize;
 
+    /// What commits have to remember; for the metrics.
+    fn window(&self) -> Window {
+        Window::default()
+    }
+
     /// How many records lie between what is finished without a gap and `end`.
     fn lag(&self, end: Offset) -> u64;
+}
+
+/// What is finished above the oldest unfinished record, and so goes into a commit's metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// How many positions.
+    pub records: u64,
+    /// How many bytes of metadata the commit took that was acknowledged last.
+    pub bytes: usize,
 }
 
 /// Takes commits. One call at a time.

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use self::pace::Pace;
 use super::metadata::{self, Budget, LaneTag, MetadataWarning, Run, distance};
-use super::source::Progress;
+use super::source::{Progress, Window};
 use super::ticket::Settled;
 use crate::record::{NextOffset, Offset, Record};
 
@@ -305,6 +305,14 @@ impl Progress for OffsetTracker {
 
     fn unfinished(&self) -> usize {
         self.unfinished
+    }
+
+    /// What needs no work counts too: gaps, as what was passed over.
+    fn window(&self) -> Window {
+        let bytes = self.acknowledged.as_ref().map_or(0, |commit| commit.metadata.len());
+        let (Some(low), Some(next)) = (self.low(), self.next) else { return Window { records: 0, bytes } };
+        let ahead: u64 = self.restored.iter().map(|run| distance(run.start.max(next).max(low), run.end)).sum();
+        Window { records: distance(low, next).saturating_sub(self.unfinished as u64) + ahead, bytes }
     }
 
     /// The offsets from the low watermark to `end`, gaps and what is finished out of order included. 0 while nothing is

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::lanes::AssignmentContext;
+use super::reader::Beat;
 use super::shared::Shared;
 use super::source::Progress;
+use super::stall::{Look, Stall};
 use crate::record::{Record, Timestamp};
 
 /// How often the slots and the lanes are looked at.
@@ -53,52 +55,85 @@ impl Slot {
         self.since.store(0, Ordering::Release);
     }
 
-    /// The attempt that overstays, if one does.
-    fn overdue(&self, now: Instant) -> Option<Overdue> {
+    /// The attempt that runs, if one does.
+    fn attempting(&self, now: Instant) -> Option<Attempting> {
         let since = self.since.load(Ordering::Acquire).checked_sub(1)?;
         let offset = self.offset.load(Ordering::Relaxed);
         let context = self.run.lock().clone()?;
         let elapsed = now.duration_since(self.origin).saturating_sub(Duration::from_millis(since));
-        (elapsed > context.route.settings.timeout.saturating_add(GRACE)).then_some(Overdue {
-            since,
-            offset,
-            elapsed,
-            context,
-        })
+        Some(Attempting { since, offset, elapsed, context })
     }
 }
 
-struct Overdue {
+struct Attempting {
     since: u64,
     offset: i64,
     elapsed: Duration,
     context: Arc<AssignmentContext>,
 }
 
-/// Looks at every worker and at the lanes once a second, for ever.
-pub(super) async fn watch<G: Progress>(shared: Arc<Shared<G>>, slots: Vec<Arc<Slot>>) {
+impl Attempting {
+    fn is_overdue(&self) -> bool {
+        self.elapsed > self.context.route.settings.timeout.saturating_add(GRACE)
+    }
+}
+
+/// Looks at every worker and at the lanes once a second, for ever. A stall of `stall_after` is told to the probes.
+pub(super) async fn watch<G: Progress>(
+    shared: Arc<Shared<G>>,
+    slots: Vec<Arc<Slot>>,
+    stall_after: Duration,
+    beat: Arc<dyn Fn(Beat) + Send + Sync>,
+) {
+    let (mut stall, mut stalled) = (Stall::new(stall_after, Instant::now()), false);
     let mut named = vec![None; slots.len()];
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let mut overdue = 0;
+        let (mut overdue, mut at_work) = (0, Vec::new());
         for (slot, named) in slots.iter().zip(&mut named) {
-            let seen = slot.overdue(now);
-            overdue += usize::from(seen.is_some());
-            report(&shared.daemon, seen, named);
+            let (late, in_time) = match slot.attempting(now) {
+                Some(attempt) if attempt.is_overdue() => (Some(attempt), None),
+                attempt => (None, attempt),
+            };
+            overdue += usize::from(late.is_some());
+            at_work.extend(in_time.map(|attempt| attempt.context));
+            report(&shared.daemon, late, named);
         }
         shared.meter.handlers_overdue(overdue);
         let census = shared.lanes().census();
         shared.meter.census(&census, now, Timestamp::now());
+        let at_work: Vec<&AssignmentContext> = at_work.iter().map(Arc::as_ref).collect();
+        let look = Look::new(shared.meter.ended(), &census, &at_work, slots.len(), now);
+        let found = stall.look(look, now);
+        if found.is_some() != stalled {
+            stalled = found.is_some();
+            tell(&shared.daemon, stalled.then_some((stall_after, look.idle)), &*beat);
+            shared.meter.stalled(stalled);
+        }
+    }
+}
+
+/// Says that nothing is done any more though so many records wait, or that something is again.
+fn tell(daemon: &str, stalled: Option<(Duration, u64)>, beat: &(dyn Fn(Beat) + Send + Sync)) {
+    match stalled {
+        Some((after, idle)) => {
+            error!(daemon, ?after, records = idle, "nothing is processed though records wait");
+            beat(Beat::Stalled(format!("nothing was processed for {after:?} though {idle} records wait")));
+        }
+        None => {
+            info!(daemon, "records are processed again, or none wait");
+            beat(Beat::Flowing);
+        }
     }
 }
 
 /// Says once that an attempt overstays, and once that it has ended.
-fn report(daemon: &str, seen: Option<Overdue>, named: &mut Option<(u64, i64)>) {
+fn report(daemon: &str, seen: Option<Attempting>, named: &mut Option<(u64, i64)>) {
     match seen {
-        Some(Overdue { since, offset, elapsed, context }) if *named != Some((since, offset)) => {
+        Some(Attempting { since, offset, elapsed, context }) if *named != Some((since, offset)) => {
             let (topic, partition) = (context.topic_partition.topic.as_str(), context.topic_partition.partition.0);
             warn!(
                 daemon,

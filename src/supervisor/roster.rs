@@ -89,6 +89,8 @@ pub struct DaemonStatus {
     pub last_error: Option<Arc<str>>,
     /// Why its present run is not ready; `None` while it is, and where there is no run.
     pub unready: Option<String>,
+    /// Whether it was ever ready, in this run or one before, or has ended as it should.
+    pub started: bool,
     /// When its present run last gave a heartbeat; `None` before the first, and where there is no run.
     pub last_heartbeat: Option<Instant>,
 }
@@ -131,6 +133,7 @@ impl Roster {
             restarts: 0,
             last_error: None,
             unready: None,
+            started: false,
             last_heartbeat: None,
         };
         metrics.state.of(DaemonPhase::Starting).set(1);
@@ -151,6 +154,7 @@ impl Line {
         if status.state.is_run() {
             // Before the run has begun, it is about to.
             status.unready = self.health.as_ref().map_or_else(|| Some("starting".to_owned()), Health::unready);
+            status.started |= self.health.as_ref().is_some_and(Health::has_been_ready);
             status.last_heartbeat = self.health.as_ref().and_then(Health::last_heartbeat);
         }
         status
@@ -159,6 +163,8 @@ impl Line {
     fn set(&mut self, state: DaemonState) {
         self.metrics.state.of(self.status.state.into()).set(0);
         self.metrics.state.of(state.into()).set(1);
+        let has_been_ready = self.health.as_ref().is_some_and(Health::has_been_ready);
+        self.status.started |= has_been_ready || matches!(state, DaemonState::Ended(_));
         if !state.is_run() {
             self.health = None;
         }
@@ -204,6 +210,7 @@ impl Entry {
     /// A run begins, and reports through this.
     pub(crate) fn start(&self, health: Health) {
         self.change(|line| {
+            // What the run before came to is taken over first.
             line.set(DaemonState::Starting);
             line.health = Some(health);
         });

@@ -4,6 +4,7 @@ mod bench;
 mod commits;
 mod dropped;
 mod groups;
+mod lag;
 mod member;
 mod outages;
 mod producing;

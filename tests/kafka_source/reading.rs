@@ -132,6 +132,20 @@ async fn a_partition_that_is_held_back_stops_no_other() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_partition_that_is_not_read_is_told_however_far_it_moves() {
+    let topic = topic("ends", 1).await;
+    let mut member = Member::join(&config(&unique("g")), &topic);
+    member.held = vec![0];
+    member.until("the partition", |member| member.assigned.len() == 1).await;
+    // Far more than is fetched ahead of the reading.
+    fill_with(&topic, 30_000, |_| vec![0; 100]).await;
+    member.until("its end", |member| member.ends.values().any(|&end| end == 30_000)).await;
+    fill_with(&topic, 10_000, |_| vec![0; 100]).await;
+    member.until("its new end", |member| member.ends.values().any(|&end| end == 40_000)).await;
+    assert!(member.records.is_empty());
+}
+
+#[tokio::test]
 async fn a_topic_that_does_not_exist_is_a_mistake_of_the_configuration() {
     let missing = unique("missing").into();
     let mut member = Member::join(&config(&unique("g")), &missing);

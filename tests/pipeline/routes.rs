@@ -2,10 +2,11 @@
 
 use anyhow::{Context, anyhow};
 use daemonry::handler::layer::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer, RateLimitLayer, TimeoutLayer};
-use daemonry::handler::{HandlerError, ProcessingOrder, on};
+use daemonry::handler::{HandlerError, ProcessingOrder, on, on_batch};
 use daemonry::metrics::MessageStatus;
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
+use tokio::time::Instant;
 use tower::ServiceBuilder;
 
 use crate::scene::{Journal, LETTERS, Scene, header, millis, secs, sleeping, text, until};
@@ -26,6 +27,51 @@ async fn a_filter_skips_records_before_they_take_up_room() {
     assert_eq!(scene.metrics.messages.of(MessageStatus::Success).get(), 10);
     assert!(scene.letters(0).is_empty());
     process.stop_cleanly().await;
+}
+
+/// An error that can't be told.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_classed_or_told_makes_its_record_a_dead_letter() {
+    for (by_class, batch) in [(true, false), (false, false), (true, true)] {
+        let scene = Scene::new(1);
+        ["a", "bad", "b"].iter().for_each(|key| scene.write(0, key));
+        let verdict = move |record: &Record| match (text(record).starts_with("bad"), by_class) {
+            (false, _) => Ok(()),
+            (true, true) => Err(HandlerError::from(anyhow::anyhow!("down"))),
+            (true, false) => Err(HandlerError::from(Unspeakable)),
+        };
+        let class = move |_: &HandlerError| !by_class || panic!("no class");
+        let process = if batch {
+            let handle = move |records: Vec<Record>| async move { records.iter().map(verdict).collect::<Vec<_>>() };
+            scene.start(on_batch(handle).within(millis(1)).retry_if(class))
+        } else {
+            scene.start(on(move |record: Record| async move { verdict(&record) }).retry_if(class))
+        };
+        until("all of them finished", || scene.committed(0) == 3).await;
+        assert_eq!(scene.letters(0), [1]);
+        let letter = &scene.broker.records(LETTERS, 0)[0].1;
+        let (error, panic) = (header(letter, "daemonry-error"), if by_class { "no class" } else { "no words" });
+        assert!(error.contains(panic), "{error}");
+        assert_eq!(
+            (header(letter, "daemonry-reason"), header(letter, "daemonry-attempts")),
+            ("panic".into(), "1".into())
+        );
+        // Nothing is out any more.
+        let stop = Instant::now();
+        process.stop_cleanly().await;
+        assert!(stop.elapsed() < secs(1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

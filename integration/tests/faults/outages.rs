@@ -9,6 +9,8 @@ use integration::patience::until_true;
 use integration::payload::Mix;
 use integration::{Broker, BrokerOptions, Scenario};
 
+/// What an idle process may take to notice that its brokers say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
 /// What progress may take once the broker is back.
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -53,6 +55,39 @@ fn broker_killed_and_restarted() -> Result<()> {
     for (mut scenario, members, load) in scenarios {
         scenario.unload(load)?;
         scenario.pass(members, Duration::from_secs(60))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn broker_that_keeps_its_connections_and_says_nothing_is_noticed_by_an_idle_process() -> Result<()> {
+    let mut broker = Broker::start(BrokerOptions::default())?;
+    let mut scenarios = Vec::new();
+    for protocol in ["classic", "consumer"] {
+        let mut scenario = Scenario::open(&broker.bootstrap(), &format!("frozen.{protocol}"), Order::Key)?;
+        let flags = scenario.flags().with("group-protocol", protocol).with("admin", "127.0.0.1:0");
+        let mut member = scenario.start(&flags)?;
+        until_true(BOUND, "a process that is ready", || Ok(member.get("/readyz")?.0 == 200))?;
+        assert_eq!(member.get("/startupz")?.0, 200);
+        scenarios.push((scenario, member));
+    }
+
+    broker.freeze()?;
+    let frozen = Instant::now();
+    for (scenario, member) in &mut scenarios {
+        let left = SILENCE.saturating_sub(frozen.elapsed());
+        until_true(left, "a process that is not ready", || Ok(member.get("/readyz")?.0 == 503))?;
+        eprintln!("{}: noticed after {:?}", scenario.topic(), frozen.elapsed());
+        let (_, reason) = member.get("/readyz")?;
+        assert!(reason.contains("no broker of"), "{reason}");
+        assert_eq!(member.get("/livez")?.0, 200, "liveness must not depend on the broker");
+        assert_eq!(member.get("/startupz")?.0, 200, "it has started once and for all");
+    }
+    broker.thaw()?;
+
+    for (scenario, mut member) in scenarios {
+        until_true(BOUND, "a process that is ready again", || Ok(member.get("/readyz")?.0 == 200))?;
+        scenario.pass(vec![member], Duration::from_secs(60))?;
     }
     Ok(())
 }

@@ -52,6 +52,8 @@ pub(in crate::config) struct DaemonSection {
     pub(in crate::config) read_timeout: Period,
     /// How long to wait after a failed read.
     pub(in crate::config) read_error_wait: Period,
+    /// How long nothing may be processed while records wait until the daemon is no longer ready.
+    pub(in crate::config) stall_after: Period,
     /// What to do at the start about a dead-letter topic that doesn't exist.
     pub(in crate::config) missing_dead_letter_topic: MissingDeadLetterTopic,
     /// Threads that the handlers run on; by default the cores and 8, and one more than the workers up to 64 of them.
@@ -77,6 +79,7 @@ impl Default for DaemonSection {
             rebalance_drain,
             read_timeout,
             read_error_wait,
+            stall_after,
             seed: _,
         } = PipelineSettings::default();
         Self {
@@ -95,6 +98,7 @@ impl Default for DaemonSection {
             rebalance_drain: Period(rebalance_drain),
             read_timeout: Period(read_timeout),
             read_error_wait: Period(read_error_wait),
+            stall_after: Period(stall_after),
             missing_dead_letter_topic: MissingDeadLetterTopic::default(),
             handler_threads: None,
             topics: BTreeMap::new(),
@@ -117,6 +121,7 @@ impl DaemonSection {
             rebalance_drain: self.rebalance_drain.0,
             read_timeout: self.read_timeout.0,
             read_error_wait: self.read_error_wait.0,
+            stall_after: self.stall_after.0,
             seed: None,
         }
     }

@@ -55,6 +55,7 @@ daemons:
     read_error_wait: 1s
     read_timeout: 5s
     rebalance_drain: 10s
+    stall_after: 5min
     topics:
       orders.cancelled:
         dead_letter: orders.cancelled.dlq

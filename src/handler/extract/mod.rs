@@ -31,6 +31,7 @@ use super::error::Rejection;
 use crate::record::{Offset, Partition, Record, Timestamp, Topic};
 
 pub use headers::{Header, Headers, NamedHeader};
+pub(super) use producer::Outgoing;
 pub use producer::Producer;
 pub use state::{FromRef, State};
 

@@ -7,7 +7,7 @@ use super::super::{Delivery, Rejection};
 use super::FromRecord;
 use crate::producer::{SendError, Sends, Sent};
 use crate::record::{OwnedRecord, Topic};
-use crate::trace::{TRACEPARENT, TraceContext};
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// Writes records that belong to the one that is handled: it isn't finished before all of them are acknowledged, and an attempt whose
 /// sends fail has failed. They carry the record's [trace](crate::trace) on.
@@ -33,11 +33,20 @@ use crate::trace::{TRACEPARENT, TraceContext};
 #[derive(Clone, Debug)]
 pub struct Producer {
     sends: Arc<Sends>,
-    trace: Option<TraceContext>,
+    trace: Option<Outgoing>,
+}
+
+/// What is written into each record's headers, unless it has a trace of its own.
+#[derive(Clone, Debug)]
+pub(in crate::handler) struct Outgoing {
+    /// The span that sends it.
+    pub(in crate::handler) context: TraceContext,
+    /// What came with the trace.
+    pub(in crate::handler) state: Option<Box<[u8]>>,
 }
 
 impl Producer {
-    pub(in crate::handler) fn new(sends: Arc<Sends>, trace: Option<TraceContext>) -> Self {
+    pub(in crate::handler) fn new(sends: Arc<Sends>, trace: Option<Outgoing>) -> Self {
         Self { sends, trace }
     }
 
@@ -57,9 +66,11 @@ impl Producer {
 
     fn traced(&self, record: OwnedRecord) -> OwnedRecord {
         let has_one = record.headers.iter().any(|(name, _)| name == TRACEPARENT.as_bytes());
-        match self.trace {
-            Some(trace) if !has_one => record.with_header(TRACEPARENT, trace.to_string()),
-            _ => record,
+        let Some(trace) = self.trace.as_ref().filter(|_| !has_one) else { return record };
+        let record = record.with_header(TRACEPARENT, trace.context.to_string());
+        match &trace.state {
+            Some(state) => record.with_header(TRACESTATE, &state[..]),
+            None => record,
         }
     }
 }

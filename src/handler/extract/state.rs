@@ -36,6 +36,11 @@ pub struct State<T>(pub T);
 ///     fn from_ref(app: &AppState) -> Self { app.pool.clone() }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no part of a router's state `{S}`",
+    label = "not the router's state, and not a part of it",
+    note = "take `State<{S}>`, or implement `FromRef<{S}>` for `{Self}`"
+)]
 pub trait FromRef<S> {
     /// Takes the part.
     fn from_ref(state: &S) -> Self;

@@ -10,8 +10,9 @@ use super::super::Delivery;
 use crate::trace::TraceContext;
 
 /// Runs each attempt in a [`tracing`] span named `record`, with the fields `topic`, `partition`, `offset`, `attempt`, `trace_id`, `span_id` and
-/// `parent_id`. The trace is that of the record's `traceparent` header, or a new one; what the handler
-/// [produces](crate::producer::Producer) carries it on. Log lines within the span can be joined with those of other services by it.
+/// `parent_id`, within a span with the field `daemon`. The trace is that of the record's `traceparent` header, or a new one; the span is
+/// the parent of what comes of the records that the handler [produces](crate::producer::Producer), by their own `traceparent`. Log lines
+/// within the span can be joined with those of other services by it.
 ///
 /// Costs about a microsecond an attempt, which is why it isn't there by default.
 ///

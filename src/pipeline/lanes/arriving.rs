@@ -31,6 +31,7 @@ impl<G: Progress> Lanes<G> {
                 Admittance::Failed(failure) => Some(failure),
                 Admittance::Unwanted => {
                     assignment.progress.settle(ticket.skip());
+                    assignment.finished += 1;
                     self.uncommitted += 1;
                     effects.unwanted += 1;
                     continue;

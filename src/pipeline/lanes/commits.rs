@@ -7,8 +7,13 @@ impl<G: Progress> Lanes<G> {
     /// What may be committed now, where that is news to the source.
     pub(in crate::pipeline) fn commits(&mut self) -> Vec<(Epoch, G::Commit)> {
         self.uncommitted = 0;
-        let assignments = self.places.iter().filter_map(|place| place.assignment.as_ref());
-        assignments.filter_map(|open| Some((open.context.epoch, open.progress.commit()?))).collect()
+        let assignments = self.places.iter_mut().filter_map(|place| place.assignment.as_mut());
+        let commits = assignments.filter_map(|open| {
+            let commit = open.progress.commit()?;
+            open.offered = open.finished;
+            Some((open.context.epoch, commit))
+        });
+        commits.collect()
     }
 
     /// The last commits of these assignments, and how many finished runs they have to forget because they can't be remembered.
@@ -16,7 +21,9 @@ impl<G: Progress> Lanes<G> {
         let mut forgotten = 0;
         let mut commits = Vec::with_capacity(epochs.len());
         for &epoch in epochs {
-            if let Some((commit, runs)) = self.assignment(epoch).and_then(|open| open.progress.commit_forgetting()) {
+            let Some(open) = self.assignment(epoch) else { continue };
+            if let Some((commit, runs)) = open.progress.commit_forgetting() {
+                open.offered = open.finished;
                 forgotten += runs;
                 commits.push((epoch, commit));
             }
@@ -29,6 +36,7 @@ impl<G: Progress> Lanes<G> {
         for (epoch, commit) in commits {
             if let Some(assignment) = self.assignment(*epoch) {
                 assignment.progress.acknowledge(commit);
+                assignment.covered = assignment.offered;
             }
         }
     }

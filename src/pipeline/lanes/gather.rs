@@ -46,7 +46,7 @@ impl Gather {
     }
 
     /// When the batch that is gathered is ripe, as far as that is known.
-    fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         let (_, since) = self.lanes.front()?;
         since.filter(|_| !self.in_turns).and_then(|since| since.checked_add(self.size.within))
     }

@@ -46,7 +46,7 @@ use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
 use rate::Budget;
-pub(super) use release::Census;
+pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
 
 /// The index of a lane.
@@ -228,7 +228,7 @@ impl<G: Progress> Lanes<G> {
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];
         place.gather = gather;
-        place.assignment = Some(Assignment { context, progress, out: 0, stuck_letters: 0, end: None });
+        place.assignment = Some(Assignment::new(context, progress));
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.empty += usize::from(place.loads.queued.records == 0);

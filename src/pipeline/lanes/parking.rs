@@ -74,6 +74,7 @@ impl<G: Progress> Lanes<G> {
                 assignment.stuck_letters = assignment.stuck_letters.saturating_sub(1);
             }
             assignment.progress.settle(settled);
+            assignment.finished += 1;
             self.uncommitted += 1;
         }
         self.reopen(run.lane, &mut effects);

@@ -76,10 +76,20 @@ pub(super) struct Assignment<G> {
     pub(super) progress: G,
     /// Lanes whose head is out: with a worker, or with the dead-letter stage.
     pub(super) out: usize,
+    /// Records that were finished in it, the last commit's that was made of it, and the last one's that was acknowledged.
+    pub(super) finished: u64,
+    pub(super) offered: u64,
+    pub(super) covered: u64,
     /// Letters that could not be written and are tried again.
     pub(super) stuck_letters: usize,
     /// Where the partition ends now.
     pub(super) end: Option<Offset>,
+}
+
+impl<G> Assignment<G> {
+    pub(super) fn new(context: Arc<AssignmentContext>, progress: G) -> Self {
+        Self { context, progress, out: 0, finished: 0, offered: 0, covered: 0, stuck_letters: 0, end: None }
+    }
 }
 
 #[derive(Debug)]

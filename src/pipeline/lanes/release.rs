@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::source::{Epoch, Progress};
+use super::super::source::{Epoch, Progress, Window};
 use super::entry::{Entry, Load};
 use super::gather::Turn;
 use super::place::Hold;
@@ -16,6 +16,8 @@ pub(in crate::pipeline) struct Census {
     pub(in crate::pipeline) parked: Load,
     pub(in crate::pipeline) busy: usize,
     pub(in crate::pipeline) oldest: Option<Instant>,
+    /// Whether the rate lets anything begin.
+    pub(in crate::pipeline) may_start: bool,
     pub(in crate::pipeline) partitions: Vec<PartitionCensus>,
 }
 
@@ -24,7 +26,13 @@ pub(in crate::pipeline) struct Census {
 pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) hold: Option<Hold>,
+    pub(in crate::pipeline) paused: bool,
+    /// When the last of its retries is due, or the batch that is gathered of it.
+    pub(in crate::pipeline) waits_until: Option<Instant>,
     pub(in crate::pipeline) lag: Option<u64>,
+    /// Finished, and not covered by an acknowledged commit.
+    pub(in crate::pipeline) uncommitted: u64,
+    pub(in crate::pipeline) window: Window,
     /// Unix time in milliseconds of the oldest record that is here and not finished.
     pub(in crate::pipeline) oldest_timestamp: Option<u64>,
 }
@@ -141,22 +149,42 @@ impl<G: Progress> Lanes<G> {
             let known = &mut stamps[lane.place];
             *known = [*known, stamp].into_iter().flatten().min();
         }
-        let partitions = self.places.iter().zip(stamps).filter_map(|(place, oldest_timestamp)| {
-            let assignment = place.assignment.as_ref()?;
-            Some(PartitionCensus {
-                topic_partition: place.topic_partition.clone(),
-                hold: place.hold,
-                lag: assignment.end.map(|end| assignment.progress.lag(end)),
-                oldest_timestamp,
-            })
-        });
+        let waits = self.waits();
+        let partitions =
+            self.places.iter().zip(stamps).zip(waits).filter_map(|((place, oldest_timestamp), waits_until)| {
+                let assignment = place.assignment.as_ref()?;
+                Some(PartitionCensus {
+                    topic_partition: place.topic_partition.clone(),
+                    hold: place.hold,
+                    paused: place.paused,
+                    waits_until,
+                    uncommitted: assignment.finished - assignment.covered,
+                    window: assignment.progress.window(),
+                    lag: assignment.end.map(|end| assignment.progress.lag(end)),
+                    oldest_timestamp,
+                })
+            });
         Census {
             queued: self.loads.queued,
             parked: self.loads.parked,
             busy: self.busy,
             oldest,
+            may_start: self.startable() > 0,
             partitions: partitions.collect(),
         }
+    }
+
+    /// Until when something of each place is to wait. What waits to become a letter is not: it is late.
+    fn waits(&self) -> Vec<Option<Instant>> {
+        let mut waits: Vec<Option<Instant>> =
+            self.places.iter().map(|place| self.gathers.get(place.gather?)?.due()).collect();
+        for (&(due, _), &lane) in &self.retries {
+            let lane = &self.lanes[lane];
+            if lane.queue.front().is_some_and(|head| head.failure.is_none()) {
+                waits[lane.place] = waits[lane.place].max(Some(due));
+            }
+        }
+        waits
     }
 
     /// The partition that contributes most to the queue.

@@ -115,6 +115,7 @@ impl<G: Progress> Lanes<G> {
             place.loads.queued.remove(bytes);
             if let Some(assignment) = place.live(run.context.epoch) {
                 assignment.progress.settle(settled);
+                assignment.finished += 1;
                 self.uncommitted += 1;
             }
         }

@@ -1,0 +1,1 @@
+//! Nothing: the cases stand in `cases/`, their test in `tests/`.

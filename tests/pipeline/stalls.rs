@@ -1,0 +1,140 @@
+//! Records wait and nothing comes of it: when that is told, and when it is not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemonry::handler::{HandlerError, Route, on, on_batch};
+use daemonry::pipeline::Beat;
+use daemonry::pipeline::control::Scope;
+use daemonry::pipeline::dead_letter::PublishError;
+use daemonry::record::Record;
+use daemonry::retry::RetryPolicy;
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::scene::{Journal, Scene, secs, sleeping, text, until};
+
+const AFTER: Duration = Duration::from_secs(300);
+
+/// When a stall was told, and when its end.
+type Told = Arc<Mutex<Vec<(Duration, bool)>>>;
+
+/// A scene that hears of stalls.
+fn scene(partitions: i32) -> (Scene, Told) {
+    let mut scene = Scene::new(partitions);
+    let (told, start) = (Told::default(), Instant::now());
+    let heard = Arc::clone(&told);
+    scene.beat = Arc::new(move |beat| match beat {
+        Beat::Stalled(_) => heard.lock().push((start.elapsed(), true)),
+        Beat::Flowing => heard.lock().push((start.elapsed(), false)),
+        _ => {}
+    });
+    (scene, told)
+}
+
+fn poison() -> Route {
+    on(|record: Record| async move {
+        if text(&record).starts_with("bad") {
+            return Err(HandlerError::poison(anyhow::anyhow!("bad")));
+        }
+        Ok(())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_waits_for_its_dead_letter_stalls_until_the_letter_is_written() {
+    let (scene, told) = scene(1);
+    scene.broker.refuse_letters(Some(PublishError::Unavailable("no broker".to_owned())));
+    scene.write(0, "bad");
+    scene.fill(0, 5);
+    let process = scene.start(poison());
+    sleep(AFTER - secs(10)).await;
+    assert!(told.lock().is_empty(), "{:?}", told.lock());
+    sleep(secs(20)).await;
+    let (at, stalled) = told.lock()[0];
+    assert!(stalled && at >= AFTER, "{at:?}");
+    assert_eq!(scene.metrics.stalled.get(), 1);
+    scene.broker.heal();
+    until("its end", || told.lock().len() == 2).await;
+    assert!(!told.lock()[1].1 && scene.metrics.stalled.get() == 0);
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_takes_its_time_within_its_timeout_is_no_stall() {
+    let (scene, told) = scene(1);
+    // One key: all of it waits for the first.
+    (0..3).for_each(|_| scene.write(0, "a"));
+    let journal = Journal::new();
+    let process = scene.start(sleeping(&journal, secs(1_800)).timeout(secs(3_600)));
+    sleep(secs(1_800 * 3 + 10)).await;
+    assert_eq!((scene.committed(0), told.lock().len()), (3, 0));
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_of_one_partition_is_no_excuse_for_another_one() {
+    let (scene, told) = scene(2);
+    scene.broker.refuse_letters(Some(PublishError::Unavailable("no broker".to_owned())));
+    scene.write(0, "job");
+    scene.write(1, "bad");
+    let route = on(|record: Record| async move {
+        if text(&record).starts_with("bad") {
+            return Err(HandlerError::poison(anyhow::anyhow!("bad")));
+        }
+        sleep(secs(1_800)).await;
+        Ok(())
+    });
+    let process = scene.start(route.timeout(secs(3_600)));
+    sleep(AFTER + secs(10)).await;
+    assert!(told.lock()[0].1);
+    scene.broker.heal();
+    sleep(secs(1_800)).await;
+    assert_eq!((scene.committed(0), scene.committed(1)), (1, 1));
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_before_their_time_and_attempts_that_fail_are_no_stall() {
+    let (scene, told) = scene(1);
+    scene.fill(0, 3);
+    let slow = RetryPolicy::exponential().base(secs(700)).cap(secs(700)).max_retries(3);
+    let process = scene.start(on(|_: Record| async { Err::<(), _>(anyhow::anyhow!("down")) }).retry(slow));
+    sleep(secs(700 * 3 + 10)).await;
+    assert_eq!((scene.letters(0).len(), told.lock().len()), (3, 0));
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_has_paused_does_not_stall() {
+    let (scene, told) = scene(1);
+    scene.control.pause(Scope::All);
+    scene.fill(0, 3);
+    let process = scene.start(poison());
+    sleep(AFTER * 3).await;
+    assert_eq!(*told.lock(), []);
+    scene.control.resume(&Scope::All);
+    until("all of it", || scene.committed(0) == 3).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_gathered_for_long_is_no_stall() {
+    let (scene, told) = scene(2);
+    scene.fill(0, 2);
+    scene.fill(1, 2);
+    let process = scene.start(on_batch(|_: Vec<Record>| async {}).within(secs(900)).timeout(secs(10)));
+    sleep(secs(910)).await;
+    assert_eq!((scene.committed(0), scene.committed(1), told.lock().len()), (2, 2, 0));
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_with_nothing_to_do_does_not_stall() {
+    let (scene, told) = scene(1);
+    scene.fill(0, 3);
+    let process = scene.start(poison());
+    sleep(AFTER * 5).await;
+    assert_eq!((scene.committed(0), told.lock().len()), (3, 0));
+    process.stop_cleanly().await;
+}
