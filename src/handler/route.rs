@@ -11,6 +11,7 @@ use super::batch::{BatchSize, ErasedBatch};
 use super::erased::{ErasedHandler, Stated};
 use super::error::BoxError;
 use super::service::{HandlerService, Layered};
+use super::table::{Entry, letters_of};
 use super::{Delivery, Handler, HandlerError};
 use crate::record::{Record, Topic};
 use crate::retry::RetryPolicy;
@@ -109,7 +110,15 @@ impl RouteSettings {
     pub(crate) fn dead_letter_topic(&self, topic: &Topic) -> Option<Topic> {
         match &self.unhandled {
             Unhandled::DeadLetter(Some(named)) => Some(named.clone()),
-            Unhandled::DeadLetter(None) => Some(Topic::from(format!("{topic}.dlq"))),
+            Unhandled::DeadLetter(None) => Some(letters_of(topic)),
+            Unhandled::Stop => None,
+        }
+    }
+
+    /// The topic for the dead letters of whatever it is a route for, where it names one.
+    pub(crate) fn named_letters(&self) -> Option<&Topic> {
+        match &self.unhandled {
+            Unhandled::DeadLetter(named) => named.as_ref(),
             Unhandled::Stop => None,
         }
     }
@@ -387,6 +396,24 @@ impl<S: 'static, K> Route<S, K> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
+    }
+}
+
+impl Entry for RouteSettings {
+    fn has_letters_by_name(&self) -> bool {
+        self.unhandled == Unhandled::DeadLetter(None)
+    }
+}
+
+impl<S, K> Entry for Route<S, K> {
+    fn has_letters_by_name(&self) -> bool {
+        self.settings.has_letters_by_name()
+    }
+}
+
+impl Entry for Arc<RouteSpec> {
+    fn has_letters_by_name(&self) -> bool {
+        self.settings.has_letters_by_name()
     }
 }
 

@@ -30,6 +30,7 @@ mod obstacles;
 mod producer;
 mod rebalance;
 mod resets;
+mod selection;
 mod session;
 mod source;
 mod starts;
@@ -47,7 +48,8 @@ pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRang
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
-pub use source::{KafkaSource, Subscription};
+pub(crate) use selection::{Admission, Admit};
+pub use source::KafkaSource;
 #[cfg(feature = "cli")]
 pub(crate) use trial::is_built_with;
 

@@ -3,28 +3,26 @@
 //! The answer tells more than itself: that the brokers are reached, and let us in.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::client::Client;
-use super::describe::{Described, describe};
+use super::describe::{Described, describe, list};
 use super::errand::Errand;
 use super::faults;
 use super::obstacles::Obstacle;
+use super::selection::{Found, Outcome, Rest, SURE, Search};
 use super::session::{Halt, Surroundings};
 use super::trouble::Until;
-use crate::pipeline::source::SourceError;
+use crate::pipeline::source::{Event, SourceError};
 use crate::record::Topic;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often a topic must be missing until it is: a broker learns of a new one a moment later than another.
-const SURE: u32 = 3;
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Startup {
@@ -33,16 +31,27 @@ pub(super) struct Startup {
     missing: u32,
     /// The group's client may have lost sight of a topic, and would look again only minutes later.
     lost_sight: bool,
+    /// When to look for new topics.
+    refresh: Instant,
 }
 
 #[derive(Debug)]
 enum Stage {
     Due(Instant),
-    Asking(Errand<Finding>),
+    Asking(Errand<Answer>),
     /// Nothing to ask, as far as is known.
     Content,
 }
 
+/// What a look brings.
+#[derive(Debug)]
+struct Answer {
+    finding: Finding,
+    /// For the patterns, if there are any.
+    found: Option<Found>,
+}
+
+/// Of the topics that should be there.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     AllThere,
@@ -55,7 +64,8 @@ enum Finding {
 impl Startup {
     /// At once.
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Due(Instant::now()), joined: false, missing: 0, lost_sight: false }
+        let now = Instant::now();
+        Self { stage: Stage::Due(now), joined: false, missing: 0, lost_sight: false, refresh: now }
     }
 
     /// When to look again at the latest.
@@ -79,26 +89,48 @@ impl Startup {
         if matches!(self.stage, Stage::Content) && around.mailbox.is_in_trouble() {
             self.stage = later();
         }
+        if matches!(self.stage, Stage::Content) && around.selection.has_patterns() && Instant::now() >= self.refresh {
+            self.stage = Stage::Due(Instant::now());
+        }
         if matches!(self.stage, Stage::Due(at) if Instant::now() >= at) {
-            let (client, topics) = (Arc::clone(client), around.topics());
-            let errand = Errand::run("kafka-topics", &around.wake, move || {
-                find(describe(client.consumer().client(), &topics, PATIENCE))
-            });
+            let (client, search) = (Arc::clone(client), around.selection.search());
+            let errand = Errand::run("kafka-topics", &around.wake, move || ask(&client, &search));
             self.stage = errand.map_or_else(|_| later(), Stage::Asking);
         }
         let Stage::Asking(errand) = &self.stage else { return Ok(()) };
-        let Some(finding) = errand.answer() else { return Ok(()) };
+        let Some(answer) = errand.answer() else { return Ok(()) };
         self.stage = later();
-        let Some(finding) = finding else { return Ok(()) };
+        let Some(Answer { finding, found }) = answer else { return Ok(()) };
         if finding != Finding::Unreachable {
             around.was_reached = true;
             client.obstacles().clear();
+        }
+        let mut rest = Rest::Nothing;
+        match found.map(|found| around.selection.take(found)) {
+            None => {}
+            Some(Outcome::Taken { changed, rest: left }) => {
+                rest = left;
+                self.lost_sight |= changed;
+                if changed && self.joined {
+                    self.join(client, around)?;
+                }
+            }
+            Some(Outcome::Refused(say)) => return Err(Halt::Fail(SourceError::Misconfigured(say))),
+            Some(Outcome::Unknown(say)) => {
+                around.mailbox.trouble(Until::Answered, say);
+                return Ok(());
+            }
         }
         match finding {
             Finding::AllThere => {
                 self.join(client, around)?;
                 around.mailbox.answered();
-                self.stage = Stage::Content;
+                self.refresh = Instant::now() + until_refresh(around.config.topic_refresh, SystemTime::now());
+                self.stage = match rest {
+                    Rest::Nothing => Stage::Content,
+                    Rest::Missing => Stage::Due(Instant::now() + AGAIN / 3),
+                    Rest::Unanswered => later(),
+                };
                 Ok(())
             }
             Finding::Missing(topic) => {
@@ -131,12 +163,16 @@ impl Startup {
         if self.joined && !lost_sight {
             return Ok(());
         }
-        let topics = around.topics();
+        let topics = around.selection.topics();
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
-        client
-            .consumer()
-            .subscribe(&names)
-            .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
+        if names.is_empty() {
+            stand_by(self.joined, client, around);
+        } else {
+            client
+                .consumer()
+                .subscribe(&names)
+                .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
+        }
         self.joined = true;
         self.missing = 0;
         Ok(())
@@ -155,13 +191,55 @@ impl Surroundings {
     }
 }
 
+/// There is nothing for the patterns: the group needs no member that reads nothing.
+fn stand_by(joined: bool, client: &Client, around: &Surroundings) {
+    if joined {
+        client.consumer().unsubscribe();
+    } else {
+        around.mailbox.tell(Event::Assigned(Vec::new()));
+        around.mailbox.assigned();
+    }
+}
+
+/// Looks at everything that is read, or may be.
+fn ask(client: &Client, search: &Search) -> Answer {
+    let client = client.consumer().client();
+    let unreachable = Answer { finding: Finding::Unreachable, found: None };
+    let Ok(mut described) = describe(client, &search.named(), PATIENCE) else { return unreachable };
+    if !search.has_patterns() {
+        return Answer { finding: find(&described), found: None };
+    }
+    let Ok(listed) = list(client, PATIENCE) else { return unreachable };
+    let known: Vec<Topic> = listed.topics.iter().filter(|topic| search.knows(topic)).cloned().collect();
+    let rights = listed.rights(client, &known).into_iter();
+    described.extend(rights.map(|(topic, rights)| Described { topic, partitions: Ok(1), rights: Some(rights) }));
+    let finding = find(&described);
+    // Where the daemon can't start anyway, nothing should be made for it.
+    let is_vain = finding != Finding::AllThere && !search.is_repeated();
+    let found = (!is_vain).then(|| {
+        search.find(&listed.topics, |new| {
+            let rights = listed.rights(client, new);
+            let is_forbidden = |topic| rights.iter().any(|(known, rights)| known == topic && !rights.read);
+            new.iter().filter(|topic| !is_forbidden(*topic)).cloned().collect()
+        })
+    });
+    Answer { finding, found }
+}
+
+/// How long until the clock shows a multiple of `period`: so all members of the group look at the same time, and a new topic costs it one
+/// rebalance, not one for each.
+fn until_refresh(period: Duration, now: SystemTime) -> Duration {
+    let period = period.as_nanos().max(1);
+    let passed = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()) % period;
+    Duration::from_nanos(u64::try_from(period - passed).unwrap_or(u64::MAX))
+}
+
 fn later() -> Stage {
     Stage::Due(Instant::now() + AGAIN)
 }
 
 /// What the brokers' answer comes down to.
-fn find(answer: Result<Vec<Described>, Code>) -> Finding {
-    let Ok(topics) = answer else { return Finding::Unreachable };
+fn find(topics: &[Described]) -> Finding {
     let is_forbidden = |described: &&Described| match described.partitions {
         Err(code) => code == Code::TopicAuthorizationFailed,
         Ok(_) => described.rights.is_some_and(|rights| !rights.read),
@@ -172,8 +250,8 @@ fn find(answer: Result<Vec<Described>, Code>) -> Finding {
     }
     // Any other error is a passing one: the group can be joined meanwhile.
     let unknown = [Code::UnknownTopicOrPartition, Code::UnknownTopic, Code::InvalidTopic];
-    let missing = topics.into_iter().find(|described| described.partitions.is_err_and(|code| unknown.contains(&code)));
-    missing.map_or(Finding::AllThere, |described| Finding::Missing(described.topic))
+    let missing = topics.iter().find(|described| described.partitions.is_err_and(|code| unknown.contains(&code)));
+    missing.map_or(Finding::AllThere, |described| Finding::Missing(described.topic.clone()))
 }
 
 #[cfg(test)]
@@ -193,16 +271,22 @@ mod tests {
             described("seen", Ok(1), Some(false)),
             described("missing", Err(Code::UnknownTopicOrPartition), None),
         ];
-        assert_eq!(find(Ok(answer)), Finding::Forbidden(vec!["hidden".into(), "seen".into()]));
+        assert_eq!(find(&answer), Finding::Forbidden(vec!["hidden".into(), "seen".into()]));
     }
 
     #[test]
     fn brokers_that_tell_no_rights_are_believed_to_grant_them() {
-        assert_eq!(find(Ok(vec![described("fine", Ok(1), None)])), Finding::AllThere);
+        assert_eq!(find(&[described("fine", Ok(1), None)]), Finding::AllThere);
+    }
+
+    #[test]
+    fn members_look_for_topics_at_the_same_time() {
+        let at = |millis| until_refresh(Duration::from_secs(30), UNIX_EPOCH + Duration::from_millis(millis));
+        assert_eq!([0, 1, 29_999, 90_000].map(at), [30_000, 29_999, 1, 30_000].map(Duration::from_millis));
     }
 
     #[test]
     fn an_error_that_passes_keeps_nobody_from_joining() {
-        assert_eq!(find(Ok(vec![described("busy", Err(Code::RequestTimedOut), None)])), Finding::AllThere);
+        assert_eq!(find(&[described("busy", Err(Code::RequestTimedOut), None)]), Finding::AllThere);
     }
 }

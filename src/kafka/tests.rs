@@ -8,9 +8,10 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Err};
 use tokio::time::Instant;
 
-use super::{GroupProtocol, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use super::{GroupProtocol, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource};
 use crate::pipeline::demand::{Demand, Share};
 use crate::pipeline::source::{CommitError, Committer, Epoch, Event, Source, SourceError};
+use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::OffsetCommit;
 use crate::record::{NextOffset, Topic};
 
@@ -113,8 +114,7 @@ impl Scene {
 fn join(cluster: &MockCluster<'static, DefaultProducerContext>, topic: &Topic) -> KafkaSource {
     let mut config = KafkaConfig::new(cluster.bootstrap_servers(), "g");
     config.protocol = GroupProtocol::Consumer;
-    let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
-    KafkaSource::new(&config, vec![subscription]).expect("valid")
+    KafkaSource::new(&config, Subscription::new().topic(topic.clone(), "test")).expect("valid")
 }
 
 #[tokio::test]

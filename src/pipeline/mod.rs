@@ -23,6 +23,7 @@ mod reader;
 mod settings;
 mod shared;
 pub mod source;
+pub mod subscription;
 pub mod ticket;
 pub mod tracker;
 mod watchdog;

@@ -1,6 +1,6 @@
 //! The broker's state: logs, commits, who owns which partition, and the faults that are due.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::source::MemorySource;
 use crate::pipeline::dead_letter::PublishError;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
+use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::producer::SendError;
 use crate::record::{NextOffset, Offset, OwnedRecord, Topic, TopicPartition};
@@ -24,9 +25,6 @@ pub struct MemoryBroker {
     /// Something changed that a source may be waiting for.
     pub(super) changed: Arc<Notify>,
 }
-
-/// Which topics a member reads, and what its lanes are, as the commit's metadata has it.
-pub type MemorySubscription = Vec<(Topic, LaneTag)>;
 
 /// What a commit meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub struct MemberId(pub(super) u64);
 /// A member of the group, as the broker sees it.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) subscription: MemorySubscription,
+    pub(super) subscription: Subscription,
     pub(super) events: VecDeque<Event<OffsetTracker>>,
     pub(super) ends_told: HashMap<Epoch, Offset>,
 }
@@ -134,6 +132,11 @@ impl MemoryBroker {
         i32::try_from(partitions).unwrap_or(i32::MAX)
     }
 
+    /// Its topics.
+    pub fn topics(&self) -> BTreeSet<Topic> {
+        self.state.lock().logs.keys().map(|place| place.topic.clone()).collect()
+    }
+
     /// Everything in a partition.
     pub fn records(&self, topic: &str, partition: i32) -> Vec<(Offset, Arc<OwnedRecord>)> {
         self.state.lock().logs.get(&TopicPartition::new(topic, partition)).cloned().unwrap_or_default()
@@ -162,7 +165,7 @@ impl MemoryBroker {
     }
 
     /// A new member of the group. It joins at once: partitions move to it as soon as their owners have given them up.
-    pub fn join(&self, subscription: MemorySubscription) -> MemorySource {
+    pub fn join(&self, subscription: Subscription) -> MemorySource {
         let mut state = self.state.lock();
         let id = MemberId(state.next_member);
         state.next_member += 1;
@@ -268,8 +271,7 @@ impl State {
         let mut moves: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         let mut turn: HashMap<Topic, usize> = HashMap::new();
         for place in places {
-            let reads =
-                |(_, member): &(&MemberId, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
+            let reads = |(_, member): &(&MemberId, &Member)| member.subscription.tag(&place.topic).is_some();
             let readers: Vec<MemberId> = self.members.iter().filter(reads).map(|(id, _)| *id).collect();
             let turn = turn.entry(place.topic.clone()).or_insert(0);
             let target = (!readers.is_empty()).then(|| readers[*turn % readers.len()]);

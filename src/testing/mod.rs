@@ -25,6 +25,6 @@ mod daemon;
 mod source;
 mod writes;
 
-pub use broker::{CommitFault, MemberId, MemoryBroker, MemorySubscription};
+pub use broker::{CommitFault, MemberId, MemoryBroker};
 pub use daemon::{Counts, TestDaemon, TestOptions};
 pub use source::{MemoryCommitter, MemorySource};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use daemonry::kafka::{GroupProtocol, KafkaConfig, KafkaSource, Subscription};
+use daemonry::kafka::{GroupProtocol, KafkaConfig, KafkaSource};
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::record::Partition;
 use integration::topics::Committed;
 use integration::{Message, Topics, brokers};
@@ -36,8 +37,8 @@ impl Kafka {
     }
 
     fn join(&self) -> KafkaSource {
-        let subscription = Subscription { topic: self.topic.as_str().into(), tag: LANES.into() };
-        KafkaSource::new(&self.config, vec![subscription]).expect("a valid configuration")
+        let subscription = Subscription::new().topic(&self.topic, LANES);
+        KafkaSource::new(&self.config, subscription).expect("a valid configuration")
     }
 
     /// An aborted transaction: its record is read by nobody, and its marker is none.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::record::OwnedRecord;
 use daemonry::testing::{MemoryBroker, MemorySource};
 use integration::Message;
@@ -25,7 +26,7 @@ impl Fixture for Memory {
     }
 
     fn join(&self) -> MemorySource {
-        self.0.join(vec![(TOPIC.into(), LANES.into())])
+        self.0.join(Subscription::new().topic(TOPIC, LANES))
     }
 
     fn produce(&self, partition: i32, messages: &[Message]) {

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use daemonry::kafka::{AdminError, KafkaAdmin, KafkaProducer, KafkaSource, Subscription};
+use daemonry::kafka::{AdminError, KafkaAdmin, KafkaProducer, KafkaSource};
 use daemonry::pipeline::demand::Demand;
 use daemonry::pipeline::source::{Event, Source as _, SourceError};
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::producer::SendError;
 use daemonry::record::Topic;
 use integration::rights::{Mechanism, Operation, Resource};
@@ -25,8 +26,7 @@ fn stranger(name: &str) -> Result<(Topic, Entry)> {
 }
 
 fn join(entry: &Entry, topic: &Topic) -> Result<KafkaSource> {
-    let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
-    Ok(KafkaSource::new(&entry.config(topic.as_str()), vec![subscription])?)
+    Ok(KafkaSource::new(&entry.config(topic.as_str()), Subscription::new().topic(topic.clone(), "test"))?)
 }
 
 /// Polls until the source fails.
