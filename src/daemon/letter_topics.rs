@@ -18,7 +18,7 @@ use crate::record::Topic;
 /// Pause between two looks while no broker answers.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What to do at the start about a dead-letter topic that does not exist.
+/// What to do about a dead-letter topic that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
 #[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]

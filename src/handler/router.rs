@@ -53,9 +53,10 @@ impl<S: 'static> Router<S> {
     /// when the daemon starts, and those that come later, without a restart. One that is deleted is read no more, and no error.
     ///
     /// ```
-    /// use daemonry::handler::{ProcessingOrder, Router, on, extract::{Text, Topic}};
+    /// use daemonry::handler::{ProcessingOrder, Router, on, extract::Text};
+    /// use daemonry::record::Topic;
     ///
-    /// async fn store(Topic(topic): Topic, Text(order): Text) { println!("{topic}: {order}"); }
+    /// async fn store(topic: Topic, Text(order): Text) { println!("{topic}: {order}"); }
     /// async fn audit(Text(order): Text) { println!("{order}"); }
     ///
     /// let router: Router = Router::new()

@@ -45,6 +45,8 @@ pub struct MemberId(pub(super) u64);
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) subscription: Subscription,
+    /// Why it can't be told how to read some topic that was there when it joined.
+    pub(super) refusal: Option<String>,
     pub(super) events: VecDeque<Event<OffsetTracker>>,
     pub(super) ends_told: HashMap<Epoch, Offset>,
 }
@@ -127,9 +129,7 @@ impl MemoryBroker {
 
     /// How many partitions a topic has; 0 where there is no such topic.
     pub fn partitions(&self, topic: &str) -> i32 {
-        let state = self.state.lock();
-        let partitions = state.logs.keys().filter(|place| place.topic.as_str() == topic).count();
-        i32::try_from(partitions).unwrap_or(i32::MAX)
+        self.state.lock().partitions(topic)
     }
 
     /// Its topics.
@@ -169,7 +169,10 @@ impl MemoryBroker {
         let mut state = self.state.lock();
         let id = MemberId(state.next_member);
         state.next_member += 1;
-        state.members.insert(id, Member { subscription, events: VecDeque::new(), ends_told: HashMap::new() });
+        let refusal = state.logs.keys().find_map(|place| subscription.ambiguity(&place.topic));
+        let refusal = refusal.map(|ambiguity| ambiguity.to_string());
+        let (events, ends_told) = (VecDeque::new(), HashMap::new());
+        state.members.insert(id, Member { subscription, refusal, events, ends_told });
         state.rebalance();
         drop(state);
         self.changed.notify_waiters();
@@ -250,6 +253,12 @@ impl State {
         *next += 1;
         self.logs.entry(place).or_default().push((offset, Arc::new(record)));
         offset
+    }
+
+    /// How many partitions a topic has; those of letters were made as they were needed.
+    pub(super) fn partitions(&self, topic: &str) -> i32 {
+        let of_topic = self.logs.keys().filter(|place| place.topic.as_str() == topic);
+        of_topic.map(|place| place.partition.0 + 1).max().unwrap_or(0)
     }
 
     /// Where a partition ends: the offset that its next record gets.

@@ -41,11 +41,8 @@ impl MemorySource {
         if let Some(error) = state.poll_faults.pop_front() {
             return Err(SourceError::Transient(error));
         }
-        if !self.told
-            && let Some(member) = state.members.get(&self.member)
-            && let Some(ambiguity) = state.logs.keys().find_map(|place| member.subscription.ambiguity(&place.topic))
-        {
-            return Err(SourceError::Misconfigured(ambiguity.to_string()));
+        if let Some(refusal) = state.members.get(&self.member).and_then(|member| member.refusal.clone()) {
+            return Err(SourceError::Misconfigured(refusal));
         }
         state.rebalance();
         if std::mem::take(&mut state.moved) {

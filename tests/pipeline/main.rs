@@ -11,6 +11,7 @@ mod gate;
 mod letters;
 mod order;
 mod overdue;
+mod patterns;
 mod producing;
 mod retries;
 mod routes;
