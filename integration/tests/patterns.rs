@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::{HandlerError, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig};
+use daemonry::pipeline::PipelineSettings;
 use daemonry::record::{Partition, Record};
 use integration::patience::until_true;
 use integration::{Message, Topics, brokers};
@@ -28,6 +29,7 @@ struct Scene {
     prefix: String,
     bootstrap: String,
     protocol: GroupProtocol,
+    settings: PipelineSettings,
     journal: Journal,
     runtime: Runtime,
 }
@@ -37,7 +39,8 @@ impl Scene {
         let bootstrap = brokers()?;
         let prefix = (0..10).map(|_| fastrand::lowercase()).collect::<String>();
         let (topics, runtime, journal) = (Topics::connect(&bootstrap)?, Runtime::new()?, Journal::default());
-        Ok(Self { topics, prefix, bootstrap, protocol, journal, runtime })
+        let settings = PipelineSettings::default();
+        Ok(Self { topics, prefix, bootstrap, protocol, settings, journal, runtime })
     }
 
     fn name(&self, topic: &str) -> String {
@@ -111,7 +114,8 @@ impl Scene {
         if self.protocol != GroupProtocol::Consumer {
             kafka = kafka.property("heartbeat.interval.ms", "300");
         }
-        let consumer = Box::new(Consumer::new("orders", kafka, router).missing_dead_letter_topic(missing));
+        let consumer = Consumer::new("orders", kafka, router).settings(self.settings.clone());
+        let consumer = Box::new(consumer.missing_dead_letter_topic(missing));
         let context = DaemonContext::detached("orders");
         Running { task: self.runtime.spawn(consumer.run(context.clone())), context }
     }
@@ -227,6 +231,36 @@ fn a_daemon_waits_for_topics_and_those_for_places_for_their_letters() -> Result<
         scene.create("orders.next", 1)?;
         scene.write("orders.next", numbers(0..10))?;
         scene.until_handled("orders.next", numbers(0..10))?;
+        daemon.stop(&scene)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_commit_for_a_topic_that_is_gone_holds_nobody_up() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let mut scene = Scene::new(protocol)?;
+        eprintln!("{protocol:?}");
+        // All that is handled is still to be committed when the topic goes, and there is more time for that than this test has.
+        scene.settings.commit_interval = Duration::from_secs(3_600);
+        scene.settings.rebalance_drain = Duration::from_secs(600);
+        scene.create("orders.a", 1)?;
+        scene.create("orders.b", 1)?;
+        for topic in ["orders.a", "orders.b"] {
+            scene.write(topic, numbers(0..50))?;
+        }
+        let daemon = scene.start(scene.router(), MissingDeadLetterTopic::Create);
+        scene.until_handled("orders.a", numbers(0..50))?;
+        scene.until_handled("orders.b", numbers(0..50))?;
+        scene.delete("orders.a")?;
+        until_true(LONG, "the topic gone", || Ok(!scene.topics.exists(&scene.name("orders.a"))?))?;
+        scene.create("orders.c", 1)?;
+        scene.write("orders.c", numbers(0..50))?;
+        scene.until_handled("orders.c", numbers(0..50))?;
+        scene.create("orders.a", 1)?;
+        scene.write("orders.a", numbers(50..60))?;
+        scene.until_handled("orders.a", numbers(0..60))?;
+        scene.until_handled("orders.b", numbers(0..50))?;
         daemon.stop(&scene)?;
     }
     Ok(())

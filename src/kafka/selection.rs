@@ -108,6 +108,11 @@ impl Selection {
         self.taken.contains_key(topic)
     }
 
+    /// Whether a topic was read because a pattern had found it, and is there no more.
+    pub(super) fn has_given_up(&self, topic: &Topic) -> bool {
+        !self.taken.contains_key(topic) && self.subscription.is_matching(topic)
+    }
+
     /// What a look needs to know.
     pub(super) fn search(&self) -> Search {
         let taken = self.taken.keys().cloned().collect();
@@ -285,6 +290,8 @@ mod tests {
         assert_eq!(outcomes, [missing(false), missing(false), settled(true)]);
         assert_eq!(selection.topics(), topics(["bills", "orders.b"]));
         assert!(selection.is_found(&"orders.b".into()) && !selection.is_found(&"bills".into()));
+        let given_up = ["orders.a", "orders.b", "bills"].map(|topic| selection.has_given_up(&topic.into()));
+        assert_eq!(given_up, [true, false, false]);
         // What is on its way for a topic that was given up still knows its lanes.
         assert_eq!(selection.tag(&"orders.a".into()), &"key".into());
     }

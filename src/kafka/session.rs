@@ -133,7 +133,9 @@ impl Session {
         if self.rebalances.is_idle() {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
         }
-        self.commits.advance(&self.client, &self.assignment, around);
+        if self.commits.advance(&self.client, &self.assignment, around) && around.selection.has_patterns() {
+            self.startup.look_again();
+        }
         self.look_around(around)?;
         self.read(demand, around)
     }

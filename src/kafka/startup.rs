@@ -1,4 +1,5 @@
-//! The topics: are they there, and may we read them? Asked before the group is joined, and again as long as a trouble stands.
+//! The topics: are they there, and may we read them? Asked before the group is joined, and again as long as a trouble stands; where there
+//! are patterns, from time to time too, for what they may find.
 //!
 //! The answer tells more than itself: that the brokers are reached, and let us in.
 
@@ -23,6 +24,7 @@ use crate::record::Topic;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Startup {
