@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{DaemonContext, DaemonError};
-use crate::handler::{Router, Selector};
+use crate::handler::{Router, Selector, TopicTable, Unhandled};
 use crate::kafka::{AdminError, Admission, Admit, KafkaAdmin, KafkaConfig, REFUSALS};
 use crate::record::Topic;
 
@@ -105,16 +105,16 @@ impl LetterTopics {
     /// Answers for topics that a pattern finds, on threads that may be blocked. To be called on the runtime that they wait for.
     pub(super) fn admission(self, router: &Router) -> Option<Arc<Admit>> {
         router.patterns().next()?;
-        let (router, runtime) = (router.clone(), Handle::current());
-        Some(Arc::new(move |topics: &[Topic]| runtime.block_on(self.admit(&router, topics))))
+        let (routes, runtime) = (router.unhandled(), Handle::current());
+        Some(Arc::new(move |topics: &[Topic]| runtime.block_on(self.admit(&routes, topics))))
     }
 
-    async fn admit(&self, router: &Router, topics: &[Topic]) -> Vec<Admission> {
+    async fn admit(&self, routes: &TopicTable<Unhandled>, topics: &[Topic]) -> Vec<Admission> {
         let mut answers = Vec::with_capacity(topics.len());
         let mut admin = None;
         let mut silent: Option<String> = None;
         for topic in topics {
-            let Some(letters) = router.letters_of(topic) else {
+            let Some(letters) = routes.find(topic).one().and_then(|unhandled| unhandled.letters_of(topic)) else {
                 answers.push(Admission::Granted);
                 continue;
             };

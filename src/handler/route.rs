@@ -70,6 +70,23 @@ pub(crate) enum Unhandled {
     Stop,
 }
 
+impl Unhandled {
+    /// The topic for the dead letters of `topic`: the one that is named, or `<topic>.dlq`; none where it stops instead.
+    pub(crate) fn letters_of(&self, topic: &Topic) -> Option<Topic> {
+        match self {
+            Self::DeadLetter(Some(named)) => Some(named.clone()),
+            Self::DeadLetter(None) => Some(letters_of(topic)),
+            Self::Stop => None,
+        }
+    }
+}
+
+impl Entry for Unhandled {
+    fn has_letters_by_name(&self) -> bool {
+        *self == Self::DeadLetter(None)
+    }
+}
+
 /// How the records of a route are treated.
 #[derive(Clone)]
 pub(crate) struct RouteSettings {
@@ -108,11 +125,7 @@ impl RouteSettings {
 
     /// The topic for the dead letters of `topic`: the route's own, or `<topic>.dlq`; none where it stops instead.
     pub(crate) fn dead_letter_topic(&self, topic: &Topic) -> Option<Topic> {
-        match &self.unhandled {
-            Unhandled::DeadLetter(Some(named)) => Some(named.clone()),
-            Unhandled::DeadLetter(None) => Some(letters_of(topic)),
-            Unhandled::Stop => None,
-        }
+        self.unhandled.letters_of(topic)
     }
 
     /// The topic for the dead letters of whatever it is a route for, where it names one.
@@ -399,21 +412,15 @@ impl<S: 'static, K> Route<S, K> {
     }
 }
 
-impl Entry for RouteSettings {
-    fn has_letters_by_name(&self) -> bool {
-        self.unhandled == Unhandled::DeadLetter(None)
-    }
-}
-
 impl<S, K> Entry for Route<S, K> {
     fn has_letters_by_name(&self) -> bool {
-        self.settings.has_letters_by_name()
+        self.settings.unhandled.has_letters_by_name()
     }
 }
 
 impl Entry for Arc<RouteSpec> {
     fn has_letters_by_name(&self) -> bool {
-        self.settings.has_letters_by_name()
+        self.settings.unhandled.has_letters_by_name()
     }
 }
 

@@ -9,9 +9,9 @@ use tower::{Layer, Service};
 use super::check::{RouterError, Selector, check};
 use super::error::BoxError;
 use super::pattern::TopicPattern;
-#[cfg(feature = "kafka")]
-use super::route::RouteSettings;
 use super::route::{Either, Route, RouteSpec};
+#[cfg(feature = "kafka")]
+use super::route::{RouteSettings, Unhandled};
 use super::table::{Entry, TopicTable};
 use super::{Delivery, HandlerService};
 use crate::pipeline::metadata::LaneTag;
@@ -209,6 +209,12 @@ impl<S: 'static> Router<S> {
     #[cfg(feature = "cli")]
     pub(crate) fn settings_mut(&mut self, key: &str) -> Option<&mut RouteSettings> {
         self.routes.entry_mut(key).map(|route| &mut route.settings)
+    }
+
+    /// What becomes of records that can't be handled, without the handlers.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn unhandled(&self) -> TopicTable<Unhandled> {
+        self.routes.clone().map(|route| route.settings.unhandled)
     }
 
     /// What a source must know of it: the topics, and what each one's lanes are.

@@ -90,7 +90,7 @@ impl Selection {
 
     /// Whether topics may come and go.
     pub(super) fn has_patterns(&self) -> bool {
-        self.subscription.patterns().next().is_some()
+        self.subscription.has_patterns()
     }
 
     /// The topics that are read.
@@ -132,7 +132,10 @@ impl Selection {
             self.started = true;
             for pattern in self.subscription.patterns() {
                 if !matching.iter().any(|topic| pattern.matches(topic)) {
-                    warn!(pattern = pattern.as_str(), "no topic matches the pattern yet, it is waited for");
+                    warn!(
+                        pattern = pattern.as_str(),
+                        "no topic that this user may see matches the pattern yet, it is waited for"
+                    );
                 }
             }
         }
@@ -201,7 +204,7 @@ impl Search {
 
     /// Whether there is anything to be searched for.
     pub(super) fn has_patterns(&self) -> bool {
-        self.subscription.patterns().next().is_some()
+        self.subscription.has_patterns()
     }
 
     /// Whether there was one before.

@@ -87,6 +87,11 @@ impl Subscription {
         self.table.patterns().map(|(pattern, _)| pattern)
     }
 
+    /// Whether there is one.
+    pub fn has_patterns(&self) -> bool {
+        self.patterns().next().is_some()
+    }
+
     /// What the lanes of a topic are; none where it isn't to be read.
     pub fn tag(&self, topic: &Topic) -> Option<&LaneTag> {
         self.table.find(topic).one().map(|lanes| &lanes.tag)
