@@ -36,6 +36,11 @@ macro_rules! conforms {
             a_member_that_closes_leaves_its_partitions_at_once
             a_member_without_partitions_that_closes_holds_up_nobody
         }
+        conforms! { $fixture, patterns:
+            a_topic_that_appears_is_found_by_its_pattern
+            topics_for_dead_letters_are_found_by_no_pattern
+            a_topic_that_two_patterns_match_is_refused
+        }
         conforms! { $fixture, commits:
             a_commit_is_read_back_by_the_next_owner
             what_is_finished_already_is_not_due_again
@@ -63,3 +68,4 @@ mod fixture;
 mod handover;
 mod kafka;
 mod memory;
+mod patterns;
