@@ -237,6 +237,25 @@ fn a_daemon_waits_for_topics_and_those_for_places_for_their_letters() -> Result<
 }
 
 #[test]
+fn letters_that_go_elsewhere_are_made_a_place_with_the_first_topic() -> Result<()> {
+    let scene = Scene::new(GroupProtocol::Cooperative)?;
+    let poisoned = on(async || Err::<(), _>(HandlerError::poison(anyhow!("bad")))).dead_letter(scene.name("failed"));
+    let router = Router::new().pattern(format!(r"{}\.orders\..+", scene.prefix), poisoned);
+    let daemon = scene.start(router, MissingDeadLetterTopic::Create);
+    daemon.until_ready()?;
+    assert!(!scene.topics.exists(&scene.name("failed"))?);
+    for topic in ["orders.a", "orders.b"] {
+        scene.create(topic, 2)?;
+        scene.write(topic, numbers(0..1))?;
+    }
+    until_true(LONG, "a topic for the letters", || scene.topics.exists(&scene.name("failed")))?;
+    until_true(LONG, "four letters", || Ok(scene.letters("failed")?.len() == 4))?;
+    assert_eq!(scene.topics.partitions(&scene.name("failed"))?.len(), 2);
+    assert!(!scene.topics.exists(&scene.name("orders.a.dlq"))?);
+    daemon.stop(&scene)
+}
+
+#[test]
 fn a_commit_for_a_topic_that_is_gone_holds_nobody_up() -> Result<()> {
     for protocol in PROTOCOLS {
         let mut scene = Scene::new(protocol)?;

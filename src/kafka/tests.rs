@@ -39,9 +39,11 @@ impl Scene {
     async fn on(cluster: MockCluster<'static, DefaultProducerContext>) -> Self {
         cluster.create_topic("t", 2, 1).expect("a topic");
         let topic = Topic::from("t");
+        // Before there is anybody to be polled: what a source has to say meanwhile may be over by then.
+        write(&cluster, &topic, 10).await;
         let mut source = join(&cluster, &topic);
         let committer = source.committer();
-        let scene = Self {
+        Self {
             cluster,
             source,
             committer,
@@ -51,20 +53,11 @@ impl Scene {
             troubles: vec![],
             lost: 0,
             ends: HashMap::new(),
-        };
-        scene.write(10).await;
-        scene
+        }
     }
 
     async fn write(&self, count: usize) {
-        let producer = KafkaProducer::new(&KafkaConfig::new(self.cluster.bootstrap_servers(), "-")).expect("valid");
-        for n in 0..count {
-            let key = n.to_string();
-            producer
-                .send(&self.topic, Some(key.as_bytes()), Some(b"x"), std::iter::empty(), None)
-                .await
-                .expect("written");
-        }
+        write(&self.cluster, &self.topic, count).await;
     }
 
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
@@ -108,6 +101,14 @@ impl Scene {
     async fn commit(&mut self, next: i64, within: Duration) -> Result<(), CommitError> {
         let commit = OffsetCommit { next: NextOffset::at(next), metadata: String::new() };
         self.committer.commit(vec![(self.assigned[&0], commit)], Instant::now() + within).await
+    }
+}
+
+async fn write(cluster: &MockCluster<'static, DefaultProducerContext>, topic: &Topic, count: usize) {
+    let producer = KafkaProducer::new(&KafkaConfig::new(cluster.bootstrap_servers(), "-")).expect("valid");
+    for n in 0..count {
+        let key = n.to_string();
+        producer.send(topic, Some(key.as_bytes()), Some(b"x"), std::iter::empty(), None).await.expect("written");
     }
 }
 
