@@ -80,6 +80,10 @@ pub(super) fn check<S: 'static>(routes: &TopicTable<Route<S, Either>>) -> Vec<Ro
     }
     for (pattern, route) in routes.patterns() {
         let of = || Selector::Pattern(pattern.clone());
+        // It would match that one alone, which has its route; and nobody could say which of the two is meant.
+        if routes.named().any(|(topic, _)| topic.as_str() == pattern.as_str()) {
+            errors.push(RouterError::Doubled(of()));
+        }
         if let Some(letters) =
             route.settings.named_letters().filter(|letters| !matches!(routes.find(letters), Found::Nothing))
         {
@@ -145,6 +149,8 @@ mod tests {
                 "pattern `eu\\.a` has more than one route: merge the handlers or read it in two daemons",
             ],
         );
+        let doubled = "pattern `a` has more than one route: merge the handlers or read it in two daemons";
+        check(router().topic("a", on(handle)).pattern("a", on(handle)), &[doubled]);
         check(router(), &["the router has no topic: add one with `Router::topic`"]);
     }
 

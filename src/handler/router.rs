@@ -70,7 +70,7 @@ impl<S: 'static> Router<S> {
     /// - Kafka's own topics (`__…`) match no pattern, nor do those for the dead letters of what the router reads (`<topic>.dlq`).
     /// - A topic is read once there is a topic for its dead letters, made if [`missing_dead_letter_topic`] says so. While there is none a daemon
     ///   doesn't start, and one that runs leaves the topic alone and says why.
-    /// - Topics are looked for every 30 s ([`topic_refresh`]). What a new topic holds by then is read under [`StartPolicy::Earliest`] alone.
+    /// - Topics are looked for every 30 s ([`topic_refresh`]). What was written to a new one by then is not read under [`StartPolicy::Latest`].
     /// - Topics that this user may not read, or not see, are left alone.
     /// - A pattern that nothing matches is no error. In a configuration the route goes by the pattern's text.
     /// - A [batch](super::on_batch) may hold records of several of its topics.
@@ -79,7 +79,7 @@ impl<S: 'static> Router<S> {
     ///
     /// [`missing_dead_letter_topic`]: crate::daemon::Consumer::missing_dead_letter_topic
     /// [`topic_refresh`]: crate::kafka::KafkaConfig::topic_refresh
-    /// [`StartPolicy::Earliest`]: crate::kafka::StartPolicy::Earliest
+    /// [`StartPolicy::Latest`]: crate::kafka::StartPolicy::Latest
     #[must_use]
     pub fn pattern<K>(mut self, pattern: impl AsRef<str>, route: Route<S, K>) -> Self {
         match TopicPattern::new(pattern.as_ref()) {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -15,6 +16,9 @@ use crate::record::Topic;
 
 /// How often a topic must be missing until it is: a broker learns of a new one a moment later than another.
 pub(super) const SURE: u32 = 3;
+
+/// How often it is told again what is left alone.
+const REMINDER: Duration = Duration::from_secs(600);
 
 /// Whether a topic that a pattern has found may be read. Asked on a thread that may be blocked, about several at once.
 pub(crate) type Admit = dyn Fn(&[Topic]) -> Vec<Admission> + Send + Sync;
@@ -71,8 +75,8 @@ pub(super) struct Selection {
     admit: Option<Arc<Admit>>,
     /// What patterns have found, and how often it was missing since it was last seen.
     taken: BTreeMap<Topic, u32>,
-    /// What is left alone, and what was said about it.
-    left: BTreeMap<Topic, String>,
+    /// What is left alone, and what was said about it when.
+    left: BTreeMap<Topic, (String, Instant)>,
     /// Whether there was a first look: what is wrong by then is a mistake of the configuration.
     started: bool,
 }
@@ -120,7 +124,7 @@ impl Selection {
     }
 
     /// Takes up what was found.
-    pub(super) fn take(&mut self, found: Found) -> Outcome {
+    pub(super) fn take(&mut self, found: Found, now: Instant) -> Outcome {
         let Found { matching, admitted, refused, foreign, unknown } = found;
         if !self.started {
             if !refused.is_empty() {
@@ -147,10 +151,9 @@ impl Selection {
         }
         let mut left = refused;
         left.extend(foreign);
-        for (topic, say) in left.iter().filter(|(topic, say)| self.left.get(*topic) != Some(*say)) {
+        for (topic, say) in self.news(left, now) {
             warn!(topic = topic.as_str(), error = say, "topic that matches a pattern is left alone");
         }
-        self.left = left;
         let rest = if self.taken.values().any(|missing| *missing > 0) {
             Rest::Missing
         } else if let Some(error) = unknown {
@@ -160,6 +163,20 @@ impl Selection {
             Rest::Nothing
         };
         Outcome::Taken { changed, rest }
+    }
+
+    /// What of these, which are left alone, is to be told now.
+    fn news(&mut self, left: BTreeMap<Topic, String>, now: Instant) -> BTreeMap<Topic, String> {
+        let before = std::mem::take(&mut self.left);
+        let mut news = BTreeMap::new();
+        for (topic, say) in left {
+            let told = before.get(&topic).filter(|(said, at)| *said == say && now < *at + REMINDER).map(|(_, at)| *at);
+            if told.is_none() {
+                news.insert(topic.clone(), say.clone());
+            }
+            self.left.insert(topic, (say, told.unwrap_or(now)));
+        }
+        news
     }
 
     /// Lets go of topics that are gone for sure, and says whether there are any.
@@ -270,7 +287,7 @@ mod tests {
 
     fn look<'a>(selection: &mut Selection, listed: impl IntoIterator<Item = &'a str>) -> Outcome {
         let found = selection.search().find(&topics(listed), <[Topic]>::to_vec);
-        selection.take(found)
+        selection.take(found, Instant::now())
     }
 
     fn settled(changed: bool) -> Outcome {
@@ -344,7 +361,21 @@ mod tests {
             assert_eq!(new, topics(["orders.a", "orders.b"]));
             topics(["orders.b"])
         });
-        assert_eq!(selection.take(found), settled(true));
+        assert_eq!(selection.take(found, Instant::now()), settled(true));
         assert_eq!(selection.topics(), topics(["bills", "orders.b"]));
+    }
+
+    #[test]
+    fn what_is_left_alone_is_told_once_and_then_from_time_to_time() {
+        let (mut selection, start) = (selection(|_| Admission::Granted), Instant::now());
+        let mut told = Vec::new();
+        for minute in 0..25 {
+            let say = if minute < 12 { "create it" } else { "grant it" };
+            let left = BTreeMap::from([("orders.a".into(), say.to_owned())]);
+            let news = selection.news(left, start + Duration::from_secs(60 * minute));
+            told.extend(news.into_values().map(|say| (minute, say)));
+        }
+        let expected = [(0, "create it"), (10, "create it"), (12, "grant it"), (22, "grant it")];
+        assert_eq!(told, expected.map(|(minute, say)| (minute, say.to_owned())));
     }
 }

@@ -108,7 +108,7 @@ impl Startup {
             client.obstacles().clear();
         }
         let mut rest = Rest::Nothing;
-        match found.map(|found| around.selection.take(found)) {
+        match found.map(|found| around.selection.take(found, Instant::now())) {
             None => {}
             Some(Outcome::Taken { changed, rest: left }) => {
                 rest = left;

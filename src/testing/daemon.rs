@@ -24,7 +24,8 @@ const LONG: Duration = Duration::from_secs(24 * 3600);
 ///
 /// With the clock paused (`#[tokio::test(start_paused = true)]`) retries, timeouts and batches take no time, and always go the same way.
 /// Topics that the router reads by their names, and those for their dead letters, are there from the start; others are made with
-/// [`MemoryBroker::create_topic`], also while it runs: one that matches a pattern of the router is read from then on. Faults are injected through the [`broker`](Self::broker).
+/// [`MemoryBroker::create_topic`], also while it runs: one that matches a pattern of the router is read from then on. Faults are injected
+/// through the [`broker`](Self::broker).
 ///
 /// ```
 /// use daemonry::handler::{HandlerError, Router, on, extract::Text};
