@@ -2,9 +2,10 @@
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
+BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test sanitize fmt
+.PHONY: help demo check test book sanitize fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +29,11 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
+
+book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
+	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \
+		cargo install mdbook --locked --version 0.5.4 --root "$(BOOK_TOOLS)"
+	PATH="$(BOOK_TOOLS)/bin:$$PATH" mdbook build
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
 	bash scripts/sanitize.sh

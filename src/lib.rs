@@ -11,6 +11,8 @@ pub mod app;
 pub mod config;
 pub mod daemon;
 pub mod dead_letters;
+#[cfg(all(doctest, feature = "cli"))]
+mod documentation;
 pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -25,8 +27,3 @@ pub mod supervisor;
 pub mod telemetry;
 pub mod testing;
 pub mod trace;
-
-// The README's code is compiled with the documentation's.
-#[cfg(all(doctest, feature = "cli"))]
-#[doc = include_str!("../README.md")]
-mod readme {}

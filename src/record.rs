@@ -7,6 +7,7 @@
 mod owned;
 
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -131,12 +132,36 @@ impl Timestamp {
 
     /// The system's clock.
     pub fn now() -> Self {
-        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        SystemTime::now().into()
     }
 
     /// Milliseconds since 1970-01-01 UTC.
     pub fn as_millis(self) -> u64 {
         u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A time before 1970 becomes the first that there is.
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Not before 1970.
+    fn sub(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time))
     }
 }
 

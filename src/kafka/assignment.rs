@@ -55,6 +55,12 @@ impl Assigned {
         Self { epoch, place, queue, next, held: false, record_size: 0, end: -1, positioned }
     }
 
+    /// The pipeline is given it anew, and knows nothing of it.
+    pub(super) fn renew(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.end = -1;
+    }
+
     /// The client begins to fetch it anew, from `next` on.
     pub(super) fn restart(&mut self, next: Option<Offset>) {
         self.next = next;
@@ -134,6 +140,11 @@ impl Assignment {
             self.partitions.push(Assigned { queue, ..assigned });
         }
         Ok(())
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
     }
 
     /// All of them.

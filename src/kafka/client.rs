@@ -17,10 +17,13 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaConfig;
 use super::context::Context;
-use super::native::waiting_events;
+use super::native::{has_member_id, waiting_events};
 use super::obstacles::Obstacles;
 use super::wake::Wake;
 use crate::record::TopicPartition;
+
+/// How long a client without a deadline of its own waits until it may say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// A consumer that is shared by what came out of it.
 pub(super) struct Client {
@@ -101,11 +104,11 @@ impl Client {
     /// Leaves the group, at the latest by `deadline`; says whether it did. Records that are still held keep their memory,
     /// but not the membership.
     pub(super) fn close(self: Arc<Self>, destroyed: &Destroyed, deadline: Instant) -> bool {
-        self.begin_close();
         if Arc::strong_count(&self) == 1 {
             drop(self);
             return destroyed.wait(deadline);
         }
+        say_goodbye(self.consumer(), self.is_static, deadline);
         if self.consumer().close_queue().is_err() {
             // A client with a fatal error is no member any more.
             return true;
@@ -115,17 +118,6 @@ impl Client {
             drop(self.consumer().poll(Duration::from_millis(20)));
         }
         self.consumer().closed()
-    }
-
-    /// What comes before every end of a client. May be called twice.
-    fn begin_close(&self) {
-        let consumer = self.consumer();
-        consumer.context().close();
-        // Closed without partitions, a member of the cooperative protocol goes without a word, and the next rebalance waits for it
-        // until its session timeout. One that has just unsubscribed says goodbye. So would a static member, who should not.
-        if self.is_incremental() && !self.is_static && consumer.assignment().is_ok_and(|list| list.count() == 0) {
-            consumer.unsubscribe();
-        }
     }
 }
 
@@ -137,9 +129,11 @@ impl std::fmt::Debug for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.begin_close();
-        let (consumer, gone) = (self.consumer.take(), self.gone.take());
+        let (consumer, gone, is_static) = (self.consumer.take(), self.gone.take(), self.is_static);
         let end = move || {
+            if let Some(consumer) = &consumer {
+                say_goodbye(consumer, is_static, Instant::now() + GOODBYE);
+            }
             drop(consumer);
             drop(gone);
         };
@@ -153,6 +147,23 @@ impl Destroyed {
     pub(super) fn wait(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         matches!(self.0.recv_timeout(left), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+/// What comes before every end of a consumer. Without partitions, one of the cooperative protocol goes without a word when it is closed,
+/// and the next rebalance waits for it until its session timeout. It says goodbye if it unsubscribes first, after the rebalance that is
+/// under way, if one is: the brokers don't hear it before. A static member should not say goodbye, and would.
+fn say_goodbye(consumer: &BaseConsumer<Context>, is_static: bool, deadline: Instant) {
+    consumer.context().close();
+    let is_cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+    if is_static || !is_cooperative || consumer.assignment().is_ok_and(|list| list.count() > 0) {
+        return;
+    }
+    consumer.unsubscribe();
+    let is_classic = consumer.context().is_classic();
+    while is_classic && has_member_id(consumer) && Instant::now() < deadline {
+        // What comes now concerns nobody: partitions are given up within the callback.
+        drop(consumer.poll(Duration::from_millis(20)));
     }
 }
 

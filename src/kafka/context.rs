@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use tracing::{debug, error, warn};
 
-use super::config::KafkaConfig;
+use super::config::{GroupProtocol, KafkaConfig};
 use super::obstacles::Obstacles;
 use crate::record::TopicPartition;
 
@@ -31,6 +31,7 @@ pub(super) enum Signal {
 #[derive(Debug)]
 pub(super) struct Context {
     obstacles: Obstacles,
+    is_classic: bool,
     signals: Mutex<VecDeque<Signal>>,
     closing: AtomicBool,
 }
@@ -38,7 +39,17 @@ pub(super) struct Context {
 impl Context {
     /// Nothing has happened yet.
     pub(super) fn new(config: &KafkaConfig) -> Self {
-        Self { obstacles: Obstacles::new(config), signals: Mutex::default(), closing: AtomicBool::new(false) }
+        Self {
+            obstacles: Obstacles::new(config),
+            is_classic: config.protocol != GroupProtocol::Consumer,
+            signals: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the members of the group agree by the classic protocol.
+    pub(super) fn is_classic(&self) -> bool {
+        self.is_classic
     }
 
     /// What keeps the client from the brokers.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::trouble::{Troubles, Until};
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
+use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Batch, CommitError, Epoch, Event, SourceError};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::record::Record;
@@ -44,6 +45,8 @@ pub(super) struct Wishes {
     pub(super) demand: Option<Demand>,
     /// Commits to make.
     pub(super) commits: Vec<CommitRequest>,
+    /// Partitions that are to go on elsewhere.
+    pub(super) seeks: Vec<Seek>,
     /// Whether to end.
     pub(super) close: Option<CloseRequest>,
 }
@@ -108,6 +111,17 @@ impl Mailbox {
         // An ended thread answers nobody: dropping the request tells so.
         if !state.deserted {
             state.wishes.commits.push(request);
+        }
+        drop(state);
+        self.wake.wake();
+    }
+
+    /// Asks for a partition to go on elsewhere.
+    pub(super) fn seek(&self, seek: Seek) {
+        let mut state = self.state.lock();
+        // As above.
+        if !state.deserted {
+            state.wishes.seeks.push(seek);
         }
         drop(state);
         self.wake.wake();

@@ -30,6 +30,7 @@ mod obstacles;
 mod producer;
 mod rebalance;
 mod resets;
+mod seeks;
 mod selection;
 mod session;
 mod source;

@@ -148,7 +148,7 @@ fn go_on(
     if !forward {
         around.mailbox.forget(&[reset.epoch]);
         around.mailbox.tell(Event::Lost(vec![reset.epoch]));
-        assigned.epoch = around.next_epoch();
+        assigned.renew(around.next_epoch());
         let tag = around.tag(&place.topic);
         let progress =
             OffsetTracker::resume(Some(NextOffset::at(target.0)), "", tag, around.config.metadata_limit).tracker;
@@ -163,7 +163,7 @@ fn go_on(
 }
 
 /// Has librdkafka fetch the partition from `next` on. A seek won't do: where the offset was gone it has stopped fetching.
-fn restart(
+pub(super) fn restart(
     place: &TopicPartition,
     epoch: Epoch,
     next: Option<Offset>,

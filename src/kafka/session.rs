@@ -20,11 +20,13 @@ use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
+use super::seeks::Seeks;
 use super::selection::Selection;
 use super::startup::Startup;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
 use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{CommitError, Epoch, Event, SourceError};
 use crate::record::Topic;
 
@@ -93,6 +95,7 @@ pub(super) struct Session {
     assignment: Assignment,
     rebalances: Rebalances,
     resets: Resets,
+    seeks: Seeks,
     commits: Commits,
     /// Whether it is known that the group has taken this member in.
     taken_in: bool,
@@ -111,6 +114,7 @@ impl Session {
             assignment: Assignment::default(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
+            seeks: Seeks::default(),
             commits,
             taken_in: false,
             ends_told: Instant::now(),
@@ -123,15 +127,22 @@ impl Session {
         self.commits.push(request);
     }
 
+    /// Takes up the wish for another place.
+    pub(super) fn seek(&mut self, seek: Seek, around: &Surroundings) {
+        self.seeks.push(seek, &self.client, &self.assignment, around);
+    }
+
     /// Does all that can be done without waiting. Reads within the demand, and uses it up if anything came; says whether
     /// anything did.
     pub(super) fn turn(&mut self, demand: &mut Option<Demand>, around: &mut Surroundings) -> Result<bool, Halt> {
         self.client.serve().map_err(|_| Halt::Rebuild("a record came past its partition's queue".to_owned()))?;
         self.hear(around)?;
-        self.startup.advance(&self.client, around)?;
+        let is_free = self.assignment.is_empty() && self.rebalances.is_idle();
+        self.startup.advance(&self.client, around, is_free)?;
         self.rebalances.advance(&self.client, &mut self.assignment, around)?;
         if self.rebalances.is_idle() {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
+            self.seeks.advance(&self.client, &mut self.assignment, around)?;
         }
         if self.commits.advance(&self.client, &self.assignment, around) && around.selection.has_patterns() {
             self.startup.look_again();
@@ -142,7 +153,7 @@ impl Session {
 
     /// How long nothing needs to be done unless something wakes us.
     pub(super) fn pause(&self) -> Duration {
-        let due = [self.startup.due(), self.rebalances.due()].into_iter().flatten().min();
+        let due = [self.startup.due(), self.rebalances.due(), self.seeks.due()].into_iter().flatten().min();
         due.map_or(BEAT, |due| due.saturating_duration_since(Instant::now()).min(BEAT))
     }
 
@@ -150,9 +161,9 @@ impl Session {
     pub(super) fn close(mut self, deadline: Instant, around: &mut Surroundings) -> bool {
         self.commits.abandon(&CommitError::IllegalGeneration("the source is closed".to_owned()));
         self.put_down(around);
-        let Self { client, destroyed, commits, resets, startup, rebalances, .. } = self;
+        let Self { client, destroyed, commits, resets, seeks, startup, rebalances, .. } = self;
         // All that shares the client goes first: then it can be destroyed along with the membership.
-        drop((commits, resets, startup, rebalances));
+        drop((commits, resets, seeks, startup, rebalances));
         client.close(&destroyed, deadline)
     }
 
@@ -190,8 +201,14 @@ impl Session {
     fn hear(&mut self, around: &Surroundings) -> Result<(), Halt> {
         while let Some(signal) = self.client.consumer().context().next_signal() {
             match signal {
-                Signal::Assign(places) => self.rebalances.push(Change::Assign(places)),
-                Signal::Revoke(places) => self.rebalances.push(Change::Revoke(places)),
+                Signal::Assign(places) => {
+                    self.startup.rebalanced();
+                    self.rebalances.push(Change::Assign(places));
+                }
+                Signal::Revoke(places) => {
+                    self.startup.rebalanced();
+                    self.rebalances.push(Change::Revoke(places));
+                }
                 Signal::Error(code, reason) => self.err(code, &reason, around)?,
             }
         }
@@ -248,7 +265,7 @@ impl Session {
             return;
         }
         self.taken_in = true;
-        if self.assignment.iter().next().is_none() && self.rebalances.is_idle() {
+        if self.assignment.is_empty() && self.rebalances.is_idle() {
             around.mailbox.tell(Event::Assigned(Vec::new()));
         }
     }

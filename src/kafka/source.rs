@@ -18,6 +18,7 @@ use super::selection::{Admit, Selection};
 use super::thread::EventThread;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
+use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Event, Source, SourceError};
 use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::OffsetTracker;
@@ -105,6 +106,10 @@ impl Source for KafkaSource {
 
     fn committer(&mut self) -> KafkaCommitter {
         KafkaCommitter::new(Arc::clone(&self.mailbox))
+    }
+
+    fn seek(&mut self, seek: Seek) {
+        self.mailbox.seek(seek);
     }
 
     async fn close(mut self, deadline: Instant) -> Result<(), SourceError> {

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use tracing::info;
 
 use super::client::Client;
+use super::config::GroupProtocol;
 use super::describe::{Described, describe, list};
 use super::errand::Errand;
 use super::faults;
@@ -24,6 +26,8 @@ use crate::record::Topic;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// For how long a topic may have been out of sight before that is noticed.
+const UNNOTICED: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -33,6 +37,10 @@ pub(super) struct Startup {
     missing: u32,
     /// The group's client may have lost sight of a topic, and would look again only minutes later.
     lost_sight: bool,
+    /// Since when a topic has been out of sight, as far as is known.
+    blind: Option<Instant>,
+    /// When partitions were given or taken last.
+    rebalanced: Option<Instant>,
     /// When to look for new topics.
     refresh: Instant,
 }
@@ -41,6 +49,8 @@ pub(super) struct Startup {
 enum Stage {
     Due(Instant),
     Asking(Errand<Answer>),
+    /// The group is left, to be joined anew once nothing is assigned any more.
+    Leaving,
     /// Nothing to ask, as far as is known.
     Content,
 }
@@ -67,7 +77,15 @@ impl Startup {
     /// At once.
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { stage: Stage::Due(now), joined: false, missing: 0, lost_sight: false, refresh: now }
+        Self {
+            stage: Stage::Due(now),
+            joined: false,
+            missing: 0,
+            lost_sight: false,
+            blind: None,
+            rebalanced: None,
+            refresh: now,
+        }
     }
 
     /// When to look again at the latest.
@@ -86,8 +104,27 @@ impl Startup {
         }
     }
 
-    /// Goes as far as it can without waiting.
-    pub(super) fn advance(&mut self, client: &Arc<Client>, around: &mut Surroundings) -> Result<(), Halt> {
+    fn lose_sight(&mut self) {
+        self.lost_sight = true;
+        self.blind.get_or_insert_with(Instant::now);
+    }
+
+    /// The group has given us partitions, or taken some.
+    pub(super) fn rebalanced(&mut self) {
+        self.rebalanced = Some(Instant::now());
+    }
+
+    /// Goes as far as it can without waiting. `is_free`: nothing is assigned, nor is a rebalance under way.
+    pub(super) fn advance(
+        &mut self,
+        client: &Arc<Client>,
+        around: &mut Surroundings,
+        is_free: bool,
+    ) -> Result<(), Halt> {
+        if matches!(self.stage, Stage::Leaving) && is_free {
+            self.subscribe(client, around)?;
+            self.stage = Stage::Content;
+        }
         if matches!(self.stage, Stage::Content) && around.mailbox.is_in_trouble() {
             self.stage = later();
         }
@@ -112,9 +149,8 @@ impl Startup {
             None => {}
             Some(Outcome::Taken { changed, rest: left }) => {
                 rest = left;
-                self.lost_sight |= changed;
                 if changed && self.joined {
-                    self.join(client, around)?;
+                    self.subscribe(client, around)?;
                 }
             }
             Some(Outcome::Refused(say)) => return Err(Halt::Fail(SourceError::Misconfigured(say))),
@@ -125,7 +161,6 @@ impl Startup {
         }
         match finding {
             Finding::AllThere => {
-                self.join(client, around)?;
                 around.mailbox.answered();
                 self.refresh = Instant::now() + until_refresh(around.config.topic_refresh, SystemTime::now());
                 self.stage = match rest {
@@ -133,7 +168,7 @@ impl Startup {
                     Rest::Missing => Stage::Due(Instant::now() + AGAIN / 3),
                     Rest::Unanswered => later(),
                 };
-                Ok(())
+                self.join(client, around)
             }
             Finding::Missing(topic) => {
                 self.missing += 1;
@@ -142,11 +177,11 @@ impl Startup {
                     self.stage = Stage::Due(Instant::now() + AGAIN / 3);
                     return Ok(());
                 }
-                self.lost_sight = true;
+                self.lose_sight();
                 around.mistake(faults::missing(&topic))
             }
             Finding::Forbidden(topics) => {
-                self.lost_sight = true;
+                self.lose_sight();
                 around.mistake(faults::forbidden(&topics))
             }
             Finding::Unreachable => match client.obstacles().last() {
@@ -161,10 +196,24 @@ impl Startup {
 
     /// Joins the group; or, if it is a member already, has it look at the topics again.
     fn join(&mut self, client: &Client, around: &Surroundings) -> Result<(), Halt> {
-        let lost_sight = std::mem::take(&mut self.lost_sight);
+        let (lost_sight, blind) = (std::mem::take(&mut self.lost_sight), self.blind.take());
         if self.joined && !lost_sight {
             return Ok(());
         }
+        // The member that led that rebalance may have assigned nothing of a topic that it did not see, and nothing brings about another
+        // one: librdkafka takes the topic for unchanged. Under KIP-848 the brokers assign.
+        let was_blind = self.rebalanced.zip(blind).is_some_and(|(at, since)| at + UNNOTICED >= since);
+        if self.joined && was_blind && around.config.protocol != GroupProtocol::Consumer {
+            info!("the group is joined anew, since it rebalanced while topics were out of sight");
+            client.consumer().unsubscribe();
+            self.stage = Stage::Leaving;
+            return Ok(());
+        }
+        self.subscribe(client, around)
+    }
+
+    /// To what is to be read now.
+    fn subscribe(&mut self, client: &Client, around: &Surroundings) -> Result<(), Halt> {
         let topics = around.selection.topics();
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
         if names.is_empty() {

@@ -20,6 +20,7 @@ use super::session::{BEAT, Halt, Session, Surroundings};
 use super::trouble::Until;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
+use crate::pipeline::seek::SeekError;
 use crate::pipeline::source::{CommitError, SourceError};
 
 /// The pause before a client is made anew; doubles up to the other.
@@ -159,6 +160,15 @@ impl EventThread {
                 None => drop(
                     request.reply.send(Err(CommitError::IllegalGeneration("the client is being made anew".to_owned()))),
                 ),
+            }
+        }
+        for seek in wishes.seeks {
+            match &mut self.session {
+                Some(session) => session.seek(seek, &self.around),
+                None => {
+                    let place = seek.topic_partition().clone();
+                    seek.refuse(SeekError::NotAssigned(place));
+                }
             }
         }
         wishes.close

@@ -6,9 +6,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::record::{Topic, TopicPartition};
+use super::seek::{Seek, SeekError, SeekTo};
+use crate::record::{NextOffset, Topic, TopicPartition};
 
 /// Steers a daemon while it runs: pauses it or parts of it, and limits its rate. Cloning gives another handle of the same.
 ///
@@ -27,6 +29,14 @@ use crate::record::{Topic, TopicPartition};
 #[derive(Clone)]
 pub struct Control {
     overrides: Arc<watch::Sender<Overrides>>,
+    seeks: Arc<Mutex<Vec<Seek>>>,
+}
+
+/// What a running daemon sees of its control.
+#[derive(Debug)]
+pub(super) struct Watch {
+    overrides: watch::Receiver<Overrides>,
+    seeks: Arc<Mutex<Vec<Seek>>>,
 }
 
 /// What is changed.
@@ -34,6 +44,8 @@ pub struct Control {
 pub(super) struct Overrides {
     paused: BTreeSet<Scope>,
     pub(super) rate: Option<Rate>,
+    /// How often somebody has asked for a seek.
+    seeks: u64,
 }
 
 /// A daemon, or a part of what it reads.
@@ -104,7 +116,7 @@ impl Rate {
 impl Control {
     /// Nothing is paused, and no rate is limited.
     pub fn new() -> Self {
-        Self { overrides: Arc::new(watch::Sender::new(Overrides::default())) }
+        Self { overrides: Arc::new(watch::Sender::new(Overrides::default())), seeks: Arc::default() }
     }
 
     /// Starts nothing more of this, and reads nothing more of it. What runs ends; the group's membership and what is committed stay.
@@ -143,15 +155,80 @@ impl Control {
         self.overrides.borrow().rate
     }
 
+    /// Has a partition that is assigned to this process go on at another place, and says where. What was started of it ends before, and is
+    /// committed; then the place is, with the next commit. Backwards, records that were handled are handled again; forwards, those in
+    /// between never are. Dropping the future does not take back what has begun.
+    ///
+    /// ```
+    /// # use daemonry::pipeline::control::Control;
+    /// use daemonry::pipeline::seek::{SeekError, SeekTo};
+    /// use daemonry::record::{Timestamp, TopicPartition};
+    /// use std::time::Duration;
+    ///
+    /// # async fn an_hour_back(control: Control) -> Result<(), SeekError> {
+    /// let an_hour_ago = Timestamp::now() - Duration::from_secs(3600);
+    /// let next = control.seek(TopicPartition::new("orders", 3), SeekTo::Time(an_hour_ago)).await?;
+    /// println!("going on at offset {next}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SeekError`].
+    pub async fn seek(&self, topic_partition: TopicPartition, to: SeekTo) -> Result<NextOffset, SeekError> {
+        if self.overrides.receiver_count() == 0 {
+            return Err(SeekError::NotRunning);
+        }
+        let (seek, answer) = Seek::new(topic_partition, to);
+        self.seeks.lock().push(seek);
+        self.change(|overrides| {
+            overrides.seeks += 1;
+            true
+        });
+        answer.await.unwrap_or(Err(SeekError::NotRunning))
+    }
+
     fn change(&self, change: impl FnOnce(&mut Overrides) -> bool) {
         self.overrides.send_if_modified(change);
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Overrides> {
-        let mut watch = self.overrides.subscribe();
+    pub(super) fn watch(&self) -> Watch {
+        let mut overrides = self.overrides.subscribe();
         // What is there already is news to whoever begins to watch.
-        watch.mark_changed();
-        watch
+        overrides.mark_changed();
+        Watch { overrides, seeks: Arc::clone(&self.seeks) }
+    }
+}
+
+impl Watch {
+    /// Resolves when something is changed.
+    pub(super) async fn changed(&mut self) {
+        if self.overrides.changed().await.is_err() {
+            // Nobody is left who could change anything.
+            std::future::pending().await
+        }
+    }
+
+    /// What is to hold now. Changes since the last look still count as such.
+    pub(super) fn current(&self) -> Overrides {
+        self.overrides.borrow().clone()
+    }
+
+    /// The same, for whoever does what has changed.
+    pub(super) fn overrides(&mut self) -> Overrides {
+        self.overrides.borrow_and_update().clone()
+    }
+
+    /// What was asked for since.
+    pub(super) fn seeks(&self) -> Vec<Seek> {
+        std::mem::take(&mut *self.seeks.lock())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Whoever waits hears that nobody is left to do it.
+        drop(self.seeks());
     }
 }
 

@@ -20,6 +20,7 @@ pub mod metadata;
 mod meter;
 mod outcome;
 mod reader;
+pub mod seek;
 mod settings;
 mod shared;
 pub mod source;
@@ -178,9 +179,16 @@ impl<S: Source> Pipeline<S> {
         }
 
         let reader_stop = stop.child_token();
-        let overrides = control.watch();
-        let reader =
-            Reader { source, shared: Arc::clone(&shared), desk, routes, settings, stop_drain, beat, overrides };
+        let reader = Reader {
+            source,
+            shared: Arc::clone(&shared),
+            desk,
+            routes,
+            settings,
+            stop_drain,
+            beat,
+            control: control.watch(),
+        };
         // A panic there takes the source with it: dropped, it leaves its group without a last commit.
         let mut reading = std::pin::pin!(AssertUnwindSafe(reader.run(reader_stop.clone())).catch_unwind());
         let mut failure = None;

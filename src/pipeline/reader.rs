@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::arrival::{Arrivals, arrivals};
 use super::committer::CommitDesk;
-use super::control::Overrides;
+use super::control::Watch;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
@@ -37,7 +36,7 @@ pub(super) struct Reader<S: Source> {
     pub(super) settings: PipelineSettings,
     pub(super) stop_drain: Duration,
     pub(super) beat: Arc<dyn Fn(Beat) + Send + Sync>,
-    pub(super) overrides: watch::Receiver<Overrides>,
+    pub(super) control: Watch,
 }
 
 /// What the reader says of itself, for the probes.
@@ -92,7 +91,7 @@ impl<S: Source> Reader<S> {
                 }
                 Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
                 () = sleep_until(wait), if wait > now => {}
-                Ok(()) = self.overrides.changed(), if stopping.is_none() => self.obey(),
+                () = self.control.changed(), if stopping.is_none() => self.obey(),
                 () = shared.room.notified(), if stopping.is_none() => {}
                 event = self.source.poll(&demand, self.settings.read_timeout), if wait <= now => {
                     let error = match event {
@@ -180,10 +179,14 @@ impl<S: Source> Reader<S> {
 
     /// Does what somebody has asked for meanwhile.
     fn obey(&mut self) {
-        let overrides = self.overrides.borrow_and_update().clone();
+        let overrides = self.control.overrides();
         debug!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
         self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
         self.shared.change(|lanes| lanes.set_rate(overrides.rate, Instant::now()));
+        for seek in self.control.seeks() {
+            info!(daemon = self.shared.daemon.as_str(), topic_partition = %seek.topic_partition(), to = %seek.to(), "asked to go on elsewhere");
+            self.source.seek(seek);
+        }
     }
 
     /// What the route says of these records. Of an assignment that is over there is nothing to say.
@@ -214,7 +217,7 @@ impl<S: Source> Reader<S> {
                 self.shared.change(|lanes| lanes.release(&[epoch]));
             }
         }
-        let overrides = self.overrides.borrow().clone();
+        let overrides = self.control.current();
         self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
         Ok(())
     }

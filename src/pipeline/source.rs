@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::demand::Demand;
+use super::seek::{Seek, SeekError};
 use super::ticket::Settled;
 use crate::record::{NextOffset, Offset, Record, TopicPartition};
 
@@ -40,6 +41,13 @@ pub trait Source: Send + 'static {
 
     /// What takes the commits while [`poll`](Self::poll) goes on. Called once.
     fn committer(&mut self) -> Self::Committer;
+
+    /// Has a partition go on at another place, if it is assigned now: [revokes](Event::Revoked) it, so that what was started ends and
+    /// is committed, and [assigns](Event::Assigned) it anew from there, with a progress whose first commit names the place. A source
+    /// that can't, as by default, refuses.
+    fn seek(&mut self, seek: Seek) {
+        seek.refuse(SeekError::Unsupported);
+    }
 
     /// Gives up what is still assigned and leaves the group, within the time until `deadline`. No commit is made here.
     ///

@@ -108,6 +108,11 @@ impl OffsetTracker {
         Resumed { tracker, warning }
     }
 
+    /// A tracker that goes on from a place that nobody has committed yet, which is the first that it has to commit.
+    pub fn moved_to(next: NextOffset, tag: &LaneTag, limit: usize) -> Self {
+        Self { acknowledged: None, ..Self::resume(Some(next), "", tag, limit).tracker }
+    }
+
     /// The low watermark.
     fn low(&self) -> Option<Offset> {
         let next = self.next?;

@@ -12,11 +12,17 @@ use tokio::time::Instant;
 use super::source::MemorySource;
 use crate::pipeline::dead_letter::PublishError;
 use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::seek::{Seek, SeekError};
 use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
 use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::producer::SendError;
 use crate::record::{NextOffset, Offset, OwnedRecord, Topic, TopicPartition};
+
+/// How long a member may take to give up what is revoked.
+const REVOKE_WITHIN: Duration = Duration::from_secs(13);
+/// Bytes of metadata that a commit may carry.
+const METADATA_LIMIT: usize = 4_096;
 
 /// The broker. Clones are handles of the same one.
 #[derive(Clone, Default)]
@@ -62,8 +68,19 @@ pub(super) struct Ownership {
     pub(super) passed: Option<NextOffset>,
     /// The member has been told of its assignment.
     pub(super) told: bool,
+    /// Where it was asked to go on, of what was committed no word.
+    pub(super) start: Option<NextOffset>,
     /// It is being revoked: resolves when it may go.
-    leaving: Option<(oneshot::Receiver<()>, Instant)>,
+    leaving: Option<Leaving>,
+}
+
+/// A revocation under way.
+#[derive(Debug)]
+struct Leaving {
+    given_up: oneshot::Receiver<()>,
+    deadline: Instant,
+    /// The member keeps the partition, and goes on there.
+    seek: Option<(Seek, Offset)>,
 }
 
 #[derive(Default)]
@@ -299,41 +316,76 @@ impl State {
     /// Takes back what its owner has given up, or has not in time.
     pub(super) fn collect_given_up(&mut self) {
         let now = Instant::now();
-        let mut late = Vec::new();
-        self.owners.retain(|_, owner| {
-            let Some((given_up, deadline)) = &mut owner.leaving else { return true };
+        let (mut late, mut moved) = (Vec::new(), Vec::new());
+        self.owners.retain(|place, owner| {
+            let Some(leaving) = &mut owner.leaving else { return true };
             // A revocation that was dropped gives its partitions up just the same.
-            if !matches!(given_up.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
-                return false;
-            }
-            if now >= *deadline {
+            let is_given_up = !matches!(leaving.given_up.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+            let is_over = now >= leaving.deadline;
+            if !is_given_up && is_over {
                 late.push((owner.member, owner.epoch));
-                return false;
             }
-            true
+            if (is_given_up || is_over)
+                && let Some((seek, to)) = leaving.seek.take()
+            {
+                moved.push((place.clone(), owner.member, seek, to));
+            }
+            !is_given_up && !is_over
         });
         for (member, epoch) in late {
             if let Some(member) = self.members.get_mut(&member) {
                 member.events.push_back(Event::Lost(vec![epoch]));
             }
         }
+        for (place, member, seek, to) in moved {
+            let start = NextOffset::at(to.0);
+            self.assign(place.clone(), member);
+            self.owners.get_mut(&place).expect("assigned just now").start = Some(start);
+            seek.done(start);
+        }
+    }
+
+    /// Begins to move a member's partition to another place.
+    pub(super) fn seek(&mut self, member: MemberId, seek: Seek) {
+        let place = seek.topic_partition().clone();
+        let (first, end) = (Offset(0), self.end(&place));
+        let log = self.logs.get(&place).map(Vec::as_slice).unwrap_or_default();
+        // What comes with no time of its own counts as written at once.
+        let to = seek.resolve(first, end, |time| {
+            let at = log.iter().find(|(_, record)| record.timestamp.is_none_or(|written| written >= time));
+            Ok(at.map(|(offset, _)| *offset))
+        });
+        let deadline = Instant::now() + self.revoke_within.unwrap_or(REVOKE_WITHIN);
+        let owner = self.owners.get_mut(&place).filter(|owner| owner.member == member && owner.is_open());
+        match (owner, to) {
+            (None, _) => seek.refuse(SeekError::NotAssigned(place)),
+            (_, Err(error)) => seek.refuse(error),
+            (Some(owner), Ok(to)) => {
+                let (revocation, given_up) = Revocation::new(vec![owner.epoch], deadline);
+                owner.leaving = Some(Leaving { given_up, deadline, seek: Some((seek, to)) });
+                if let Some(member) = self.members.get_mut(&member) {
+                    member.events.push_back(Event::Revoked(revocation));
+                }
+            }
+        }
     }
 
     /// The earliest time at which a revocation is over by itself.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.1)).min()
+        self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.deadline)).min()
     }
 
     fn assign(&mut self, place: TopicPartition, member: MemberId) {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
         self.moved = true;
-        self.owners.insert(place, Ownership { member, epoch, next: 0, passed: None, told: false, leaving: None });
+        self.owners
+            .insert(place, Ownership { member, epoch, next: 0, passed: None, told: false, start: None, leaving: None });
     }
 
     /// Revokes these partitions of one member.
     fn revoke(&mut self, places: Vec<TopicPartition>) {
-        let deadline = Instant::now() + self.revoke_within.unwrap_or(Duration::from_secs(13));
+        let deadline = Instant::now() + self.revoke_within.unwrap_or(REVOKE_WITHIN);
         let mut by_member: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         for place in places {
             match self.owners.get(&place) {
@@ -348,24 +400,28 @@ impl State {
             for place in places {
                 let Some(owner) = self.owners.get_mut(&place) else { continue };
                 let (revocation, given_up) = Revocation::new(vec![owner.epoch], deadline);
-                owner.leaving = Some((given_up, deadline));
+                owner.leaving = Some(Leaving { given_up, deadline, seek: None });
                 member.events.push_back(Event::Revoked(revocation));
             }
         }
     }
 
-    /// What the member reads from: set back to what is committed.
+    /// What the member reads from: set back to what is committed, or to where it was asked to go on.
     pub(super) fn resume(&mut self, place: &TopicPartition, tag: &LaneTag) -> OffsetTracker {
         let commit = self.committed.get(place).cloned();
-        let next: Option<NextOffset> = commit.as_ref().map(|commit| commit.next);
+        let moved = self.owners.get(place).and_then(|owner| owner.start);
+        let next: Option<NextOffset> = moved.or(commit.as_ref().map(|commit| commit.next));
         let start = next.map_or(0, |next| next.offset().0);
         let index = self.logs.get(place).map_or(0, |log| log.partition_point(|(offset, _)| offset.0 < start));
         if let Some(owner) = self.owners.get_mut(place) {
             owner.next = index;
             owner.told = true;
         }
+        if let Some(next) = moved {
+            return OffsetTracker::moved_to(next, tag, METADATA_LIMIT);
+        }
         let metadata = commit.map(|commit| commit.metadata).unwrap_or_default();
-        OffsetTracker::resume(next, &metadata, tag, 4_096).tracker
+        OffsetTracker::resume(next, &metadata, tag, METADATA_LIMIT).tracker
     }
 }
 

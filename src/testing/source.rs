@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broker::{CommitFault, MemberId, MemoryBroker, State};
 use crate::pipeline::demand::Demand;
+use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Assigned, Batch, CommitError, Committer, Epoch, Event, Source, SourceError};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::record::{NextOffset, OwnedRecords, TopicPartition};
@@ -146,6 +147,11 @@ impl Source for MemorySource {
 
     fn committer(&mut self) -> MemoryCommitter {
         MemoryCommitter { broker: self.broker.clone(), member: self.member }
+    }
+
+    fn seek(&mut self, seek: Seek) {
+        self.broker.state.lock().seek(self.member, seek);
+        self.broker.changed.notify_waiters();
     }
 
     async fn close(self, _deadline: Instant) -> Result<(), SourceError> {

@@ -2,7 +2,8 @@
 
 use daemonry::handler::{ProcessingOrder, on, on_batch};
 use daemonry::pipeline::control::{Rate, Scope};
-use daemonry::record::{Record, TopicPartition};
+use daemonry::pipeline::seek::{SeekError, SeekTo};
+use daemonry::record::{NextOffset, Offset, Record, TopicPartition};
 use daemonry::retry::RetryPolicy;
 use tokio::time::{Instant, sleep};
 
@@ -139,4 +140,57 @@ async fn a_rate_that_changes_counts_from_then_on() {
     let begun = journal.began().len();
     assert!((590..=610).contains(&begun), "{begun}");
     process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_goes_on_elsewhere_once_what_was_started_has_ended() {
+    let scene = Scene::new(2);
+    (0..2).for_each(|partition| scene.fill(partition, 100));
+    let journal = Journal::new();
+    let process = scene.start(sleeping(&journal, millis(200)));
+    until("some of it", || journal.offsets(0).len() >= 20).await;
+    let asked = scene.control.seek(TopicPartition::new(TOPIC, 0), SeekTo::Offset(Offset(90)));
+    assert_eq!(asked.await, Ok(NextOffset::at(90)));
+    let begun = journal.offsets(0);
+    assert_eq!(journal.ended().iter().filter(|one| one.partition == 0).count(), begun.len(), "all have ended");
+    until("all", || scene.committed(0) == 100 && scene.committed(1) == 100).await;
+    let rest: Vec<i64> = (90..100).collect();
+    let mut since = journal.offsets(0)[begun.len()..].to_vec();
+    since.sort_unstable();
+    assert_eq!(since, rest, "those in between are left out");
+
+    let again = scene.control.seek(TopicPartition::new(TOPIC, 0), SeekTo::Beginning).await;
+    assert_eq!(again, Ok(NextOffset::at(0)));
+    until("all of it once more", || journal.offsets(0).len() == begun.len() + 10 + 100).await;
+    until("its commit", || scene.committed(0) == 100).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_committed_though_nothing_came_from_it() {
+    let scene = Scene::new(1);
+    scene.fill(0, 10);
+    let journal = Journal::new();
+    let process = scene.start(sleeping(&journal, millis(1)));
+    until("all", || scene.committed(0) == 10).await;
+    scene.control.pause(Scope::All);
+    assert_eq!(
+        scene.control.seek(TopicPartition::new(TOPIC, 0), SeekTo::Offset(Offset(4))).await,
+        Ok(NextOffset::at(4))
+    );
+    process.stop_cleanly().await;
+    assert_eq!(scene.committed(0), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_run_goes_nowhere() {
+    let scene = Scene::new(1);
+    let seek = |to| scene.control.seek(TopicPartition::new(TOPIC, 0), to);
+    assert_eq!(seek(SeekTo::End).await, Err(SeekError::NotRunning));
+    let process = scene.start(on(|| async {}));
+    sleep(secs(1)).await;
+    let other = scene.control.seek(TopicPartition::new("another", 0), SeekTo::End).await;
+    assert_eq!(other, Err(SeekError::NotAssigned(TopicPartition::new("another", 0))));
+    process.stop_cleanly().await;
+    assert_eq!(seek(SeekTo::End).await, Err(SeekError::NotRunning));
 }

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use daemonry::pipeline::demand::{Demand, Share};
+use daemonry::pipeline::seek::{Seek, SeekError, SeekTo};
 use daemonry::pipeline::source::{Batch, CommitError, Committer, Epoch, Event, Revocation, Source, SourceError};
 use daemonry::pipeline::tracker::{OffsetCommit, OffsetTracker};
-use daemonry::record::{NextOffset, Record};
+use daemonry::record::{NextOffset, Record, Topic, TopicPartition};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
 use crate::fixture::Fixture;
@@ -26,6 +28,7 @@ pub(crate) type Member<F> = Driver<<F as Fixture>::Source>;
 pub(crate) struct Driver<S: Source> {
     source: S,
     committer: S::Committer,
+    topic: Option<Topic>,
     /// How often the group has told it what it gets, be it nothing.
     pub(crate) told: usize,
     /// What is assigned and not on its way out, by partition.
@@ -62,6 +65,7 @@ where
         Self {
             source,
             committer,
+            topic: None,
             told: 0,
             held: BTreeMap::new(),
             progress: HashMap::new(),
@@ -105,6 +109,7 @@ where
             Event::Assigned(assigned) => {
                 self.told += 1;
                 for one in assigned {
+                    self.topic = Some(one.topic_partition.topic.clone());
                     let before = self.progress.insert(one.epoch, one.progress);
                     assert!(before.is_none(), "{:?} names two assignments", one.epoch);
                     let before = self.held.insert(one.topic_partition.partition.0, one.epoch);
@@ -193,6 +198,23 @@ where
     pub(crate) async fn commit(&mut self, epoch: Epoch, next: i64, metadata: &str) -> Result<(), CommitError> {
         let commit = OffsetCommit { next: NextOffset::at(next), metadata: metadata.to_owned() };
         self.committer.commit(vec![(epoch, commit)], Instant::now() + LONG).await
+    }
+
+    /// Asks for a partition to go on elsewhere, and polls until that is done, or refused.
+    pub(crate) async fn seek(&mut self, partition: i32, to: SeekTo) -> Result<NextOffset, SeekError> {
+        let topic = self.topic.as_ref().expect("something was assigned");
+        let topic_partition = TopicPartition::new(topic.as_str(), partition);
+        let (seek, mut answer) = Seek::new(topic_partition, to);
+        self.source.seek(seek);
+        let deadline = Instant::now() + LONG;
+        loop {
+            self.step().await;
+            match answer.try_recv() {
+                Ok(answer) => return answer,
+                Err(TryRecvError::Closed) => return Err(SeekError::NotRunning),
+                Err(TryRecvError::Empty) => assert!(Instant::now() < deadline, "no answer; {}", self.describe()),
+            }
+        }
     }
 
     /// Closes, and hands back what commits for it.

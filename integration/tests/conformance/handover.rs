@@ -178,3 +178,25 @@ pub(crate) async fn a_member_without_partitions_that_closes_holds_up_nobody<F: F
     assert!(start.elapsed() < Duration::from_secs(8), "only after {:?}", start.elapsed());
     next.close().await;
 }
+
+pub(crate) async fn a_member_without_partitions_that_closes_in_a_rebalance_gets_none<F: Fixture>() {
+    let fixture: F = filled(2, 10);
+    let first = holds_both(&fixture).await;
+    let [mut first, mut second] = asked_for_one(&fixture, first).await;
+    // The rebalance that the third one brings about waits for the first, which has not given up what it was asked for.
+    let mut third = Member::<F>::new(fixture.join());
+    tokio::join!(first.linger(WHILE), second.linger(WHILE), third.linger(WHILE));
+    assert!(second.held.is_empty() && third.held.is_empty());
+    let start = Instant::now();
+    let others = async {
+        tokio::join!(first.linger(WHILE), third.linger(WHILE));
+        first.is_obliging = true;
+        first.revocations.drain(..).for_each(Revocation::complete);
+        let each = |first: &Member<F>, third: &Member<F>| first.held.len() == 1 && third.held.len() == 1;
+        both(&mut first, &mut third, "one each", each).await;
+    };
+    tokio::join!(others, second.close());
+    assert!(start.elapsed() < WHILE + Duration::from_secs(10), "only after {:?}", start.elapsed());
+    first.close().await;
+    third.close().await;
+}

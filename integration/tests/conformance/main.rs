@@ -35,6 +35,14 @@ macro_rules! conforms {
             each_assignment_has_an_epoch_of_its_own
             a_member_that_closes_leaves_its_partitions_at_once
             a_member_without_partitions_that_closes_holds_up_nobody
+            a_member_without_partitions_that_closes_in_a_rebalance_gets_none
+        }
+        conforms! { $fixture, seeking:
+            a_partition_goes_on_where_it_was_asked_to
+            a_partition_goes_on_at_a_time
+            a_place_that_is_not_there_changes_nothing
+            a_partition_of_another_member_is_left_alone
+            a_seek_that_nobody_drains_is_done_at_its_deadline
         }
         conforms! { $fixture, patterns:
             a_topic_that_appears_is_found_by_its_pattern
@@ -69,3 +77,4 @@ mod handover;
 mod kafka;
 mod memory;
 mod patterns;
+mod seeking;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use daemonry::pipeline::subscription::Subscription;
-use daemonry::record::OwnedRecord;
+use daemonry::record::{OwnedRecord, Timestamp};
 use daemonry::testing::{MemoryBroker, MemorySource};
 use integration::Message;
 use integration::topics::Committed;
@@ -38,7 +38,7 @@ impl Fixture for Memory {
 
     fn produce(&self, partition: i32, messages: &[Message]) {
         for Message { key, value, headers } in messages.iter().cloned() {
-            self.0.produce(TOPIC, partition, OwnedRecord { key, value, headers, timestamp: None });
+            self.0.produce(TOPIC, partition, OwnedRecord { key, value, headers, timestamp: Some(Timestamp::now()) });
         }
     }
 

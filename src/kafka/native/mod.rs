@@ -23,6 +23,7 @@ use std::ptr::NonNull;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
@@ -34,6 +35,7 @@ pub(super) use rights::{Rights, rights};
 pub(super) use send::{Letter, produce};
 
 use super::client::Client;
+use super::context::Context;
 use crate::record::TopicPartition;
 
 /// What a broker keeps for one partition of a group.
@@ -119,6 +121,18 @@ pub(super) fn generation(client: &Client) -> Option<i32> {
     // SAFETY: it is ours, and nothing of it is kept.
     unsafe { sys::rd_kafka_consumer_group_metadata_destroy(metadata.as_ptr()) }
     (generation > 0).then_some(generation)
+}
+
+/// Whether the client has a member id: under the classic protocol, whether it is a member of its group, as far as it knows.
+pub(super) fn has_member_id(consumer: &BaseConsumer<Context>) -> bool {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client lives for as long as it is borrowed. What comes back is a C string of ours, or null.
+    let Some(id) = NonNull::new(unsafe { sys::rd_kafka_memberid(client) }) else { return false };
+    // SAFETY: the string is live until the next line, and has one byte at least.
+    let is_empty = unsafe { id.read() } == 0;
+    // SAFETY: it is ours, came from this client, and nothing of it is kept.
+    unsafe { sys::rd_kafka_mem_free(client, id.as_ptr().cast()) }
+    !is_empty
 }
 
 /// The binding's word for a code; `Unknown` for one that it has none for.

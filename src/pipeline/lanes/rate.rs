@@ -41,6 +41,9 @@ impl Budget {
 impl<G: Progress> Lanes<G> {
     /// Limits the rate from now on; without a rate there is no limit.
     pub(in crate::pipeline) fn set_rate(&mut self, rate: Option<Rate>, now: Instant) -> Effects {
+        if self.budget.as_ref().map(|budget| budget.rate) == rate {
+            return Effects::default();
+        }
         self.budget = rate.map(|rate| Budget { rate, left: rate.attempts() as usize, granted: now });
         Effects { ready: self.turns.len(), timer: true, ..Effects::default() }
     }
