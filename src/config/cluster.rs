@@ -39,6 +39,7 @@ pub(super) fn cluster(document: &mut Document, path: &KeyPath, section: &Cluster
     kafka.out_of_range = section.out_of_range;
     kafka.expected_partitions = section.expected_partitions;
     kafka.metadata_limit = section.metadata_limit.0;
+    kafka.topic_refresh = section.topic_refresh.0;
 
     let properties = &section.properties.0;
     for (key, value) in properties {

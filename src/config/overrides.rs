@@ -211,7 +211,7 @@ impl Walk<'_, '_> {
         match keys[..] {
             ["daemons"] => names.extend(self.program.names().into_iter().map(str::to_owned)),
             ["daemons", daemon, "topics"] => {
-                names.extend(self.program.topics(daemon).iter().map(ToString::to_string));
+                names.extend(self.program.topics(daemon));
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::document::Document;
 use super::raw::{RetriesSection, TopicSection};
 use super::units::Period;
-use crate::handler::{ProcessingOrder, Router, RouterError};
+use crate::handler::{ProcessingOrder, Router, RouterError, Selector};
 use crate::record::Topic;
 
 /// See the module.
@@ -32,8 +32,8 @@ impl Program<'_> {
         self.daemons.iter().map(|(name, _)| *name).collect()
     }
 
-    /// The topics of a daemon; none where there is no such daemon.
-    pub(super) fn topics(&self, daemon: &str) -> Vec<Topic> {
+    /// The topics of a daemon, and its patterns by their texts; none where there is no such daemon.
+    pub(super) fn topics(&self, daemon: &str) -> Vec<String> {
         let reads = self.daemons.iter().find(|(name, _)| *name == daemon).map(|(_, reads)| reads);
         match reads {
             Some(Reads::Topics(routes)) => routes.topics(),
@@ -54,13 +54,13 @@ pub(crate) struct RouteChange {
     pub(super) dead_letter: Option<Topic>,
 }
 
-/// The changes of a daemon's routes, by topic.
-pub(crate) type RouteChanges = BTreeMap<Topic, RouteChange>;
+/// The changes of a daemon's routes, by topic, or by the text of a pattern.
+pub(crate) type RouteChanges = BTreeMap<String, RouteChange>;
 
 /// A router, as far as a configuration is concerned with it.
 pub(crate) trait Configurable {
-    /// The topics that have a route.
-    fn topics(&self) -> Vec<Topic>;
+    /// The topics that have a route, and the texts of the patterns that have one.
+    fn topics(&self) -> Vec<String>;
 
     /// What is wrong with it once it is changed.
     fn faults(&self, changes: &RouteChanges) -> Vec<RouterError>;
@@ -70,8 +70,8 @@ pub(crate) trait Configurable {
 }
 
 impl<S: 'static> Configurable for Router<S> {
-    fn topics(&self) -> Vec<Topic> {
-        Self::topics(self).cloned().collect()
+    fn topics(&self) -> Vec<String> {
+        self.settings().map(|(selector, _)| selector.as_str().to_owned()).collect()
     }
 
     fn faults(&self, changes: &RouteChanges) -> Vec<RouterError> {
@@ -80,7 +80,7 @@ impl<S: 'static> Configurable for Router<S> {
 
     fn effective(&self, changes: &RouteChanges) -> BTreeMap<String, TopicSection> {
         let router = changed(self, changes);
-        let sections = router.settings().map(|(topic, route)| {
+        let sections = router.settings().map(|(selector, route)| {
             let (max, base, cap, jitter) = route.retry.parts();
             let retries = RetriesSection {
                 max: Some(max),
@@ -92,9 +92,13 @@ impl<S: 'static> Configurable for Router<S> {
                 order: Some(route.order),
                 retries,
                 timeout: Some(Period(route.timeout)),
-                dead_letter: route.dead_letter_topic(topic).map(|letters| letters.to_string()),
+                dead_letter: match &selector {
+                    Selector::Topic(topic) => route.dead_letter_topic(topic),
+                    Selector::Pattern(_) => route.named_letters().cloned(),
+                }
+                .map(|letters| letters.to_string()),
             };
-            (topic.to_string(), section)
+            (selector.as_str().to_owned(), section)
         });
         sections.collect()
     }

@@ -21,7 +21,8 @@ A value counts more the later it stands here: the default, the file, the environ
 - **Durations** have a unit, `d`, `h`, `min`, `s` or `ms`, as in `1h30min`. **Sizes** too: `B`, `KiB`, `MiB`, `GiB`, and `kB`, `MB`, `GB`.
 - **Secrets** are never shown. What comes out of `${file:…}`, stands at a key with a secret's name, or comes from a variable with one, is shown
   neither in an error nor by `config print`.
-- What is said of a **topic** counts more than what the program says of it.
+- What is said of a **topic** counts more than what the program says of it. A pattern of the program goes by its text, as in
+  `topics: {orders\\.[a-z]+: {timeout: 30s}}` or `--set 'daemons.orders.topics.orders\\.[a-z]+.timeout=30s'`; no variable can name one.
 ";
 
 /// The whole reference, as Markdown.

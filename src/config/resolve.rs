@@ -212,7 +212,7 @@ fn kafka(
 fn topics(document: &mut Document, path: &KeyPath, section: &DaemonSection, routes: &dyn Configurable) -> RouteChanges {
     let path = path.child("topics");
     let known = routes.topics();
-    let names: Vec<&str> = known.iter().map(Topic::as_str).collect();
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
     let changes = changes(section);
     for (name, section) in &section.topics {
         let path = path.child(&**name);
@@ -231,10 +231,10 @@ fn topics(document: &mut Document, path: &KeyPath, section: &DaemonSection, rout
     }
     for error in routes.faults(&changes) {
         let key = match &error {
-            RouterError::Loop { topic, .. } => path.child(topic.as_str()).child("dead_letter"),
-            RouterError::ZeroTimeout(topic) => path.child(topic.as_str()).child("timeout"),
-            RouterError::Doubled(topic) => path.child(topic.as_str()),
-            RouterError::Empty => path.clone(),
+            RouterError::Loop { of, .. } => path.child(of.as_str()).child("dead_letter"),
+            RouterError::ZeroTimeout(of) => path.child(of.as_str()).child("timeout"),
+            RouterError::Doubled(of) => path.child(of.as_str()),
+            RouterError::Empty | RouterError::Pattern(_) => path.clone(),
         };
         document.fault(&key, &[], error.to_string());
     }
@@ -243,7 +243,7 @@ fn topics(document: &mut Document, path: &KeyPath, section: &DaemonSection, rout
 
 /// What a section changes of the routes that it names.
 pub(super) fn changes(section: &DaemonSection) -> RouteChanges {
-    section.topics.iter().map(|(name, section)| (Topic::from(name.as_str()), change(section))).collect()
+    section.topics.iter().map(|(name, section)| (name.clone(), change(section))).collect()
 }
 
 fn change(section: &TopicSection) -> RouteChange {

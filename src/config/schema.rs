@@ -69,7 +69,7 @@ pub(crate) fn of(program: &Program<'_>) -> Value {
                 Reads::Topics(routes) => {
                     let topics = &mut daemon["properties"]["topics"];
                     let topic = topics["additionalProperties"].take();
-                    let named = routes.topics().into_iter().map(|name| (name.to_string(), topic.clone()));
+                    let named = routes.topics().into_iter().map(|name| (name, topic.clone()));
                     topics["properties"] = Value::Object(named.collect());
                     topics["additionalProperties"] = json!(false);
                 }

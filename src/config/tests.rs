@@ -3,6 +3,7 @@
 mod canary;
 mod errors;
 mod layers;
+mod patterns;
 mod printed;
 mod schemas;
 

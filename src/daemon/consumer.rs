@@ -5,37 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{sleep, timeout};
-use tracing::{Instrument, info, info_span, warn};
+use tokio::time::timeout;
+use tracing::{Instrument, info_span};
 
+use super::letter_topics::{LetterTopics, MissingDeadLetterTopic};
 use super::readiness::{JOINING, readiness};
 use super::runtime::HandlerRuntime;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
-use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, REFUSALS, Subscription};
+use crate::kafka::{KafkaConfig, KafkaProducer, KafkaSource};
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::producer::Producer;
-use crate::record::Topic;
 
 /// What the source keeps revoked partitions for beyond the handlers' time, so that their last commit can be made.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
 /// How long a run that failed waits for its client to have left the group; longer than a client tries.
 const LEAVE: Duration = Duration::from_secs(6);
-/// Pause between two looks for the dead-letter topics while no broker answers.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// What to do at the start about a dead-letter topic that does not exist.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
-pub enum MissingDeadLetterTopic {
-    /// The daemon doesn't start, and says which topic to create.
-    #[default]
-    Refuse,
-    /// It is created, with as many partitions as the topic that its letters come from.
-    Create,
-}
 
 /// A daemon that handles the records of Kafka topics.
 ///
@@ -100,90 +86,6 @@ impl Consumer {
     pub fn control(self, control: Control) -> Self {
         Self { control, ..self }
     }
-
-    /// Finds, or creates, the topics for dead letters. Waits while no broker answers; `false` if a stop came first.
-    async fn dead_letter_topics(&self, context: &DaemonContext) -> Result<bool, DaemonError> {
-        let mut wanted: Vec<(Topic, Topic)> = self.router.dead_letter_topics();
-        if wanted.is_empty() {
-            return Ok(true);
-        }
-        let mut admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
-        let mut refusals = 0;
-        while let Some((source, letters)) = wanted.last().cloned() {
-            context.health().heartbeat();
-            let looked = tokio::select! {
-                biased;
-                () = context.stopped() => return Ok(false),
-                looked = self.dead_letter_topic(&admin, &source, &letters) => looked?,
-            };
-            match looked {
-                Looked::There => drop(wanted.pop()),
-                Looked::Unknown(error) => {
-                    if let AdminError::NotLetIn(_) = error {
-                        refusals += 1;
-                        if refusals == REFUSALS {
-                            return Err(DaemonError::config(error));
-                        }
-                        // One that was refused says so only now and then.
-                        admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
-                    }
-                    warn!(daemon = self.name, topic = letters.as_str(), %error, "no broker answers about the topic, trying again");
-                    context.health().not_ready(error.to_string());
-                    tokio::select! {
-                        biased;
-                        () = context.stopped() => return Ok(false),
-                        () = sleep(RETRY) => {}
-                    }
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    async fn dead_letter_topic(
-        &self,
-        admin: &KafkaAdmin,
-        source: &Topic,
-        letters: &Topic,
-    ) -> Result<Looked, DaemonError> {
-        match admin.writable(letters).await {
-            Ok(Some(_)) => return Ok(Looked::There),
-            Ok(None) if self.missing == MissingDeadLetterTopic::Refuse => {
-                return Err(DaemonError::config(format!(
-                    "topic `{letters}` for the dead letters of `{source}` does not exist: create it, name another one with `dead_letter`, \
-                     or let the daemon create it with `missing_dead_letter_topic`"
-                )));
-            }
-            Ok(None) => {}
-            Err(error) => return Self::unanswered(error),
-        }
-        let partitions = match admin.partitions(source).await {
-            Ok(partitions) => partitions.unwrap_or(1),
-            Err(error) => return Self::unanswered(error),
-        };
-        match admin.create(letters, partitions).await {
-            Ok(()) => {
-                info!(daemon = self.name, topic = letters.as_str(), partitions, "dead-letter topic created");
-                Ok(Looked::There)
-            }
-            Err(error) => Self::unanswered(error),
-        }
-    }
-
-    /// What is worth another look, and what is not.
-    fn unanswered(error: AdminError) -> Result<Looked, DaemonError> {
-        match error {
-            error @ (AdminError::Unavailable(_) | AdminError::NotLetIn(_)) => Ok(Looked::Unknown(error)),
-            error => Err(DaemonError::config(error)),
-        }
-    }
-}
-
-/// What came of looking for a topic.
-enum Looked {
-    There,
-    /// No answer: look again.
-    Unknown(AdminError),
 }
 
 #[async_trait]
@@ -204,14 +106,15 @@ impl Consumer {
         let mut kafka = self.kafka.clone();
         kafka.byte_budget = self.settings.queue_bytes;
         kafka.revoke_drain = self.settings.rebalance_drain + LAST_COMMIT;
-        let subscriptions = self.router.subscription().into_iter();
-        let subscriptions = subscriptions.map(|(topic, tag)| Subscription { topic, tag }).collect();
         let producer = Arc::new(KafkaProducer::new(&kafka).map_err(DaemonError::config)?);
-        if !self.dead_letter_topics(&context).await? {
+        let letters = LetterTopics { daemon: self.name.clone(), kafka: self.kafka, missing: self.missing };
+        if !letters.find(&self.router, &context).await? {
             return Ok(Ended::Drained);
         }
         context.health().not_ready(JOINING);
-        let source = KafkaSource::new(&kafka, subscriptions).map_err(DaemonError::config)?;
+        let admission = letters.admission(&self.router);
+        let source = KafkaSource::with_admission(&kafka, self.router.subscription(), admission);
+        let source = source.map_err(DaemonError::config)?;
         let ended = source.ended();
         let handlers = HandlerRuntime::new(&self.name, self.settings.workers, self.threads);
         let handlers = handlers.map_err(DaemonError::failed)?;

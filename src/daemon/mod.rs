@@ -6,6 +6,8 @@
 #[cfg(feature = "kafka")]
 mod consumer;
 #[cfg(feature = "kafka")]
+mod letter_topics;
+#[cfg(feature = "kafka")]
 mod readiness;
 #[cfg(feature = "kafka")]
 mod runtime;
@@ -22,7 +24,9 @@ use crate::admin::Health;
 use crate::metrics::DaemonMetrics;
 use crate::pipeline::source::SourceError;
 #[cfg(feature = "kafka")]
-pub use consumer::{Consumer, MissingDeadLetterTopic};
+pub use consumer::Consumer;
+#[cfg(feature = "kafka")]
+pub use letter_topics::MissingDeadLetterTopic;
 
 /// Something with a name that runs until it is told to stop.
 ///

@@ -2,39 +2,45 @@
 //!
 //! A handler is an `async fn` whose arguments are drawn from the record ([`FromRecord`]) and whose result says how the attempt
 //! ended. It never sees a ticket, an offset to commit, or a worker: whatever it does, the pipeline decides what follows.
-//! [`on`] makes a [`Route`] of it, a [`Router`] gathers routes by topic, and [tower](layer) layers go around them.
+//! [`on`] makes a [`Route`] of it, a [`Router`] gathers routes by topic or [pattern](TopicPattern), and [tower](layer) layers go around them.
 
 mod batch;
 mod blocking;
+mod check;
 mod delivery;
 mod erased;
 mod error;
 pub mod extract;
 pub mod layer;
+mod pattern;
 mod route;
 mod router;
 mod service;
 mod settling;
 mod signature;
+mod table;
 
 use std::future::Future;
 
 pub(crate) use batch::BatchSize;
 pub use batch::{BatchContext, BatchHandler, BatchResult, FromBatch, IntoBatchResult, on_batch};
 pub use blocking::{BlockingHandler, on_blocking};
+pub use check::{RouterError, Selector};
 pub use delivery::Delivery;
 pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
-#[cfg(feature = "cli")]
+pub use pattern::{PatternError, TopicPattern};
+#[cfg(feature = "kafka")]
 pub(crate) use route::Unhandled;
 pub use route::{Batched, Each, ProcessingOrder, Route, on};
 pub(crate) use route::{RouteSettings, RouteSpec, Work};
+pub use router::Router;
 pub(crate) use router::Routes;
-pub use router::{Router, RouterError};
 pub use service::HandlerService;
 pub use settling::Settling;
 pub use signature::{AsyncFunction, BatchFunction, Function};
+pub(crate) use table::{Entry, Found, TopicTable};
 
 /// What a handler's result is turned into.
 #[diagnostic::on_unimplemented(

@@ -11,6 +11,7 @@ use super::batch::{BatchSize, ErasedBatch};
 use super::erased::{ErasedHandler, Stated};
 use super::error::BoxError;
 use super::service::{HandlerService, Layered};
+use super::table::{Entry, letters_of};
 use super::{AsyncFunction, Delivery, Handler, HandlerError};
 use crate::record::{Record, Topic};
 use crate::retry::RetryPolicy;
@@ -69,6 +70,23 @@ pub(crate) enum Unhandled {
     Stop,
 }
 
+impl Unhandled {
+    /// The topic for the dead letters of `topic`: the one that is named, or `<topic>.dlq`; none where it stops instead.
+    pub(crate) fn letters_of(&self, topic: &Topic) -> Option<Topic> {
+        match self {
+            Self::DeadLetter(Some(named)) => Some(named.clone()),
+            Self::DeadLetter(None) => Some(letters_of(topic)),
+            Self::Stop => None,
+        }
+    }
+}
+
+impl Entry for Unhandled {
+    fn has_letters_by_name(&self) -> bool {
+        *self == Self::DeadLetter(None)
+    }
+}
+
 /// How the records of a route are treated.
 #[derive(Clone)]
 pub(crate) struct RouteSettings {
@@ -107,9 +125,13 @@ impl RouteSettings {
 
     /// The topic for the dead letters of `topic`: the route's own, or `<topic>.dlq`; none where it stops instead.
     pub(crate) fn dead_letter_topic(&self, topic: &Topic) -> Option<Topic> {
+        self.unhandled.letters_of(topic)
+    }
+
+    /// The topic for the dead letters of whatever it is a route for, where it names one.
+    pub(crate) fn named_letters(&self) -> Option<&Topic> {
         match &self.unhandled {
-            Unhandled::DeadLetter(Some(named)) => Some(named.clone()),
-            Unhandled::DeadLetter(None) => Some(Topic::from(format!("{topic}.dlq"))),
+            Unhandled::DeadLetter(named) => named.as_ref(),
             Unhandled::Stop => None,
         }
     }
@@ -387,6 +409,18 @@ impl<S: 'static, K> Route<S, K> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
+    }
+}
+
+impl<S, K> Entry for Route<S, K> {
+    fn has_letters_by_name(&self) -> bool {
+        self.settings.unhandled.has_letters_by_name()
+    }
+}
+
+impl Entry for Arc<RouteSpec> {
+    fn has_letters_by_name(&self) -> bool {
+        self.settings.unhandled.has_letters_by_name()
     }
 }
 

@@ -6,10 +6,16 @@ use std::sync::Arc;
 
 use tower::{Layer, Service};
 
+use super::check::{RouterError, Selector, check};
 use super::error::BoxError;
-use super::route::{Either, Route, RouteSettings, RouteSpec};
+use super::pattern::TopicPattern;
+use super::route::{Either, Route, RouteSpec};
+#[cfg(feature = "kafka")]
+use super::route::{RouteSettings, Unhandled};
+use super::table::{Entry, TopicTable};
 use super::{Delivery, HandlerService};
 use crate::pipeline::metadata::LaneTag;
+use crate::pipeline::subscription::Subscription;
 use crate::record::Topic;
 
 /// Handlers by topic: what a consumer daemon is built from. `S` is the state that its handlers still need; a daemon takes a router that
@@ -25,39 +31,15 @@ use crate::record::Topic;
 /// assert_eq!(router.topics().count(), 2);
 /// ```
 pub struct Router<S = ()> {
-    routes: BTreeMap<Topic, Route<S, Either>>,
-    doubled: Vec<Topic>,
-}
-
-/// Why a router can't be served.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RouterError {
-    /// Nothing to do.
-    #[error("the router has no topic: add one with `Router::topic`")]
-    Empty,
-    /// Two handlers for one topic.
-    #[error("topic `{0}` has more than one route: merge the handlers or read it in two daemons")]
-    Doubled(Topic),
-    /// Letters would be read by the router that writes them.
-    #[error(
-        "the dead letters of topic `{topic}` go to `{letters}`, which this router reads itself: name another topic"
-    )]
-    Loop {
-        /// The topic that is read.
-        topic: Topic,
-        /// The topic for its letters.
-        letters: Topic,
-    },
-    /// A handler that has no time at all.
-    #[error("the handler of topic `{0}` has a timeout of zero: give it some time")]
-    ZeroTimeout(Topic),
+    routes: TopicTable<Route<S, Either>>,
+    /// What was wrong with what it was made of.
+    faults: Vec<RouterError>,
 }
 
 impl<S: 'static> Router<S> {
     /// A router without routes.
     pub fn new() -> Self {
-        Self { routes: BTreeMap::new(), doubled: Vec::new() }
+        Self { routes: TopicTable::default(), faults: Vec::new() }
     }
 
     /// Serves `topic` by `route`. One route a topic: a second one is refused when the daemon starts.
@@ -67,9 +49,55 @@ impl<S: 'static> Router<S> {
         self
     }
 
+    /// Serves all topics whose names match `pattern`, a regular expression for the [whole name](TopicPattern), by `route`: those that are there
+    /// when the daemon starts, and those that come later, without a restart. One that is deleted is read no more, and no error.
+    ///
+    /// ```
+    /// use daemonry::handler::{ProcessingOrder, Router, on, extract::Text};
+    /// use daemonry::record::Topic;
+    ///
+    /// async fn store(topic: Topic, Text(order): Text) { println!("{topic}: {order}"); }
+    /// async fn audit(Text(order): Text) { println!("{order}"); }
+    ///
+    /// let router: Router = Router::new()
+    ///     .pattern(r"orders\.[a-z]+", on(store).order(ProcessingOrder::Partition)) // their letters: `orders.eu.dlq`, `orders.us.dlq`, …
+    ///     .topic("orders.audit", on(audit));
+    /// # drop(router);
+    /// ```
+    ///
+    /// - A topic with a route of its own is read by that one. One that matches two patterns is read by none: the daemon doesn't start; if it
+    ///   appears later, the daemon says so and leaves it alone, since what the wrong handler finishes can't be taken back.
+    /// - Kafka's own topics (`__…`) match no pattern, nor do those for the dead letters of what the router reads (`<topic>.dlq`).
+    /// - A topic is read once there is a topic for its dead letters, made if [`missing_dead_letter_topic`] says so. While there is none a daemon
+    ///   doesn't start, and one that runs leaves the topic alone and says why.
+    /// - Topics are looked for every 30 s ([`topic_refresh`]). What was written to a new one by then is not read under [`StartPolicy::Latest`].
+    /// - Topics that this user may not read, or not see, are left alone.
+    /// - A pattern that nothing matches is no error. In a configuration the route goes by the pattern's text.
+    /// - A [batch](super::on_batch) may hold records of several of its topics.
+    ///
+    /// A text that is no regular expression is refused when the daemon starts.
+    ///
+    /// [`missing_dead_letter_topic`]: crate::daemon::Consumer::missing_dead_letter_topic
+    /// [`topic_refresh`]: crate::kafka::KafkaConfig::topic_refresh
+    /// [`StartPolicy::Latest`]: crate::kafka::StartPolicy::Latest
+    #[must_use]
+    pub fn pattern<K>(mut self, pattern: impl AsRef<str>, route: Route<S, K>) -> Self {
+        match TopicPattern::new(pattern.as_ref()) {
+            Ok(pattern) => self.insert_pattern(pattern, route.either()),
+            Err(error) => self.faults.push(error.into()),
+        }
+        self
+    }
+
     fn insert(&mut self, topic: Topic, route: Route<S, Either>) {
-        if self.routes.insert(topic.clone(), route).is_some() {
-            self.doubled.push(topic);
+        if !self.routes.insert(topic.clone(), route) {
+            self.faults.push(RouterError::Doubled(Selector::Topic(topic)));
+        }
+    }
+
+    fn insert_pattern(&mut self, pattern: TopicPattern, route: Route<S, Either>) {
+        if !self.routes.insert_pattern(pattern.clone(), route) {
+            self.faults.push(RouterError::Doubled(Selector::Pattern(pattern)));
         }
     }
 
@@ -85,14 +113,15 @@ impl<S: 'static> Router<S> {
     /// ```
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
-        self.doubled.extend(other.doubled);
-        for (topic, route) in other.routes {
-            self.insert(topic, route);
-        }
+        self.faults.extend(other.faults);
+        let (named, patterns) = other.routes.into_parts();
+        named.into_iter().for_each(|(topic, route)| self.insert(topic, route));
+        patterns.into_iter().for_each(|(pattern, route)| self.insert_pattern(pattern, route));
         self
     }
 
-    /// Takes over the routes of another router, with `prefix` before each topic's name, also before those that its dead letters go to.
+    /// Takes over the routes of another router, with `prefix` before each topic's name, also before those that its dead letters go to. Before
+    /// a pattern it stands for itself, whatever is in it.
     ///
     /// ```
     /// # use daemonry::handler::{Router, on};
@@ -105,9 +134,19 @@ impl<S: 'static> Router<S> {
     #[must_use]
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
         let prefixed = |topic: &Topic| Topic::from(format!("{prefix}{topic}"));
-        self.doubled.extend(other.doubled.iter().map(prefixed));
-        for (topic, route) in other.routes {
+        self.faults.extend(other.faults.into_iter().map(|fault| match fault {
+            RouterError::Doubled(Selector::Topic(topic)) => RouterError::Doubled(Selector::Topic(prefixed(&topic))),
+            RouterError::Doubled(Selector::Pattern(pattern)) => {
+                RouterError::Doubled(Selector::Pattern(pattern.below(prefix)))
+            }
+            other => other,
+        }));
+        let (named, patterns) = other.routes.into_parts();
+        for (topic, route) in named {
             self.insert(prefixed(&topic), route.with_dead_letters_in(prefixed));
+        }
+        for (pattern, route) in patterns {
+            self.insert_pattern(pattern.below(prefix), route.with_dead_letters_in(prefixed));
         }
         self
     }
@@ -124,61 +163,76 @@ impl<S: 'static> Router<S> {
             + Sync
             + 'static,
     {
-        let routes = self.routes.into_iter().map(|(topic, route)| (topic, route.layered(layer.clone()))).collect();
-        Self { routes, doubled: self.doubled }
+        Self { routes: self.routes.map(|route| route.layered(layer.clone())), faults: self.faults }
     }
 
     /// Gives the handlers their state: what their [`State`](super::extract::State) arguments are drawn from.
     pub fn with_state<S2: 'static>(self, state: S) -> Router<S2> {
-        let routes = self.routes.into_iter().map(|(topic, route)| (topic, route.with_state(&state))).collect();
-        Router { routes, doubled: self.doubled }
+        Router { routes: self.routes.map(|route| route.with_state(&state)), faults: self.faults }
     }
 
-    /// The topics that have a route, in order of their names.
+    /// The topics that have a route of their own, in order of their names.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.routes.keys()
+        self.routes.named().map(|(topic, _)| topic)
     }
 
-    /// Each topic that has a route, and where its dead letters go, if anywhere.
+    /// The patterns that have a route, in the order in which they were added.
+    pub fn patterns(&self) -> impl Iterator<Item = &TopicPattern> {
+        self.routes.patterns().map(|(pattern, _)| pattern)
+    }
+
+    /// Each topic that has a route of its own, and where its dead letters go, if anywhere.
     pub(crate) fn topics_and_letters(&self) -> Vec<(Topic, Option<Topic>)> {
-        self.settings().map(|(topic, route)| (topic.clone(), route.dead_letter_topic(topic))).collect()
+        let named = self.routes.named();
+        named.map(|(topic, route)| (topic.clone(), route.settings.dead_letter_topic(topic))).collect()
     }
 
-    pub(crate) fn settings(&self) -> impl Iterator<Item = (&Topic, &RouteSettings)> {
-        self.routes.iter().map(|(topic, route)| (topic, &route.settings))
+    /// Whether there is a route for a topic, of its own or by a pattern.
+    pub(crate) fn is_read(&self, topic: &Topic) -> bool {
+        self.routes.find(topic).one().is_some()
     }
 
-    /// How the records of a topic are treated, to be changed.
-    #[cfg(feature = "cli")]
-    pub(crate) fn settings_mut(&mut self, topic: &Topic) -> Option<&mut RouteSettings> {
-        self.routes.get_mut(topic).map(|route| &mut route.settings)
+    /// Where the dead letters of a topic go, if it is read and they go anywhere.
+    pub(crate) fn letters_of(&self, topic: &Topic) -> Option<Topic> {
+        self.routes.find(topic).one()?.settings.dead_letter_topic(topic)
     }
 
-    /// Each topic that has dead letters, and where they go.
+    /// What the routes are for, and how they treat their records.
     #[cfg(feature = "kafka")]
-    pub(crate) fn dead_letter_topics(&self) -> Vec<(Topic, Topic)> {
-        self.settings().filter_map(|(topic, route)| Some((topic.clone(), route.dead_letter_topic(topic)?))).collect()
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (Selector, &RouteSettings)> {
+        let named = self.routes.named().map(|(topic, route)| (Selector::Topic(topic.clone()), &route.settings));
+        let patterns = self.routes.patterns();
+        named.chain(patterns.map(|(pattern, route)| (Selector::Pattern(pattern.clone()), &route.settings)))
+    }
+
+    /// How the records of a topic, or of a pattern by its text, are treated, to be changed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn settings_mut(&mut self, key: &str) -> Option<&mut RouteSettings> {
+        self.routes.entry_mut(key).map(|route| &mut route.settings)
+    }
+
+    /// What becomes of records that can't be handled, without the handlers.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn unhandled(&self) -> TopicTable<Unhandled> {
+        self.routes.clone().map(|route| route.settings.unhandled)
     }
 
     /// What a source must know of it: the topics, and what each one's lanes are.
-    pub fn subscription(&self) -> Vec<(Topic, LaneTag)> {
-        self.settings().map(|(topic, route)| (topic.clone(), LaneTag::from(route.lane_text().as_str()))).collect()
+    pub fn subscription(&self) -> Subscription {
+        Subscription::of(
+            self.routes
+                .clone()
+                .map(|route| (LaneTag::from(route.settings.lane_text().as_str()), route.has_letters_by_name())),
+        )
     }
 
     /// Everything that is wrong with it, at once.
     pub(crate) fn check(&self) -> Vec<RouterError> {
-        let mut errors: Vec<_> = self.doubled.iter().cloned().map(RouterError::Doubled).collect();
-        if self.routes.is_empty() {
+        let mut errors = self.faults.clone();
+        if self.routes.is_empty() && errors.is_empty() {
             errors.push(RouterError::Empty);
         }
-        for (topic, route) in self.settings() {
-            if let Some(letters) = route.dead_letter_topic(topic).filter(|letters| self.routes.contains_key(letters)) {
-                errors.push(RouterError::Loop { topic: topic.clone(), letters });
-            }
-            if route.timeout.is_zero() {
-                errors.push(RouterError::ZeroTimeout(topic.clone()));
-            }
-        }
+        errors.extend(check(&self.routes));
         errors
     }
 }
@@ -186,28 +240,43 @@ impl<S: 'static> Router<S> {
 impl Router {
     /// The routes as the pipeline has them.
     pub(crate) fn into_routes(self) -> Routes {
-        Routes(self.routes.into_iter().map(|(topic, route)| (topic, Arc::new(route.spec(&())))).collect())
+        let table = self.routes.map(|route| Arc::new(route.spec(&())));
+        Routes { served: table.named().map(|(topic, route)| (topic.clone(), Arc::clone(route))).collect(), table }
     }
 }
 
 /// The routes of a running daemon.
 #[derive(Debug)]
-pub(crate) struct Routes(BTreeMap<Topic, Arc<RouteSpec>>);
+pub(crate) struct Routes {
+    /// Those of single topics, and of topics that were resolved: no pattern is asked for each batch.
+    served: BTreeMap<Topic, Arc<RouteSpec>>,
+    table: TopicTable<Arc<RouteSpec>>,
+}
 
 impl Routes {
+    /// The route of a topic that begins to be read.
+    pub(crate) fn resolve(&mut self, topic: &Topic) -> Option<&Arc<RouteSpec>> {
+        if !self.served.contains_key(topic) {
+            let route = Arc::clone(self.table.find(topic).one()?);
+            self.served.insert(topic.clone(), route);
+        }
+        self.of(topic)
+    }
+
+    /// The route of a topic that was resolved, or has one of its own.
     pub(crate) fn of(&self, topic: &Topic) -> Option<&Arc<RouteSpec>> {
-        self.0.get(topic)
+        self.served.get(topic)
     }
 
     /// The largest batch that a handler takes; 1 where none takes any.
     pub(crate) fn largest_batch(&self) -> usize {
-        self.0.values().filter_map(|route| route.settings.batch).map(|batch| batch.max.get()).max().unwrap_or(1)
+        self.table.entries().filter_map(|route| route.settings.batch).map(|batch| batch.max.get()).max().unwrap_or(1)
     }
 }
 
 impl<S> Clone for Router<S> {
     fn clone(&self) -> Self {
-        Self { routes: self.routes.clone(), doubled: self.doubled.clone() }
+        Self { routes: self.routes.clone(), faults: self.faults.clone() }
     }
 }
 

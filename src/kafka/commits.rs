@@ -53,9 +53,11 @@ impl Commits {
         self.waiting.push_back(request);
     }
 
-    /// Takes the answers, and sends the next commit off, if none is under way.
-    pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment, around: &Surroundings) {
+    /// Takes the answers, and sends the next commit off, if none is under way. Says whether the coordinator doesn't know a topic.
+    pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment, around: &Surroundings) -> bool {
+        let mut unknown = false;
         while let Some(answer) = self.queue.next() {
+            unknown |= answer.errors.contains(&Code::UnknownTopicOrPartition);
             // The group's heartbeats are refused as well then, but of those librdkafka says nothing before the session is over.
             if answer.errors.contains(&Code::GroupAuthorizationFailed) {
                 around.mailbox.trouble(Until::Assigned, faults::group_forbidden(&around.config));
@@ -67,12 +69,13 @@ impl Commits {
         {
             // Its owner has given up; it may have put newer positions into a later one.
             if !request.reply.is_closed() {
-                self.send(request, client, assignment);
+                self.send(request, client, assignment, around);
             }
         }
+        unknown
     }
 
-    fn send(&mut self, request: CommitRequest, client: &Client, assignment: &Assignment) {
+    fn send(&mut self, request: CommitRequest, client: &Client, assignment: &Assignment, around: &Surroundings) {
         if client.assignment_lost() {
             return answer(
                 request.reply,
@@ -80,7 +83,10 @@ impl Commits {
             );
         }
         let places = assignment.places();
-        let (owned, gone): (Vec<_>, Vec<_>) = request.commits.iter().partition(|(epoch, _)| places.contains_key(epoch));
+        let (mut owned, gone): (Vec<_>, Vec<_>) =
+            request.commits.iter().partition(|(epoch, _)| places.contains_key(epoch));
+        // What is gone with its topic has no offset any more: it would be refused for as long as somebody waits for it.
+        owned.retain(|(epoch, _)| !around.selection.has_given_up(&places[epoch].topic));
         // The broker would take a commit for a partition that another member has by now: it only asks for the generation.
         let refusal = (!gone.is_empty()).then(|| {
             CommitError::IllegalGeneration(format!(

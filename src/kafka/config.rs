@@ -107,6 +107,9 @@ pub struct KafkaConfig {
     pub start: StartPolicy,
     /// What to do when the committed offset is gone (stop by default).
     pub out_of_range: OutOfRange,
+    /// How often topics for the patterns are looked for (every 30 s by default), at the same moments of the clock by all members of a group.
+    /// Without patterns nothing is looked for.
+    pub topic_refresh: Duration,
     /// Bytes of records that the pipeline may hold (64 MiB by default). What the client fetches ahead is kept to a quarter of it, 16 MiB at most.
     pub byte_budget: usize,
     /// How many partitions this member is likely to get (8 by default): what is fetched ahead is shared among them.
@@ -133,6 +136,7 @@ impl KafkaConfig {
             max_poll_interval: None,
             start: StartPolicy::default(),
             out_of_range: OutOfRange::default(),
+            topic_refresh: Duration::from_secs(30),
             byte_budget: 64 * MIB,
             expected_partitions: 8,
             revoke_drain: Duration::from_secs(10),
@@ -302,6 +306,7 @@ impl fmt::Debug for KafkaConfig {
             .field("max_poll_interval", &self.max_poll_interval)
             .field("start", &self.start)
             .field("out_of_range", &self.out_of_range)
+            .field("topic_refresh", &self.topic_refresh)
             .field("byte_budget", &self.byte_budget)
             .field("expected_partitions", &self.expected_partitions)
             .field("revoke_drain", &self.revoke_drain)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 
 use super::native::{Rights, Told, rights};
 use crate::record::Topic;
@@ -25,6 +26,41 @@ pub(super) struct Described {
     pub(super) id: Option<u128>,
 }
 
+/// All topics of the cluster that we may see.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// Their names.
+    pub(super) topics: Vec<Topic>,
+    /// Who can be asked about them.
+    broker: i32,
+}
+
+/// Asks for all topics.
+pub(super) fn list<C: ClientContext>(client: &Client<C>, patience: Duration) -> Result<Listed, Code> {
+    let metadata = client.fetch_metadata(None, patience).map_err(|error| code(&error))?;
+    let is_there = |error: Option<Code>| error.is_none_or(|code| code == Code::LeaderNotAvailable);
+    let there = metadata.topics().iter().filter(|found| is_there(found.error().map(Code::from)));
+    Ok(Listed { topics: there.map(|found| Topic::from(found.name())).collect(), broker: answerer(&metadata) })
+}
+
+impl Listed {
+    /// What we may do with some of them, as far as the brokers tell.
+    pub(super) fn rights<C: ClientContext>(&self, client: &Client<C>, topics: &[Topic]) -> Vec<(Topic, Rights)> {
+        let told = if topics.is_empty() { Vec::new() } else { rights(client, self.broker, topics, RIGHTS) };
+        told.into_iter().filter_map(|told| Some((told.topic, told.rights?))).collect()
+    }
+}
+
+fn code(error: &KafkaError) -> Code {
+    error.rdkafka_error_code().unwrap_or(Code::Unknown)
+}
+
+/// The broker that has answered. One that was only named by its address has no number.
+fn answerer(metadata: &Metadata) -> i32 {
+    let (own, any) = (metadata.orig_broker_id(), metadata.brokers().first());
+    any.filter(|_| own < 0).map_or(own, |any| any.id())
+}
+
 /// Asks for each topic by name, so that a broker never has to list them all; each may take `patience`.
 pub(super) fn describe<C: ClientContext>(
     client: &Client<C>,
@@ -35,10 +71,8 @@ pub(super) fn describe<C: ClientContext>(
     let mut broker = -1;
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic.as_str()), patience);
-        let metadata = metadata.map_err(|error| error.rdkafka_error_code().unwrap_or(Code::Unknown))?;
-        // One that was only named by its address has no number.
-        let (own, any) = (metadata.orig_broker_id(), metadata.brokers().first());
-        broker = any.filter(|_| own < 0).map_or(own, |any| any.id());
+        let metadata = metadata.map_err(|error| code(&error))?;
+        broker = answerer(&metadata);
         let found = metadata.topics().iter().find(|found| found.name() == topic.as_str());
         let partitions = found.map_or(Err(Code::UnknownTopic), |found| match found.error().map(Code::from) {
             // It is there, and has them.

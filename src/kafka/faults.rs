@@ -1,7 +1,7 @@
 //! What librdkafka's errors mean for the source, and what to do about them.
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::config::KafkaConfig;
 use super::native::Failure;
@@ -139,6 +139,15 @@ pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &S
             "records of {place} can't be read ({}): repair the topic, or move the group's offset past them",
             failure.reason
         )))),
+        // It may be gone, and only the pattern's others are left. That is being looked at.
+        code if is_of_topic(code)
+            && code != Code::TopicAuthorizationFailed
+            && around.selection.is_found(&place.topic) =>
+        {
+            let partition = place.partition.0;
+            debug!(topic = %place.topic, partition, error = failure.reason, "a topic that a pattern has found can't be read");
+            Ok(())
+        }
         // Of all its partitions, second by second: it is enough to tell once.
         code if is_of_topic(code) => {
             let say = match code {

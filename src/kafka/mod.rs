@@ -32,6 +32,7 @@ mod pulse;
 mod rebalance;
 mod resets;
 mod seeks;
+mod selection;
 mod session;
 mod shelf;
 mod source;
@@ -50,8 +51,9 @@ pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRang
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
+pub(crate) use selection::{Admission, Admit};
 pub(crate) use shelf::KafkaShelf;
-pub use source::{KafkaSource, Subscription};
+pub use source::KafkaSource;
 #[cfg(feature = "cli")]
 pub(crate) use trial::is_built_with;
 

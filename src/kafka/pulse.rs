@@ -52,7 +52,7 @@ impl Pulse {
     ) -> Vec<(TopicPartition, i64)> {
         let now = Instant::now();
         if self.asking.is_none() && now >= self.due {
-            let (client, topic) = (Arc::clone(client), around.topics().into_iter().next());
+            let (client, topic) = (Arc::clone(client), around.selection.topics().into_iter().next());
             let places: Vec<TopicPartition> = places.cloned().collect();
             let errand = Errand::run("kafka-pulse", &around.wake, move || ask(&client, topic.as_ref(), &places));
             self.asking = errand.ok();

@@ -2,7 +2,6 @@
 //!
 //! Owner: the event thread. When a client can't go on, its session is ended, all its assignments are lost, and a new one begins.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use super::pulse::Pulse;
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::seeks::Seeks;
+use super::selection::Selection;
 use super::startup::Startup;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
@@ -42,7 +42,7 @@ pub(super) const BEAT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) config: KafkaConfig,
-    pub(super) tags: HashMap<Topic, LaneTag>,
+    pub(super) selection: Selection,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) wake: Arc<Wake>,
     /// Whether a broker ever answered a question: then our credentials were good once.
@@ -68,13 +68,17 @@ pub(super) enum Halt {
 }
 
 impl Surroundings {
-    pub(super) fn new(
-        config: KafkaConfig,
-        tags: HashMap<Topic, LaneTag>,
-        mailbox: Arc<Mailbox>,
-        wake: Arc<Wake>,
-    ) -> Self {
-        Self { config, tags, mailbox, wake, was_reached: false, heard: Instant::now(), was_assigned: false, epochs: 0 }
+    pub(super) fn new(config: KafkaConfig, selection: Selection, mailbox: Arc<Mailbox>, wake: Arc<Wake>) -> Self {
+        Self {
+            config,
+            selection,
+            mailbox,
+            wake,
+            was_reached: false,
+            heard: Instant::now(),
+            was_assigned: false,
+            epochs: 0,
+        }
     }
 
     /// An epoch that was never given before.
@@ -88,14 +92,9 @@ impl Surroundings {
         self.epochs
     }
 
-    /// The topics that are read.
-    pub(super) fn topics(&self) -> Vec<Topic> {
-        self.tags.keys().cloned().collect()
-    }
-
     /// The order and key function of a topic's route.
     pub(super) fn tag(&self, topic: &Topic) -> &LaneTag {
-        self.tags.get(topic).expect("the group assigns partitions of subscribed topics only")
+        self.selection.tag(topic)
     }
 }
 
@@ -160,7 +159,9 @@ impl Session {
             self.resets.advance(&self.client, &mut self.assignment, around)?;
             self.seeks.advance(&self.client, &mut self.assignment, around)?;
         }
-        self.commits.advance(&self.client, &self.assignment, around);
+        if self.commits.advance(&self.client, &self.assignment, around) && around.selection.has_patterns() {
+            self.startup.look_again();
+        }
         self.look_around(around)?;
         self.read(demand, around)
     }

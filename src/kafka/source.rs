@@ -14,35 +14,27 @@ use super::client::Client;
 use super::committer::KafkaCommitter;
 use super::config::{ConfigError, KafkaConfig};
 use super::mailbox::{CloseRequest, Mailbox};
+use super::selection::{Admit, Selection};
 use super::thread::EventThread;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
-use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Event, Source, SourceError};
+use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::OffsetTracker;
-use crate::record::Topic;
 
 /// How long a source that is dropped, and not closed, goes on trying to leave its group. Nobody waits for it.
 const ABANDONED: Duration = Duration::from_secs(5);
 
-/// A topic to read, and how its records are ordered.
-#[derive(Debug, Clone)]
-pub struct Subscription {
-    /// The topic.
-    pub topic: Topic,
-    /// Its route's order and key function: what another order remembered as finished doesn't count for this one.
-    pub tag: LaneTag,
-}
-
 /// Records from Kafka topics, read as a member of a consumer group.
 ///
 /// ```no_run
-/// use daemonry::kafka::{KafkaConfig, KafkaSource, Subscription};
+/// use daemonry::kafka::{KafkaConfig, KafkaSource};
+/// use daemonry::pipeline::subscription::Subscription;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = KafkaConfig::new("localhost:9092", "shop").property("client.rack", "a");
-/// let source = KafkaSource::new(&config, vec![Subscription { topic: "orders".into(), tag: "key".into() }])?;
+/// let source = KafkaSource::new(&config, Subscription::new().topic("orders", "key"))?;
 /// # Ok(())
 /// # }
 /// ```
@@ -58,16 +50,26 @@ impl KafkaSource {
     ///
     /// # Errors
     /// Every fault of the configuration at once, each with what to do.
-    pub fn new(config: &KafkaConfig, subscriptions: Vec<Subscription>) -> Result<Self, ConfigError> {
+    pub fn new(config: &KafkaConfig, subscription: Subscription) -> Result<Self, ConfigError> {
+        Self::with_admission(config, subscription, None)
+    }
+
+    /// The same, where somebody else too has to be asked about topics that a pattern has found.
+    pub(crate) fn with_admission(
+        config: &KafkaConfig,
+        subscription: Subscription,
+        admit: Option<Arc<Admit>>,
+    ) -> Result<Self, ConfigError> {
         let properties = config.consumer()?;
-        if subscriptions.is_empty() {
+        if subscription.is_empty() {
             return Err(ConfigError::one("no topic is subscribed, name one at least"));
         }
         let wake = Arc::new(Wake::default());
         let (client, destroyed) = Client::new(&properties, config, &wake).map_err(|error| config.refused(&error))?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
+        let selection = Selection::new(subscription, admit);
         let thread =
-            EventThread::new(config.clone(), properties, subscriptions, client, destroyed, Arc::clone(&mailbox), wake);
+            EventThread::new(config.clone(), properties, selection, client, destroyed, Arc::clone(&mailbox), wake);
         // What the thread logs belongs to whoever made the source.
         let (span, ended) = (tracing::Span::current(), CancellationToken::new());
         let end = ended.clone().drop_guard();

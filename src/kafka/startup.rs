@@ -1,9 +1,10 @@
-//! The topics: are they there, and may we read them? Asked before the group is joined, and again as long as a trouble stands.
+//! The topics: are they there, and may we read them? Asked before the group is joined, and again as long as a trouble stands; where there
+//! are patterns, from time to time too, for what they may find.
 //!
 //! The answer tells more than itself: that the brokers are reached, and let us in.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -11,13 +12,14 @@ use tracing::info;
 
 use super::client::Client;
 use super::config::GroupProtocol;
-use super::describe::{Described, describe};
+use super::describe::{Described, describe, list};
 use super::errand::Errand;
 use super::faults;
 use super::obstacles::Obstacle;
+use super::selection::{Found, Outcome, Rest, SURE, Search};
 use super::session::{Halt, Surroundings};
 use super::trouble::Until;
-use crate::pipeline::source::SourceError;
+use crate::pipeline::source::{Event, SourceError};
 use crate::record::Topic;
 
 /// How long the cluster may take to answer.
@@ -26,8 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// For how long a topic may have been out of sight before that is noticed.
 const UNNOTICED: Duration = Duration::from_secs(10);
-/// How often a topic must be missing until it is: a broker learns of a new one a moment later than another.
-const SURE: u32 = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -41,18 +41,29 @@ pub(super) struct Startup {
     blind: Option<Instant>,
     /// When partitions were given or taken last.
     rebalanced: Option<Instant>,
+    /// When to look for new topics.
+    refresh: Instant,
 }
 
 #[derive(Debug)]
 enum Stage {
     Due(Instant),
-    Asking(Errand<Finding>),
+    Asking(Errand<Answer>),
     /// The group is left, to be joined anew once nothing is assigned any more.
     Leaving,
     /// Nothing to ask, as far as is known.
     Content,
 }
 
+/// What a look brings.
+#[derive(Debug)]
+struct Answer {
+    finding: Finding,
+    /// For the patterns, if there are any.
+    found: Option<Found>,
+}
+
+/// Of the topics that should be there.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     AllThere,
@@ -65,13 +76,15 @@ enum Finding {
 impl Startup {
     /// At once.
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            stage: Stage::Due(Instant::now()),
+            stage: Stage::Due(now),
             joined: false,
             missing: 0,
             lost_sight: false,
             blind: None,
             rebalanced: None,
+            refresh: now,
         }
     }
 
@@ -115,26 +128,47 @@ impl Startup {
         if matches!(self.stage, Stage::Content) && around.mailbox.is_in_trouble() {
             self.stage = later();
         }
+        if matches!(self.stage, Stage::Content) && around.selection.has_patterns() && Instant::now() >= self.refresh {
+            self.stage = Stage::Due(Instant::now());
+        }
         if matches!(self.stage, Stage::Due(at) if Instant::now() >= at) {
-            let (client, topics) = (Arc::clone(client), around.topics());
-            let errand = Errand::run("kafka-topics", &around.wake, move || {
-                find(describe(client.consumer().client(), &topics, PATIENCE))
-            });
+            let (client, search) = (Arc::clone(client), around.selection.search());
+            let errand = Errand::run("kafka-topics", &around.wake, move || ask(&client, &search));
             self.stage = errand.map_or_else(|_| later(), Stage::Asking);
         }
         let Stage::Asking(errand) = &self.stage else { return Ok(()) };
-        let Some(finding) = errand.answer() else { return Ok(()) };
+        let Some(answer) = errand.answer() else { return Ok(()) };
         self.stage = later();
-        let Some(finding) = finding else { return Ok(()) };
+        let Some(Answer { finding, found }) = answer else { return Ok(()) };
         if finding != Finding::Unreachable {
             around.was_reached = true;
             around.heard = Instant::now();
             client.obstacles().clear();
         }
+        let mut rest = Rest::Nothing;
+        match found.map(|found| around.selection.take(found, Instant::now())) {
+            None => {}
+            Some(Outcome::Taken { changed, rest: left }) => {
+                rest = left;
+                if changed && self.joined {
+                    self.subscribe(client, around)?;
+                }
+            }
+            Some(Outcome::Refused(say)) => return Err(Halt::Fail(SourceError::Misconfigured(say))),
+            Some(Outcome::Unknown(say)) => {
+                around.mailbox.trouble(Until::Answered, say);
+                return Ok(());
+            }
+        }
         match finding {
             Finding::AllThere => {
                 around.mailbox.answered();
-                self.stage = Stage::Content;
+                self.refresh = Instant::now() + until_refresh(around.config.topic_refresh, SystemTime::now());
+                self.stage = match rest {
+                    Rest::Nothing => Stage::Content,
+                    Rest::Missing => Stage::Due(Instant::now() + AGAIN / 3),
+                    Rest::Unanswered => later(),
+                };
                 self.join(client, around)
             }
             Finding::Missing(topic) => {
@@ -179,13 +213,18 @@ impl Startup {
         self.subscribe(client, around)
     }
 
+    /// To what is to be read now.
     fn subscribe(&mut self, client: &Client, around: &Surroundings) -> Result<(), Halt> {
-        let topics = around.topics();
+        let topics = around.selection.topics();
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
-        client
-            .consumer()
-            .subscribe(&names)
-            .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
+        if names.is_empty() {
+            stand_by(self.joined, client, around);
+        } else {
+            client
+                .consumer()
+                .subscribe(&names)
+                .map_err(|error| Halt::Rebuild(format!("the topics could not be subscribed: {error}")))?;
+        }
         self.joined = true;
         self.missing = 0;
         Ok(())
@@ -204,13 +243,60 @@ impl Surroundings {
     }
 }
 
+/// There is nothing for the patterns: the group needs no member that reads nothing.
+fn stand_by(joined: bool, client: &Client, around: &Surroundings) {
+    if joined {
+        client.consumer().unsubscribe();
+    } else {
+        around.mailbox.tell(Event::Assigned(Vec::new()));
+        around.mailbox.assigned();
+    }
+}
+
+/// Looks at everything that is read, or may be.
+fn ask(client: &Client, search: &Search) -> Answer {
+    let client = client.consumer().client();
+    let unreachable = Answer { finding: Finding::Unreachable, found: None };
+    let Ok(mut described) = describe(client, &search.named(), PATIENCE) else { return unreachable };
+    if !search.has_patterns() {
+        return Answer { finding: find(&described), found: None };
+    }
+    let Ok(listed) = list(client, PATIENCE) else { return unreachable };
+    let known: Vec<Topic> = listed.topics.iter().filter(|topic| search.knows(topic)).cloned().collect();
+    let rights = listed.rights(client, &known).into_iter();
+    described.extend(rights.map(|(topic, rights)| Described {
+        topic,
+        partitions: Ok(1),
+        rights: Some(rights),
+        id: None,
+    }));
+    let finding = find(&described);
+    // Where the daemon can't start anyway, nothing should be made for it.
+    let is_vain = finding != Finding::AllThere && !search.is_repeated();
+    let found = (!is_vain).then(|| {
+        search.find(&listed.topics, |new| {
+            let rights = listed.rights(client, new);
+            let is_forbidden = |topic| rights.iter().any(|(known, rights)| known == topic && !rights.read);
+            new.iter().filter(|topic| !is_forbidden(*topic)).cloned().collect()
+        })
+    });
+    Answer { finding, found }
+}
+
+/// How long until the clock shows a multiple of `period`: so all members of the group look at the same time, and a new topic costs it one
+/// rebalance, not one for each.
+fn until_refresh(period: Duration, now: SystemTime) -> Duration {
+    let period = period.as_nanos().max(1);
+    let passed = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()) % period;
+    Duration::from_nanos(u64::try_from(period - passed).unwrap_or(u64::MAX))
+}
+
 fn later() -> Stage {
     Stage::Due(Instant::now() + AGAIN)
 }
 
 /// What the brokers' answer comes down to.
-fn find(answer: Result<Vec<Described>, Code>) -> Finding {
-    let Ok(topics) = answer else { return Finding::Unreachable };
+fn find(topics: &[Described]) -> Finding {
     let is_forbidden = |described: &&Described| match described.partitions {
         Err(code) => code == Code::TopicAuthorizationFailed,
         Ok(_) => described.rights.is_some_and(|rights| !rights.read),
@@ -221,8 +307,8 @@ fn find(answer: Result<Vec<Described>, Code>) -> Finding {
     }
     // Any other error is a passing one: the group can be joined meanwhile.
     let unknown = [Code::UnknownTopicOrPartition, Code::UnknownTopic, Code::InvalidTopic];
-    let missing = topics.into_iter().find(|described| described.partitions.is_err_and(|code| unknown.contains(&code)));
-    missing.map_or(Finding::AllThere, |described| Finding::Missing(described.topic))
+    let missing = topics.iter().find(|described| described.partitions.is_err_and(|code| unknown.contains(&code)));
+    missing.map_or(Finding::AllThere, |described| Finding::Missing(described.topic.clone()))
 }
 
 #[cfg(test)]
@@ -247,16 +333,22 @@ mod tests {
             described("seen", Ok(1), Some(false)),
             described("missing", Err(Code::UnknownTopicOrPartition), None),
         ];
-        assert_eq!(find(Ok(answer)), Finding::Forbidden(vec!["hidden".into(), "seen".into()]));
+        assert_eq!(find(&answer), Finding::Forbidden(vec!["hidden".into(), "seen".into()]));
     }
 
     #[test]
     fn brokers_that_tell_no_rights_are_believed_to_grant_them() {
-        assert_eq!(find(Ok(vec![described("fine", Ok(1), None)])), Finding::AllThere);
+        assert_eq!(find(&[described("fine", Ok(1), None)]), Finding::AllThere);
+    }
+
+    #[test]
+    fn members_look_for_topics_at_the_same_time() {
+        let at = |millis| until_refresh(Duration::from_secs(30), UNIX_EPOCH + Duration::from_millis(millis));
+        assert_eq!([0, 1, 29_999, 90_000].map(at), [30_000, 29_999, 1, 30_000].map(Duration::from_millis));
     }
 
     #[test]
     fn an_error_that_passes_keeps_nobody_from_joining() {
-        assert_eq!(find(Ok(vec![described("busy", Err(Code::RequestTimedOut), None)])), Finding::AllThere);
+        assert_eq!(find(&[described("busy", Err(Code::RequestTimedOut), None)]), Finding::AllThere);
     }
 }

@@ -8,9 +8,10 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Err};
 use tokio::time::Instant;
 
-use super::{GroupProtocol, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use super::{GroupProtocol, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource};
 use crate::pipeline::demand::{Demand, Share};
 use crate::pipeline::source::{CommitError, Committer, Epoch, Event, Source, SourceError};
+use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::OffsetCommit;
 use crate::record::{NextOffset, Topic};
 
@@ -38,9 +39,11 @@ impl Scene {
     async fn on(cluster: MockCluster<'static, DefaultProducerContext>) -> Self {
         cluster.create_topic("t", 2, 1).expect("a topic");
         let topic = Topic::from("t");
+        // Before there is anybody to be polled: what a source has to say meanwhile may be over by then.
+        write(&cluster, &topic, 10).await;
         let mut source = join(&cluster, &topic);
         let committer = source.committer();
-        let scene = Self {
+        Self {
             cluster,
             source,
             committer,
@@ -50,20 +53,11 @@ impl Scene {
             troubles: vec![],
             lost: 0,
             ends: HashMap::new(),
-        };
-        scene.write(10).await;
-        scene
+        }
     }
 
     async fn write(&self, count: usize) {
-        let producer = KafkaProducer::new(&KafkaConfig::new(self.cluster.bootstrap_servers(), "-")).expect("valid");
-        for n in 0..count {
-            let key = n.to_string();
-            producer
-                .send(&self.topic, Some(key.as_bytes()), Some(b"x"), std::iter::empty(), None)
-                .await
-                .expect("written");
-        }
+        write(&self.cluster, &self.topic, count).await;
     }
 
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
@@ -110,11 +104,18 @@ impl Scene {
     }
 }
 
+async fn write(cluster: &MockCluster<'static, DefaultProducerContext>, topic: &Topic, count: usize) {
+    let producer = KafkaProducer::new(&KafkaConfig::new(cluster.bootstrap_servers(), "-")).expect("valid");
+    for n in 0..count {
+        let key = n.to_string();
+        producer.send(topic, Some(key.as_bytes()), Some(b"x"), std::iter::empty(), None).await.expect("written");
+    }
+}
+
 fn join(cluster: &MockCluster<'static, DefaultProducerContext>, topic: &Topic) -> KafkaSource {
     let mut config = KafkaConfig::new(cluster.bootstrap_servers(), "g");
     config.protocol = GroupProtocol::Consumer;
-    let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
-    KafkaSource::new(&config, vec![subscription]).expect("valid")
+    KafkaSource::new(&config, Subscription::new().topic(topic.clone(), "test")).expect("valid")
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use super::client::{Client, Destroyed};
 use super::config::KafkaConfig;
 use super::mailbox::{CloseRequest, Mailbox, Wishes};
 use super::obstacles::REFUSALS;
+use super::selection::Selection;
 use super::session::{BEAT, Halt, Session, Surroundings};
-use super::source::Subscription;
 use super::trouble::Until;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
@@ -68,17 +68,16 @@ impl EventThread {
     pub(super) fn new(
         config: KafkaConfig,
         properties: ClientConfig,
-        subscriptions: Vec<Subscription>,
+        selection: Selection,
         client: Arc<Client>,
         destroyed: Destroyed,
         mailbox: Arc<Mailbox>,
         wake: Arc<Wake>,
     ) -> Self {
         let session = Session::new(client, destroyed, &wake);
-        let tags = subscriptions.into_iter().map(|subscription| (subscription.topic, subscription.tag)).collect();
         Self {
             properties: ClientConfigDebug(properties),
-            around: Surroundings::new(config, tags, mailbox, wake),
+            around: Surroundings::new(config, selection, mailbox, wake),
             session: Some(session),
             since: Instant::now(),
             again: Instant::now(),

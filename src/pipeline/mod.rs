@@ -25,6 +25,7 @@ mod settings;
 mod shared;
 pub mod source;
 mod stall;
+pub mod subscription;
 pub mod ticket;
 pub mod tracker;
 mod watchdog;

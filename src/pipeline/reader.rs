@@ -209,7 +209,7 @@ impl<S: Source> Reader<S> {
         }
         for assigned in assigned {
             let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
-            let Some(route) = self.routes.of(topic).cloned() else {
+            let Some(route) = self.routes.resolve(topic).cloned() else {
                 return Err(PipelineError::Failed(format!(
                     "the source assigned topic `{topic}`, which no route serves"
                 )));

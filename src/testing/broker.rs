@@ -1,6 +1,6 @@
 //! The broker's state: logs, commits, who owns which partition, and the faults that are due.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::pipeline::dead_letter::PublishError;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::seek::{Seek, SeekError};
 use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
+use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::producer::SendError;
 use crate::record::{NextOffset, Offset, OwnedRecord, Topic, TopicPartition};
@@ -31,9 +32,6 @@ pub struct MemoryBroker {
     /// Something changed that a source may be waiting for.
     pub(super) changed: Arc<Notify>,
 }
-
-/// Which topics a member reads, and what its lanes are, as the commit's metadata has it.
-pub type MemorySubscription = Vec<(Topic, LaneTag)>;
 
 /// What a commit meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +51,9 @@ pub struct MemberId(pub(super) u64);
 /// A member of the group, as the broker sees it.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) subscription: MemorySubscription,
+    pub(super) subscription: Subscription,
+    /// Why it can't be told how to read some topic that was there when it joined.
+    pub(super) refusal: Option<String>,
     pub(super) events: VecDeque<Event<OffsetTracker>>,
     pub(super) ends_told: HashMap<Epoch, Offset>,
 }
@@ -148,9 +148,12 @@ impl MemoryBroker {
 
     /// How many partitions a topic has; 0 where there is no such topic.
     pub fn partitions(&self, topic: &str) -> i32 {
-        let state = self.state.lock();
-        let partitions = state.logs.keys().filter(|place| place.topic.as_str() == topic).count();
-        i32::try_from(partitions).unwrap_or(i32::MAX)
+        self.state.lock().partitions(topic)
+    }
+
+    /// Its topics.
+    pub fn topics(&self) -> BTreeSet<Topic> {
+        self.state.lock().logs.keys().map(|place| place.topic.clone()).collect()
     }
 
     /// Everything in a partition.
@@ -181,11 +184,14 @@ impl MemoryBroker {
     }
 
     /// A new member of the group. It joins at once: partitions move to it as soon as their owners have given them up.
-    pub fn join(&self, subscription: MemorySubscription) -> MemorySource {
+    pub fn join(&self, subscription: Subscription) -> MemorySource {
         let mut state = self.state.lock();
         let id = MemberId(state.next_member);
         state.next_member += 1;
-        state.members.insert(id, Member { subscription, events: VecDeque::new(), ends_told: HashMap::new() });
+        let refusal = state.logs.keys().find_map(|place| subscription.ambiguity(&place.topic));
+        let refusal = refusal.map(|ambiguity| ambiguity.to_string());
+        let (events, ends_told) = (VecDeque::new(), HashMap::new());
+        state.members.insert(id, Member { subscription, refusal, events, ends_told });
         state.rebalance();
         drop(state);
         self.changed.notify_waiters();
@@ -268,6 +274,12 @@ impl State {
         offset
     }
 
+    /// How many partitions a topic has; those of letters were made as they were needed.
+    pub(super) fn partitions(&self, topic: &str) -> i32 {
+        let of_topic = self.logs.keys().filter(|place| place.topic.as_str() == topic);
+        of_topic.map(|place| place.partition.0 + 1).max().unwrap_or(0)
+    }
+
     /// Where a partition ends: the offset that its next record gets.
     pub(super) fn end(&self, place: &TopicPartition) -> Offset {
         Offset(self.next_offset.get(place).copied().unwrap_or(0))
@@ -287,8 +299,7 @@ impl State {
         let mut moves: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         let mut turn: HashMap<Topic, usize> = HashMap::new();
         for place in places {
-            let reads =
-                |(_, member): &(&MemberId, &Member)| member.subscription.iter().any(|(topic, _)| *topic == place.topic);
+            let reads = |(_, member): &(&MemberId, &Member)| member.subscription.tag(&place.topic).is_some();
             let readers: Vec<MemberId> = self.members.iter().filter(reads).map(|(id, _)| *id).collect();
             let turn = turn.entry(place.topic.clone()).or_insert(0);
             let target = (!readers.is_empty()).then(|| readers[*turn % readers.len()]);

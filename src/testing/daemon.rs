@@ -23,8 +23,9 @@ const LONG: Duration = Duration::from_secs(24 * 3600);
 /// A daemon that runs in memory: your router under the whole pipeline, as it would run on Kafka. Made by [`TestDaemon::start`].
 ///
 /// With the clock paused (`#[tokio::test(start_paused = true)]`) retries, timeouts and batches take no time, and always go the same way.
-/// Topics that the router reads, and those for its dead letters, are there from the start; others are made with
-/// [`MemoryBroker::create_topic`]. Faults are injected through the [`broker`](Self::broker).
+/// Topics that the router reads by their names, and those for their dead letters, are there from the start; others are made with
+/// [`MemoryBroker::create_topic`], also while it runs: one that matches a pattern of the router is read from then on. Faults are injected
+/// through the [`broker`](Self::broker).
 ///
 /// ```
 /// use daemonry::handler::{HandlerError, Router, on, extract::Text};
@@ -54,7 +55,6 @@ const LONG: Duration = Duration::from_secs(24 * 3600);
 pub struct TestDaemon {
     broker: MemoryBroker,
     router: Router,
-    partitions: i32,
     settings: PipelineSettings,
     metrics: Arc<DaemonMetrics>,
     control: Control,
@@ -124,7 +124,7 @@ impl TestDaemon {
         }
         let metrics = Metrics::new().daemon("test");
         let control = Control::new();
-        let mut daemon = Self { broker, router, partitions, settings, metrics, control, running: None };
+        let mut daemon = Self { broker, router, settings, metrics, control, running: None };
         daemon.begin();
         daemon
     }
@@ -188,10 +188,11 @@ impl TestDaemon {
 
     /// Each partition that isn't committed to its end, and where that stands.
     fn unfinished(&self) -> Vec<(TopicPartition, NextOffset)> {
-        let places = self
-            .router
-            .topics()
-            .flat_map(|topic| (0..self.partitions).map(|partition| TopicPartition::new(topic.as_str(), partition)));
+        let topics = self.broker.topics().into_iter().filter(|topic| self.router.is_read(topic));
+        let places = topics.flat_map(|topic| {
+            let partitions = self.broker.partitions(topic.as_str());
+            (0..partitions).map(move |partition| TopicPartition::new(topic.as_str(), partition))
+        });
         let behind = places.filter_map(|place| {
             let (topic, partition) = (place.topic.as_str(), place.partition.0);
             let committed = self.broker.committed(topic, partition).map_or(NextOffset::at(0), |commit| commit.next);
@@ -222,8 +223,7 @@ impl TestDaemon {
     /// # Panics
     /// Where one of them isn't a dead letter: something else has written to that topic.
     pub fn letters(&self, topic: &str) -> Vec<DeadLetter> {
-        let topics = self.router.topics_and_letters();
-        let letters = topics.into_iter().find_map(|(of, letters)| letters.filter(|_| of.as_str() == topic));
+        let letters = self.router.letters_of(&topic.into());
         let letters = letters.map_or_else(Vec::new, |letters| self.sent(letters.as_str()));
         let read = |letter: Arc<OwnedRecord>| DeadLetter::of(&letter).expect("what is there is a dead letter");
         letters.into_iter().map(read).filter(|letter| letter.origin.topic.as_str() == topic).collect()

@@ -42,6 +42,9 @@ impl MemorySource {
         if let Some(error) = state.poll_faults.pop_front() {
             return Err(SourceError::Transient(error));
         }
+        if let Some(refusal) = state.members.get(&self.member).and_then(|member| member.refusal.clone()) {
+            return Err(SourceError::Misconfigured(refusal));
+        }
         state.rebalance();
         if std::mem::take(&mut state.moved) {
             // Others wait for what came to them just now.
@@ -67,7 +70,7 @@ impl MemorySource {
         let untold = state.owners.iter().filter(|(_, owner)| owner.member == self.member && !owner.told);
         let untold: Vec<(TopicPartition, Epoch)> = untold.map(|(place, owner)| (place.clone(), owner.epoch)).collect();
         let assigned = untold.into_iter().filter_map(|(place, epoch)| {
-            let (_, tag) = subscription.iter().find(|(topic, _)| *topic == place.topic)?;
+            let tag = subscription.tag(&place.topic)?;
             let progress = state.resume(&place, tag);
             Some(Assigned { epoch, topic_partition: place, progress })
         });

@@ -70,7 +70,7 @@ impl MemoryBroker {
 
 impl State {
     pub(super) fn produce(&mut self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
-        let partitions = self.logs.keys().filter(|place| place.topic == *topic).count();
+        let partitions = usize::try_from(self.partitions(topic.as_str())).unwrap_or(0);
         if partitions == 0 {
             return Err(SendError::UnknownTopic(topic.clone()));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemonry::handler::{Router, on};
-use daemonry::kafka::{KafkaConfig, KafkaProducer, KafkaSource, Subscription};
+use daemonry::kafka::{KafkaConfig, KafkaProducer, KafkaSource};
 use daemonry::metrics::{MessageStatus, Metrics};
 use daemonry::pipeline::control::{Control, Scope};
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
@@ -27,8 +27,7 @@ struct Process {
 impl Process {
     fn start(settings: &KafkaConfig, topic: &Topic, control: Control) -> Self {
         let router = Router::new().topic(topic.as_str(), on(|_: Record| async {}));
-        let subscription = router.subscription().into_iter();
-        let subscription = subscription.map(|(topic, tag)| Subscription { topic, tag }).collect();
+        let subscription = router.subscription();
         let metrics = Metrics::new();
         let pipeline = Pipeline {
             daemon: "shop".to_owned(),

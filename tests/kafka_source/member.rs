@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use daemonry::kafka::{
-    GroupProtocol, KafkaAdmin, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource, Subscription,
-};
+use daemonry::kafka::{GroupProtocol, KafkaAdmin, KafkaCommitter, KafkaConfig, KafkaProducer, KafkaSource};
 use daemonry::pipeline::demand::{Demand, Share};
 use daemonry::pipeline::source::{CommitError, Committer, Epoch, Event, Revocation, Source, SourceError};
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use daemonry::record::{Header, NextOffset, Record, Topic};
 use tokio::time::{Instant, timeout};
@@ -93,8 +92,8 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn join(config: &KafkaConfig, topic: &Topic) -> Self {
-        let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
-        let mut source = KafkaSource::new(config, vec![subscription]).expect("a valid configuration");
+        let subscription = Subscription::new().topic(topic.clone(), "test");
+        let mut source = KafkaSource::new(config, subscription).expect("a valid configuration");
         let committer = source.committer();
         Self {
             source,

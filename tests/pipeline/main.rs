@@ -12,6 +12,7 @@ mod letters;
 mod measures;
 mod order;
 mod overdue;
+mod patterns;
 mod producing;
 mod retries;
 mod routes;

@@ -155,7 +155,7 @@ impl Simulation {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, plan.partitions);
         let router: Router = Router::new().topic(TOPIC, on(|| async {}).order(plan.order));
-        let tag = router.subscription()[0].1;
+        let tag = *router.subscription().tag(&TOPIC.into()).expect("the router has it");
         let world = Arc::new(Mutex::new(World::new(plan.order, tag)));
         for (index, (partition, key, behaviour)) in plan.records.iter().enumerate() {
             for (_, gap) in plan.gaps.iter().filter(|(before, _)| *before == index) {

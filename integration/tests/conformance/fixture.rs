@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use daemonry::pipeline::source::{Committer, Source};
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use integration::Message;
 use integration::topics::Committed;
@@ -17,11 +18,29 @@ pub(crate) trait Fixture: Sized {
     /// The source that is asked.
     type Source: Source<Progress = OffsetTracker, Committer: Committer<Commit = OffsetCommit>>;
 
-    /// A new topic of so many partitions, and a group without a member. Its members keep a revoked partition for `drain` at most.
-    fn start(partitions: u16, drain: Duration) -> Self;
+    /// The name of a topic that is still to be made, and a group without a member. Its members keep a revoked partition for `drain` at most.
+    fn announce(drain: Duration) -> Self;
 
-    /// One more member of the group.
-    fn join(&self) -> Self::Source;
+    /// The same with a topic of so many partitions.
+    fn start(partitions: u16, drain: Duration) -> Self {
+        let fixture = Self::announce(drain);
+        fixture.create(fixture.topic(), partitions);
+        fixture
+    }
+
+    /// The topic's name. No other test has topics that begin with it.
+    fn topic(&self) -> &str;
+
+    /// Makes a topic.
+    fn create(&self, topic: &str, partitions: u16);
+
+    /// One more member of the group, which reads the topic.
+    fn join(&self) -> Self::Source {
+        self.join_by(Subscription::new().topic(self.topic(), LANES))
+    }
+
+    /// One that reads this.
+    fn join_by(&self, subscription: Subscription) -> Self::Source;
 
     /// Appends to a partition, in this order.
     fn produce(&self, partition: i32, messages: &[Message]);

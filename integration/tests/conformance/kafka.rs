@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use daemonry::kafka::{GroupProtocol, KafkaConfig, KafkaSource, Subscription};
+use daemonry::kafka::{GroupProtocol, KafkaConfig, KafkaSource};
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::record::Partition;
 use integration::topics::Committed;
 use integration::{Message, Topics, brokers};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::fixture::{Fixture, LANES};
+use crate::fixture::Fixture;
 
 /// For whatever a broker has to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,12 +23,14 @@ struct Kafka {
 }
 
 impl Kafka {
-    fn start(protocol: GroupProtocol, partitions: u16, drain: Duration) -> Self {
+    fn announce(protocol: GroupProtocol, drain: Duration) -> Self {
         let brokers = brokers().expect("KAFKA_BROKERS names a broker: start one, or run `make test`");
         let topics = Topics::connect(&brokers).expect("the broker's address is one");
-        let topic = topics.create_fresh("conformance", partitions).expect("the topic is made");
+        let suffix: String = (0..10).map(|_| fastrand::lowercase()).collect();
+        let topic = format!("conformance.{suffix}");
         let mut config = KafkaConfig::new(brokers, &topic);
         (config.protocol, config.revoke_drain) = (protocol, drain);
+        config.topic_refresh = Duration::from_secs(1);
         if protocol != GroupProtocol::Consumer {
             // Members hear of a rebalance with their next heartbeat, by default one in three seconds.
             config = config.property("heartbeat.interval.ms", "300");
@@ -35,9 +38,8 @@ impl Kafka {
         Self { topics, topic, config }
     }
 
-    fn join(&self) -> KafkaSource {
-        let subscription = Subscription { topic: self.topic.as_str().into(), tag: LANES.into() };
-        KafkaSource::new(&self.config, vec![subscription]).expect("a valid configuration")
+    fn join(&self, subscription: Subscription) -> KafkaSource {
+        KafkaSource::new(&self.config, subscription).expect("a valid configuration")
     }
 
     /// An aborted transaction: its record is read by nobody, and its marker is none.
@@ -73,12 +75,20 @@ macro_rules! protocol {
             impl Fixture for OneProtocol {
                 type Source = KafkaSource;
 
-                fn start(partitions: u16, drain: Duration) -> Self {
-                    Self(Kafka::start(GroupProtocol::$protocol, partitions, drain))
+                fn announce(drain: Duration) -> Self {
+                    Self(Kafka::announce(GroupProtocol::$protocol, drain))
                 }
 
-                fn join(&self) -> KafkaSource {
-                    self.0.join()
+                fn topic(&self) -> &str {
+                    &self.0.topic
+                }
+
+                fn create(&self, topic: &str, partitions: u16) {
+                    self.0.topics.create(topic, partitions, &[]).expect("the topic is made");
+                }
+
+                fn join_by(&self, subscription: Subscription) -> KafkaSource {
+                    self.0.join(subscription)
                 }
 
                 fn produce(&self, partition: i32, messages: &[Message]) {

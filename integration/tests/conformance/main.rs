@@ -44,6 +44,11 @@ macro_rules! conforms {
             a_partition_of_another_member_is_left_alone
             a_seek_that_nobody_drains_is_done_at_its_deadline
         }
+        conforms! { $fixture, patterns:
+            a_topic_that_appears_is_found_by_its_pattern
+            topics_for_dead_letters_are_found_by_no_pattern
+            a_topic_that_two_patterns_match_is_refused
+        }
         conforms! { $fixture, commits:
             a_commit_is_read_back_by_the_next_owner
             what_is_finished_already_is_not_due_again
@@ -71,4 +76,5 @@ mod fixture;
 mod handover;
 mod kafka;
 mod memory;
+mod patterns;
 mod seeking;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::record::{OwnedRecord, Timestamp};
 use daemonry::testing::{MemoryBroker, MemorySource};
 use integration::Message;
 use integration::topics::Committed;
 
-use crate::fixture::{Fixture, LANES};
+use crate::fixture::Fixture;
 
 const TOPIC: &str = "asked";
 
@@ -17,15 +18,22 @@ pub(crate) struct Memory(MemoryBroker);
 impl Fixture for Memory {
     type Source = MemorySource;
 
-    fn start(partitions: u16, drain: Duration) -> Self {
+    fn announce(drain: Duration) -> Self {
         let broker = MemoryBroker::new();
-        broker.create_topic(TOPIC, partitions.into());
         broker.revoke_within(drain);
         Self(broker)
     }
 
-    fn join(&self) -> MemorySource {
-        self.0.join(vec![(TOPIC.into(), LANES.into())])
+    fn topic(&self) -> &str {
+        TOPIC
+    }
+
+    fn create(&self, topic: &str, partitions: u16) {
+        self.0.create_topic(topic, partitions.into());
+    }
+
+    fn join_by(&self, subscription: Subscription) -> MemorySource {
+        self.0.join(subscription)
     }
 
     fn produce(&self, partition: i32, messages: &[Message]) {

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use daemonry::kafka::{AdminError, KafkaAdmin, KafkaProducer, KafkaSource, Subscription};
+use daemonry::handler::TopicPattern;
+use daemonry::kafka::{AdminError, KafkaAdmin, KafkaProducer, KafkaSource};
 use daemonry::pipeline::demand::Demand;
-use daemonry::pipeline::source::{Event, Source as _, SourceError};
+use daemonry::pipeline::source::{Epoch, Event, Source as _, SourceError};
+use daemonry::pipeline::subscription::Subscription;
 use daemonry::producer::SendError;
 use daemonry::record::Topic;
 use integration::rights::{Mechanism, Operation, Resource};
@@ -25,8 +27,7 @@ fn stranger(name: &str) -> Result<(Topic, Entry)> {
 }
 
 fn join(entry: &Entry, topic: &Topic) -> Result<KafkaSource> {
-    let subscription = Subscription { topic: topic.clone(), tag: "test".into() };
-    Ok(KafkaSource::new(&entry.config(topic.as_str()), vec![subscription])?)
+    Ok(KafkaSource::new(&entry.config(topic.as_str()), Subscription::new().topic(topic.clone(), "test"))?)
 }
 
 /// Polls until the source fails.
@@ -128,5 +129,59 @@ async fn a_producer_that_is_refused_tells_why() -> Result<()> {
     let error = refused.send(&topic, None, Some(b"x"), std::iter::empty(), None).await;
     let Err(SendError::Unavailable(say)) = &error else { bail!("{error:?}") };
     assert!(say.contains("`sasl.password`") && !say.contains(WRONG), "{say}");
+    Ok(())
+}
+
+/// Polls until these topics, each with its one partition, are what the source has.
+async fn until_reads(source: &mut KafkaSource, reads: &mut Vec<(Epoch, String)>, topics: &[&str]) -> Result<()> {
+    let deadline = Instant::now() + SOON;
+    while reads.iter().map(|(_, topic)| topic.as_str()).ne(topics.iter().copied()) {
+        if Instant::now() > deadline {
+            bail!("it reads {reads:?}, not {topics:?}");
+        }
+        match source.poll(&Demand::none(), Duration::from_millis(100)).await? {
+            Event::Assigned(assigned) => {
+                reads.extend(assigned.into_iter().map(|one| (one.epoch, one.topic_partition.topic.to_string())));
+            }
+            Event::Lost(epochs) => reads.retain(|(epoch, _)| !epochs.contains(epoch)),
+            Event::Revoked(revocation) => {
+                reads.retain(|(epoch, _)| !revocation.epochs().contains(epoch));
+                revocation.complete();
+            }
+            _ => {}
+        }
+        reads.sort_by(|(_, one), (_, other)| one.cmp(other));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pattern_finds_what_its_user_may_read() -> Result<()> {
+    let (first, entry) = stranger("api.pattern")?;
+    let user = first.as_str();
+    let [seen, hidden] = ["seen", "hidden"].map(|name| format!("{user}.{name}"));
+    let topics = Topics::connect(broker()?.bootstrap())?;
+    for topic in [&seen, &hidden] {
+        topics.create(topic, 1, &[])?;
+    }
+    let rights = broker()?.rights();
+    rights.grant(user, Operation::Read, Resource::Group, user)?;
+    rights.grant(user, Operation::Read, Resource::Topic, user)?;
+    rights.grant(user, Operation::Describe, Resource::Topic, &seen)?;
+    let mut config = entry.config(user);
+    config.topic_refresh = Duration::from_secs(1);
+    let subscription = Subscription::new().pattern(TopicPattern::new(&format!("{user}.*"))?, "test");
+    let mut source = KafkaSource::new(&config, subscription)?;
+
+    let mut reads = Vec::new();
+    until_reads(&mut source, &mut reads, &[user]).await?;
+    rights.grant(user, Operation::Read, Resource::Topic, &seen)?;
+    until_reads(&mut source, &mut reads, &[user, &seen]).await?;
+    rights.grant(user, Operation::Read, Resource::Topic, &hidden)?;
+    until_reads(&mut source, &mut reads, &[user, &hidden, &seen]).await?;
+    // Out of sight is gone, and no error.
+    rights.withdraw(user, Operation::Read, Resource::Topic, &hidden)?;
+    until_reads(&mut source, &mut reads, &[user, &seen]).await?;
+    source.close(tokio::time::Instant::now() + SOON).await?;
     Ok(())
 }

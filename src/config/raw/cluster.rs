@@ -42,6 +42,8 @@ pub(in crate::config) struct ClusterSection {
     pub(in crate::config) expected_partitions: usize,
     /// What a commit's metadata may hold, as the brokers' `offset.metadata.max.bytes`.
     pub(in crate::config) metadata_limit: Size,
+    /// How often topics for the patterns of the program are looked for.
+    pub(in crate::config) topic_refresh: Period,
     /// How connections are secured.
     pub(in crate::config) security: SecurityProtocol,
     /// TLS, with `security: ssl` or `sasl_ssl`.
@@ -54,8 +56,16 @@ pub(in crate::config) struct ClusterSection {
 
 impl Default for ClusterSection {
     fn default() -> Self {
-        let KafkaConfig { protocol, instance_wait, start, out_of_range, expected_partitions, metadata_limit, .. } =
-            KafkaConfig::new("", "");
+        let KafkaConfig {
+            protocol,
+            instance_wait,
+            start,
+            out_of_range,
+            expected_partitions,
+            metadata_limit,
+            topic_refresh,
+            ..
+        } = KafkaConfig::new("", "");
         Self {
             brokers: String::new(),
             group: None,
@@ -68,6 +78,7 @@ impl Default for ClusterSection {
             out_of_range,
             expected_partitions,
             metadata_limit: Size(metadata_limit),
+            topic_refresh: Period(topic_refresh),
             security: SecurityProtocol::default(),
             tls: TlsSection::default(),
             sasl: SaslSection::default(),

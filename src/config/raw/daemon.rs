@@ -54,13 +54,14 @@ pub(in crate::config) struct DaemonSection {
     pub(in crate::config) read_error_wait: Period,
     /// How long nothing may be processed while records wait until the daemon is no longer ready.
     pub(in crate::config) stall_after: Period,
-    /// What to do at the start about a dead-letter topic that doesn't exist.
+    /// What to do about a dead-letter topic that doesn't exist: refuse to start, and leave a topic alone that a pattern finds later; or create it.
     pub(in crate::config) missing_dead_letter_topic: MissingDeadLetterTopic,
     /// Threads that the handlers run on; by default the cores and 8, and one more than the workers up to 64 of them.
     #[schemars(range(min = 1, max = 10_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) handler_threads: Option<usize>,
-    /// What is said here of a topic counts more than what the program says of it. Each must be one that the daemon reads.
+    /// What is said here of a topic, or of a pattern by its text, counts more than what the program says of it. Each must be one that the
+    /// daemon reads.
     pub(in crate::config) topics: BTreeMap<String, TopicSection>,
 }
 

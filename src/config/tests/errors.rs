@@ -84,7 +84,7 @@ fn sections_can_be_shared_by_anchors() {
     check("daemons:\n  ticker: {}\n  orders: &usual\n    workers: 3\nkafka:\n  main: &main\n    brokers: a:1\n    group: shop\n  other:\n    <<: *main\n    brokers: b:1\n    wrong: 1\n",
         "\
 shop.yaml:3:3: daemons.orders.cluster: is missing, and no cluster is named `default`, allowed: main, other
-shop.yaml:12:5: kafka.other.wrong: unknown key, allowed: brokers, expected_partitions, group, instance_id, instance_wait, max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls");
+shop.yaml:12:5: kafka.other.wrong: unknown key, allowed: brokers, expected_partitions, group, instance_id, instance_wait, max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls, topic_refresh");
 }
 
 #[test]

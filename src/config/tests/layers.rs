@@ -2,7 +2,6 @@
 
 use super::{REST, check_with, loaded};
 use crate::config::Config;
-use crate::record::Topic;
 use crate::telemetry::LogFormat;
 
 #[track_caller]
@@ -55,14 +54,13 @@ fn names_with_dots_and_dashes_are_found() {
         let loaded = loaded(kafka, variables, flags).unwrap_or_else(|faults| panic!("{faults}"));
         assert_eq!(loaded.config.kafka("main-eu.1").map(|kafka| kafka.brokers.as_str()), Some("b:2"));
     }
-    let created = Topic::from("orders.created");
     for (variables, flags) in [
         (&[("DAEMONRY__DAEMONS__ORDERS__TOPICS__ORDERS_CREATED__RETRIES__MAX", "9")][..], &[][..]),
         (&[], &["daemons.orders.topics.orders.created.retries.max=9"]),
         (&[], &["daemons.orders.topics.\"orders.created\".retries.max=9"]),
     ] {
         let config = config("", variables, flags);
-        assert_eq!(config.consumers["orders"].changes[&created].max_retries, Some(9));
+        assert_eq!(config.consumers["orders"].changes["orders.created"].max_retries, Some(9));
     }
     for (variables, flags) in [
         (&[("DAEMONRY__KAFKA__MAIN__PROPERTIES__CLIENT_RACK", "b")][..], &[][..]),

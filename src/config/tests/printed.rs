@@ -97,6 +97,7 @@ kafka:
     security: sasl_plaintext
     start: earliest
     tls: {}
+    topic_refresh: 30s
 log:
   filter: info
   format: human

@@ -134,6 +134,9 @@ impl KafkaConfig {
         {
             fault("max_poll_interval", "is shorter than `session_timeout`: make it as long at least");
         }
+        if self.topic_refresh.is_zero() {
+            fault("topic_refresh", "is zero: give it some time, as by default 30 s");
+        }
         let fields = [("brokers", &self.brokers), ("group", &self.group)].into_iter();
         let fields = fields.chain(self.instance_id.as_ref().map(|id| ("instance_id", id)));
         let properties = self.properties.iter().map(|(key, value)| (key.as_str(), value));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{GroupProtocol, KafkaConfig};
-use crate::kafka::{KafkaSource, Subscription};
+use crate::kafka::KafkaSource;
+use crate::pipeline::subscription::Subscription;
 
 #[test]
 fn all_faults_are_told_at_once() {
@@ -57,7 +58,7 @@ fn what_the_client_refuses_shows_no_secret() {
         (config().property("security.protocol", "ssl").property("ssl.key.pem", "hush"), "ssl.key"),
     ];
     for (config, key) in cases {
-        let refused = KafkaSource::new(&config, vec![Subscription { topic: "t".into(), tag: "t".into() }]);
+        let refused = KafkaSource::new(&config, Subscription::new().topic("t", "t"));
         let error = refused.expect_err("it is refused").to_string();
         assert!(error.contains(key) && !error.contains("hush"), "{key}: {error}");
     }
