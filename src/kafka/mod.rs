@@ -32,6 +32,7 @@ mod rebalance;
 mod resets;
 mod session;
 mod source;
+mod standing;
 mod starts;
 mod startup;
 mod thread;
@@ -48,6 +49,7 @@ pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
 pub use source::{KafkaSource, Subscription};
+pub use standing::Standing;
 #[cfg(feature = "cli")]
 pub(crate) use trial::is_built_with;
 
