@@ -2,20 +2,18 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
-use super::runtime::HandlerRuntime;
+use super::serving::Serving;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
-use crate::admin::Health;
 use crate::handler::Router;
 use crate::kafka::{AdminError, KafkaAdmin, KafkaConfig, KafkaProducer, KafkaSource, REFUSALS, Subscription};
+use crate::pipeline::PipelineSettings;
 use crate::pipeline::control::Control;
-use crate::pipeline::{Beat, Pipeline, PipelineError, PipelineSettings, Stopped};
 use crate::producer::Producer;
 use crate::record::Topic;
 
@@ -63,26 +61,22 @@ pub enum MissingDeadLetterTopic {
 /// ```
 #[derive(Debug)]
 pub struct Consumer {
-    name: String,
+    serving: Serving,
     kafka: KafkaConfig,
-    router: Router,
-    settings: PipelineSettings,
     missing: MissingDeadLetterTopic,
-    threads: Option<NonZeroUsize>,
-    control: Control,
 }
 
 impl Consumer {
     /// A daemon of this name that reads the router's topics as a member of the configured group.
     pub fn new(name: impl Into<String>, kafka: KafkaConfig, router: Router) -> Self {
-        let (settings, missing) = (PipelineSettings::default(), MissingDeadLetterTopic::default());
-        Self { name: name.into(), kafka, router, settings, missing, threads: None, control: Control::new() }
+        Self { serving: Serving::new(name.into(), router), kafka, missing: MissingDeadLetterTopic::default() }
     }
 
     /// How it reads, queues, works and commits.
     #[must_use]
-    pub fn settings(self, settings: PipelineSettings) -> Self {
-        Self { settings, ..self }
+    pub fn settings(mut self, settings: PipelineSettings) -> Self {
+        self.serving.settings = settings;
+        self
     }
 
     /// What to do about a missing dead-letter topic (default: refuse to start).
@@ -94,19 +88,21 @@ impl Consumer {
     /// Threads of the runtime that the handlers run on (default: cores + 8, and one more than the workers up to 64 of them). Each handler that
     /// blocks takes one; reading, timers and probes run elsewhere.
     #[must_use]
-    pub fn handler_threads(self, threads: NonZeroUsize) -> Self {
-        Self { threads: Some(threads), ..self }
+    pub fn handler_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.serving.threads = Some(threads);
+        self
     }
 
     /// What steers it while it runs; one made outside of the supervisor's factory outlives its restarts.
     #[must_use]
-    pub fn control(self, control: Control) -> Self {
-        Self { control, ..self }
+    pub fn control(mut self, control: Control) -> Self {
+        self.serving.control = control;
+        self
     }
 
     /// Finds, or creates, the topics for dead letters. Waits while no broker answers; `false` if a stop came first.
     async fn dead_letter_topics(&self, context: &DaemonContext) -> Result<bool, DaemonError> {
-        let mut wanted: Vec<(Topic, Topic)> = self.router.dead_letter_topics();
+        let mut wanted: Vec<(Topic, Topic)> = self.serving.router.dead_letter_topics();
         if wanted.is_empty() {
             return Ok(true);
         }
@@ -130,7 +126,7 @@ impl Consumer {
                         // One that was refused says so only now and then.
                         admin = KafkaAdmin::new(&self.kafka).map_err(DaemonError::config)?;
                     }
-                    warn!(daemon = self.name, topic = letters.as_str(), %error, "no broker answers about the topic, trying again");
+                    warn!(daemon = self.serving.name, topic = letters.as_str(), %error, "no broker answers about the topic, trying again");
                     context.health().not_ready(error.to_string());
                     tokio::select! {
                         biased;
@@ -166,7 +162,7 @@ impl Consumer {
         };
         match admin.create(letters, partitions).await {
             Ok(()) => {
-                info!(daemon = self.name, topic = letters.as_str(), partitions, "dead-letter topic created");
+                info!(daemon = self.serving.name, topic = letters.as_str(), partitions, "dead-letter topic created");
                 Ok(Looked::There)
             }
             Err(error) => Self::unanswered(error),
@@ -192,130 +188,37 @@ enum Looked {
 #[async_trait]
 impl Daemon for Consumer {
     fn name(&self) -> &str {
-        &self.name
+        &self.serving.name
     }
 
     async fn run(self: Box<Self>, context: DaemonContext) -> Result<Ended, DaemonError> {
-        let span = info_span!("consumer", daemon = self.name);
+        let span = info_span!("consumer", daemon = self.serving.name);
         self.consume(context).instrument(span).await
     }
 }
 
 impl Consumer {
     async fn consume(self, context: DaemonContext) -> Result<Ended, DaemonError> {
-        Pipeline::<KafkaSource>::check(&self.router, &self.settings)?;
+        self.serving.check::<KafkaSource>()?;
+        let settings = &self.serving.settings;
         let mut kafka = self.kafka.clone();
-        kafka.byte_budget = self.settings.queue_bytes;
-        kafka.revoke_drain = self.settings.rebalance_drain + LAST_COMMIT;
-        let subscriptions = self.router.subscription().into_iter();
+        kafka.byte_budget = settings.queue_bytes;
+        kafka.revoke_drain = settings.rebalance_drain + LAST_COMMIT;
+        let subscriptions = self.serving.router.subscription().into_iter();
         let subscriptions = subscriptions.map(|(topic, tag)| Subscription { topic, tag }).collect();
-        let producer = Arc::new(KafkaProducer::new(&kafka).map_err(DaemonError::config)?);
+        let sink = Arc::new(KafkaProducer::new(&kafka).map_err(DaemonError::config)?);
         if !self.dead_letter_topics(&context).await? {
             return Ok(Ended::Drained);
         }
-        context.health().not_ready(JOINING);
         let source = KafkaSource::new(&kafka, subscriptions).map_err(DaemonError::config)?;
-        let ended = source.ended();
-        let handlers = HandlerRuntime::new(&self.name, self.settings.workers, self.threads);
-        let handlers = handlers.map_err(DaemonError::failed)?;
-        let pipeline = Pipeline {
-            daemon: self.name.clone(),
-            source,
-            router: self.router,
-            dead_letters: Arc::clone(&producer) as Arc<_>,
-            producer: Some(Producer::new(producer)),
-            settings: self.settings,
-            metrics: Arc::clone(context.metrics()),
-            beat: beats(context.health().clone()),
-            stop_drain: context.drain(),
-            control: self.control,
-        };
-        match pipeline.run(context.stop().clone(), handlers.handle()).await {
-            Ok(Stopped { unfinished: 0, uncommitted: false }) => Ok(Ended::Drained),
-            Ok(Stopped { unfinished: 0, uncommitted: true }) => Ok(Ended::Unrecorded),
-            Ok(Stopped { unfinished, .. }) => Ok(Ended::Unfinished { work: unfinished }),
-            Err(error) => {
-                // A source that a panic took with it leaves its group beside us. The next run must not meet its own former member
-                // there; where that can't leave in time, the group will tell the two apart.
-                drop(timeout(LEAVE, ended.cancelled()).await);
-                Err(error.into())
-            }
+        let left = source.ended();
+        let producer = Some(Producer::new(Arc::clone(&sink) as Arc<_>));
+        let ended = self.serving.run(source, sink, producer, JOINING, &context).await;
+        if ended.is_err() {
+            // A source that a panic took with it leaves its group beside us. The next run must not meet its own former member
+            // there; where that can't leave in time, the group will tell the two apart.
+            drop(timeout(LEAVE, left.cancelled()).await);
         }
-    }
-}
-
-/// Tells the probes how the reading goes.
-fn beats(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
-    let [joined, failing, stopping] = [const { AtomicBool::new(false) }; 3];
-    Arc::new(move |beat| {
-        health.heartbeat();
-        match beat {
-            Beat::Stopping => {
-                stopping.store(true, Ordering::Relaxed);
-                health.not_ready("stopping, what was started may end");
-            }
-            // Whatever it still hears while it ends.
-            _ if stopping.load(Ordering::Relaxed) => {}
-            Beat::Joined => {
-                joined.store(true, Ordering::Relaxed);
-                if !failing.load(Ordering::Relaxed) {
-                    health.ready();
-                }
-            }
-            Beat::Failing(error) => {
-                failing.store(true, Ordering::Relaxed);
-                health.not_ready(error);
-            }
-            Beat::Recovered => {
-                failing.store(false, Ordering::Relaxed);
-                if joined.load(Ordering::Relaxed) {
-                    health.ready();
-                } else {
-                    health.not_ready(JOINING);
-                }
-            }
-            Beat::Polled => {}
-        }
-    })
-}
-
-impl From<PipelineError> for DaemonError {
-    fn from(error: PipelineError) -> Self {
-        match error {
-            PipelineError::Misconfigured(_) => Self::config(error),
-            PipelineError::Failed(_) => Self::failed(error),
-            PipelineError::Fatal(_) => Self::fatal(error),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn daemon_is_ready_from_its_first_assignment_on_but_not_while_reading_fails() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let mut ready = |now| {
-            beat(now);
-            health.is_ready()
-        };
-        let failing = || Beat::Failing("no broker answers".to_owned());
-        assert_eq!([Beat::Polled, failing(), Beat::Recovered].map(&mut ready), [false; 3]);
-        assert_eq!([Beat::Joined, failing(), Beat::Recovered].map(&mut ready), [true, false, true]);
-        // A part of it fails, while the rest goes on.
-        assert_eq!([failing(), Beat::Polled, Beat::Joined].map(&mut ready), [false; 3]);
-    }
-
-    #[test]
-    fn daemon_that_ends_after_a_failure_is_not_ready_again() {
-        let health = Health::new("orders");
-        let beat = beats(health.clone());
-        let failing = Beat::Failing("no broker answers".to_owned());
-        for now in [Beat::Joined, failing, Beat::Stopping, Beat::Polled, Beat::Recovered, Beat::Joined] {
-            beat(now);
-        }
-        assert_eq!(health.unready().as_deref(), Some("stopping, what was started may end"));
+        ended
     }
 }

@@ -5,8 +5,9 @@
 
 #[cfg(feature = "kafka")]
 mod consumer;
-#[cfg(feature = "kafka")]
 mod runtime;
+mod serving;
+mod source_daemon;
 
 use std::error::Error;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::metrics::DaemonMetrics;
 use crate::pipeline::source::SourceError;
 #[cfg(feature = "kafka")]
 pub use consumer::{Consumer, MissingDeadLetterTopic};
+pub use source_daemon::SourceDaemon;
 
 /// Something with a name that runs until it is told to stop.
 ///
