@@ -155,7 +155,6 @@ impl<S: 'static> Router<S> {
     }
 
     /// Each topic that has dead letters, and where they go.
-    #[cfg(feature = "kafka")]
     pub(crate) fn dead_letter_topics(&self) -> Vec<(Topic, Topic)> {
         self.settings().filter_map(|(topic, route)| Some((topic.clone(), route.dead_letter_topic(topic)?))).collect()
     }
