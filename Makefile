@@ -10,9 +10,9 @@ BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Handle sample orders on a Kafka inside the process; ends with Ctrl-C
+demo: ## Handle sample orders on a Kafka inside the process, shown live; ends with Ctrl-C, or after FOR=20s
 	@bash scripts/tools.sh
-	cargo run --locked -p handlers -- demo
+	@bash scripts/foreground.sh cargo run --locked -p handlers -- demo $(if $(FOR),--for $(FOR))
 
 check: ## Format, lints, documentation and bans, all without warnings
 	@bash scripts/tools.sh lint tls

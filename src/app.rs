@@ -35,7 +35,7 @@ use crate::config::{self, Document, Faults, KeyPath, Loaded, Program, Sources, V
 use crate::daemon::Daemon;
 use crate::handler::Router;
 use crate::shutdown::Exit;
-use cli::{Own, Request, Said};
+use cli::{Own, OwnOption, OwnSaid, Request, Said};
 use output::{answer, read, refuse, say};
 use registered::Registered;
 
@@ -84,8 +84,7 @@ struct Section {
 
 /// A command of the program's own.
 struct OwnCommand<S> {
-    name: &'static str,
-    about: &'static str,
+    own: Own,
     run: Box<dyn FnOnce(Launch<S>) -> anyhow::Result<Exit>>,
 }
 
@@ -180,7 +179,30 @@ impl<S: Clone + Send + 'static> App<S> {
         about: &'static str,
         run: impl FnOnce(Launch<S>) -> anyhow::Result<Exit> + 'static,
     ) -> Self {
-        self.commands.push(OwnCommand { name, about, run: Box::new(run) });
+        self.commands.push(OwnCommand { own: Own { name, about, options: Vec::new() }, run: Box::new(run) });
+        self
+    }
+
+    /// An option of the command that was added last: `--name VALUE`. [`Launch::option`] tells what was given.
+    ///
+    /// ```
+    /// use daemonry::{app::App, shutdown::Exit};
+    ///
+    /// let app = App::new("shop")
+    ///     .command("demo", "Shows it", |launch| {
+    ///         assert_eq!(launch.option("for"), Some("20s"));
+    ///         Ok(Exit::Drained)
+    ///     })
+    ///     .option("for", "TIME", "Ends after so long");
+    /// assert_eq!(app.run_with(["shop", "demo", "--for", "20s"]), Exit::Drained);
+    /// ```
+    ///
+    /// # Panics
+    /// Where there is no command.
+    #[must_use]
+    pub fn option(mut self, name: &'static str, value: &'static str, about: &'static str) -> Self {
+        let command = self.commands.last_mut().expect("an option belongs to the command before it");
+        command.own.options.push(OwnOption { name, value, about });
         self
     }
 
@@ -200,14 +222,17 @@ impl<S: Clone + Send + 'static> App<S> {
     /// assert_eq!(App::new("shop").run_with(["shop", "check", "--config", "nowhere.yaml"]), Exit::Misconfigured);
     /// ```
     pub fn run_with(self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
-        let own: Vec<Own> = self.commands.iter().map(|own| Own { name: own.name, about: own.about }).collect();
-        let request = match cli::parse(self.name, &own, arguments) {
+        let own = self.commands.iter().map(|command| &command.own);
+        let request = match cli::parse(self.name, own, arguments) {
             Ok(request) => request,
             Err(Said::Asked(text)) => return answer(&text),
             Err(Said::Refused(text)) => return refuse(&text),
         };
         match request {
-            Request::Run(sources) => Launch::of(self, sources.flags, Vec::new()).file(&sources.file).run(),
+            Request::Run(sources) => {
+                let said = OwnSaid { flags: sources.flags, ..OwnSaid::default() };
+                Launch::of(self, said).file(&sources.file).run()
+            }
             Request::Check(sources) => match self.load_file(&sources) {
                 Ok(loaded) => answer(&format!("ok: {}\n", self.summary(&loaded))),
                 Err(faults) => self.refuse(&faults),
@@ -218,7 +243,7 @@ impl<S: Clone + Send + 'static> App<S> {
             },
             Request::Schema => answer(&format!("{:#}\n", config::schema(&self.program()))),
             Request::Reference => answer(&config::reference()),
-            Request::Own { name, flags, arguments } => self.run_own(&name, flags, arguments),
+            Request::Own { name, said } => self.run_own(&name, said),
         }
     }
 
@@ -238,13 +263,13 @@ impl<S: Clone + Send + 'static> App<S> {
         config::load(sources, &self.program()).map(drop)
     }
 
-    fn run_own(mut self, name: &str, flags: Vec<String>, arguments: Vec<String>) -> Exit {
-        let Some(index) = self.commands.iter().position(|own| own.name == name) else {
+    fn run_own(mut self, name: &str, said: OwnSaid) -> Exit {
+        let Some(index) = self.commands.iter().position(|command| command.own.name == name) else {
             unreachable!("the command line knows no other commands");
         };
         let own = self.commands.remove(index);
         let program = self.name;
-        match (own.run)(Launch::of(self, flags, arguments)) {
+        match (own.run)(Launch::of(self, said)) {
             Ok(exit) => exit,
             Err(error) => {
                 say(&mut io::stderr(), &format!("{program}: {error:#}\n"));

@@ -193,6 +193,11 @@ impl DaemonMetrics {
     pub fn partition(&self, topic_partition: &TopicPartition) -> PartitionMetrics {
         self.lag.hold(topic_partition.clone())
     }
+
+    /// Records between what is finished and the ends of all assigned partitions.
+    pub fn lag_messages(&self) -> u64 {
+        self.lag.total()
+    }
 }
 
 /// The metrics of one assigned partition.
@@ -232,6 +237,14 @@ impl Lag {
             topic_partition,
             lag: Arc::clone(self),
         }
+    }
+
+    fn total(&self) -> u64 {
+        let holders = self.holders.lock();
+        let of = |place: &TopicPartition| {
+            self.messages.with_label_values(&[place.topic.as_str(), &place.partition.to_string()]).get()
+        };
+        holders.keys().map(|place| u64::try_from(of(place)).unwrap_or(0)).sum()
     }
 
     fn release(&self, topic_partition: &TopicPartition) {
@@ -399,6 +412,8 @@ mod tests {
         old.lag_seconds.set(Duration::from_millis(1_500));
         assert_eq!(value(&metrics, series).as_deref(), Some("12"));
         assert!(metrics.render().contains(r#"topic="created"} 1.5"#));
+        daemon.partition(&TopicPartition::new("created", 4)).lag_messages.set(100);
+        assert_eq!(daemon.lag_messages(), 12, "what is given up doesn't count");
 
         let new = daemon.partition(&place);
         drop(old);

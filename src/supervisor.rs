@@ -222,6 +222,7 @@ impl Supervisor {
             None => None,
         };
         if let Some(admin) = &admin {
+            self.roster.serves(admin.address());
             tracing::info!(address = %admin.address(), "admin server listens");
         }
 

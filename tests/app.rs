@@ -205,6 +205,30 @@ fn command_of_its_own_launches_the_program_with_more_daemons() {
 }
 
 #[test]
+fn command_is_given_its_options_and_can_look_at_the_program_that_it_runs() {
+    let diary = Diary::default();
+    let told = diary.clone();
+    let app = App::new("shop").daemon("one", speaks(&diary, "here")).command("demo", "Shows it", move |launch| {
+        told.write(format!("for {:?}, as {:?}", launch.option("for"), launch.option("as")));
+        let (metrics, roster, shutdown) = (launch.metrics(), launch.roster(), launch.shutdown());
+        assert!(roster.daemons().is_empty() && roster.admin().is_none() && !shutdown.is_requested());
+        let exit = launch
+            .config("demo.yaml", "daemons: {one: {}}")
+            .set("admin.address", "127.0.0.1:0")
+            .set("log.filter", "off")
+            .run();
+        let daemons = roster.daemons();
+        told.write(format!("{} {:?}", daemons[0].name, daemons[0].state));
+        assert!(metrics.render().contains(r#"daemon_state{daemon_name="one",state="ended"} 1"#));
+        assert!(roster.admin().is_some_and(|address| address.port() > 0) && shutdown.is_requested());
+        Ok(exit)
+    });
+    let app = app.option("for", "TIME", "Ends after so long").option("as", "NAME", "Under this name");
+    assert_eq!(app.run_with(["shop", "demo", "--for", "20s"]), Exit::Drained);
+    assert_eq!(diary.lines(), ["for Some(\"20s\"), as None", "one Ended(Drained)", "one: here"]);
+}
+
+#[test]
 fn command_that_fails_ends_with_4_and_one_with_a_wrong_configuration_with_2() {
     let app = || App::new("shop").daemon("one", speaks(&Diary::default(), "here"));
     let fails = app().command("demo", "Fails", |_| Err(anyhow!("no port is free")));

@@ -31,7 +31,10 @@ fn written(text: &str) -> (tempfile::TempDir, String) {
 #[test]
 fn check_of_the_sample_says_ok_and_ends_with_0() {
     let said = said(&["check", "--config", SAMPLE], &[]);
-    assert_eq!(said, (Some(0), "ok: 1 daemon (orders) on 1 topic, 1 cluster (main)\n".to_owned(), String::new()));
+    assert_eq!(
+        said,
+        (Some(0), "ok: 2 daemons (orders, shipments) on 2 topics, 1 cluster (main)\n".to_owned(), String::new())
+    );
 }
 
 #[test]
@@ -45,6 +48,7 @@ daemons:
     workers: 60
     topics:
       orders.created: {order: Sometimes}
+  shipments: {enabled: false}
 ",
     );
     let expected = format!(
@@ -55,7 +59,7 @@ max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, sec
 {path}:4:3: daemons.orders.group: is missing: name the consumer group here, or in `kafka.main.group` for all daemons of the cluster
 {path}:5:14: daemons.orders.queue_records: is `100`, the default, allowed: at least twice `workers`
 {path}:7:31: daemons.orders.topics.\"orders.created\".order: is `Sometimes`, allowed: partition, key, unordered
-DAEMONRY__DAEMONS__ORDER__WORKERS: names no name below `daemons`: `order` is unknown, did you mean `orders`? allowed: orders
+DAEMONRY__DAEMONS__ORDER__WORKERS: names no name below `daemons`: `order` is unknown, did you mean `orders`? allowed: orders, shipments
 handlers: 6 errors in the configuration
 "
     );

@@ -9,6 +9,8 @@ use integration::{Message, Topics, brokers};
 use rustix::process::{Pid, Signal, kill_process};
 
 const TOPIC: &str = "orders.created";
+/// Where the orders' handler writes to.
+const SHIPMENTS: &str = "shipments.requested";
 
 /// Creates a topic that other runs may have made already.
 fn ensure_topic(topics: &Topics, topic: &str) -> Result<()> {
@@ -23,7 +25,15 @@ fn start(brokers: &str, group: &str, letters: &str) -> Result<Child> {
     let binary = std::env::current_exe()?.with_file_name("").join("../handlers");
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/shop.yaml");
     Command::new(&binary)
-        .args(["run", "--config", sample, "--set", "admin.address=127.0.0.1:0"])
+        .args([
+            "run",
+            "--config",
+            sample,
+            "--set",
+            "admin.address=127.0.0.1:0",
+            "--set",
+            "daemons.shipments.enabled=false",
+        ])
         .env("DAEMONRY__KAFKA__MAIN__BROKERS", brokers)
         .env("DAEMONRY__KAFKA__MAIN__GROUP", group)
         .env("DAEMONRY__DAEMONS__ORDERS__TOPICS__ORDERS_CREATED__DEAD_LETTER", letters)
@@ -37,10 +47,11 @@ fn an_order_goes_through_its_handler_to_a_commit() -> Result<()> {
     let brokers = brokers()?;
     let topics = Topics::connect(&brokers)?;
     ensure_topic(&topics, TOPIC)?;
+    ensure_topic(&topics, SHIPMENTS)?;
     // Not the one that the route names.
     let letters = topics.create_fresh("first-record-letters", 1)?;
-    let order = Message::new(r#"{"id":1,"customer":"ada","cents":990}"#).key("ada");
-    let poison = Message::new(r#"{"id":2,"customer":"ada","cents":0}"#).key("ada");
+    let order = Message::new(r#"{"id":1,"customer":"ada","card":"visa","cents":990}"#).key("ada");
+    let poison = Message::new(r#"{"id":2,"customer":"ada","card":"visa","cents":0}"#).key("ada");
     let (partition, offset) = topics.produce(TOPIC, &[order, poison])?[1];
 
     let name = format!("first-record-{}-{}", std::process::id(), offset);

@@ -17,9 +17,17 @@ pub(super) enum Request {
     /// A command of the program's own.
     Own {
         name: String,
-        flags: Vec<String>,
-        arguments: Vec<String>,
+        said: OwnSaid,
     },
+}
+
+/// What was said to a command of the program's own.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct OwnSaid {
+    pub(super) flags: Vec<String>,
+    /// By name.
+    pub(super) options: Vec<(&'static str, String)>,
+    pub(super) arguments: Vec<String>,
 }
 
 /// Where the configuration is to come from.
@@ -42,15 +50,31 @@ pub(super) enum Said {
 pub(super) struct Own {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
+    pub(super) options: Vec<OwnOption>,
+}
+
+/// An option of such a command.
+pub(super) struct OwnOption {
+    pub(super) name: &'static str,
+    /// What its value is called in the help.
+    pub(super) value: &'static str,
+    pub(super) about: &'static str,
+}
+
+impl OwnOption {
+    fn arg(&self) -> Arg {
+        Arg::new(self.name).long(self.name).value_name(self.value).help(self.about)
+    }
 }
 
 /// Reads a command line, its program's name first.
-pub(super) fn parse(
+pub(super) fn parse<'a>(
     program: &'static str,
-    own: &[Own],
+    own: impl IntoIterator<Item = &'a Own>,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Request, Said> {
-    let matches = command(program, own).try_get_matches_from(arguments).map_err(|error| {
+    let own: Vec<&Own> = own.into_iter().collect();
+    let matches = command(program, &own).try_get_matches_from(arguments).map_err(|error| {
         let text = error.render().to_string();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Said::Asked(text),
@@ -66,13 +90,17 @@ pub(super) fn parse(
             _ => Request::Reference,
         },
         Some((name, matches)) => {
-            Request::Own { name: name.to_owned(), flags: all(matches, "set"), arguments: all(matches, "arguments") }
+            let options = own.iter().find(|own| own.name == name).map_or(&[][..], |own| &own.options);
+            let given = |option: &OwnOption| Some((option.name, matches.get_one::<String>(option.name)?.clone()));
+            let options = options.iter().filter_map(given).collect();
+            let said = OwnSaid { flags: all(matches, "set"), options, arguments: all(matches, "arguments") };
+            Request::Own { name: name.to_owned(), said }
         }
         None => unreachable!("a command is required"),
     })
 }
 
-fn command(program: &'static str, own: &[Own]) -> Command {
+fn command(program: &'static str, own: &[&Own]) -> Command {
     let config = Command::new("config")
         .about("Shows what the configuration is, or can be")
         .subcommand_required(true)
@@ -92,7 +120,8 @@ fn command(program: &'static str, own: &[Own]) -> Command {
     own.iter().fold(command, |command, own| {
         let arguments =
             Arg::new("arguments").num_args(0..).value_name("ARGUMENT").help("Arguments of the command's own");
-        command.subcommand(Command::new(own.name).about(own.about).arg(set()).arg(arguments))
+        let options = own.options.iter().map(OwnOption::arg);
+        command.subcommand(Command::new(own.name).about(own.about).args(options).arg(set()).arg(arguments))
     })
 }
 
@@ -129,7 +158,8 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Request, Said> {
-        let own = [Own { name: "demo", about: "Shows it" }];
+        let options = vec![OwnOption { name: "for", value: "TIME", about: "Ends after so long" }];
+        let own = [Own { name: "demo", about: "Shows it", options }];
         parse("shop", &own, std::iter::once("shop").chain(line.split_whitespace()))
     }
 
@@ -142,14 +172,15 @@ mod tests {
         assert_eq!(parsed("config print --config x.yaml"), Ok(Request::Print(sources(&[]))));
         assert_eq!(parsed("config schema"), Ok(Request::Schema));
         assert_eq!(parsed("config reference"), Ok(Request::Reference));
-        let own =
-            Request::Own { name: "demo".to_owned(), flags: vec!["d=e".to_owned()], arguments: vec!["7".to_owned()] };
-        assert_eq!(parsed("demo --set d=e 7"), Ok(own));
+        let flags = vec!["d=e".to_owned()];
+        let said = OwnSaid { flags, options: vec![("for", "9s".to_owned())], arguments: vec!["7".to_owned()] };
+        assert_eq!(parsed("demo --set d=e 7 --for 9s"), Ok(Request::Own { name: "demo".to_owned(), said }));
     }
 
     #[test]
     fn what_is_no_command_is_told() {
-        for line in ["", "run", "runn --config x", "run --config", "config", "run --config x --sett a=b"] {
+        let wrong = ["", "run", "runn --config x", "run --config", "config", "run --config x --sett a=b", "demo --for"];
+        for line in wrong {
             assert!(matches!(parsed(line), Err(Said::Refused(_) | Said::Asked(_))), "{line}");
         }
         let Err(Said::Asked(help)) = parsed("--help") else { panic!("no help") };

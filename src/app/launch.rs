@@ -5,13 +5,15 @@ use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::cli::OwnSaid;
 use super::output::{read, refuse};
 use super::registered::Registered;
 use super::{App, Section, Setup};
 use crate::config::{Config, Faults, Loaded};
 use crate::daemon::Daemon;
+use crate::metrics::Metrics;
 use crate::shutdown::{Exit, Shutdown};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Roster, Supervisor};
 use crate::telemetry::{self, TelemetryError};
 
 /// A program about to run, in a [command](App::command) of its own: with a configuration of the command's choice, and more daemons.
@@ -20,20 +22,41 @@ pub struct Launch<S = ()> {
     config: Result<(String, String), Faults>,
     /// The command's own, which those of the command line follow.
     sets: Vec<String>,
-    flags: Vec<String>,
-    arguments: Vec<String>,
+    said: OwnSaid,
     added: Vec<Registered<S>>,
+    /// Made before it is configured, so that the command can keep what it wants to look at.
+    supervisor: Supervisor,
 }
 
 impl<S: Clone + Send + 'static> Launch<S> {
-    pub(super) fn of(app: App<S>, flags: Vec<String>, arguments: Vec<String>) -> Self {
+    pub(super) fn of(app: App<S>, said: OwnSaid) -> Self {
         let config = Ok(("no file".to_owned(), String::new()));
-        Self { app, config, sets: Vec::new(), flags, arguments, added: Vec::new() }
+        Self { app, config, sets: Vec::new(), said, added: Vec::new(), supervisor: Supervisor::new() }
     }
 
     /// The arguments that the command was given, for it to read.
     pub fn arguments(&self) -> &[String] {
-        &self.arguments
+        &self.said.arguments
+    }
+
+    /// What the command was given for this [option](App::option) of it; `None` where it was not.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.said.options.iter().find(|(option, _)| *option == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The metrics of the process, to look at while it runs.
+    pub fn metrics(&self) -> Metrics {
+        self.supervisor.metrics()
+    }
+
+    /// What each daemon is at, to look at while it runs.
+    pub fn roster(&self) -> Roster {
+        self.supervisor.roster()
+    }
+
+    /// The request to stop, for a command that ends the program on something else than a signal.
+    pub fn shutdown(&self) -> Shutdown {
+        self.supervisor.shutdown()
     }
 
     /// With the configuration that this text holds; `name` stands for the file in messages.
@@ -69,8 +92,8 @@ impl<S: Clone + Send + 'static> Launch<S> {
 
     /// Runs the daemons, as the command `run` does it, until a signal comes or all have ended.
     pub fn run(self) -> Exit {
-        let Self { app, config, sets, flags, arguments: _, added } = self;
-        let flags: Vec<String> = sets.into_iter().chain(flags).collect();
+        let Self { app, config, sets, said, added, supervisor } = self;
+        let flags: Vec<String> = sets.into_iter().chain(said.flags).collect();
         let loaded = config.and_then(|(name, text)| Ok((app.load(&name, &text, &flags)?, name)));
         let (loaded, file) = match loaded {
             Ok(loaded) => loaded,
@@ -83,7 +106,7 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
         }
         log(&file, &overrides, &config);
-        let supervisor = supervisor(&config);
+        let supervisor = configured(supervisor, &config);
         let setup = Setup::new(config, own, app.section.map(|Section { kind, .. }| kind));
         let (state, runtime) = match connect(app.connect, setup.clone(), &supervisor.shutdown()) {
             Ok(Connected::To(state, runtime)) => (state, runtime),
@@ -105,9 +128,9 @@ impl<S: Clone + Send + 'static> Launch<S> {
     }
 }
 
-/// A supervisor as the configuration says, without daemons yet.
-fn supervisor(config: &Config) -> Supervisor {
-    let supervisor = Supervisor::new().drain(config.drain).grace(config.grace).restart(config.restart);
+/// The supervisor as the configuration says, without daemons yet.
+fn configured(supervisor: Supervisor, config: &Config) -> Supervisor {
+    let supervisor = supervisor.drain(config.drain).grace(config.grace).restart(config.restart);
     match config.admin {
         Some(address) => supervisor.admin(address),
         None => supervisor,

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{DaemonContext, DaemonError};
 use crate::handler::{Router, Selector, TopicTable, Unhandled};
-use crate::kafka::{AdminError, Admission, Admit, KafkaAdmin, KafkaConfig, REFUSALS};
+use crate::kafka::{AdminError, Admission, Admit, KafkaAdmin, KafkaConfig, REFUSALS, missing};
 use crate::record::Topic;
 
 /// Pause between two looks while no broker answers.
@@ -152,12 +152,13 @@ impl LetterTopics {
             Err(error) => return Looked::unanswered(error),
         }
         let partitions = match source {
-            Selector::Topic(source) => admin.partitions(source).await,
-            Selector::Pattern(_) => Ok(None),
-        };
-        let partitions = match partitions {
-            Ok(partitions) => partitions.unwrap_or(1),
-            Err(error) => return Looked::unanswered(error),
+            Selector::Topic(source) => match partitions_of(admin, source).await {
+                Ok(Some(partitions)) => partitions,
+                // It would get the letters of a topic that may be made with more.
+                Ok(None) => return Looked::Refused(missing(source)),
+                Err(error) => return Looked::unanswered(error),
+            },
+            Selector::Pattern(_) => 1,
         };
         match admin.create(letters, partitions).await {
             Ok(()) => {
@@ -167,6 +168,18 @@ impl LetterTopics {
             Err(error) => Looked::unanswered(error),
         }
     }
+}
+
+/// How many partitions a topic has. It is asked for a few times where it is missing: a broker learns of a new one a moment later than
+/// another.
+async fn partitions_of(admin: &KafkaAdmin, topic: &Topic) -> Result<Option<usize>, AdminError> {
+    for _ in 0..2 {
+        if let Some(partitions) = admin.partitions(topic).await? {
+            return Ok(Some(partitions));
+        }
+        sleep(RETRY / 3).await;
+    }
+    admin.partitions(topic).await
 }
 
 impl Looked {

@@ -7,10 +7,10 @@
 mod consumer;
 #[cfg(feature = "kafka")]
 mod letter_topics;
-#[cfg(feature = "kafka")]
 mod readiness;
-#[cfg(feature = "kafka")]
 mod runtime;
+mod serving;
+mod source_daemon;
 
 use std::error::Error;
 use std::fmt;
@@ -27,6 +27,7 @@ use crate::pipeline::source::SourceError;
 pub use consumer::Consumer;
 #[cfg(feature = "kafka")]
 pub use letter_topics::MissingDeadLetterTopic;
+pub use source_daemon::SourceDaemon;
 
 /// Something with a name that runs until it is told to stop.
 ///

@@ -1,4 +1,4 @@
-//! Readiness: what a consumer daemon tells the probes of how its reading and its work go.
+//! Readiness: what a daemon over a source tells the probes of how its reading and its work go.
 
 use std::sync::Arc;
 
@@ -7,11 +7,8 @@ use parking_lot::Mutex;
 use crate::admin::Health;
 use crate::pipeline::Beat;
 
-/// What the probes are told until the group has answered.
-pub(super) const JOINING: &str = "joining the group";
-
-/// Tells the probes how the reading goes.
-pub(super) fn readiness(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
+/// Tells the probes how the reading goes. Until the source has something for the daemon, they are told that it is `waiting`.
+pub(super) fn readiness(health: Health, waiting: &'static str) -> Arc<dyn Fn(Beat) + Send + Sync> {
     let seen = Mutex::new(Seen::default());
     Arc::new(move |beat| {
         if !matches!(beat, Beat::Stalled(_) | Beat::Flowing) {
@@ -30,7 +27,7 @@ pub(super) fn readiness(health: Health) -> Arc<dyn Fn(Beat) + Send + Sync> {
             Beat::Flowing => seen.stalled = None,
             Beat::Stopping => seen.stopping = true,
         }
-        match seen.complaint() {
+        match seen.complaint(waiting) {
             None => health.ready(),
             Some(complaint) => health.not_ready(complaint),
         }
@@ -48,12 +45,12 @@ struct Seen {
 
 impl Seen {
     /// What speaks most against it being ready.
-    fn complaint(&self) -> Option<&str> {
+    fn complaint<'a>(&'a self, waiting: &'a str) -> Option<&'a str> {
         match self {
             // Whatever it still hears while it ends.
             Self { stopping: true, .. } => Some("stopping, what was started may end"),
             Self { failing: Some(error), .. } => Some(error),
-            Self { joined: false, .. } => Some(JOINING),
+            Self { joined: false, .. } => Some(waiting),
             Self { stalled, .. } => stalled.as_deref(),
         }
     }
@@ -66,7 +63,7 @@ mod tests {
     #[test]
     fn daemon_is_ready_from_its_first_assignment_on_but_not_while_reading_fails() {
         let health = Health::new("orders");
-        let beat = readiness(health.clone());
+        let beat = readiness(health.clone(), "joining the group");
         let mut ready = |now| {
             beat(now);
             health.is_ready()
@@ -81,7 +78,7 @@ mod tests {
     #[test]
     fn daemon_that_stalls_is_not_ready_and_that_is_no_heartbeat() {
         let health = Health::new("orders");
-        let beat = readiness(health.clone());
+        let beat = readiness(health.clone(), "joining the group");
         let stalled = || Beat::Stalled("nothing was processed for 300s though 7 records wait".to_owned());
         beat(stalled());
         beat(Beat::Flowing);
@@ -101,7 +98,7 @@ mod tests {
     #[test]
     fn daemon_that_ends_after_a_failure_is_not_ready_again() {
         let health = Health::new("orders");
-        let beat = readiness(health.clone());
+        let beat = readiness(health.clone(), "joining the group");
         let failing = Beat::Failing("no broker answers".to_owned());
         for now in [Beat::Joined, failing, Beat::Stopping, Beat::Polled, Beat::Recovered, Beat::Joined] {
             beat(now);

@@ -198,7 +198,6 @@ impl<S: 'static> Router<S> {
     }
 
     /// What the routes are for, and how they treat their records.
-    #[cfg(feature = "kafka")]
     pub(crate) fn settings(&self) -> impl Iterator<Item = (Selector, &RouteSettings)> {
         let named = self.routes.named().map(|(topic, route)| (Selector::Topic(topic.clone()), &route.settings));
         let patterns = self.routes.patterns();
@@ -215,6 +214,11 @@ impl<S: 'static> Router<S> {
     #[cfg(feature = "kafka")]
     pub(crate) fn unhandled(&self) -> TopicTable<Unhandled> {
         self.routes.clone().map(|route| route.settings.unhandled)
+    }
+
+    /// What a route is for whose dead letters have to go somewhere, if there is one.
+    pub(crate) fn letter_writer(&self) -> Option<Selector> {
+        self.settings().find(|(_, route)| route.unhandled != Unhandled::Stop).map(|(selector, _)| selector)
     }
 
     /// What a source must know of it: the topics, and what each one's lanes are.

@@ -52,7 +52,7 @@ pub enum AdminError {
 /// Asks a cluster about topics, and makes them.
 #[derive(Clone)]
 pub struct KafkaAdmin {
-    config: KafkaConfig,
+    pub(super) config: KafkaConfig,
     client: Arc<Connection>,
 }
 

@@ -80,7 +80,7 @@ pub(super) fn forbidden(topics: &[Topic]) -> String {
 }
 
 /// A topic that isn't there.
-pub(super) fn missing(topic: &Topic) -> String {
+pub(crate) fn missing(topic: &Topic) -> String {
     format!("topic `{topic}` does not exist: create it, or correct the route's topic")
 }
 

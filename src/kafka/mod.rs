@@ -36,6 +36,7 @@ mod selection;
 mod session;
 mod shelf;
 mod source;
+mod standing;
 mod starts;
 mod startup;
 mod thread;
@@ -49,11 +50,13 @@ pub use committer::KafkaCommitter;
 pub(crate) use config::is_secret;
 pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
+pub(crate) use faults::missing;
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
 pub(crate) use selection::{Admission, Admit};
 pub(crate) use shelf::KafkaShelf;
 pub use source::KafkaSource;
+pub use standing::Standing;
 #[cfg(feature = "cli")]
 pub(crate) use trial::is_built_with;
 

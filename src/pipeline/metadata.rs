@@ -191,6 +191,16 @@ pub fn decode(metadata: &str, tag: LaneTag, low: Offset) -> Result<Vec<Run>, Met
     runs.map_err(Corrupt)
 }
 
+/// How many records `metadata` remembers as finished above the committed offset `low`, whatever lanes they ran in.
+///
+/// # Errors
+/// Why it can't be read.
+pub fn finished_above(metadata: &str, low: Offset) -> Result<u64, MetadataWarning> {
+    let lanes = metadata.split(':').nth(1).and_then(|lanes| u32::from_str_radix(lanes, 16).ok());
+    // Where it names none, decoding says what it is instead.
+    Ok(count(&decode(metadata, LaneTag(lanes.unwrap_or_default()), low)?))
+}
+
 fn count(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.len()).sum()
 }

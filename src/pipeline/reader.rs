@@ -119,7 +119,9 @@ impl<S: Source> Reader<S> {
                     };
                     if let Some(error) = error {
                         // What was started may still end, and what is finished is still committed, where that is possible.
-                        error!(daemon = shared.daemon.as_str(), %error, "reading can't go on, stopping");
+                        if failure.is_none() {
+                            error!(daemon = shared.daemon.as_str(), %error, "reading can't go on, stopping");
+                        }
                         failure.get_or_insert(error);
                         wait = now + self.settings.read_error_wait;
                         if stopping.is_none() {

@@ -243,7 +243,8 @@ pub enum SourceError {
     /// the daemon has worked before.
     #[error("{0}")]
     Misconfigured(String),
-    /// It can't go on; one made anew may. The daemon has failed, and is restarted.
+    /// It can't go on; one made anew may. The daemon has failed, and is restarted. What was finished is still committed first, for as long
+    /// as a stop may take: where that can't be, [`Event::Lost`] comes before this.
     #[error("{0}")]
     Failed(String),
     /// It can't go on, and one made anew must not be tried: another member took its place, or a policy says to stop. Ends the

@@ -4,7 +4,8 @@
 //! [`Roster`]. The lock is only ever held for a moment, and never across I/O.
 
 use std::fmt;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -109,6 +110,7 @@ pub struct DaemonStatus {
 #[derive(Clone, Default)]
 pub struct Roster {
     lines: Arc<Mutex<Vec<Line>>>,
+    admin: Arc<OnceLock<SocketAddr>>,
 }
 
 struct Line {
@@ -122,6 +124,18 @@ impl Roster {
     /// What each daemon is at now. Empty before the supervisor runs.
     pub fn daemons(&self) -> Vec<DaemonStatus> {
         self.lines.lock().iter().map(Line::status).collect()
+    }
+
+    /// Where probes and metrics are served; `None` before they are, and where they never will be. The port is the one that was
+    /// found where any was asked for.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin.get().copied()
+    }
+
+    /// Probes and metrics are served there.
+    pub(super) fn serves(&self, address: SocketAddr) {
+        // A supervisor runs once.
+        self.admin.set(address).ok();
     }
 
     /// One more daemon, about to be started.

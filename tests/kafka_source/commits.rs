@@ -1,5 +1,6 @@
 //! Commits, and what comes back of them.
 
+use daemonry::kafka::{KafkaAdmin, Standing};
 use daemonry::pipeline::source::CommitError;
 
 use crate::member::{Member, PROTOCOLS, both, config, fill, topic, unique};
@@ -29,6 +30,33 @@ async fn a_commit_and_its_metadata_are_read_back_by_the_next_member() {
         assert_eq!((lowest(0), lowest(1)), (Some(100), Some(7)), "{protocol:?}");
         second.close().await;
     }
+}
+
+#[tokio::test]
+async fn where_a_group_stands_is_told_from_outside() {
+    for protocol in PROTOCOLS {
+        let topic = topic("standing", 2).await;
+        fill(&topic, 1000).await;
+        let mut settings = config(&unique("g"));
+        settings.protocol = protocol;
+        let admin = KafkaAdmin::new(&settings).expect("it can be made");
+        let standing = async || {
+            let standing =
+                admin.standing(&topic.as_str().into()).await.expect("the brokers answer").expect("it is there");
+            let of = |one: &Standing| (one.partition.0, one.committed.map(|next| next.offset().0), one.finished_above);
+            let ends: i64 = standing.iter().map(|one| one.end.0).sum();
+            (ends, standing.iter().map(of).collect::<Vec<_>>())
+        };
+        assert_eq!(standing().await, (1000, vec![(0, None, 0), (1, None, 0)]), "{protocol:?}");
+        let mut member = Member::join(&settings, &topic);
+        member.until("all records", |member| member.records.len() == 1000).await;
+        member.commit(0, 100, "dm1:6815c86c:b:BgI").await.expect("committed");
+        member.commit(1, 7, "not ours").await.expect("committed");
+        assert_eq!(standing().await, (1000, vec![(0, Some(100), 3), (1, Some(7), 0)]), "{protocol:?}");
+        member.close().await;
+    }
+    let admin = KafkaAdmin::new(&config(&unique("g"))).expect("it can be made");
+    assert_eq!(admin.standing(&"no-such-topic".into()).await, Ok(None));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::batch::{BatchContext, FromBatch};
 use super::super::{Delivery, Rejection};
 use super::FromRecord;
-use crate::producer::{SendError, Sends, Sent};
+use crate::producer::{self, SendError, Sends, Sent};
 use crate::record::{OwnedRecord, Topic};
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
@@ -72,6 +72,35 @@ impl Producer {
             Some(state) => record.with_header(TRACESTATE, &state[..]),
             None => record,
         }
+    }
+}
+
+/// For a handler that is called as the plain function that it is, in a test. Nobody waits there for what it only
+/// [enqueues](Producer::enqueue).
+///
+/// ```
+/// use daemonry::handler::extract::Producer;
+/// use daemonry::record::OwnedRecord;
+/// use daemonry::testing::MemoryBroker;
+/// use std::sync::Arc;
+///
+/// async fn bill(producer: Producer) -> anyhow::Result<()> {
+///     producer.send("invoices", OwnedRecord::new("1 EUR")).await?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// let broker = MemoryBroker::new();
+/// broker.create_topic("invoices", 1);
+/// bill(daemonry::producer::Producer::new(Arc::new(broker.clone())).into()).await?;
+/// assert_eq!(broker.records("invoices", 0).len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+impl From<producer::Producer> for Producer {
+    fn from(producer: producer::Producer) -> Self {
+        Self::new(Arc::new(Sends::new(producer)), None)
     }
 }
 

@@ -38,6 +38,17 @@ fn worked_example_of_the_module_header_holds() {
 }
 
 #[test]
+fn what_is_finished_above_is_counted_whatever_the_lanes() {
+    for lanes in ["key", "partition"] {
+        let metadata = encode(LaneTag::from(lanes), Offset(100), &[run(102, 104), run(110, 111)], 4096);
+        assert_eq!(finished_above(&metadata.expect("short enough"), Offset(100)), Ok(3));
+    }
+    assert_eq!(finished_above("", Offset(100)), Ok(0));
+    assert_eq!(finished_above("not ours", Offset(100)), Err(MetadataWarning::Foreign));
+    assert!(matches!(finished_above("dm1:+815c86c:b:BgI", Offset(100)), Err(MetadataWarning::Corrupt(_))));
+}
+
+#[test]
 fn nothing_finished_above_is_no_metadata() {
     assert_eq!(encode(tag(), Offset(7), &[], 0).as_deref(), Some(""));
     assert_eq!(decode("", tag(), Offset(7)), Ok(Vec::new()));
