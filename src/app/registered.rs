@@ -8,7 +8,6 @@ use super::Setup;
 use crate::config::{Configurable, Reads, RouteChanges, changed};
 use crate::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
-use crate::pipeline::control::Control;
 use crate::supervisor::Supervisor;
 
 /// A daemon of the program, for a state `S`.
@@ -81,8 +80,7 @@ impl<S: Clone + Send + 'static> Registered<S> {
         match self.kind {
             Kind::Consumer { serve, .. } => {
                 let Some(settings) = setup.config().consumers.get(&name).cloned() else { return supervisor };
-                // Made here, so that it outlives the daemon's restarts.
-                let control = Control::new();
+                let control = setup.control(&name).expect("each consumer has one");
                 supervisor.daemon(move || {
                     let consumer = Consumer::new(&*name, settings.kafka.clone(), serve(&state, &settings.changes))
                         .settings(settings.pipeline.clone())

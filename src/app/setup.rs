@@ -1,12 +1,14 @@
 //! What a program's own code gets to start with.
 
 use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use crate::config::{Config, Document, Faults, KeyPath};
+use crate::pipeline::control::Control;
 
 /// The configuration, for the code that makes the program's state or a daemon of its own. Cheap to clone.
 ///
@@ -38,6 +40,8 @@ struct Inner {
     config: Config,
     own: Document,
     section: Option<TypeId>,
+    /// What steers each consumer, by its name. Made here, so that it outlives the daemon's restarts.
+    controls: BTreeMap<String, Control>,
 }
 
 /// Why the program's own section can't be had.
@@ -54,7 +58,30 @@ pub enum SectionError {
 
 impl Setup {
     pub(super) fn new(config: Config, own: Document, section: Option<TypeId>) -> Self {
-        Self { inner: Arc::new(Inner { config, own, section }) }
+        let controls = config.consumers.keys().map(|name| (name.clone(), Control::new())).collect();
+        Self { inner: Arc::new(Inner { config, own, section, controls }) }
+    }
+
+    /// What steers a consumer of the program while it runs: pauses it, slows it down, has a partition go on elsewhere. `None` where there is no
+    /// consumer of this name, or the configuration leaves it out.
+    ///
+    /// ```
+    /// use daemonry::app::Setup;
+    /// use daemonry::pipeline::control::{Control, Scope};
+    ///
+    /// #[derive(Clone)]
+    /// struct AppState { orders: Option<Control> }
+    ///
+    /// async fn connect(setup: Setup) -> anyhow::Result<AppState> {
+    ///     Ok(AppState { orders: setup.control("orders") })
+    /// }
+    ///
+    /// fn at_night(app: &AppState) {
+    ///     if let Some(orders) = &app.orders { orders.pause(Scope::Topic("orders.reports".into())); }
+    /// }
+    /// ```
+    pub fn control(&self, consumer: &str) -> Option<Control> {
+        self.inner.controls.get(consumer).cloned()
     }
 
     /// The configuration.

@@ -9,9 +9,7 @@ use tower::{Layer, Service};
 use super::check::{RouterError, Selector, check};
 use super::error::BoxError;
 use super::pattern::TopicPattern;
-use super::route::{Either, Route, RouteSpec};
-#[cfg(feature = "kafka")]
-use super::route::{RouteSettings, Unhandled};
+use super::route::{Either, Route, RouteSettings, RouteSpec, Unhandled};
 use super::table::{Entry, TopicTable};
 use super::{Delivery, HandlerService};
 use crate::pipeline::metadata::LaneTag;
