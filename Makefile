@@ -5,10 +5,10 @@ WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test book sanitize fmt
+.PHONY: help demo check test soak-lite book sanitize fmt
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Handle sample orders on a Kafka inside the process, shown live; ends with Ctrl-C, or after FOR=20s
 	@bash scripts/tools.sh
@@ -29,6 +29,11 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
+
+soak-lite: ## Ten minutes of traffic, or MINUTES=…, with rebalances and a broker's restart: ledger clean, memory flat
+	@bash scripts/tools.sh tls
+	cargo build --locked --workspace --bins --examples
+	SOAK_SECONDS=$$(($(or $(MINUTES),10) * 60)) $(WITH_KAFKA) cargo test --locked --workspace --test soak -- --nocapture
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
 	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \

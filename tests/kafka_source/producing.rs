@@ -101,3 +101,18 @@ async fn a_topic_that_does_not_exist_is_told_apart() {
     admin.create(&missing, 3).await.expect("it is there already, which is as good");
     producer.send(&missing, None, Some(b"x"), std::iter::empty(), None).await.expect("written");
 }
+
+#[tokio::test]
+async fn letters_of_a_topic_that_does_not_exist_get_no_topic() {
+    let missing = Topic::from(unique("missing"));
+    let router = Router::new().topic(missing.clone(), on(|| async {}));
+    let daemon = Consumer::new("eager", config(&unique("g")), router);
+    let daemon = daemon.missing_dead_letter_topic(MissingDeadLetterTopic::Create);
+    let refused = Box::new(daemon).run(DaemonContext::detached("eager")).await.expect_err("it can't work");
+    assert_eq!(
+        refused.to_string(),
+        format!("topic `{missing}` does not exist: create it, or correct the route's topic")
+    );
+    let admin = KafkaAdmin::new(&config("-")).expect("valid");
+    assert_eq!(admin.partitions(&Topic::from(format!("{missing}.dlq"))).await, Ok(None));
+}
