@@ -73,10 +73,13 @@ fn alerts_name_metrics_that_there_are() {
 }
 
 #[test]
-fn scaling_follows_the_group_and_the_topic_that_are_read() {
+fn scaling_follows_the_groups_and_the_topics_that_are_read() {
     let (_, printed) = handlers(&["config", "print"]);
     let scaled = read("k8s/scaled-object.yaml");
-    assert_eq!(values(&scaled, "consumerGroup")[0], values(&printed, "group")[0]);
-    assert_eq!(values(&scaled, "bootstrapServers"), values(&printed, "brokers"));
-    assert!(printed.contains(&format!("{}:", values(&scaled, "topic")[0])), "{printed}");
+    let (groups, topics) = (values(&scaled, "consumerGroup"), values(&scaled, "topic"));
+    assert_eq!((groups.len(), topics.len()), (2, 2), "a trigger for each daemon");
+    assert!(groups.iter().all(|group| values(&printed, "group").contains(group)), "{groups:?} in {printed}");
+    assert!(topics.iter().all(|topic| printed.contains(&format!("{topic}:"))), "{topics:?} in {printed}");
+    let brokers = values(&printed, "brokers")[0];
+    assert!(values(&scaled, "bootstrapServers").iter().all(|server| *server == brokers), "{brokers}");
 }

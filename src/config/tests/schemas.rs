@@ -56,9 +56,10 @@ fn what_can_work_is_valid() {
 
 #[test]
 fn sample_is_valid() {
-    let router: crate::handler::Router =
-        crate::handler::Router::new().topic("orders.created", crate::handler::on(super::handle));
-    let daemons = vec![("orders", crate::config::Reads::Topics(&router))];
+    let reads = |topic| crate::handler::Router::<()>::new().topic(topic, crate::handler::on(super::handle));
+    let (orders, shipments) = (reads("orders.created"), reads("shipments.requested"));
+    let reads = crate::config::Reads::Topics;
+    let daemons = vec![("orders", reads(&orders)), ("shipments", reads(&shipments))];
     let schema = schema(&crate::config::Program { name: "handlers", daemons, app: None });
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
     let sample = json(include_str!("../../../config/shop.yaml"));

@@ -58,8 +58,7 @@ async fn letters_that_nothing_takes_are_refused_at_the_start() {
     assert!(matches!(error, DaemonError::Config(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "dead letters of `numbers` are to go to `numbers.dlq`, and nothing takes them there: give the daemon `dead_letters`, or let the \
-         route `stop_on_failure`"
+        "dead letters of `numbers` have nowhere to go: give the daemon `dead_letters`, or let the route `stop_on_failure`"
     );
 }
 
