@@ -70,7 +70,9 @@ fn every_yaml_block_is_a_configuration_that_can_work() {
 #[test]
 fn the_first_daemon_is_the_example_that_is_tested() {
     let shown = blocks(&read("docs/first-daemon.md"), "rust").join("\n");
-    assert!(shown == read("examples/first_daemon.rs"), "docs/first-daemon.md and examples/first_daemon.rs differ");
+    assert!(shown == read("examples/first_daemon/main.rs"), "docs/first-daemon.md and examples/first_daemon differ");
+    let configuration = blocks(&read("docs/first-daemon.md"), "yaml").concat();
+    assert_eq!(configuration, read("examples/config/shop.yaml"), "docs/first-daemon.md and examples/config differ");
 }
 
 #[test]
