@@ -151,24 +151,11 @@ fn time(headers: &[Header<'_>], name: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::letter_of;
     use super::*;
 
     fn letter() -> OwnedRecord {
-        let record = OwnedRecord::new("{").with_key("a").with_header("trace", "x");
-        [
-            ("daemonry-topic", "orders"),
-            ("daemonry-partition", "3"),
-            ("daemonry-offset", "41"),
-            ("daemonry-timestamp", "1600000000000"),
-            ("daemonry-reason", "undecodable"),
-            ("daemonry-error", "not JSON"),
-            ("daemonry-attempts", "1"),
-            ("daemonry-daemon", "shop"),
-            ("daemonry-handler", "orders::create"),
-            ("daemonry-failed-at", "1600000000001"),
-        ]
-        .into_iter()
-        .fold(record, |record, (name, value)| record.with_header(name, value))
+        letter_of(OwnedRecord::new("{").with_key("a").with_header("trace", "x"))
     }
 
     #[test]

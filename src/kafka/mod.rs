@@ -20,6 +20,7 @@ mod committer;
 mod config;
 mod context;
 mod describe;
+mod drain;
 mod embedded;
 mod errand;
 mod faults;

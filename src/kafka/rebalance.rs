@@ -5,24 +5,22 @@
 //! stays ours until its revocation is completed or overdue, unless the group has taken it already.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
-use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::assignment::{Assigned, Assignment};
 use super::client::{Client, list};
+use super::drain::{Drain, Drained};
 use super::errand::Errand;
 use super::native::PartitionQueue;
 use super::session::{Halt, Surroundings};
 use super::starts::{NoStart, Start, look_up};
 use super::trouble::Until;
-use crate::pipeline::source::{Assigned as Ours, Event, Revocation};
+use crate::pipeline::source::{Assigned as Ours, Event};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
@@ -56,7 +54,7 @@ enum Step {
     /// That did not work; it is tried again then.
     Waiting(Vec<TopicPartition>, Instant),
     /// These partitions are being given up.
-    Draining(Vec<TopicPartition>, oneshot::Receiver<()>, Instant),
+    Draining(Vec<TopicPartition>, Drain),
 }
 
 impl Rebalances {
@@ -73,7 +71,8 @@ impl Rebalances {
     /// When to look again at the latest, whatever wakes us before.
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.step {
-            Step::Waiting(_, at) | Step::Draining(_, _, at) => Some(*at),
+            Step::Waiting(_, at) => Some(*at),
+            Step::Draining(_, drain) => Some(drain.deadline()),
             _ => None,
         }
     }
@@ -118,14 +117,19 @@ impl Rebalances {
                 },
                 Step::Waiting(places, _) if self.is_overtaken(client) => acknowledge_unread(&places, client, around)?,
                 Step::Waiting(places, at) if Instant::now() >= at => self.look(places, client, assignment, around)?,
-                Step::Draining(places, wait, deadline) => match drained(wait, deadline, around) {
-                    Ok(()) => give_up(&places, client, assignment)?,
-                    Err(_) if client.assignment_lost() => {
+                Step::Draining(places, mut drain) => match drain.ended(&around.wake) {
+                    Some(drained) => {
+                        if drained == Drained::Overdue {
+                            warn!("revoked partitions are given up unfinished, their time is over");
+                        }
+                        give_up(&places, client, assignment)?
+                    }
+                    None if client.assignment_lost() => {
                         lose(&places, assignment, around);
                         give_up(&places, client, assignment)?
                     }
-                    Err(wait) => {
-                        self.step = Step::Draining(places, wait, deadline);
+                    None => {
+                        self.step = Step::Draining(places, drain);
                         return Ok(());
                     }
                 },
@@ -248,11 +252,7 @@ fn revoke(
     if epochs.is_empty() {
         return give_up(&places, client, assignment);
     }
-    around.mailbox.forget(&epochs);
-    let drain = around.config.revoke_drain;
-    let (revocation, wait) = Revocation::new(epochs, tokio::time::Instant::now() + drain);
-    around.mailbox.tell(Event::Revoked(revocation));
-    Ok(Step::Draining(places, wait, Instant::now() + drain))
+    Ok(Step::Draining(places, Drain::begin(epochs, around)))
 }
 
 /// Tells the pipeline that nothing can be done for these partitions any more.
@@ -272,23 +272,6 @@ fn give_up(places: &[TopicPartition], client: &Arc<Client>, assignment: &mut Ass
     gone.into_iter().for_each(|assigned| assigned.queue.discard());
     outcome.map_err(broken)?;
     Ok(Step::None)
-}
-
-/// Whether the pipeline has completed the revocation, or dropped it, or is overdue; else hands back what to wait for.
-fn drained(
-    mut wait: oneshot::Receiver<()>,
-    deadline: Instant,
-    around: &Surroundings,
-) -> Result<(), oneshot::Receiver<()>> {
-    let waker = Waker::from(Arc::clone(&around.wake));
-    if Pin::new(&mut wait).poll(&mut TaskContext::from_waker(&waker)) != Poll::Pending {
-        return Ok(());
-    }
-    if Instant::now() >= deadline {
-        warn!("revoked partitions are given up unfinished, their time is over");
-        return Ok(());
-    }
-    Err(wait)
 }
 
 fn acknowledge<'a>(

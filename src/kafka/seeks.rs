@@ -3,23 +3,21 @@
 //! Owner: the event thread. The place is found first, so that a wrong one changes nothing. Then the partition is revoked from the
 //! pipeline, but not handed back to the group, and assigned to it anew from there. Until then nobody reads it.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
-use tokio::sync::oneshot;
 use tracing::info;
 
 use super::assignment::Assignment;
 use super::client::{Client, list};
+use super::drain::{Drain, Drained};
 use super::errand::Errand;
 use super::resets::restart;
 use super::session::{Halt, Surroundings};
 use super::starts::{PATIENCE, watermarks};
 use crate::pipeline::seek::{Seek, SeekError};
-use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Revocation};
+use crate::pipeline::source::{Assigned as Ours, Epoch, Event};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, Timestamp, TopicPartition};
 
@@ -40,7 +38,7 @@ enum Stage {
     /// Its place is being looked up, on a thread that gives the wish back with it.
     Asking(Errand<(Seek, Result<Offset, SeekError>)>),
     /// What was started of it ends.
-    Draining(Seek, Offset, oneshot::Receiver<()>, Instant),
+    Draining(Seek, Offset, Drain),
 }
 
 impl Seeks {
@@ -65,7 +63,7 @@ impl Seeks {
     /// When to look again at the latest, whatever wakes us before.
     pub(super) fn due(&self) -> Option<Instant> {
         let deadlines = self.under_way.iter().filter_map(|one| match &one.stage {
-            Stage::Draining(_, _, _, deadline) => Some(*deadline),
+            Stage::Draining(_, _, drain) => Some(drain.deadline()),
             Stage::Asking(_) => None,
         });
         deadlines.min()
@@ -88,17 +86,15 @@ impl Seeks {
                     // Its thread died, and the wish with it.
                     Some(None) => {}
                 },
-                Stage::Draining(seek, to, mut wait, deadline) => {
-                    let waker = Waker::from(Arc::clone(&around.wake));
-                    let is_done = Pin::new(&mut wait).poll(&mut TaskContext::from_waker(&waker)) != Poll::Pending;
+                Stage::Draining(seek, to, mut drain) => {
+                    let drained = drain.ended(&around.wake);
                     if assignment.get_mut(epoch).is_none() {
                         let place = seek.topic_partition().clone();
                         seek.refuse(SeekError::NotAssigned(place));
-                    } else if is_done || Instant::now() >= deadline {
-                        go_on(seek, to, epoch, is_done, client, assignment, around)?;
+                    } else if let Some(drained) = drained {
+                        go_on(seek, to, epoch, drained, client, assignment, around)?;
                     } else {
-                        let stage = Stage::Draining(seek, to, wait, deadline);
-                        self.under_way.push(UnderWay { epoch, stage });
+                        self.under_way.push(UnderWay { epoch, stage: Stage::Draining(seek, to, drain) });
                     }
                 }
             }
@@ -116,11 +112,7 @@ impl Seeks {
             return;
         }
         assigned.held = true;
-        around.mailbox.forget(&[epoch]);
-        let drain = around.config.revoke_drain;
-        let (revocation, wait) = Revocation::new(vec![epoch], tokio::time::Instant::now() + drain);
-        around.mailbox.tell(Event::Revoked(revocation));
-        let stage = Stage::Draining(seek, to, wait, Instant::now() + drain);
+        let stage = Stage::Draining(seek, to, Drain::begin(vec![epoch], around));
         self.under_way.push(UnderWay { epoch, stage });
     }
 }
@@ -154,13 +146,13 @@ fn go_on(
     seek: Seek,
     to: Offset,
     epoch: Epoch,
-    is_drained: bool,
+    drained: Drained,
     client: &Arc<Client>,
     assignment: &mut Assignment,
     around: &mut Surroundings,
 ) -> Result<(), Halt> {
     let place = seek.topic_partition().clone();
-    if !is_drained {
+    if drained == Drained::Overdue {
         around.mailbox.tell(Event::Lost(vec![epoch]));
     }
     let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
