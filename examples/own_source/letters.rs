@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use async_trait::async_trait;
 use daemonry::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use daemonry::producer::Sent;
+use daemonry::record::{Offset, Partition};
 use serde_json::{Value, json};
 
 /// The positions of the quotes whose letters a file holds. A letter is written again where its quote comes again.
@@ -35,7 +37,7 @@ impl LetterFile {
 
 #[async_trait]
 impl DeadLetterSink for LetterFile {
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError> {
         let value = letter.record.value().map(String::from_utf8_lossy);
         let added: serde_json::Map<_, _> =
             letter.added.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
@@ -45,11 +47,13 @@ impl DeadLetterSink for LetterFile {
         let written = tokio::task::spawn_blocking(move || {
             let mut file = OpenOptions::new().append(true).create(true).open(path)?;
             file.write_all(line.as_bytes())?;
-            file.sync_data()
+            file.sync_data()?;
+            // A file has one partition; its offsets are those of its lines' first bytes.
+            let line_start = file.stream_position()? - line.len() as u64;
+            Ok(Sent { partition: Partition(0), offset: Offset(i64::try_from(line_start).unwrap_or(i64::MAX)) })
         });
         match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(PublishError::Unavailable(error.to_string())),
+            Ok(written) => written.map_err(|error: std::io::Error| PublishError::Unavailable(error.to_string())),
             Err(error) => Err(PublishError::Unavailable(error.to_string())),
         }
     }

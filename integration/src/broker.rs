@@ -3,8 +3,11 @@
 //! The invariant: no broker outlives its owner, not even one that is killed with -9. A shell stands between the two and
 //! holds the read end of a pipe; when our end closes, for whatever reason, it kills the broker and removes the data.
 //! The same pipe carries the signals, so no process id is ever kept that could have come to mean another process.
+//!
+//! With `DAEMONRY_KEEP_BROKERS=1` the data stays where it is, for whoever wants to read a broker's log segments after a failure.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -37,7 +40,7 @@ exec 3<&0
   # The broker's end must not be ours before the data is gone.
   trap '' TERM
   kill -s KILL "$broker"
-  rm -rf -- "$data"
+  [ -n "${DAEMONRY_KEEP_BROKERS-}" ] || rm -rf -- "$data"
 } 2>/dev/null & listener=$!
 wait "$broker"; status=$?
 kill "$listener" 2>/dev/null
@@ -115,7 +118,9 @@ impl Broker {
 
     /// A directory to start a broker in.
     pub(crate) fn directory() -> Result<TempDir> {
-        Ok(tempfile::Builder::new().prefix("daemonry-kafka-").tempdir()?)
+        let mut directory = tempfile::Builder::new().prefix("daemonry-kafka-").tempdir()?;
+        directory.disable_cleanup(env::var_os("DAEMONRY_KEEP_BROKERS").is_some_and(|keep| !keep.is_empty()));
+        Ok(directory)
     }
 
     /// As [`start`](Self::start), with whatever the directory holds already; it goes with the broker.

@@ -3,6 +3,8 @@
 //! What it needs for a verdict it collects itself. Its directory, with the ledger and the logs, stays where the scenario failed.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -303,6 +305,9 @@ impl Scenario {
             }
             Ok(letters.is_empty().then_some(()))
         });
+        if settled.is_err() {
+            self.note_letters()?;
+        }
         settled.with_context(|| {
             let first = |places: &BTreeSet<_>| format!("{:?}", places.iter().take(5).collect::<Vec<_>>());
             format!(
@@ -315,6 +320,16 @@ impl Scenario {
                 self.path().display()
             )
         })
+    }
+
+    /// Writes down where each letter stands and what it is the letter of, beside the logs that say where the brokers acknowledged it.
+    fn note_letters(&self) -> Result<()> {
+        let mut lines = String::new();
+        for letter in self.topics.read(&self.letter_topic())? {
+            let place = (letter.partition.0, letter.offset.0);
+            writeln!(lines, "{place:?} at {:?} is of {:?}", letter.unix_ms, origin(&letter))?;
+        }
+        fs::write(self.path().join("letters.txt"), lines).context("cannot write down the letters")
     }
 
     /// Waits until the group has committed to the end of each partition, whatever that is worth.

@@ -104,6 +104,8 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         let report = match result {
+            // A report without an offset is an inference from the next batch's, which brokers have belied.
+            Ok(message) if message.offset() < 0 => Err(KafkaError::MessageProduction(RDKafkaErrorCode::Inconsistent)),
             Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
             Err((error, _)) => Err(error.clone()),
         };

@@ -18,7 +18,7 @@ use crate::pipeline::PipelineSettings;
 use crate::pipeline::control::Control;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
 use crate::pipeline::source::{Source, SourceError};
-use crate::producer::Producer;
+use crate::producer::{Producer, Sent};
 
 /// How often the probes hear that it is still about to connect.
 const PULSE: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ struct Nowhere;
 
 #[async_trait]
 impl DeadLetterSink for Nowhere {
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError> {
         // Nothing may be lost, should it ever come to that.
         Err(PublishError::Unavailable(format!(
             "nothing takes letters for `{}`: give the daemon `dead_letters`",

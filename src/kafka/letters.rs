@@ -4,19 +4,19 @@ use async_trait::async_trait;
 
 use super::producer::KafkaProducer;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
-use crate::producer::SendError;
+use crate::producer::{SendError, Sent};
 use crate::record::Header;
 
 #[async_trait]
 impl DeadLetterSink for KafkaProducer {
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError> {
         let record = letter.record;
         let added =
             letter.added.iter().map(|(name, value)| Header { name: name.as_bytes(), value: Some(value.as_bytes()) });
         let headers: Vec<Header<'_>> = record.headers().chain(added).collect();
         // Its time is the present: with the record's own, the retention of the letters' topic could remove a late one at once.
         let sent = self.send(letter.topic, record.key(), record.value(), headers.into_iter(), None).await;
-        sent.map(drop).map_err(PublishError::from)
+        sent.map(|(partition, offset)| Sent { partition, offset }).map_err(PublishError::from)
     }
 }
 

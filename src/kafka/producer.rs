@@ -24,10 +24,16 @@ use super::obstacles::Obstacles;
 use crate::producer::{RecordSink, SendError, Sent};
 use crate::record::{Header, Offset, OwnedRecord, Partition, Timestamp, Topic};
 
+#[cfg(test)]
+mod tests;
+
 /// How long the brokers may take to acknowledge a record.
 const DELIVERY: Duration = Duration::from_secs(30);
 /// How much longer the report of it may take to come back to us.
 const REPORT: Duration = Duration::from_secs(5);
+
+/// What a report stands for that says where a record is no more than that a later one was acknowledged.
+pub(super) const UNPROVEN: Code = Code::Inconsistent;
 
 /// See the module.
 #[derive(Debug)]
@@ -121,6 +127,7 @@ impl KafkaProducer {
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 SendError::NotAuthorized(topic.clone())
             }
+            UNPROVEN => SendError::Unavailable("the brokers acknowledged the next record, and not this one".to_owned()),
             code => SendError::Unavailable(self.obstacle().unwrap_or_else(|| code.to_string())),
         })
     }
@@ -193,6 +200,19 @@ impl RecordSink for KafkaProducer {
     }
 }
 
+/// Where a record stands by its delivery report.
+///
+/// librdkafka calls a record delivered, too, when only the batch behind it was acknowledged: the broker would have refused that one if the
+/// record were missing. But a partition that remembers nothing of a producer takes whatever comes first, and then the record is lost. So a
+/// report without an offset proves nothing, and is answered with [`UNPROVEN`].
+pub(super) fn place(report: &DeliveryResult<'_>) -> Result<(Partition, Offset), Code> {
+    match report {
+        Ok(message) if message.offset() < 0 => Err(UNPROVEN),
+        Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
+        Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Unknown)),
+    }
+}
+
 fn is_too_large(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
 }
@@ -225,13 +245,10 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
     type DeliveryOpaque = Box<Receipt>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, receipt: Box<Receipt>) {
-        let outcome = match report {
-            Ok(message) => {
-                self.obstacles.clear();
-                Ok((Partition(message.partition()), Offset(message.offset())))
-            }
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Unknown)),
-        };
+        let outcome = place(report);
+        if outcome.is_ok() {
+            self.obstacles.clear();
+        }
         if let Some(receipt) = receipt.lock().take() {
             // The sender may have been cancelled.
             let _nobody = receipt.send(outcome);

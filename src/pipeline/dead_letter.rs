@@ -34,6 +34,7 @@ use super::lanes::LetterJob;
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::{Receipt, Settled, Ticket};
+use crate::producer::Sent;
 use crate::record::{Record, Timestamp, Topic};
 use crate::retry::RetryPolicy;
 
@@ -102,11 +103,11 @@ pub struct Letter<'a> {
 /// Writes dead letters. [`publish`](Self::publish) answers once the letter is safe, and not before.
 #[async_trait]
 pub trait DeadLetterSink: Send + Sync + 'static {
-    /// Writes one letter and waits for its acknowledgement.
+    /// Writes one letter, waits for its acknowledgement and answers where it stands. What has no partitions says partition 0.
     ///
     /// # Errors
     /// Why it was not written; it will be tried again.
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError>;
+    async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError>;
 }
 
 /// Why a dead letter could not be written. Whatever it is, the letter's partition waits, and the letter is tried again.
@@ -141,10 +142,10 @@ impl DeadLetters {
         record: &Record,
         topic: &Topic,
         failure: &Failure,
-    ) -> Result<Settled<P>, (Ticket<P>, PublishError)> {
+    ) -> Result<(Settled<P>, Sent), (Ticket<P>, PublishError)> {
         let letter = Letter { topic, record, added: headers(&self.daemon, record, failure) };
         match self.sink.publish(&letter).await {
-            Ok(()) => Ok(ticket.dead_lettered(Receipt::acknowledged())),
+            Ok(sent) => Ok((ticket.dead_lettered(Receipt::acknowledged()), sent)),
             Err(error) => Err((ticket, error)),
         }
     }
@@ -222,7 +223,7 @@ async fn write<G: Progress>(
     let (daemon, offset) = (shared.daemon.as_str(), entry.record.offset().0);
     let (from, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
     match letters.publish(entry.ticket, &entry.record, &topic, &failure).await {
-        Ok(settled) => {
+        Ok((settled, sent)) => {
             let (reason, error) = (failure.reason.name(), failure.error.as_str());
             warn!(
                 daemon,
@@ -234,6 +235,8 @@ async fn write<G: Progress>(
                 reason,
                 error,
                 dead_letter_topic = topic.as_str(),
+                dead_letter_partition = sent.partition.0,
+                dead_letter_offset = sent.offset.0,
                 "record is a dead letter"
             );
             shared.meter.dead_lettered(failure.reason);

@@ -10,7 +10,7 @@ use crate::record::{OwnedRecord, Partition, Timestamp, Topic, TopicPartition};
 
 #[async_trait]
 impl DeadLetterSink for MemoryBroker {
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), PublishError> {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError> {
         let delay = self.state.lock().letter_delay;
         if !delay.is_zero() {
             sleep(delay).await;
@@ -33,8 +33,8 @@ impl DeadLetterSink for MemoryBroker {
             observer(&written);
         }
         let place = TopicPartition { topic: letter.topic.clone(), partition: record.partition() };
-        state.append(place, written);
-        Ok(())
+        let partition = place.partition;
+        Ok(Sent { partition, offset: state.append(place, written) })
     }
 }
 

@@ -7,13 +7,13 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::debug;
 
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::context::log;
 use crate::kafka::obstacles::Obstacles;
+use crate::kafka::producer::place;
 use crate::record::{Offset, Partition, Topic};
 
 /// What is remembered of the records' delivery reports.
@@ -61,10 +61,11 @@ impl Reports {
         }
     }
 
-    /// Waits until none is, or until then. A flush of the binding's looks only ten times a second.
-    pub(super) fn wait_until(&self, deadline: Instant) {
+    /// Waits until none is, or until then; answers whether none is. A flush of the binding's looks only ten times a second.
+    pub(super) fn wait_until(&self, deadline: Instant) -> bool {
         let mut under_way = self.under_way.lock();
         while *under_way > 0 && !self.all_landed.wait_until(&mut under_way, deadline).timed_out() {}
+        *under_way == 0
     }
 }
 
@@ -85,14 +86,12 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, sent: Box<Sent>) {
-        match report {
-            Ok(message) => {
+        match place(report) {
+            Ok((partition, offset)) => {
                 self.obstacles.clear();
-                let place = (sent.target, Partition(message.partition()));
-                self.written.lock().insert(place, Offset(message.offset()));
+                self.written.lock().insert((sent.target, partition), offset);
             }
-            Err((error, _)) => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+            Err(code) => {
                 self.failure.lock().get_or_insert((code, *sent));
             }
         }

@@ -19,6 +19,7 @@ use crate::kafka::config::KafkaConfig;
 use crate::kafka::context::Signal;
 use crate::kafka::describe::describe;
 use crate::kafka::native::{Letter, committed, produce};
+use crate::kafka::producer::UNPROVEN;
 use crate::kafka::wake::Wake;
 use crate::record::{Header, NextOffset, Offset, OwnedRecord, Partition, Topic, TopicPartition};
 
@@ -225,7 +226,14 @@ impl Writer for KafkaWriter {
             return Ok(());
         }
         self.begin()?;
-        self.producer().context().wait_until(Instant::now() + END);
+        if !self.producer().context().wait_until(Instant::now() + END) {
+            return Err(self.failed_with(Code::MessageTimedOut));
+        }
+        // librdkafka would fail the transaction itself, but for a record of which it only infers that it was written.
+        let unproven = |(code, _): &(Code, Sent)| *code == UNPROVEN;
+        if self.producer().context().failure.lock().as_ref().is_some_and(unproven) {
+            return Err(self.failed_with(UNPROVEN));
+        }
         if let Some(group) = group {
             let places: Vec<TopicPartition> = progress
                 .iter()
