@@ -57,7 +57,7 @@ impl<P: Copy> BatchEnd<P> {
 /// Runs the route's handler over a batch, to its end.
 pub(super) async fn run<G: Progress>(
     shared: &Shared<G>,
-    slot: &Slot,
+    slot: &Slot<G::Position>,
     mut batch: BatchRun,
     entries: &mut VecDeque<Entry<G::Position>>,
     random: &mut fastrand::Rng,
@@ -70,7 +70,7 @@ pub(super) async fn run<G: Progress>(
     let route = &context.route;
     let Work::Batch(handler) = &route.work else { unreachable!("only routes of batches have any") };
     let began = Instant::now();
-    slot.begin(&context);
+    slot.cargo.lock().belongs_to(&context);
     if let Some(first) = entries.front() {
         slot.attempt(&first.record, began);
     }

@@ -166,10 +166,10 @@ impl<S: Source> Pipeline<S> {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(committer::commit(Arc::clone(&shared), committer, requests, settings.commit_interval));
-        tasks.spawn(forever(dispatcher::dispatch(Arc::clone(&shared))));
         tasks.spawn(forever(dead_letter::publish_letters(Arc::clone(&shared), dead_letters, seeds.u64(..))));
         let now = Instant::now();
         let slots: Vec<_> = (0..settings.workers).map(|_| Arc::new(Slot::new(now))).collect();
+        tasks.spawn(forever(dispatcher::dispatch(Arc::clone(&shared), slots.clone())));
         tasks.spawn(forever(watchdog::watch(
             Arc::clone(&shared),
             slots.clone(),

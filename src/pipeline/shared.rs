@@ -5,6 +5,7 @@
 //! put behind the handler that comes next on that thread, and wait for as long as it blocks.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -34,6 +35,8 @@ pub(super) struct Shared<G: Progress> {
     pub(super) letters: Notify,
     /// A retry is due earlier, or workers are to be woken: for the dispatcher.
     pub(super) dispatch: Notify,
+    /// A worker may have taken more than it has begun: the dispatcher looks after it.
+    laden: AtomicBool,
     /// Something on its way out is drained: for the drains.
     pub(super) drained: Notify,
     /// Enough is finished: for the committer.
@@ -56,6 +59,7 @@ impl<G: Progress> Shared<G> {
             room: Notify::new(),
             letters: Notify::new(),
             dispatch: Notify::new(),
+            laden: AtomicBool::new(false),
             drained: Notify::new(),
             commit: Notify::new(),
             failure: Mutex::new(None),
@@ -103,6 +107,18 @@ impl<G: Progress> Shared<G> {
         if effects.timer || effects.ready > 0 {
             self.dispatch.notify_one();
         }
+    }
+
+    /// A worker has taken more than it can begin at once.
+    pub(super) fn note_laden(&self) {
+        if !self.laden.load(Ordering::Relaxed) && !self.laden.swap(true, Ordering::AcqRel) {
+            self.dispatch.notify_one();
+        }
+    }
+
+    /// Whether one has since the last look.
+    pub(super) fn was_laden(&self) -> bool {
+        self.laden.swap(false, Ordering::AcqRel)
     }
 
     /// Wakes as many workers as there are lanes for.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::lanes::AssignmentContext;
+use super::lanes::{AssignmentContext, Cargo};
 use super::reader::Beat;
 use super::shared::Shared;
 use super::source::Progress;
@@ -23,26 +23,21 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// What a handler may take beyond its timeout before it is named: its worker must be scheduled to see the timeout.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What one worker is at. Written by it, read by the watchdog.
+/// What one worker is at. Written by it; read by the watchdog, and by whoever takes back what it can't begin.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Slot<P> {
     origin: Instant,
-    run: Mutex<Option<Arc<AssignmentContext>>>,
     /// Milliseconds since `origin`, plus 1; 0 while no attempt runs.
     since: AtomicU64,
     offset: AtomicI64,
+    /// What it has taken and not begun.
+    pub(super) cargo: Mutex<Cargo<P>>,
 }
 
-impl Slot {
+impl<P> Slot<P> {
     pub(super) fn new(origin: Instant) -> Self {
-        Self { origin, run: Mutex::new(None), since: AtomicU64::new(0), offset: AtomicI64::new(-1) }
-    }
-
-    pub(super) fn begin(&self, context: &Arc<AssignmentContext>) {
-        let mut run = self.run.lock();
-        if !run.as_ref().is_some_and(|known| Arc::ptr_eq(known, context)) {
-            *run = Some(Arc::clone(context));
-        }
+        let cargo = Mutex::new(Cargo::default());
+        Self { origin, since: AtomicU64::new(0), offset: AtomicI64::new(-1), cargo }
     }
 
     pub(super) fn attempt(&self, record: &Record, now: Instant) {
@@ -59,9 +54,18 @@ impl Slot {
     fn attempting(&self, now: Instant) -> Option<Attempting> {
         let since = self.since.load(Ordering::Acquire).checked_sub(1)?;
         let offset = self.offset.load(Ordering::Relaxed);
-        let context = self.run.lock().clone()?;
-        let elapsed = now.duration_since(self.origin).saturating_sub(Duration::from_millis(since));
-        Some(Attempting { since, offset, elapsed, context })
+        let context = self.cargo.lock().context.clone()?;
+        Some(Attempting { since, offset, elapsed: self.elapsed(since, now), context })
+    }
+
+    fn elapsed(&self, since: u64, now: Instant) -> Duration {
+        now.duration_since(self.origin).saturating_sub(Duration::from_millis(since))
+    }
+
+    /// Whether it is at an attempt for so long already.
+    pub(super) fn is_at_it(&self, time: Duration, now: Instant) -> bool {
+        let since = self.since.load(Ordering::Acquire).checked_sub(1);
+        since.is_some_and(|since| self.elapsed(since, now) >= time)
     }
 }
 
@@ -81,7 +85,7 @@ impl Attempting {
 /// Looks at every worker and at the lanes once a second, for ever. A stall of `stall_after` is told to the probes.
 pub(super) async fn watch<G: Progress>(
     shared: Arc<Shared<G>>,
-    slots: Vec<Arc<Slot>>,
+    slots: Vec<Arc<Slot<G::Position>>>,
     stall_after: Duration,
     beat: Arc<dyn Fn(Beat) + Send + Sync>,
 ) {

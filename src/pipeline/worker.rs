@@ -1,10 +1,10 @@
 //! Workers: a fixed number of slots that run handlers, and turn whatever happens into one outcome.
 //!
-//! A worker takes a run (a lane's next records), drives the route's handler over it, and reports: what is finished at once or a
-//! millisecond later, the rest when the run ends. It holds the tickets; the handler never sees them. Workers run on the
+//! A worker takes a haul (a lane's next records, or those of many lanes where they take no time), drives the route's handler over it, and
+//! reports: what is finished at once or a millisecond later, the rest when the haul ends. It holds the tickets; the handler never sees them. Workers run on the
 //! handlers' runtime, and wake nobody there.
 
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, BatchEnd};
-use super::lanes::{Effects, Entry, Halt, Run, Taken};
+use super::lanes::{AssignmentContext, Effects, Entry, Halt, Haul, LaneId, Taken};
 use super::meter::Attempted;
 use super::outcome::{Next, Outcome, halt, outcome};
 use super::shared::Shared;
@@ -32,20 +32,25 @@ const REPORT_AFTER: Duration = Duration::from_millis(1);
 const REPORT_AT: usize = 64;
 
 /// Works until `stop`, then ends as soon as its run has.
-pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, stop: CancellationToken, seed: u64) {
-    let mut entries = VecDeque::new();
+pub(super) async fn work<G: Progress>(
+    shared: Arc<Shared<G>>,
+    slot: Arc<Slot<G::Position>>,
+    stop: CancellationToken,
+    seed: u64,
+) {
     let mut settled = Vec::with_capacity(REPORT_AT);
+    let mut done = Vec::new();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
     let mut finished = None;
     loop {
-        let mut next = exchange(&shared, finished.take(), &mut settled, &mut entries);
+        let mut next = exchange(&shared, &slot, finished.take(), &mut settled, &mut done);
         if next.is_none() {
             let mut ready = pin!(shared.ready.notified());
             // Registered before another look, so that a lane that became ready in between is not missed.
             ready.as_mut().enable();
-            next = exchange(&shared, None, &mut settled, &mut entries);
+            next = exchange(&shared, &slot, None, &mut settled, &mut done);
             if next.is_none() {
                 tokio::select! {
                     biased;
@@ -55,26 +60,26 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             }
         }
         let Some(taken) = next else { continue };
-        let run = match taken {
-            Taken::Run(run) => run,
+        let haul = match taken {
+            Taken::Haul(haul) => haul,
             Taken::Batch(batch) => {
+                let mut entries = mem::take(&mut slot.cargo.lock().entries);
                 let ended = batch::run(&shared, &slot, batch, &mut entries, &mut random, &mut attempted).await;
+                slot.cargo.lock().entries = entries;
                 slot.end();
                 finished = Some(Finished::Batch(ended));
                 tokio::task::coop::consume_budget().await;
                 continue;
             }
         };
-        slot.begin(&run.context);
-        let route = Arc::clone(&run.context.route);
-        let Work::Each(handler) = &route.work else { unreachable!("a route of batches has no runs") };
+        let Work::Each(handler) = &haul.context.route.work else { unreachable!("a route of batches has no hauls") };
         let now = Instant::now();
         let mut shift = Shift {
             shared: &shared,
             slot: &slot,
-            run: &run,
-            entries: &mut entries,
+            haul: &haul,
             settled: &mut settled,
+            done: &mut done,
             random: &mut random,
             delivery: None,
             current: None,
@@ -82,12 +87,22 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
             began: now,
             clock: now,
             reported: now,
+            ended: 0,
             attempted: &mut attempted,
         };
-        handler.drive(&mut shift, route.settings.timeout).await;
+        let mut driven = handler.drive(&mut shift, haul.context.route.settings.timeout);
+        poll_fn(|cx| {
+            let polled = driven.as_mut().poll(cx);
+            if polled.is_pending() {
+                give_back(&shared, &slot);
+            }
+            polled
+        })
+        .await;
+        drop(driven);
         let halt = shift.close();
         slot.end();
-        finished = Some(Finished::Run(run, halt));
+        finished = Some(Finished::Haul(haul, halt));
         // Handlers that never wait would otherwise keep the thread for ever.
         tokio::task::coop::consume_budget().await;
     }
@@ -95,35 +110,54 @@ pub(super) async fn work<G: Progress>(shared: Arc<Shared<G>>, slot: Arc<Slot>, s
 
 /// What a worker hands back.
 enum Finished<P> {
-    Run(Run, Option<Halt<P>>),
+    Haul(Haul, Option<Halt<P>>),
     Batch(BatchEnd<P>),
+}
+
+/// The handler waits: others may begin what stands behind it.
+fn give_back<G: Progress>(shared: &Shared<G>, slot: &Slot<G::Position>) {
+    let mut cargo = slot.cargo.lock();
+    if cargo.has_others() {
+        let others = cargo.take_others();
+        drop(cargo);
+        shared.change_in_run(|lanes| lanes.give_back(others));
+    }
 }
 
 /// Hands back what is finished, and takes what is next: one lock for both.
 fn exchange<G: Progress>(
     shared: &Shared<G>,
+    slot: &Slot<G::Position>,
     finished: Option<Finished<G::Position>>,
     settled: &mut Vec<(Settled<G::Position>, usize)>,
-    entries: &mut VecDeque<Entry<G::Position>>,
+    done: &mut Vec<LaneId>,
 ) -> Option<Taken> {
-    shared.change_as_worker(|lanes| {
+    let mut cargo = slot.cargo.lock();
+    let taken = shared.change_as_worker(|lanes| {
         let effects = match finished {
             None => Effects::default(),
-            Some(Finished::Run(run, halt)) => lanes.settle(&run, settled).and(lanes.finish(run, entries, halt)),
+            Some(Finished::Haul(haul, halt)) => {
+                lanes.report(&haul, settled, done).and(lanes.unload(haul, &mut cargo, halt))
+            }
             Some(Finished::Batch(ended)) => ended.hand_back(lanes),
         };
-        let (taken, more) = lanes.take(entries, Instant::now);
+        let (taken, more) = lanes.take(&mut cargo, Instant::now);
         (taken, effects.and(more))
-    })
+    });
+    if cargo.has_others() {
+        shared.note_laden();
+    }
+    taken
 }
 
-/// One run, as the handler's driver sees it.
+/// One haul, as the handler's driver sees it.
 struct Shift<'a, G: Progress> {
     shared: &'a Shared<G>,
-    slot: &'a Slot,
-    run: &'a Run,
-    entries: &'a mut VecDeque<Entry<G::Position>>,
+    slot: &'a Slot<G::Position>,
+    haul: &'a Haul,
     settled: &'a mut Vec<(Settled<G::Position>, usize)>,
+    /// Lanes that nothing more is to be done of.
+    done: &'a mut Vec<LaneId>,
     random: &'a mut fastrand::Rng,
     /// The record that is being tried, or that was tried last.
     delivery: Option<Delivery>,
@@ -134,13 +168,15 @@ struct Shift<'a, G: Progress> {
     /// The last look at the clock: when the current attempt began.
     clock: Instant,
     reported: Instant,
+    /// Attempts that have ended.
+    ended: usize,
     attempted: &'a mut Attempted,
 }
 
-/// The first delivery of a run.
-pub(super) fn delivery<G: Progress>(shared: &Shared<G>, run: &Run, record: Record, attempt: u32) -> Delivery {
-    let delivery = Delivery::cancelled_by(record, attempt, run.context.gone.clone());
-    let delivery = match &run.context.route.work {
+/// The first delivery of a haul.
+fn delivery<G: Progress>(shared: &Shared<G>, context: &AssignmentContext, record: Record, attempt: u32) -> Delivery {
+    let delivery = Delivery::cancelled_by(record, attempt, context.gone.clone());
+    let delivery = match &context.route.work {
         Work::Each(handler) if handler.outlives_its_future() => delivery.counted_among(&shared.remains),
         _ => delivery,
     };
@@ -153,24 +189,24 @@ pub(super) fn delivery<G: Progress>(shared: &Shared<G>, run: &Run, record: Recor
 impl<G: Progress> Attempts for Shift<'_, G> {
     fn next(&mut self) -> Option<&Delivery> {
         let over = self.halt.is_some() || self.clock.duration_since(self.began) >= SLICE;
-        if over || self.run.context.is_released() {
+        if over || self.haul.context.is_released() {
             return None;
         }
-        let mut entry = self.entries.pop_front()?;
+        let mut entry = self.slot.cargo.lock().next(self.done)?;
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.
             let next = Next::Letter(failure);
-            self.halt = Some(halt(self.shared, &self.run.context, entry, next, self.clock, self.attempted));
+            self.halt = Some(halt(self.shared, &self.haul.context, entry, next, self.clock, self.attempted));
             return None;
         }
         self.slot.attempt(&entry.record, self.clock);
         let attempt = entry.failures + 1;
         let (entry, record) = entry.exchange(());
         self.current = Some(entry);
-        // The token is cloned once a run: its count is shared by all that work on the partition.
+        // The token is cloned once a haul: its count is shared by all that work on the partition.
         match &mut self.delivery {
             Some(delivery) => delivery.turn_to(record, attempt),
-            empty => *empty = Some(delivery(self.shared, self.run, record, attempt)),
+            empty => *empty = Some(delivery(self.shared, &self.haul.context, record, attempt)),
         }
         self.delivery.as_ref()
     }
@@ -178,8 +214,9 @@ impl<G: Progress> Attempts for Shift<'_, G> {
     fn ended(&mut self, verdict: Verdict) {
         let began = mem::replace(&mut self.clock, Instant::now());
         self.attempted.took(self.clock.duration_since(began));
+        self.ended += 1;
         let (Some(entry), Some(delivery)) = (self.current.take(), &self.delivery) else { return };
-        match outcome(&self.run.context.route.settings, &verdict, entry.failures, self.random) {
+        match outcome(&self.haul.context.route.settings, &verdict, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
                 self.settled.push((entry.ticket.done(), entry.bytes));
@@ -190,7 +227,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
             }
             Outcome::Unfinished(next) => {
                 let (entry, ()) = entry.exchange(delivery.record().clone());
-                self.halt = Some(halt(self.shared, &self.run.context, entry, next, self.clock, self.attempted));
+                self.halt = Some(halt(self.shared, &self.haul.context, entry, next, self.clock, self.attempted));
             }
         }
         if self.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
@@ -203,13 +240,14 @@ impl<G: Progress> Shift<'_, G> {
     fn report(&mut self) {
         self.reported = self.clock;
         if !self.settled.is_empty() {
-            self.shared.change_in_run(|lanes| lanes.settle(self.run, self.settled));
+            self.shared.change_in_run(|lanes| lanes.report(self.haul, self.settled, self.done));
         }
         self.shared.meter.count(self.attempted);
     }
 
-    /// What is settled and not reported goes with the run.
+    /// What is settled and not reported goes with the haul.
     fn close(self) -> Option<Halt<G::Position>> {
+        self.haul.context.took(self.ended, self.clock.duration_since(self.began));
         self.shared.meter.count(self.attempted);
         self.halt
     }

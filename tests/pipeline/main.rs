@@ -8,6 +8,7 @@ mod batches;
 mod commits;
 mod failures;
 mod gate;
+mod hauls;
 mod letters;
 mod measures;
 mod order;

@@ -17,6 +17,7 @@ mod arriving;
 mod commits;
 mod entry;
 mod gather;
+mod haul;
 mod key_rate;
 mod lane;
 mod parking;
@@ -41,6 +42,7 @@ use entry::{Bound, Loads};
 pub(super) use entry::{Entry, Load};
 pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
+pub(super) use haul::{Cargo, Haul};
 use key_rate::KeyBudgets;
 use lane::{Lane, State};
 use place::{Assignment, Place};
@@ -50,7 +52,7 @@ pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
 
 /// The index of a lane.
-type LaneId = usize;
+pub(super) type LaneId = usize;
 /// The index of a place.
 type PlaceId = usize;
 
@@ -106,23 +108,14 @@ impl Effects {
     }
 }
 
-/// What a worker holds: a lane, and the assignment that its records came in under. Comes back through [`Lanes::finish`].
+/// A lane that is out by itself, in a batch or for a letter, and the assignment that its records came in under. Comes back through
+/// [`Lanes::finish`].
 #[must_use]
 #[derive(Debug)]
 pub(super) struct Run {
     lane: LaneId,
     place: PlaceId,
     pub(super) context: Arc<AssignmentContext>,
-    holder: Holder,
-}
-
-/// Who has a lane that is out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    /// A worker, for this lane alone.
-    Worker,
-    /// A worker that has other lanes of a batch too, or the dead-letter stage.
-    Other,
 }
 
 /// Why a run stopped before its end.

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Weight};
-use super::{Effects, Holder, LaneId, Lanes, LetterJob, Run, State};
+use super::{Effects, LaneId, Lanes, LetterJob, Run, State};
 
 impl<G: Progress> Lanes<G> {
     /// When the next retry is due.
@@ -52,7 +52,7 @@ impl<G: Progress> Lanes<G> {
     /// The next dead letter to publish.
     pub(in crate::pipeline) fn take_letter(&mut self) -> Option<LetterJob<G::Position>> {
         let lane_id = self.letters.pop_front()?;
-        let run = self.hand_out(lane_id, Holder::Other);
+        let run = self.hand_out(lane_id);
         let entry = self.lanes[lane_id].queue.pop_front().expect("a lane with a letter has a head");
         Some(LetterJob { run, entry })
     }

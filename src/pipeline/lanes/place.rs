@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,9 @@ use super::entry::Loads;
 use super::gather::GatherId;
 use crate::handler::RouteSpec;
 use crate::record::{Offset, Topic, TopicPartition};
+
+/// What a worker takes of several lanes at once is to be done after about this time.
+const HAUL_NANOS: u64 = 50_000;
 
 /// What a worker needs to know of the assignment that its run came in under.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(in crate::pipeline) struct AssignmentContext {
     pub(in crate::pipeline) gone: CancellationToken,
     /// No handler may be started any more. Looked at before every record, so it isn't behind the token's lock.
     released: AtomicBool,
+    /// What a record takes lately, in nanoseconds; 0 while nothing is known.
+    cost: AtomicU64,
 }
 
 impl AssignmentContext {
@@ -40,6 +46,27 @@ impl AssignmentContext {
             dead_letter_topic,
             gone: CancellationToken::new(),
             released: AtomicBool::new(false),
+            cost: AtomicU64::new(0),
+        }
+    }
+
+    /// How many records a worker may take of several lanes at once: none of them is to wait long for the others.
+    pub(super) fn appetite(&self) -> usize {
+        match self.cost.load(Ordering::Relaxed) {
+            0 => 1,
+            nanos => usize::try_from(HAUL_NANOS / nanos).unwrap_or(usize::MAX).max(1),
+        }
+    }
+
+    /// So many records took so long. What takes longer than before is believed at once.
+    pub(in crate::pipeline) fn took(&self, records: usize, time: Duration) {
+        let Ok(records @ 1..) = u64::try_from(records) else { return };
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / records;
+        let nanos = nanos.max(1);
+        let before = self.cost.load(Ordering::Relaxed);
+        let cost = if nanos >= before { nanos } else { before - (before - nanos).div_ceil(4) };
+        if cost != before {
+            self.cost.store(cost, Ordering::Relaxed);
         }
     }
 

@@ -9,31 +9,32 @@ use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Entry};
 use super::gather::{BatchRun, Turn};
-use super::{Effects, Halt, Holder, LaneId, Lanes, PlaceId, Run, State};
+use super::haul::{Cargo, Haul};
+use super::{AssignmentContext, Effects, Halt, LaneId, Lanes, PlaceId, Run, State};
 
-/// How many records of a lane a worker takes at once, at most.
-const RUN: usize = 256;
+/// How many records a worker takes at once, at most.
+const MOST: usize = 256;
 
 /// What a worker takes at once.
 #[must_use]
 #[derive(Debug)]
 pub(in crate::pipeline) enum Taken {
-    /// A lane.
-    Run(Run),
+    /// Lanes of one place, one after the other.
+    Haul(Haul),
     /// Several lanes whose records are handled together.
     Batch(BatchRun),
 }
 
 impl<G: Progress> Lanes<G> {
-    /// What a worker does next: a lane with the first of its entries, or a batch. Partitions and batches take turns, and none may hold
+    /// What a worker does next: lanes with the first of their entries, or a batch. Partitions and batches take turns, and none may hold
     /// every worker while several partitions are assigned.
     /// The clock is only looked at where keys have a rate.
     pub(in crate::pipeline) fn take(
         &mut self,
-        entries: &mut VecDeque<Entry<G::Position>>,
+        cargo: &mut Cargo<G::Position>,
         clock: impl Fn() -> Instant,
     ) -> (Option<Taken>, Effects) {
-        debug_assert!(entries.is_empty(), "a worker takes one run at a time");
+        debug_assert!(cargo.is_empty(), "a worker holds one haul at a time");
         let mut effects = Effects::default();
         if self.startable() == 0 {
             // Whoever has a clock is to look when something may begin.
@@ -52,53 +53,73 @@ impl<G: Progress> Lanes<G> {
                 continue;
             }
             let taken = match turn {
-                Turn::Place(place) => self.take_lane(place, entries, &clock).map(Taken::Run),
-                Turn::Gather(gather) => Some(Taken::Batch(self.take_batch(gather, entries, &clock, &mut effects))),
+                Turn::Place(place) => self.take_lanes(place, cargo, &clock).map(Taken::Haul),
+                Turn::Gather(gather) => {
+                    Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, &clock, &mut effects)))
+                }
             };
             if taken.is_some() {
-                self.start(entries.len());
+                self.start(cargo.entries.len());
                 return (taken, effects);
             }
         }
         (None, effects)
     }
 
-    fn take_lane(
+    /// Takes a lane, and more of them as long as the records of all of them will be done in no time.
+    fn take_lanes(
         &mut self,
         place_id: PlaceId,
-        entries: &mut VecDeque<Entry<G::Position>>,
+        cargo: &mut Cargo<G::Position>,
         clock: impl Fn() -> Instant,
-    ) -> Option<Run> {
+    ) -> Option<Haul> {
         let startable = self.startable();
+        let mut most = MOST.min(startable);
+        let mut context = None;
+        while let Some(lane_id) = self.places[place_id].ready.pop_front() {
+            debug_assert_eq!(self.lanes[lane_id].state, State::Ready);
+            let of_key = self.startable_of(lane_id, &clock);
+            self.send_out(lane_id);
+            let queue = &mut self.lanes[lane_id].queue;
+            let length = queue.iter().take(most.min(of_key)).take_while(|entry| entry.bound == Bound::Queue).count();
+            cargo.load(lane_id, queue.drain(..length));
+            self.start_of(lane_id, length);
+            let context = context.get_or_insert_with(|| self.context_of(place_id));
+            most = MOST.min(startable).min(context.appetite()).saturating_sub(cargo.entries.len());
+            if most == 0 {
+                break;
+            }
+        }
         let place = &mut self.places[place_id];
-        let next = place.ready.pop_front();
         place.in_turns = !place.ready.is_empty();
         if place.in_turns {
             self.turns.push_back(Turn::Place(place_id));
         }
-        let lane_id = next?;
+        let context = context?;
+        cargo.belongs_to(&context);
         place.busy += 1;
         self.busy += 1;
-        debug_assert_eq!(self.lanes[lane_id].state, State::Ready);
-        let run = self.hand_out(lane_id, Holder::Worker);
-        let most = RUN.min(startable).min(self.startable_of(lane_id, clock));
-        let queue = &mut self.lanes[lane_id].queue;
-        let length = queue.iter().take(most).take_while(|entry| entry.bound == Bound::Queue).count();
-        entries.extend(queue.drain(..length));
-        self.start_of(lane_id, length);
-        Some(run)
+        Some(Haul::new(place_id, context))
+    }
+
+    fn context_of(&self, place: PlaceId) -> Arc<AssignmentContext> {
+        let assignment = self.places[place].assignment.as_ref();
+        Arc::clone(&assignment.expect("what could go out is cleared with its assignment").context)
     }
 
     /// A lane goes out, with as many of its first entries as its holder then takes from it.
-    pub(super) fn hand_out(&mut self, id: LaneId, holder: Holder) -> Run {
+    pub(super) fn hand_out(&mut self, id: LaneId) -> Run {
+        self.send_out(id);
+        let place = self.lanes[id].place;
+        Run { lane: id, place, context: self.context_of(place) }
+    }
+
+    fn send_out(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id];
         lane.state = State::Out;
         lane.out_since = lane.queue.front().map(Entry::age);
-        let place = lane.place;
-        let assignment =
-            self.places[place].assignment.as_mut().expect("what could go out is cleared with its assignment");
-        assignment.out += 1;
-        Run { lane: id, place, context: Arc::clone(&assignment.context), holder }
+        let assignment = self.places[lane.place].assignment.as_mut();
+        assignment.expect("what could go out is cleared with its assignment").out += 1;
     }
 
     /// These records of the run are finished, each with the bytes that it counted; the run goes on.
@@ -109,18 +130,28 @@ impl<G: Progress> Lanes<G> {
     ) -> Effects {
         let mut effects = Effects::default();
         let was_empty = self.is_empty_open(run.place);
-        let place = &mut self.places[run.place];
-        for (settled, bytes) in settled.drain(..) {
-            self.loads.queued.remove(bytes);
-            place.loads.queued.remove(bytes);
-            if let Some(assignment) = place.live(run.context.epoch) {
-                assignment.progress.settle(settled);
-                assignment.finished += 1;
-                self.uncommitted += 1;
-            }
-        }
+        self.settle_all(run.place, &run.context, settled);
         self.freed(run.place, was_empty, &mut effects);
         effects
+    }
+
+    fn settle_all(
+        &mut self,
+        place: PlaceId,
+        context: &AssignmentContext,
+        settled: &mut Vec<(Settled<G::Position>, usize)>,
+    ) {
+        let place = &mut self.places[place];
+        for (_, bytes) in &*settled {
+            self.loads.queued.remove(*bytes);
+            place.loads.queued.remove(*bytes);
+        }
+        let Some(assignment) = place.live(context.epoch) else { return settled.clear() };
+        assignment.finished += settled.len() as u64;
+        self.uncommitted += settled.len();
+        for (settled, _) in settled.drain(..) {
+            assignment.progress.settle(settled);
+        }
     }
 
     /// The run is over: `unstarted` goes back to the front of its lane, behind what `halt` says of the record that stopped it.
@@ -131,64 +162,129 @@ impl<G: Progress> Lanes<G> {
         halt: Option<Halt<G::Position>>,
     ) -> Effects {
         let mut effects = Effects::default();
-        if run.holder == Holder::Worker {
-            self.busy -= 1;
-            self.places[run.place].busy -= 1;
-        }
-        self.unstart(unstarted.len());
-        self.unstart_of(run.lane, unstarted.len());
         let was_empty = self.is_empty_open(run.place);
-        let lane = &mut self.lanes[run.lane];
+        self.come_back(run.lane, &run.context, unstarted.drain(..), halt, &mut effects);
+        self.freed(run.place, was_empty, &mut effects);
+        self.note_drained(run.place, &mut effects);
+        effects
+    }
+
+    /// Of what a worker holds, these records are finished and these lanes are done with; it goes on.
+    pub(in crate::pipeline) fn report(
+        &mut self,
+        haul: &Haul,
+        settled: &mut Vec<(Settled<G::Position>, usize)>,
+        done: &mut Vec<LaneId>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let was_empty = self.is_empty_open(haul.place);
+        self.settle_all(haul.place, &haul.context, settled);
+        for lane in done.drain(..) {
+            self.come_back(lane, &haul.context, [].into_iter(), None, &mut effects);
+        }
+        self.freed(haul.place, was_empty, &mut effects);
+        self.note_drained(haul.place, &mut effects);
+        effects
+    }
+
+    /// Lanes of which a worker has begun nothing come back, to be the next ones: somebody else may begin them.
+    pub(in crate::pipeline) fn give_back(&mut self, cargo: Cargo<G::Position>) -> Effects {
+        let mut effects = Effects::default();
+        let Cargo { context: Some(context), lanes, mut entries } = cargo else { return effects };
+        let Some(place) = lanes.front().map(|(lane, _)| self.lanes[*lane].place) else { return effects };
+        let was_empty = self.is_empty_open(place);
+        let ready = self.places[place].ready.len();
+        for (lane, count) in lanes {
+            self.come_back(lane, &context, entries.drain(..count), None, &mut effects);
+        }
+        let ready = self.places[place].ready.len() - ready;
+        self.places[place].ready.rotate_right(ready);
+        self.freed(place, was_empty, &mut effects);
+        self.note_drained(place, &mut effects);
+        effects
+    }
+
+    /// A worker is done: what is left of its cargo comes back, behind what `halt` says of the record that stopped it.
+    pub(in crate::pipeline) fn unload(
+        &mut self,
+        haul: Haul,
+        cargo: &mut Cargo<G::Position>,
+        halt: Option<Halt<G::Position>>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        self.busy -= 1;
+        self.places[haul.place].busy -= 1;
+        let was_empty = self.is_empty_open(haul.place);
+        let mut halt = halt;
+        for (lane, count) in cargo.lanes.drain(..) {
+            // It stopped in the first.
+            self.come_back(lane, &haul.context, cargo.entries.drain(..count), halt.take(), &mut effects);
+        }
+        self.freed(haul.place, was_empty, &mut effects);
+        self.note_drained(haul.place, &mut effects);
+        effects
+    }
+
+    /// A lane that was out for an assignment comes back.
+    fn come_back(
+        &mut self,
+        lane_id: LaneId,
+        context: &AssignmentContext,
+        unstarted: impl DoubleEndedIterator<Item = Entry<G::Position>> + ExactSizeIterator,
+        halt: Option<Halt<G::Position>>,
+        effects: &mut Effects,
+    ) {
+        if unstarted.len() > 0 {
+            self.unstart(unstarted.len());
+            self.unstart_of(lane_id, unstarted.len());
+        }
+        let lane = &mut self.lanes[lane_id];
         lane.out_since = None;
-        let place = &mut self.places[run.place];
-        let Some(assignment) = place.live(run.context.epoch) else {
+        let place = lane.place;
+        let Some(assignment) = self.places[place].live(context.epoch) else {
             let halted = halt.map(|(Halt::Retry(entry, _) | Halt::Letter(entry, _) | Halt::Stop(entry))| entry);
-            for entry in unstarted.drain(..).chain(halted) {
-                self.drop_entry(run.place, entry);
+            for entry in unstarted.chain(halted) {
+                self.drop_entry(place, entry);
             }
-            self.reopen(run.lane, &mut effects);
-            self.freed(run.place, was_empty, &mut effects);
+            self.reopen(lane_id, effects);
             // A stop waits for these too.
             effects.drained = true;
-            return effects;
+            return;
         };
         assignment.out -= 1;
-        let released = assignment.context.is_released();
-        while let Some(entry) = unstarted.pop_back() {
+        let released = context.is_released();
+        for entry in unstarted.rev() {
             if released {
-                self.drop_entry(run.place, entry);
+                self.drop_entry(place, entry);
             } else {
-                self.lanes[run.lane].queue.push_front(entry);
+                self.lanes[lane_id].queue.push_front(entry);
             }
         }
         match halt {
             Some(Halt::Retry(entry, _) | Halt::Stop(entry)) if released => {
-                self.drop_entry(run.place, entry);
-                self.reopen(run.lane, &mut effects);
+                self.drop_entry(place, entry);
+                self.reopen(lane_id, effects);
             }
             Some(Halt::Retry(entry, due)) => {
-                self.lanes[run.lane].queue.push_front(entry);
-                self.park(run.lane, due, &mut effects);
+                self.lanes[lane_id].queue.push_front(entry);
+                self.park(lane_id, due, effects);
             }
             // A letter is part of what was started: it is published even while the partition is on its way out.
             Some(Halt::Letter(mut entry, failure)) => {
                 entry.failure = Some(failure);
-                let lane = &mut self.lanes[run.lane];
+                let lane = &mut self.lanes[lane_id];
                 lane.queue.push_front(entry);
                 lane.state = State::Letter;
-                self.letters.push_back(run.lane);
-                self.count_as_parked(run.lane);
+                self.letters.push_back(lane_id);
+                self.count_as_parked(lane_id);
                 effects.letters = true;
             }
             // The lane stays closed: whatever is behind this record must not overtake it.
             Some(Halt::Stop(entry)) => {
-                self.lanes[run.lane].queue.push_front(entry);
-                self.lanes[run.lane].state = State::Closed;
+                self.lanes[lane_id].queue.push_front(entry);
+                self.lanes[lane_id].state = State::Closed;
             }
-            None => self.reopen(run.lane, &mut effects),
+            None => self.reopen(lane_id, effects),
         }
-        self.freed(run.place, was_empty, &mut effects);
-        self.note_drained(run.place, &mut effects);
-        effects
     }
 }

@@ -75,7 +75,7 @@ impl std::ops::Deref for Told {
     }
 }
 
-type Held = (Run, VecDeque<Entry<Offset>>);
+type Held = (Haul, Cargo<Offset>);
 
 impl Bench {
     fn new(order: ProcessingOrder, partitions: usize, workers: usize, queue: usize, parked: usize) -> Self {
@@ -114,10 +114,10 @@ impl Bench {
     }
 
     fn take(&mut self) -> Option<Held> {
-        let mut entries = VecDeque::new();
+        let mut cargo = Cargo::default();
         let now = self.now;
-        match self.lanes.take(&mut entries, || now).0? {
-            Taken::Run(run) => Some((run, entries)),
+        match self.lanes.take(&mut cargo, || now).0? {
+            Taken::Haul(haul) => Some((haul, cargo)),
             Taken::Batch(_) => panic!("no route here takes batches"),
         }
     }
@@ -126,28 +126,41 @@ impl Bench {
         self.take().expect("a lane is ready")
     }
 
-    /// All of the run succeeds.
-    fn succeed(&mut self, (run, entries): Held) -> Told {
-        let mut settled = entries.into_iter().map(|entry| (entry.ticket.done(), entry.bytes)).collect();
-        Told(self.lanes.settle(&run, &mut settled).and(self.lanes.finish(run, &mut VecDeque::new(), None)))
+    /// All of it succeeds.
+    fn succeed(&mut self, (haul, mut cargo): Held) -> Told {
+        let (mut settled, mut done) = (Vec::new(), Vec::new());
+        while let Some(entry) = cargo.next(&mut done) {
+            settled.push((entry.ticket.done(), entry.bytes));
+        }
+        let told = self.lanes.report(&haul, &mut settled, &mut done);
+        Told(told.and(self.lanes.unload(haul, &mut cargo, None)))
     }
 
-    /// The first record of the run fails and is to be tried again after `delay`.
-    fn fail(&mut self, (run, mut entries): Held, delay: Duration) -> Told {
-        let entry = entries.pop_front().expect("a run has a record");
-        Told(self.lanes.finish(run, &mut entries, Some(Halt::Retry(entry, self.now + delay))))
+    /// Its first record fails and is to be tried again after `delay`.
+    fn fail(&mut self, held: Held, delay: Duration) -> Told {
+        let due = self.now + delay;
+        self.halt(held, |entry| Halt::Retry(entry, due))
     }
 
-    /// The first record of the run is to become a dead letter.
-    fn poison(&mut self, (run, mut entries): Held) -> Told {
-        let entry = entries.pop_front().expect("a run has a record");
-        Told(self.lanes.finish(run, &mut entries, Some(Halt::Letter(entry, Box::new(failure())))))
+    /// Its first record is to become a dead letter.
+    fn poison(&mut self, held: Held) -> Told {
+        self.halt(held, |entry| Halt::Letter(entry, Box::new(failure())))
     }
 
-    /// The daemon is to stop because of the first record of the run.
-    fn stop(&mut self, (run, mut entries): Held) -> Told {
-        let entry = entries.pop_front().expect("a run has a record");
-        Told(self.lanes.finish(run, &mut entries, Some(Halt::Stop(entry))))
+    /// The daemon is to stop because of its first record.
+    fn stop(&mut self, held: Held) -> Told {
+        self.halt(held, Halt::Stop)
+    }
+
+    fn halt(&mut self, (haul, mut cargo): Held, halt: impl FnOnce(Entry<Offset>) -> Halt<Offset>) -> Told {
+        let entry = cargo.next(&mut Vec::new()).expect("a haul has a record");
+        Told(self.lanes.unload(haul, &mut cargo, Some(halt(entry))))
+    }
+
+    /// What handlers of the partition take lately.
+    fn takes(&mut self, epoch: u64, nanos: u64) {
+        let open = self.lanes.assignment(Epoch(epoch)).expect("assigned");
+        open.context.took(1, Duration::from_nanos(nanos));
     }
 
     fn release(&mut self, epoch: u64) -> Told {
@@ -173,8 +186,8 @@ impl Bench {
     }
 }
 
-fn offsets((_, entries): &Held) -> Vec<i64> {
-    entries.iter().map(|entry| entry.record.offset().0).collect()
+fn offsets((_, cargo): &Held) -> Vec<i64> {
+    cargo.entries.iter().map(|entry| entry.record.offset().0).collect()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -212,7 +225,7 @@ fn partitions_take_turns() {
     bench.push(0, 0, "abcd");
     bench.push(1, 0, "ab");
     let partitions: Vec<i32> =
-        (0..4).map(|_| bench.taken()).map(|(run, _)| run.context.topic_partition.partition.0).collect();
+        (0..4).map(|_| bench.taken()).map(|(haul, _)| haul.context.topic_partition.partition.0).collect();
     assert_eq!(partitions, [0, 1, 0, 1]);
 }
 
@@ -250,7 +263,7 @@ fn waiting_retry_holds_neither_worker_nor_slot_and_keeps_its_successors_behind_i
     assert_eq!(bench.wait(SECOND).ready, 1);
     // Behind it goes what the queue of two has room for.
     let again = bench.taken();
-    assert_eq!((offsets(&again), again.1[0].failures), (vec![0, 1], 0));
+    assert_eq!((offsets(&again), again.1.entries[0].failures), (vec![0, 1], 0));
     bench.succeed(again);
     assert_eq!(offsets(&bench.taken()), [2]);
 }
@@ -493,4 +506,55 @@ fn commit_is_asked_for_after_so_many_completions() {
     assert_eq!(commits[0].1.next.offset(), Offset(3));
     bench.lanes.acknowledge(&commits);
     assert!(bench.lanes.commits().is_empty());
+}
+
+#[test]
+fn lanes_of_quick_work_are_taken_together_and_of_slow_work_one_by_one() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.push(0, 0, "abacd");
+    let first = bench.taken();
+    assert_eq!(offsets(&first), [0, 2], "nothing is known of it yet");
+    bench.succeed(first);
+    bench.takes(0, 10_000);
+    bench.push(0, 5, "efgh");
+    let five_of_ten_micros = bench.taken();
+    assert_eq!(offsets(&five_of_ten_micros), [1, 3, 4, 5, 6]);
+    bench.succeed(five_of_ten_micros);
+    bench.takes(0, 1_000_000);
+    assert_eq!(offsets(&bench.taken()), [7]);
+    bench.takes(0, 1);
+    assert_eq!(offsets(&bench.taken()), [8], "it is only slowly believed that it is quick now");
+}
+
+#[test]
+fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.takes(0, 1);
+    bench.push(0, 0, "aabc");
+    let (haul, mut cargo) = bench.taken();
+    bench.push(0, 4, "de");
+    bench.takes(0, 1_000_000);
+    let mut done = Vec::new();
+    let begun = cargo.next(&mut done).expect("it has four");
+    assert_eq!(bench.lanes.give_back(cargo.take_others()).ready, 2);
+    assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
+    let (b, c) = (bench.taken(), bench.taken());
+    assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
+    let mut settled = vec![(begun.ticket.done(), begun.bytes)];
+    let _told = bench.lanes.report(&haul, &mut settled, &mut done);
+    assert_eq!(bench.succeed((haul, cargo)).ready, 0);
+    assert_eq!((bench.lanes.busy(), bench.lanes.loads.queued.records), (2, 4));
+    assert_eq!(offsets(&bench.taken()), [4]);
+}
+
+#[test]
+fn failure_in_a_haul_stops_its_own_lane_alone() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.takes(0, 1);
+    bench.push(0, 0, "aabbcc");
+    let held = bench.taken();
+    assert_eq!(offsets(&held), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(bench.fail(held, SECOND).ready, 2);
+    let again = bench.taken();
+    assert_eq!(offsets(&again), [2, 3, 4, 5]);
 }

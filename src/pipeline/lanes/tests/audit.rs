@@ -155,15 +155,16 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
 fn assignments_count_what_is_out(world: &World) {
     let lanes = &world.lanes;
     assert_eq!(lanes.busy, world.busy(), "busy workers");
-    assert_eq!(lanes.gathers.iter().map(|gather| gather.busy).sum::<usize>(), world.batches.len(), "batches");
+    let batches = world.loads.values().filter(|load| matches!(load, Taken::Batch(_))).count();
+    assert_eq!(lanes.gathers.iter().map(|gather| gather.busy).sum::<usize>(), batches, "batches");
     for partition in 0..PARTITIONS {
         let log = &world.logs[partition];
         let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
         let Some(&id) = lanes.place_of.get(&topic_partition) else { continue };
         let place = &lanes.places[id];
         let runs = || world.held.iter().map(|held| &held.run);
-        let alone = world.held.iter().filter(|held| held.batch.is_none() && held.run.place == id);
-        assert_eq!(place.busy, alone.count(), "busy workers of {partition}");
+        let hauls = world.loads.values().filter(|load| matches!(load, Taken::Haul(haul) if haul.place == id));
+        assert_eq!(place.busy, hauls.count(), "busy workers of {partition}");
         assert_eq!(place.assignment.as_ref().map(|assignment| assignment.context.epoch), log.epoch);
         assert_eq!(place.open().is_some(), log.is_open());
         let Some(assignment) = &place.assignment else { continue };

@@ -54,6 +54,8 @@ pub(super) struct Setting {
     pub(super) metadata: usize,
     /// How many records a batch has, where the route takes batches.
     pub(super) batch: Option<usize>,
+    /// How many records of several lanes a worker takes at once.
+    pub(super) appetite: usize,
 }
 
 /// How many partitions there are, assigned or not.
@@ -66,11 +68,14 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
     let bytes = || prop_oneof![3 => Just(1_usize << 30), 1 => 1_usize..100];
     let metadata = prop_oneof![3 => Just(4_096_usize), 1 => Just(0_usize)];
     let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
+    let appetite = prop_oneof![1 => Just(1_usize), 2 => 2_usize..10];
     let batch = prop_oneof![2 => Just(None), 1 => (1_usize..6).prop_map(Some)];
-    (order, 1_usize..5, loads, 1_u64..5, metadata, batch).prop_map(|(order, workers, loads, keys, metadata, batch)| {
+    let sizes = (1_usize..5, appetite);
+    (order, sizes, loads, 1_u64..5, metadata, batch).prop_map(|(order, sizes, loads, keys, metadata, batch)| {
+        let (workers, appetite) = sizes;
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata, batch }
+        Setting { order, workers, queue, parked, keys, metadata, batch, appetite }
     })
 }
 

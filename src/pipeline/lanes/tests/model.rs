@@ -19,12 +19,12 @@ use crate::pipeline::control::Rate;
 
 pub(super) const TOPIC: &str = "orders";
 
-/// A run that a worker holds.
+/// A lane that a worker holds.
 pub(super) struct Held {
     pub(super) run: Run,
     pub(super) entries: VecDeque<Entry<Offset>>,
-    /// The batch that it is a part of.
-    pub(super) batch: Option<u64>,
+    /// What it was taken with.
+    pub(super) load: u64,
 }
 
 /// A partition, as the world knows it.
@@ -55,8 +55,8 @@ pub(super) struct World {
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
-    /// Batches whose runs haven't all come back.
-    pub(super) batches: BTreeMap<u64, BatchRun>,
+    /// What the workers have, until all of its lanes have come back.
+    pub(super) loads: BTreeMap<u64, Taken>,
     numbers: u64,
     route: Arc<RouteSpec>,
     pub(super) letters: Vec<LetterJob<Offset>>,
@@ -84,7 +84,7 @@ impl World {
             lanes: Lanes::new(limits),
             logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
             held: Vec::new(),
-            batches: BTreeMap::new(),
+            loads: BTreeMap::new(),
             numbers: 0,
             route: match setting.batch {
                 None => route(setting.order),
@@ -252,6 +252,8 @@ impl World {
         let progress = resumed(next, self.setting.metadata);
         let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, Arc::clone(&self.route));
         self.hear(effects);
+        let open = self.lanes.assignment(epoch).expect("just assigned");
+        open.context.took(self.setting.appetite, std::time::Duration::from_micros(50));
         if let Some(earlier) = earlier {
             self.given_back(earlier);
         }
@@ -320,42 +322,50 @@ impl World {
 
     /// Workers that are at something.
     pub(super) fn busy(&self) -> usize {
-        self.batches.len() + self.held.iter().filter(|held| held.batch.is_none()).count()
+        self.loads.len()
     }
 
     fn take(&mut self) -> bool {
-        let mut entries = VecDeque::new();
+        let mut cargo = Cargo::default();
         let now = self.now;
-        let (taken, effects) = self.lanes.take(&mut entries, || now);
+        let (taken, effects) = self.lanes.take(&mut cargo, || now);
         self.hear(effects);
+        let entries = &mut cargo.entries;
+        self.numbers += 1;
         let open = self.logs.iter().filter(|log| log.is_open()).count();
         let most = if open > 1 { (self.setting.workers - 1).max(1) } else { self.setting.workers };
         match taken {
             None => return false,
-            Some(Taken::Run(run)) => {
-                assert!(!entries.is_empty(), "a run without a record");
-                let busy = 1 + self.held.iter().filter(|held| held.run.place == run.place).count();
+            Some(Taken::Haul(haul)) => {
+                let taken = cargo.lanes.len();
+                assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");
+                for (lane, count) in std::mem::take(&mut cargo.lanes) {
+                    assert!(count > 0, "a lane without a record");
+                    let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
+                    self.held.push(Held { run, entries: entries.drain(..count).collect(), load: self.numbers });
+                }
+                let of_place = |load: &&Taken| matches!(load, Taken::Haul(other) if other.place == haul.place);
+                let busy = 1 + self.loads.values().filter(of_place).count();
                 assert!(
                     busy <= most,
                     "a partition has {busy} of {} workers while {open} are open",
                     self.setting.workers
                 );
-                self.held.push(Held { run, entries, batch: None });
+                self.loads.insert(self.numbers, Taken::Haul(haul));
             }
             Some(Taken::Batch(mut batch)) => {
                 let max = self.setting.batch.expect("the route takes batches");
                 assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
-                self.numbers += 1;
                 for (run, count) in std::mem::take(&mut batch.parts) {
                     assert!(count > 0, "a run without a record");
                     let entries = entries.drain(..count).collect();
-                    self.held.push(Held { run, entries, batch: Some(self.numbers) });
+                    self.held.push(Held { run, entries, load: self.numbers });
                 }
-                assert!(entries.is_empty(), "records that belong to no run");
-                self.batches.insert(self.numbers, batch);
-                assert!(self.batches.len() <= most, "{} batches at once of {most}", self.batches.len());
+                self.loads.insert(self.numbers, Taken::Batch(batch));
+                assert!(self.loads.len() <= most, "{} batches at once of {most}", self.loads.len());
             }
         }
+        assert!(cargo.entries.is_empty(), "records that belong to no lane");
         true
     }
 
@@ -373,7 +383,7 @@ impl World {
     }
 
     fn finish(&mut self, held: usize, ending: Ending) {
-        let Held { run, mut entries, batch } = self.held.swap_remove(held);
+        let Held { run, mut entries, load } = self.held.swap_remove(held);
         let epoch = run.context.epoch;
         let (over, released) = (self.log_of(epoch).is_none(), self.is_released(epoch));
         let halted = match ending {
@@ -404,11 +414,14 @@ impl World {
         let effects = self.lanes.finish(run, &mut entries, halt);
         assert!(entries.is_empty(), "what was not started stays with the worker");
         self.hear(effects);
-        let last = batch.filter(|batch| self.held.iter().all(|held| held.batch != Some(*batch)));
-        if let Some(batch) = last.and_then(|batch| self.batches.remove(&batch)) {
-            let effects = self.lanes.finish_batch(batch);
-            self.hear(effects);
+        if self.held.iter().any(|held| held.load == load) {
+            return;
         }
+        let effects = match self.loads.remove(&load).expect("its lanes were held") {
+            Taken::Batch(batch) => self.lanes.finish_batch(batch),
+            Taken::Haul(haul) => self.lanes.unload(haul, &mut Cargo::default(), None),
+        };
+        self.hear(effects);
     }
 
     fn acknowledge(&mut self, letter: usize) {

@@ -1,0 +1,76 @@
+//! Quick records of many keys are taken together; one that turns out to be slow must not hold the others up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemonry::handler::on;
+use daemonry::record::Record;
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep};
+
+use crate::gate::{Gate, Opens, within};
+use crate::scene::{Journal, Scene, millis, secs, text, until};
+
+/// Enough for it to be known that they are quick.
+const QUICK: usize = 2_000;
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_waits_holds_no_other_key_up() {
+    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
+    let journal = Journal::new();
+    let seen = journal.clone();
+    let handle = move |record: Record| {
+        let attempt = seen.begin(&record);
+        async move {
+            if text(&record).starts_with("slow") {
+                sleep(secs(60)).await;
+            }
+            drop(attempt);
+        }
+    };
+    let process = scene.start(on(handle).timeout(secs(120)));
+    scene.fill(0, QUICK);
+    until("the quick ones", || journal.ended().len() == QUICK).await;
+    let start = Instant::now();
+    scene.write(0, "slow");
+    scene.fill(0, 50);
+    until("those beside it", || journal.ended().len() == QUICK + 50).await;
+    assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
+    until("the slow one", || journal.ended().len() == QUICK + 51).await;
+    process.stop_cleanly().await;
+}
+
+#[test]
+fn handler_that_blocks_its_thread_holds_no_other_key_up_for_long() {
+    let pipeline = Builder::new_current_thread().enable_time().build().unwrap();
+    let handlers = Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    pipeline.block_on(async {
+        let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
+        let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
+        let _opens = Opens(Arc::clone(&gate));
+        let (seen, blocked) = (journal.clone(), Arc::clone(&gate));
+        let handle = move |record: Record| {
+            let (attempt, gate) = (seen.begin(&record), Arc::clone(&blocked));
+            async move {
+                if text(&record).starts_with("blocks") {
+                    gate.wait();
+                }
+                drop(attempt);
+            }
+        };
+        let process = scene.start_on(on(handle), handlers.handle());
+        scene.fill(0, QUICK);
+        within(Duration::from_secs(20), "the quick ones", || journal.ended().len() == QUICK).await;
+        scene.write(0, "blocks");
+        scene.fill(0, 50);
+        within(Duration::from_secs(5), "those beside it", || journal.ended().len() == QUICK + 50).await;
+        // The member's partition is still read.
+        sleep(millis(50)).await;
+        scene.fill(0, 50);
+        within(Duration::from_secs(5), "those behind it", || journal.ended().len() == QUICK + 100).await;
+        gate.open();
+        within(Duration::from_secs(5), "the one that blocked", || journal.ended().len() == QUICK + 101).await;
+        process.stop_cleanly().await;
+        assert_eq!(scene.committed(0), i64::try_from(QUICK + 101).unwrap());
+    });
+}
