@@ -32,10 +32,12 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Lane<P> {
     pub(super) place: PlaceId,
-    /// The key's hash, where other records may join the lane.
+    /// The key's hash, where other records may join the lane. One that is free keeps its last key until it is given another.
     pub(super) key: Option<u64>,
     pub(super) queue: VecDeque<Entry<P>>,
     pub(super) state: State,
+    /// It stands among the free ones; perhaps it was taken again by its key since.
+    pub(super) listed: bool,
     /// It is parked until its key may go on.
     pub(super) limited: bool,
     /// The first of the entries that are out: when it came in, and its own time in milliseconds.
@@ -57,17 +59,37 @@ impl<G: Progress> Lanes<G> {
         {
             return lane;
         }
-        let id = self.free.pop().unwrap_or_else(|| {
-            let state = State::Free;
-            self.lanes.push(Lane { place, key: None, queue: VecDeque::new(), state, limited: false, out_since: None });
-            self.lanes.len() - 1
-        });
-        self.lanes[id].place = place;
-        self.lanes[id].key = key;
+        let id = self.vacant();
+        let lane = &mut self.lanes[id];
+        let former = lane.key.map(|former| (lane.place, former));
+        (lane.place, lane.key) = (place, key);
+        if let Some(former) = former {
+            self.lane_of.remove(&former);
+        }
         if let Some(key) = key {
             self.lane_of.insert((place, key), id);
         }
         id
+    }
+
+    /// The lane that has been free for longest, or a new one.
+    fn vacant(&mut self) -> LaneId {
+        while let Some(id) = self.free.pop_front() {
+            self.lanes[id].listed = false;
+            if self.lanes[id].state == State::Free {
+                return id;
+            }
+        }
+        self.lanes.push(Lane {
+            place: 0,
+            key: None,
+            queue: VecDeque::new(),
+            state: State::Free,
+            listed: false,
+            limited: false,
+            out_since: None,
+        });
+        self.lanes.len() - 1
     }
 
     /// Puts a lane among the ready ones of its place, or where its route's next batch is gathered.
@@ -103,7 +125,7 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// Gives an empty lane back.
+    /// Gives an empty lane back. Its key finds it again for as long as no other needs it.
     pub(super) fn discard(&mut self, id: LaneId) {
         /// A lane that was long once doesn't keep its memory for ever.
         const KEPT: usize = 64;
@@ -112,9 +134,9 @@ impl<G: Progress> Lanes<G> {
         lane.state = State::Free;
         lane.limited = false;
         lane.queue.shrink_to(KEPT);
-        if let Some(key) = lane.key.take() {
-            self.lane_of.remove(&(lane.place, key));
+        if !lane.listed {
+            lane.listed = true;
+            self.free.push_back(id);
         }
-        self.free.push(id);
     }
 }

@@ -147,7 +147,8 @@ pub(super) struct Lanes<G: Progress> {
     place_of: HashMap<TopicPartition, PlaceId>,
     place_by_epoch: HashMap<Epoch, PlaceId>,
     lanes: Vec<Lane<G::Position>>,
-    free: Vec<LaneId>,
+    /// Those that are free, the one that has been for longest first, and some that no longer are.
+    free: VecDeque<LaneId>,
     lane_of: HashMap<(PlaceId, u64), LaneId, FixedState>,
     /// Places and gathers with something to run, in turn.
     turns: VecDeque<Turn>,
@@ -184,7 +185,7 @@ impl<G: Progress> Lanes<G> {
             place_of: HashMap::new(),
             place_by_epoch: HashMap::new(),
             lanes: Vec::new(),
-            free: Vec::new(),
+            free: VecDeque::new(),
             lane_of: HashMap::default(),
             turns: VecDeque::new(),
             retries: BTreeMap::new(),

@@ -98,11 +98,13 @@ fn lanes_keep_their_order(world: &World) {
                 assert_eq!(lane, id, "two lanes for key {key} of partition {partition}");
             }
         }
+    }
+    for (id, lane) in world.lanes.lanes.iter().enumerate() {
         if let Some(key) = lane.key {
             assert_eq!(world.lanes.lane_of.get(&(lane.place, key)), Some(&id), "a lane that can't be found");
         }
     }
-    let keyed = world.lanes.lanes.iter().filter(|lane| lane.state != State::Free && lane.key.is_some()).count();
+    let keyed = world.lanes.lanes.iter().filter(|lane| lane.key.is_some()).count();
     assert_eq!(world.lanes.lane_of.len(), keyed, "lanes that aren't there can be found");
 }
 
@@ -119,7 +121,9 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     let gathered = lanes.gathers.iter().flat_map(|gather| gather.lanes.iter().map(|(lane, _)| *lane));
     let ready = lanes.places.iter().flat_map(|place| place.ready.iter().copied()).chain(gathered).collect();
     assert_eq!(sorted(ready), of(|state| state == State::Ready), "ready lanes");
-    assert_eq!(sorted(lanes.free.clone()), of(|state| state == State::Free), "free lanes");
+    let listed = |id: &LaneId| lanes.lanes[*id].listed;
+    assert_eq!(sorted(lanes.free.iter().copied().collect()), (0..lanes.lanes.len()).filter(listed).collect::<Vec<_>>());
+    assert!(of(|state| state == State::Free).iter().all(listed), "a free lane that nobody can be given");
     assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
     assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
     assert_eq!(sorted(lanes.retries.values().copied().collect()), of(|s| matches!(s, State::Parked(..))), "timers");
