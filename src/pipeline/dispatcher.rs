@@ -54,6 +54,9 @@ fn unburden<G: Progress>(shared: &Shared<G>, slots: &[Arc<Slot<G::Position>>]) -
         if slot.is_at_it(STUCK, now) {
             let others = cargo.take_others();
             drop(cargo);
+            if let Some(context) = &others.context {
+                context.takes_its_time();
+            }
             shared.change(|lanes| lanes.give_back(others));
         }
     }

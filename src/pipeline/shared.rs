@@ -130,7 +130,11 @@ impl<G: Progress> Shared<G> {
 
     fn apply<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> (R, Effects) {
         let mut lanes = self.lanes.lock();
-        let (answer, effects) = change(&mut lanes);
+        let (answer, mut effects) = change(&mut lanes);
+        // Several lanes may be one worker's.
+        if effects.ready > 1 {
+            effects.ready = effects.ready.min(lanes.ready());
+        }
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         drop(lanes);
         if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {

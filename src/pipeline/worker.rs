@@ -94,15 +94,15 @@ pub(super) async fn work<G: Progress>(
         poll_fn(|cx| {
             let polled = driven.as_mut().poll(cx);
             if polled.is_pending() {
-                give_back(&shared, &slot);
+                give_back(&shared, &haul, &slot);
             }
             polled
         })
         .await;
         drop(driven);
-        let halt = shift.close();
+        let (halt, spent) = shift.close();
         slot.end();
-        finished = Some(Finished::Haul(haul, halt));
+        finished = Some(Finished::Haul { haul, halt, spent });
         // Handlers that never wait would otherwise keep the thread for ever.
         tokio::task::coop::consume_budget().await;
     }
@@ -110,14 +110,16 @@ pub(super) async fn work<G: Progress>(
 
 /// What a worker hands back.
 enum Finished<P> {
-    Haul(Haul, Option<Halt<P>>),
+    /// The attempts that ended, and how long they took, go with it.
+    Haul { haul: Haul, halt: Option<Halt<P>>, spent: (usize, Duration) },
     Batch(BatchEnd<P>),
 }
 
 /// The handler waits: others may begin what stands behind it.
-fn give_back<G: Progress>(shared: &Shared<G>, slot: &Slot<G::Position>) {
+fn give_back<G: Progress>(shared: &Shared<G>, haul: &Haul, slot: &Slot<G::Position>) {
     let mut cargo = slot.cargo.lock();
     if cargo.has_others() {
+        haul.context.takes_its_time();
         let others = cargo.take_others();
         drop(cargo);
         shared.change_in_run(|lanes| lanes.give_back(others));
@@ -136,8 +138,8 @@ fn exchange<G: Progress>(
     let taken = shared.change_as_worker(|lanes| {
         let effects = match finished {
             None => Effects::default(),
-            Some(Finished::Haul(haul, halt)) => {
-                lanes.report(&haul, settled, done).and(lanes.unload(haul, &mut cargo, halt))
+            Some(Finished::Haul { haul, halt, spent }) => {
+                lanes.report(&haul, settled, done).and(lanes.unload(haul, &mut cargo, halt, spent))
             }
             Some(Finished::Batch(ended)) => ended.hand_back(lanes),
         };
@@ -246,9 +248,8 @@ impl<G: Progress> Shift<'_, G> {
     }
 
     /// What is settled and not reported goes with the haul.
-    fn close(self) -> Option<Halt<G::Position>> {
-        self.haul.context.took(self.ended, self.clock.duration_since(self.began));
+    fn close(self) -> (Option<Halt<G::Position>>, (usize, Duration)) {
         self.shared.meter.count(self.attempted);
-        self.halt
+        (self.halt, (self.ended, self.clock.duration_since(self.began)))
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Lane<P> {
     pub(super) key: Option<u64>,
     pub(super) queue: VecDeque<Entry<P>>,
     pub(super) state: State,
-    /// It stands among the free ones; perhaps it was taken again by its key since.
+    /// It stands among the free ones that have a key; perhaps it was taken again by that since.
     pub(super) listed: bool,
     /// It is parked until its key may go on.
     pub(super) limited: bool,
@@ -72,8 +72,11 @@ impl<G: Progress> Lanes<G> {
         id
     }
 
-    /// The lane that has been free for longest, or a new one.
+    /// One without a key, or the one that its key has not needed for longest, or a new one.
     fn vacant(&mut self) -> LaneId {
+        if let Some(id) = self.spare.pop() {
+            return id;
+        }
         while let Some(id) = self.free.pop_front() {
             self.lanes[id].listed = false;
             if self.lanes[id].state == State::Free {
@@ -134,7 +137,9 @@ impl<G: Progress> Lanes<G> {
         lane.state = State::Free;
         lane.limited = false;
         lane.queue.shrink_to(KEPT);
-        if !lane.listed {
+        if lane.key.is_none() {
+            self.spare.push(id);
+        } else if !lane.listed {
             lane.listed = true;
             self.free.push_back(id);
         }

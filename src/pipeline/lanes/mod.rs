@@ -147,7 +147,9 @@ pub(super) struct Lanes<G: Progress> {
     place_of: HashMap<TopicPartition, PlaceId>,
     place_by_epoch: HashMap<Epoch, PlaceId>,
     lanes: Vec<Lane<G::Position>>,
-    /// Those that are free, the one that has been for longest first, and some that no longer are.
+    /// Free ones without a key.
+    spare: Vec<LaneId>,
+    /// Free ones that keep their keys, the one that has been free for longest first, and some that no longer are.
     free: VecDeque<LaneId>,
     lane_of: HashMap<(PlaceId, u64), LaneId, FixedState>,
     /// Places and gathers with something to run, in turn.
@@ -185,6 +187,7 @@ impl<G: Progress> Lanes<G> {
             place_of: HashMap::new(),
             place_by_epoch: HashMap::new(),
             lanes: Vec::new(),
+            spare: Vec::new(),
             free: VecDeque::new(),
             lane_of: HashMap::default(),
             turns: VecDeque::new(),
@@ -245,7 +248,7 @@ impl<G: Progress> Lanes<G> {
             return 0;
         }
         let ready = self.turns.iter().map(|turn| match *turn {
-            Turn::Place(place) => self.places[place].ready.len(),
+            Turn::Place(place) => self.places[place].hauls(),
             Turn::Gather(gather) => self.gathers[gather].batches(),
         });
         ready.sum()

@@ -58,8 +58,13 @@ impl AssignmentContext {
         }
     }
 
+    /// A handler waits, or blocks: nothing is to be taken with the next one.
+    pub(in crate::pipeline) fn takes_its_time(&self) {
+        self.cost.fetch_max(HAUL_NANOS, Ordering::Relaxed);
+    }
+
     /// So many records took so long. What takes longer than before is believed at once.
-    pub(in crate::pipeline) fn took(&self, records: usize, time: Duration) {
+    pub(super) fn took(&self, records: usize, time: Duration) {
         let Ok(records @ 1..) = u64::try_from(records) else { return };
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / records;
         let nanos = nanos.max(1);
@@ -154,6 +159,12 @@ impl<G: Progress> Place<G> {
             hold: None,
             wake_at: None,
         }
+    }
+
+    /// How many workers its ready lanes are for. A lane has one record at least.
+    pub(super) fn hauls(&self) -> usize {
+        let appetite = self.assignment.as_ref().map_or(1, |assignment| assignment.context.appetite());
+        self.ready.len().div_ceil(appetite)
     }
 
     /// The assignment, if records may be read and started for it.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -204,14 +205,20 @@ impl<G: Progress> Lanes<G> {
         effects
     }
 
-    /// A worker is done: what is left of its cargo comes back, behind what `halt` says of the record that stopped it.
+    /// A worker is done, after so many attempts in so long: what is left of its cargo comes back, behind what `halt` says of the record that
+    /// stopped it.
     pub(in crate::pipeline) fn unload(
         &mut self,
         haul: Haul,
         cargo: &mut Cargo<G::Position>,
         halt: Option<Halt<G::Position>>,
+        (attempts, time): (usize, Duration),
     ) -> Effects {
         let mut effects = Effects::default();
+        let before = self.places[haul.place].hauls();
+        haul.context.took(attempts, time);
+        // What was one worker's is for several now.
+        effects.ready += self.places[haul.place].hauls().saturating_sub(before);
         self.busy -= 1;
         self.places[haul.place].busy -= 1;
         let was_empty = self.is_empty_open(haul.place);

@@ -133,7 +133,7 @@ impl Bench {
             settled.push((entry.ticket.done(), entry.bytes));
         }
         let told = self.lanes.report(&haul, &mut settled, &mut done);
-        Told(told.and(self.lanes.unload(haul, &mut cargo, None)))
+        Told(told.and(self.lanes.unload(haul, &mut cargo, None, (0, Duration::ZERO))))
     }
 
     /// Its first record fails and is to be tried again after `delay`.
@@ -154,7 +154,7 @@ impl Bench {
 
     fn halt(&mut self, (haul, mut cargo): Held, halt: impl FnOnce(Entry<Offset>) -> Halt<Offset>) -> Told {
         let entry = cargo.next(&mut Vec::new()).expect("a haul has a record");
-        Told(self.lanes.unload(haul, &mut cargo, Some(halt(entry))))
+        Told(self.lanes.unload(haul, &mut cargo, Some(halt(entry)), (0, Duration::ZERO)))
     }
 
     /// What handlers of the partition take lately.
