@@ -14,6 +14,7 @@
 
 mod admin;
 mod assignment;
+mod callbacks;
 mod client;
 mod commits;
 mod committer;
