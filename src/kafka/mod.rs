@@ -37,6 +37,7 @@ mod seeks;
 mod selection;
 mod session;
 mod shelf;
+mod sight;
 mod source;
 mod standing;
 mod starts;
