@@ -8,7 +8,6 @@ use std::fmt;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::PipelineError;
@@ -23,8 +22,6 @@ pub(super) struct Shared<G: Progress> {
     pub(super) meter: Meter,
     /// What handlers write with.
     pub(super) producer: Option<Producer>,
-    /// Counts handlers that go on though their worker has been dropped.
-    pub(super) remains: TaskTracker,
     workers: usize,
     /// A lane is ready: for the workers.
     pub(super) ready: Notify,
@@ -50,7 +47,6 @@ impl<G: Progress> Shared<G> {
             daemon,
             meter,
             producer,
-            remains: TaskTracker::new(),
             workers: limits.workers,
             ready: Notify::new(),
             room: Notify::new(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::lanes::AssignmentContext;
@@ -31,11 +32,20 @@ pub(super) struct Slot {
     /// Milliseconds since `origin`, plus 1; 0 while no attempt runs.
     since: AtomicU64,
     offset: AtomicI64,
+    /// Counts what goes on of an attempt whose future has ended or was dropped. The worker waits for it before the next attempt; whoever has
+    /// dropped the worker finds it here.
+    pub(super) remains: TaskTracker,
 }
 
 impl Slot {
     pub(super) fn new(origin: Instant) -> Self {
-        Self { origin, run: Mutex::new(None), since: AtomicU64::new(0), offset: AtomicI64::new(-1) }
+        Self {
+            origin,
+            run: Mutex::new(None),
+            since: AtomicU64::new(0),
+            offset: AtomicI64::new(-1),
+            remains: TaskTracker::new(),
+        }
     }
 
     pub(super) fn begin(&self, context: &Arc<AssignmentContext>) {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{self, BatchEnd};
 use super::lanes::{Effects, Entry, Halt, Run, Taken};
 use super::meter::Attempted;
-use super::outcome::{Next, Outcome, halt, outcome};
+use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
@@ -138,10 +138,10 @@ struct Shift<'a, G: Progress> {
 }
 
 /// The first delivery of a run.
-pub(super) fn delivery<G: Progress>(shared: &Shared<G>, run: &Run, record: Record, attempt: u32) -> Delivery {
+fn delivery<G: Progress>(shared: &Shared<G>, slot: &Slot, run: &Run, record: Record, attempt: u32) -> Delivery {
     let delivery = Delivery::cancelled_by(record, attempt, run.context.gone.clone());
     let delivery = match &run.context.route.work {
-        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_among(&shared.remains),
+        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_by(&slot.remains),
         _ => delivery,
     };
     match &shared.producer {
@@ -170,7 +170,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         // The token is cloned once a run: its count is shared by all that work on the partition.
         match &mut self.delivery {
             Some(delivery) => delivery.turn_to(record, attempt),
-            empty => *empty = Some(delivery(self.shared, self.run, record, attempt)),
+            empty => *empty = Some(delivery(self.shared, self.slot, self.run, record, attempt)),
         }
         self.delivery.as_ref()
     }
@@ -178,8 +178,10 @@ impl<G: Progress> Attempts for Shift<'_, G> {
     fn ended(&mut self, verdict: Verdict) {
         let began = mem::replace(&mut self.clock, Instant::now());
         self.attempted.took(self.clock.duration_since(began));
+        let route = &self.run.context.route.settings;
+        let judged = judge(route, verdict);
         let (Some(entry), Some(delivery)) = (self.current.take(), &self.delivery) else { return };
-        match outcome(&self.run.context.route.settings, &verdict, entry.failures, self.random) {
+        match outcome(route, judged, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
                 self.settled.push((entry.ticket.done(), entry.bytes));
