@@ -170,7 +170,7 @@ impl At {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 let (name, value) = line.split_once('=').context("a property is `name=value`")?;
-                config = config.property(name.trim(), value.trim());
+                config = config.secret_property(name.trim(), value.trim());
             }
         }
         Ok(config)
@@ -291,7 +291,7 @@ fn line(entry: &Entry) -> String {
     let key = text(letter.record.key.as_deref());
     format!(
         "{partition} {offset} {at} {}@{} {} {} {} {key} {:?}{mark}",
-        letter.origin,
+        letter.origin.to_string().escape_debug(),
         letter.offset,
         letter.reason.name(),
         letter.attempts,

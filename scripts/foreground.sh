@@ -23,4 +23,12 @@ set +m
     done
 ) 2>/dev/null &
 set -m
-fg %1 >/dev/null
+fg %1 >/dev/null 2>&1
+code=$?
+# `fg` fails with 1 where the job has ended before; its code is known then, and only then.
+if ((code == 1)); then
+    wait "$job" 2>/dev/null
+    late=$?
+    ((late == 127)) || code=$late
+fi
+exit "$code"

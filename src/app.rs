@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-pub use launch::Launch;
+pub use launch::{ConsumerTopics, Launch};
 pub use setup::{SectionError, Setup};
 
 use crate::config::{self, Document, Faults, KeyPath, Loaded, Program, Sources, Variables};
@@ -99,7 +99,8 @@ impl App<()> {
     /// daemon starts. It runs on a runtime that lives as long as the process, so that a pool of connections may keep tasks there. A
     /// signal that comes meanwhile ends the process with code 0; an error ends it with code 4.
     ///
-    /// Comes before commands of the program's own, which are given the state's type.
+    /// Comes before the consumers that use the state and before commands of the program's own: without it a router that needs a `Shop`
+    /// is refused with "expected `Route<()>`, found `Route<Shop>`".
     #[must_use]
     pub fn state<S, F, Fut>(self, connect: F) -> App<S>
     where

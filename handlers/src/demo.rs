@@ -23,19 +23,15 @@ use daemonry::config::Period;
 use daemonry::kafka::EmbeddedCluster;
 use daemonry::shutdown::Exit;
 
+use crate::SAMPLE;
 use crate::state::AppState;
-use crate::{SAMPLE, orders, shipments};
 use figures::Meter;
 use samples::SampleOrders;
 use screen::Screen;
 use summary::{Account, Summary};
 use watch::Watch;
 
-/// Each consumer daemon with its topic and its dead letters.
-const DAEMONS: [(&str, &str, &str); 2] = [
-    ("orders", orders::CREATED, orders::CREATED_LETTERS),
-    ("shipments", shipments::REQUESTED, shipments::REQUESTED_LETTERS),
-];
+/// Of each topic.
 const PARTITIONS: i32 = 4;
 
 /// Runs until a signal, or for as long as `--for` says, and compares what was counted with what the brokers have.
@@ -48,8 +44,9 @@ pub(crate) fn run(launch: Launch<AppState>) -> anyhow::Result<Exit> {
             return Ok(Exit::Misconfigured);
         }
     };
-    let topics: Vec<_> =
-        DAEMONS.iter().flat_map(|&(_, topic, letters)| [(topic, PARTITIONS), (letters, PARTITIONS)]).collect();
+    let consumers = launch.consumers();
+    let topics = consumers.iter().flat_map(|one| one.topics.iter().chain(&one.dead_letters));
+    let topics: Vec<_> = topics.map(|topic| (topic.as_str(), PARTITIONS)).collect();
     // For as long as the process: clients that are still closing would have it in their log that it is gone.
     let cluster: &EmbeddedCluster = Box::leak(Box::new(EmbeddedCluster::start(&topics)?));
     let screen = Screen::stderr();
@@ -81,9 +78,10 @@ pub(crate) fn run(launch: Launch<AppState>) -> anyhow::Result<Exit> {
     let meter = Meter::new(metrics, roster);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut accounts = Vec::new();
-    for (daemon, topic, letters) in DAEMONS {
-        let Some(kafka) = setup.config().kafka_of(daemon) else { continue };
-        let account = runtime.block_on(Account::of(kafka, topic, letters, meter.records(daemon)));
+    for read in consumers {
+        let Some(kafka) = setup.config().kafka_of(&read.consumer) else { continue };
+        let counted = meter.records(&read.consumer);
+        let account = runtime.block_on(Account::of(kafka, &read, counted));
         accounts.push(account.context("the brokers don't say where the groups stand")?);
     }
     let summary = Summary(accounts);

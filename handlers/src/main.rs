@@ -23,7 +23,9 @@ use state::AppState;
 /// The configuration that `demo` starts from.
 const SAMPLE: &str = include_str!("../../config/shop.yaml");
 
-/// Every topic family of this daemon. A new one is a module with a `router`, and a line here.
+/// Every topic family of this daemon. A new one is a module with a `router`, a line here, and an entry below `daemons` in
+/// `config/shop.yaml` and `deploy/k8s/shop.yaml`, with a group of its own; `deploy/k8s/scaled-object.yaml` scales by it. The demo makes its
+/// topics, and `check` and the tests tell what is forgotten.
 fn app() -> App<AppState> {
     App::new("handlers")
         .state(AppState::connect)

@@ -220,3 +220,27 @@ fn a_time_that_is_none_ends_with_2() {
     let errors = String::from_utf8(stderr).expect("it is text");
     assert!(errors.starts_with("handlers: --for: expected"), "{errors}");
 }
+
+/// Runs a command in the foreground of a terminal of its own, as `make demo` does; answers its exit code.
+fn in_the_foreground(script: &str) -> Option<i32> {
+    let (_ours, theirs) = terminal(30, 80);
+    let mut command = Command::new("setsid");
+    command.args([
+        "--ctty",
+        "--wait",
+        "bash",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/foreground.sh"),
+        "sh",
+        "-c",
+    ]);
+    command.arg(script).stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().expect("there is setsid").code()
+}
+
+#[test]
+fn what_runs_in_the_foreground_keeps_its_exit_code_however_soon_it_ends() {
+    for _ in 0..20 {
+        assert_eq!(in_the_foreground("exit 7"), Some(7));
+    }
+    assert_eq!(["exit 1", "sleep 0.1; exit 3", "kill -9 $$"].map(in_the_foreground), [Some(1), Some(3), Some(137)]);
+}

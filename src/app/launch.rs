@@ -1,5 +1,6 @@
 //! A program about to run.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -7,11 +8,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::cli::OwnSaid;
 use super::output::{read, refuse};
-use super::registered::Registered;
+use super::registered::{Kind, Registered};
 use super::{App, Section, Setup};
 use crate::config::{Config, Faults, Loaded};
 use crate::daemon::Daemon;
 use crate::metrics::Metrics;
+use crate::record::Topic;
 use crate::shutdown::{Exit, Shutdown};
 use crate::supervisor::{Roster, Supervisor};
 use crate::telemetry::{self, TelemetryError};
@@ -28,6 +30,18 @@ pub struct Launch<S = ()> {
     supervisor: Supervisor,
 }
 
+/// What a consumer of the program reads, as [`Launch::consumers`] tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerTopics {
+    /// The consumer's name.
+    pub consumer: String,
+    /// The topics that it reads by their names, in order of them.
+    pub topics: Vec<Topic>,
+    /// Where their dead letters go, in order of their names; each is there once.
+    pub dead_letters: Vec<Topic>,
+}
+
 impl<S: Clone + Send + 'static> Launch<S> {
     pub(super) fn of(app: App<S>, said: OwnSaid) -> Self {
         let config = Ok(("no file".to_owned(), String::new()));
@@ -42,6 +56,40 @@ impl<S: Clone + Send + 'static> Launch<S> {
     /// What the command was given for this [option](App::option) of it; `None` where it was not.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.said.options.iter().find(|(option, _)| *option == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What each consumer of the program reads, in the program's order: for a command that makes the topics. As the program says it:
+    /// the configuration may name other topics for dead letters, and what a pattern finds is known to the cluster alone.
+    ///
+    /// ```
+    /// use daemonry::app::App;
+    /// use daemonry::handler::{Router, extract::Text, on};
+    /// use daemonry::kafka::EmbeddedCluster;
+    /// use daemonry::shutdown::Exit;
+    ///
+    /// async fn created(Text(order): Text) { println!("{order}"); }
+    ///
+    /// let app = App::new("shop")
+    ///     .consumer("orders", Router::new().topic("orders.created", on(created)))
+    ///     .command("demo", "Runs on a Kafka inside the process", |launch| {
+    ///         let consumers = launch.consumers();
+    ///         let topics = consumers.iter().flat_map(|one| one.topics.iter().chain(&one.dead_letters));
+    ///         let topics: Vec<(&str, i32)> = topics.map(|topic| (topic.as_str(), 4)).collect();
+    ///         assert_eq!(topics, [("orders.created", 4), ("orders.created.dlq", 4)]);
+    ///         EmbeddedCluster::start(&topics)?;
+    ///         Ok(Exit::Drained)
+    ///     });
+    /// assert_eq!(app.run_with(["shop", "demo"]), Exit::Drained);
+    /// ```
+    pub fn consumers(&self) -> Vec<ConsumerTopics> {
+        let consumers = self.app.daemons.iter().filter_map(|daemon| {
+            let Kind::Consumer { routes, .. } = &daemon.kind else { return None };
+            let (topics, letters): (Vec<_>, Vec<_>) = routes.topics_and_letters().into_iter().unzip();
+            let letters: BTreeSet<Topic> = letters.into_iter().flatten().collect();
+            let consumer = daemon.name.clone();
+            Some(ConsumerTopics { consumer, topics, dead_letters: letters.into_iter().collect() })
+        });
+        consumers.collect()
     }
 
     /// The metrics of the process, to look at while it runs.

@@ -79,7 +79,7 @@ impl fmt::Display for Fault {
 /// shop.yaml:1:1: amdin: unknown key, did you mean `admin`? allowed: admin, daemons, kafka, log, restart, stop
 /// shop.yaml:2:15: log.format: is `xml`, allowed: human, json");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
@@ -108,6 +108,13 @@ impl fmt::Display for Faults {
             write!(f, "{}{fault}", if index == 0 { "" } else { "\n" })?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Faults {
+    /// The same text, below what stands before it: a test's `expect` shows it to people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{self}")
     }
 }
 

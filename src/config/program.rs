@@ -62,6 +62,9 @@ pub(crate) trait Configurable {
     /// The topics that have a route, and the texts of the patterns that have one.
     fn topics(&self) -> Vec<String>;
 
+    /// The topics that have a route of their own, and where their dead letters go, if anywhere.
+    fn topics_and_letters(&self) -> Vec<(Topic, Option<Topic>)>;
+
     /// What is wrong with it once it is changed.
     fn faults(&self, changes: &RouteChanges) -> Vec<RouterError>;
 
@@ -72,6 +75,10 @@ pub(crate) trait Configurable {
 impl<S: 'static> Configurable for Router<S> {
     fn topics(&self) -> Vec<String> {
         self.settings().map(|(selector, _)| selector.as_str().to_owned()).collect()
+    }
+
+    fn topics_and_letters(&self) -> Vec<(Topic, Option<Topic>)> {
+        Router::topics_and_letters(self)
     }
 
     fn faults(&self, changes: &RouteChanges) -> Vec<RouterError> {

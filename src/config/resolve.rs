@@ -51,6 +51,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         document.fault(&path, &[], "has no daemon that is enabled, allowed: one at least");
     }
     static_members(document, &consumers);
+    shared_topics(document, &consumers, program);
     Config {
         admin: raw.admin.enabled.then_some(raw.admin.address.0),
         log_format: raw.log.format,
@@ -268,6 +269,22 @@ fn static_members(document: &mut Document, consumers: &BTreeMap<String, Consumer
         if let Some(other) = taken.insert(member, name) {
             let path = KeyPath::of(["daemons", name.as_str()]).child("group");
             document.fault(&path, &[], format!("is that of the daemon `{other}` too, with the same `instance_id`, and each would throw the other out: give each daemon a group of its own"));
+        }
+    }
+}
+
+/// Two daemons of one group must not read one topic: each record would go to one of them, whichever has its partition.
+fn shared_topics(document: &mut Document, consumers: &BTreeMap<String, ConsumerSettings>, program: &Program<'_>) {
+    let mut taken: BTreeMap<(&str, &str, String), &str> = BTreeMap::new();
+    for (name, consumer) in consumers {
+        let (brokers, group) = (consumer.kafka.brokers.as_str(), consumer.kafka.group.as_str());
+        for topic in program.topics(name) {
+            let other = taken.insert((brokers, group, topic.clone()), name);
+            // What has no group, or is there twice in one router, is told already.
+            let Some(other) = other.filter(|other| other != name && !group.is_empty()) else { continue };
+            let path = KeyPath::of(["daemons", name.as_str()]).child("group");
+            document.fault(&path, &[], format!("is `{group}`, as that of the daemon `{other}`, which reads `{topic}` too, and each record would go to one of the two alone: give each daemon a group of its own"));
+            break;
         }
     }
 }

@@ -5,12 +5,20 @@ use crate::record::{Offset, Partition, Topic};
 
 /// A re-drive or a discard that was not brought to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{error} ({} letters were done before: run the same request again to go on)", counts.selected)]
+#[error("{error}{}", done_before(counts))]
 pub struct Interrupted {
     /// What was done, for good.
     pub counts: Counts,
     /// Why it ended.
     pub error: LettersError,
+}
+
+/// Where nothing was done the error says it all.
+fn done_before(counts: &Counts) -> String {
+    match counts.selected {
+        0 => String::new(),
+        done => format!(" ({done} letters were done before, the same again goes on behind them)"),
+    }
 }
 
 /// Why dead letters could not be read, re-driven or discarded. What was committed before stands; a re-drive goes on where it was when the

@@ -76,9 +76,17 @@ impl Mark {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicId(pub(crate) String);
 
+/// What is put behind the name of the letters' topic for that of their marks.
+const MARKS: &str = ".marks";
+
 /// Where the marks of these letters go.
 pub(super) fn topic_of(letters: &Topic) -> Topic {
-    Topic::from(format!("{letters}.marks"))
+    Topic::from(format!("{letters}{MARKS}"))
+}
+
+/// The topic of the letters whose marks would go here; whether it is one of letters its name doesn't tell.
+pub(crate) fn letters_of_marks(marks: &Topic) -> Option<Topic> {
+    marks.as_str().strip_suffix(MARKS).map(Topic::from)
 }
 
 fn key(letters: &TopicId, partition: Partition, offset: Offset) -> String {

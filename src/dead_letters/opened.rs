@@ -15,14 +15,18 @@ pub(super) struct Opened {
     pub(super) reader: Box<dyn Reader>,
     pub(super) id: TopicId,
     pub(super) marks: Marks,
+    /// All that there is.
+    pub(super) all: Vec<Span>,
+    /// What of it may be meant.
     pub(super) spans: Vec<Span>,
 }
 
 /// Looks at the letters' topic, and learns the marks.
 pub(super) fn open(shelf: &dyn Shelf, letters: &Topic, filter: &Filter, stop: &Stop) -> Result<Opened, LettersError> {
     let mut reader = shelf.reader(stop)?;
-    let Survey { id, mut spans } =
+    let Survey { id, spans: all } =
         reader.survey(letters)?.ok_or_else(|| LettersError::UnknownTopic(letters.clone()))?;
+    let mut spans = all.clone();
     let mut marks = Marks::default();
     each_mark(reader.as_mut(), letters, |record| marks.learn(&id, record))?;
     narrow(&mut spans, filter);
@@ -33,7 +37,7 @@ pub(super) fn open(shelf: &dyn Shelf, letters: &Topic, filter: &Filter, stop: &S
         }
     }
     spans.retain(|span| span.from < span.end);
-    Ok(Opened { reader, id, marks, spans })
+    Ok(Opened { reader, id, marks, all, spans })
 }
 
 /// Reads the marks' topic.

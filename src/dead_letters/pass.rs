@@ -107,7 +107,7 @@ fn write(
     let mut opened = open(shelf, letters, work.filter(), stop)?;
     let mut pass =
         Pass { letters, work, writer, id: opened.id.clone(), progress: Vec::new(), batch: Batch::default(), counts };
-    let spans = pass.begin(&opened.spans)?;
+    let spans = pass.begin(&opened.all, &opened.spans)?;
     opened.reader.open(letters, &spans)?;
     let mut pace = match work {
         Work::Redrive(Redrive { per_second: Some(rate), .. }) => Some(Pace::new(*rate)),
@@ -167,13 +167,17 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Finds out how far the request got, or writes down where it begins and ends: what comes in from here on, maybe because of what it
-    /// does, is not its own. Says what is left of it.
-    fn begin(&mut self, spans: &[Span]) -> Result<Vec<Span>, LettersError> {
+    /// does, is not its own. That is written for all of the topic, whatever of it is meant: a name is one request's wherever its letters lie,
+    /// and after they are gone. Says what is left of it.
+    fn begin(&mut self, all: &[Span], spans: &[Span]) -> Result<Vec<Span>, LettersError> {
         let Work::Redrive(redrive) = self.work else { return Ok(spans.to_vec()) };
-        let partitions: Vec<Partition> = spans.iter().map(|span| span.partition).collect();
+        let partitions: Vec<Partition> = all.iter().map(|span| span.partition).collect();
         self.progress = self.writer.progress(self.letters, &redrive.request, &partitions)?;
         if self.progress.is_empty() {
-            self.progress = spans.iter().map(|span| self.noted(redrive, span)).collect();
+            let meant = |whole: &Span| spans.iter().find(|span| span.partition == whole.partition).copied();
+            let nothing = |whole: &Span| Span { from: whole.end, ..*whole };
+            let begun = all.iter().map(|whole| meant(whole).unwrap_or_else(|| nothing(whole)));
+            self.progress = begun.map(|span| self.noted(redrive, &span)).collect();
             self.commit()?;
             return Ok(spans.to_vec());
         }
@@ -208,6 +212,12 @@ impl Pass<'_> {
             Work::Redrive(redrive) => {
                 let letter = view.letter(record.key(), record.value());
                 let target = redrive.target.as_ref().unwrap_or(&letter.origin.topic);
+                if *target == topic_of(self.letters) {
+                    return Err(LettersError::Unusable(format!(
+                        "the record of the letter at offset {offset} of partition {partition} can't go to `{target}`, where the letters' \
+                         marks are: name another topic, or discard the letter"
+                    )));
+                }
                 let from = format!("{}:{partition}:{offset}", self.letters);
                 let out = outgoing(&letter, redrive.edit.as_ref(), &from);
                 self.writer.send(target, &out, (partition, offset))?;

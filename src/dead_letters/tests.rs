@@ -110,6 +110,20 @@ async fn what_was_begun_with_another_selection_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_is_taken_wherever_its_letters_lie_and_if_there_are_none() {
+    let (broker, letters) = broker(&[(0, 1, "a"), (1, 2, "b")]);
+    letters.redrive(Redrive::new("r", Filter::all().partition(Partition(0)))).await.expect("it works");
+    let other = letters.redrive(Redrive::new("r", Filter::all().partition(Partition(1)))).await;
+    assert_eq!(other.expect_err("another one").error, LettersError::AnotherRequest("r".to_owned()));
+    // What it would have meant comes in later.
+    let early = || Redrive::new("early", Filter::all().partition(Partition(2)));
+    assert_eq!(letters.redrive(early()).await.map(|counts| counts.selected), Ok(0));
+    broker.produce(LETTERS, 2, letter_of(OwnedRecord::new("late").with_key("c")));
+    assert_eq!(letters.redrive(early()).await, Ok(Counts::default()));
+    assert_eq!(letters.redrive(all("late")).await.map(|counts| counts.selected), Ok(2));
+}
+
+#[tokio::test]
 async fn a_dry_run_counts_and_does_nothing() {
     let (broker, letters) = broker(&[(0, 1, "a"), (0, 2, "b"), (1, 3, "a")]);
     broker.produce(LETTERS, 1, OwnedRecord::new("foreign").with_key("a"));
@@ -191,7 +205,23 @@ async fn records_may_go_to_another_topic() {
     assert_eq!((values(&broker, "repaired", "a").len(), values(&broker, "orders", "a").len()), (1, 0));
     let nowhere = letters.redrive(Redrive::new("s", Filter::all().with_redriven()).to_topic("nowhere")).await;
     let nowhere = nowhere.expect_err("no such topic");
+    assert_eq!(nowhere.to_string(), "there is no topic `nowhere`: check its name, or create it", "nothing was done");
     assert_eq!((nowhere.error, nowhere.counts.selected), (LettersError::UnknownTopic("nowhere".into()), 0));
+}
+
+#[tokio::test]
+async fn no_record_goes_where_the_marks_are() {
+    let (broker, letters) = broker(&[(0, 1, "a")]);
+    let forged = letter_of(OwnedRecord::new("{}").with_key("memory:0:0"));
+    broker.produce(LETTERS, 1, forged.with_header("daemonry-topic", "orders.dlq.marks"));
+    let refused = letters.redrive(all("r")).await.expect_err("a letter of the marks");
+    let said = "the record of the letter at offset 0 of partition 1 can't go to `orders.dlq.marks`, where the letters' marks are: \
+                name another topic, or discard the letter";
+    assert_eq!(refused.error, LettersError::Unusable(said.to_owned()));
+    letters.discard(Filter::all().at(Partition(1), Offset(0)), "ada", "forged").await.expect("it works");
+    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(1));
+    let there = letters.redrive(Redrive::new("s", Filter::all().with_redriven()).to_topic("orders.dlq.marks")).await;
+    assert!(matches!(there.expect_err("it is refused").error, LettersError::Unusable(_)));
 }
 
 #[tokio::test]

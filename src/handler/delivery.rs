@@ -30,8 +30,6 @@ pub struct Delivery {
     cancellation: CancellationToken,
     /// Counts what goes on after the attempt's future is dropped, where that may be.
     remains: Option<TaskTracker>,
-    /// Counts the same of all attempts, for the pipeline's end.
-    all_remains: Option<TaskTracker>,
     /// What handlers write with.
     producer: Option<Producer>,
     /// The span that this attempt is, where a layer has begun one.
@@ -48,8 +46,8 @@ impl Delivery {
 
     /// The same, cancelled by this token.
     pub fn cancelled_by(record: Record, attempt: u32, cancellation: CancellationToken) -> Self {
-        let (remains, all_remains, producer, trace, sends) = (None, None, None, None, OnceLock::new());
-        Self { record, attempt, cancellation, remains, all_remains, producer, trace, sends }
+        let (remains, producer, trace, sends) = (None, None, None, OnceLock::new());
+        Self { record, attempt, cancellation, remains, producer, trace, sends }
     }
 
     /// The record.
@@ -106,18 +104,18 @@ impl Delivery {
     }
 
     /// The same, where what goes on after the attempt is counted.
-    pub(super) fn tracked_by(&self, remains: &TaskTracker) -> Self {
-        Self { remains: Some(remains.clone()), ..self.clone() }
+    pub(crate) fn counted_by(self, remains: &TaskTracker) -> Self {
+        Self { remains: Some(remains.clone()), ..self }
     }
 
-    /// The same, where that is counted with all others too.
-    pub(crate) fn counted_among(self, all_remains: &TaskTracker) -> Self {
-        Self { all_remains: Some(all_remains.clone()), ..self }
+    /// What counts it, if anything.
+    pub(super) fn remains(&self) -> Option<&TaskTracker> {
+        self.remains.as_ref()
     }
 
-    /// Work goes on as long as these are held, whatever becomes of the attempt's future.
-    pub(super) fn running(&self) -> [Option<TaskTrackerToken>; 2] {
-        [&self.remains, &self.all_remains].map(|tracker| tracker.as_ref().map(TaskTracker::token))
+    /// Work goes on as long as this is held, whatever becomes of the attempt's future.
+    pub(super) fn running(&self) -> Option<TaskTrackerToken> {
+        self.remains.as_ref().map(TaskTracker::token)
     }
 
     /// Goes on to another record of the same assignment.

@@ -13,7 +13,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Handler, HandlerError};
 use crate::panic;
@@ -63,20 +62,18 @@ impl<T: Start> ErasedHandler for T {
     fn drive<'a>(&'a self, attempts: &'a mut dyn Attempts, timeout: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let mut alarm = pin!(None::<Sleep>);
-            let remains = self.outlives_its_future().then(TaskTracker::new);
             while let Some(delivery) = attempts.next() {
-                let tracked = remains.as_ref().map(|remains| delivery.tracked_by(remains));
-                let started = catch_unwind(AssertUnwindSafe(|| self.start(tracked.as_ref().unwrap_or(delivery))));
+                let started = catch_unwind(AssertUnwindSafe(|| self.start(delivery)));
                 let verdict = match started {
                     // The future's drop, too, is the handler's code: it runs inside of this catch.
                     Ok(Ok(work)) => AssertUnwindSafe(attempt(work, timeout, alarm.as_mut()))
                         .catch_unwind()
                         .await
-                        .unwrap_or_else(|payload| Verdict::Panicked(panic::message(&*payload))),
+                        .unwrap_or_else(|payload| Verdict::Panicked(panic::message(payload))),
                     Ok(Err(error)) => Verdict::Failed(error),
-                    Err(payload) => Verdict::Panicked(panic::message(&*payload)),
+                    Err(payload) => Verdict::Panicked(panic::message(payload)),
                 };
-                if let Some(remains) = &remains {
+                if let Some(remains) = delivery.remains() {
                     remains.close();
                     remains.wait().await;
                     remains.reopen();

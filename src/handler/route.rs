@@ -79,11 +79,19 @@ impl Unhandled {
             Self::Stop => None,
         }
     }
+
+    /// The topic that is named.
+    pub(crate) fn named_letters(&self) -> Option<&Topic> {
+        match self {
+            Self::DeadLetter(named) => named.as_ref(),
+            Self::Stop => None,
+        }
+    }
 }
 
 impl Entry for Unhandled {
-    fn has_letters_by_name(&self) -> bool {
-        *self == Self::DeadLetter(None)
+    fn unhandled(&self) -> &Unhandled {
+        self
     }
 }
 
@@ -130,10 +138,7 @@ impl RouteSettings {
 
     /// The topic for the dead letters of whatever it is a route for, where it names one.
     pub(crate) fn named_letters(&self) -> Option<&Topic> {
-        match &self.unhandled {
-            Unhandled::DeadLetter(named) => named.as_ref(),
-            Unhandled::Stop => None,
-        }
+        self.unhandled.named_letters()
     }
 }
 
@@ -413,14 +418,14 @@ impl<S: 'static, K> Route<S, K> {
 }
 
 impl<S, K> Entry for Route<S, K> {
-    fn has_letters_by_name(&self) -> bool {
-        self.settings.unhandled.has_letters_by_name()
+    fn unhandled(&self) -> &Unhandled {
+        &self.settings.unhandled
     }
 }
 
 impl Entry for Arc<RouteSpec> {
-    fn has_letters_by_name(&self) -> bool {
-        self.settings.unhandled.has_letters_by_name()
+    fn unhandled(&self) -> &Unhandled {
+        &self.settings.unhandled
     }
 }
 

@@ -65,7 +65,8 @@ impl<S: 'static> Router<S> {
     ///
     /// - A topic with a route of its own is read by that one. One that matches two patterns is read by none: the daemon doesn't start; if it
     ///   appears later, the daemon says so and leaves it alone, since what the wrong handler finishes can't be taken back.
-    /// - Kafka's own topics (`__…`) match no pattern, nor do those for the dead letters of what the router reads (`<topic>.dlq`).
+    /// - Kafka's own topics (`__…`) match no pattern, nor do those for the dead letters of what the router reads (`<topic>.dlq`),
+    ///   nor those for the [marks](crate::dead_letters) of any letters of its routes (`<topic>.dlq.marks`).
     /// - A topic is read once there is a topic for its dead letters, made if [`missing_dead_letter_topic`] says so. While there is none a daemon
     ///   doesn't start, and one that runs leaves the topic alone and says why.
     /// - Topics are looked for every 30 s ([`topic_refresh`]). What was written to a new one by then is not read under [`StartPolicy::Latest`].
@@ -224,7 +225,7 @@ impl<S: 'static> Router<S> {
         Subscription::of(
             self.routes
                 .clone()
-                .map(|route| (LaneTag::from(route.settings.lane_text().as_str()), route.has_letters_by_name())),
+                .map(|route| (LaneTag::from(route.settings.lane_text().as_str()), route.unhandled().clone())),
         )
     }
 

@@ -2,12 +2,14 @@
 //!
 //! The router, the routes of a running daemon and the subscription of its source are such tables, so that a pattern means one thing
 //! wherever it is asked. The invariant: a name of its own counts more than any pattern, and no pattern stands for a topic of dead letters
-//! that the table's own topics have by their names.
+//! that the table's own topics have by their names, nor for the marks of any letters of theirs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::pattern::TopicPattern;
+use super::route::Unhandled;
+use crate::dead_letters::letters_of_marks;
 use crate::record::Topic;
 
 /// What is put behind a topic's name for that of its dead letters, where none is named.
@@ -25,8 +27,13 @@ pub(crate) fn letters_of(topic: &Topic) -> Topic {
 
 /// What a table says of topics.
 pub(crate) trait Entry {
+    /// What becomes of records that can't be handled.
+    fn unhandled(&self) -> &Unhandled;
+
     /// Whether their dead letters go to the topic of [`letters_of`].
-    fn has_letters_by_name(&self) -> bool;
+    fn has_letters_by_name(&self) -> bool {
+        *self.unhandled() == Unhandled::DeadLetter(None)
+    }
 }
 
 /// See the module.
@@ -133,9 +140,15 @@ impl<T: Entry> TopicTable<T> {
         self.patterns().filter(move |(pattern, _)| pattern.matches(topic))
     }
 
-    /// Whether it is the topic for dead letters of one that stands here, or for the letters of those letters.
+    /// Whether it is the topic for dead letters of one that stands here, or for the letters of those letters; or for the marks of either.
     fn is_for_letters(&self, topic: &Topic) -> bool {
-        std::iter::successors(origin_of(topic), origin_of).any(|read| {
+        let marked = letters_of_marks(topic);
+        let is_named = |letters: &Topic| self.entries().any(|entry| entry.unhandled().named_letters() == Some(letters));
+        marked.as_ref().is_some_and(is_named) || self.has_by_name(marked.as_ref().unwrap_or(topic))
+    }
+
+    fn has_by_name(&self, letters: &Topic) -> bool {
+        std::iter::successors(origin_of(letters), origin_of).any(|read| {
             let matching = self.matching(&read).map(|(_, entry)| entry);
             self.named.get(&read).into_iter().chain(matching).any(Entry::has_letters_by_name)
         })
@@ -158,23 +171,28 @@ impl<T: fmt::Debug> fmt::Debug for TopicTable<T> {
 mod tests {
     use super::*;
 
-    /// A number, and whether the letters go by the topic's name.
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    struct Route(u32, bool);
+    /// A number, and where the letters go.
+    #[derive(Debug, Clone)]
+    struct Route(u32, Unhandled);
 
     impl Entry for Route {
-        fn has_letters_by_name(&self) -> bool {
-            self.1
+        fn unhandled(&self) -> &Unhandled {
+            &self.1
         }
+    }
+
+    /// Whose letters go by the topic's name.
+    fn by_name(number: u32) -> Route {
+        Route(number, Unhandled::DeadLetter(None))
     }
 
     fn table(named: &[(&str, Route)], patterns: &[(&str, Route)]) -> TopicTable<Route> {
         let mut table = TopicTable::default();
         for (topic, route) in named {
-            table.insert(Topic::from(topic), *route);
+            table.insert(Topic::from(topic), route.clone());
         }
         for (pattern, route) in patterns {
-            table.insert_pattern(TopicPattern::new(pattern).unwrap_or_else(|error| panic!("{error}")), *route);
+            table.insert_pattern(TopicPattern::new(pattern).unwrap_or_else(|error| panic!("{error}")), route.clone());
         }
         table
     }
@@ -185,33 +203,42 @@ mod tests {
 
     #[test]
     fn name_counts_more_than_a_pattern() {
-        let table = table(&[("orders.eu", Route(1, true))], &[(r"orders\..+", Route(2, true))]);
+        let table = table(&[("orders.eu", by_name(1))], &[(r"orders\..+", by_name(2))]);
         assert_eq!(["orders.eu", "orders.us", "bills"].map(|topic| found(&table, topic)), [Some(1), Some(2), None]);
     }
 
     #[test]
     fn topic_that_two_patterns_match_is_nobodys() {
-        let mut table = table(&[], &[("a.*", Route(1, true)), (".*b", Route(2, true)), ("ab+", Route(3, true))]);
+        let mut table = table(&[], &[("a.*", by_name(1)), (".*b", by_name(2)), ("ab+", by_name(3))]);
         assert_eq!(["ax", "xb", "ab", "abb"].map(|topic| found(&table, topic)), [Some(1), Some(2), None, None]);
         let Found::Ambiguous(first, second) = table.find(&"ab".into()) else { panic!("two match it") };
         assert_eq!([first.as_str(), second.as_str()], ["a.*", ".*b"]);
-        table.insert("ab".into(), Route(4, true));
+        table.insert("ab".into(), by_name(4));
         assert_eq!(found(&table, "ab"), Some(4));
     }
 
     #[test]
     fn letters_of_what_is_read_are_matched_by_no_pattern() {
-        let all = table(&[("bills", Route(1, true))], &[("orders.*", Route(2, true)), ("b.*", Route(3, false))]);
+        let elsewhere = Route(3, Unhandled::DeadLetter(Some("failed".into())));
+        let all = table(&[("bills", by_name(1))], &[("orders.*", by_name(2)), ("b.*|failed[.]marks", elsewhere)]);
         for letters in ["orders.dlq", "orders.eu.dlq", "orders.dlq.dlq", "bills.dlq", "bills.dlq.dlq"] {
             assert_eq!(found(&all, letters), None, "{letters}");
+            // What became of them stands beside them.
+            assert_eq!(found(&all, &format!("{letters}.marks")), None, "{letters}.marks");
         }
+        assert_eq!(found(&all, "failed.marks"), None);
+        assert_eq!(
+            [found(&all, "orders.marks"), found(&all, "banks.marks")],
+            [Some(2), Some(3)],
+            "no letters are there"
+        );
         // Those that go elsewhere have nothing to do with the name.
         assert_eq!(found(&all, "banks.dlq"), Some(3));
     }
 
     #[test]
     fn pattern_for_dead_letters_finds_them_but_not_its_own() {
-        let letters = table(&[], &[(r".+\.dlq", Route(1, true))]);
+        let letters = table(&[], &[(r".+\.dlq", by_name(1))]);
         assert_eq!(
             ["orders.dlq", "orders.dlq.dlq", "orders"].map(|topic| found(&letters, topic)),
             [Some(1), None, None]

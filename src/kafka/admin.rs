@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
-use tracing::debug;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::{Producer, ThreadedProducer};
 
+use super::callbacks::Callbacks;
 use super::config::{ConfigError, KafkaConfig};
-use super::context::log;
 use super::describe::describe;
 use super::faults::unreachable;
 use super::obstacles::{Obstacle, Obstacles};
@@ -59,13 +56,11 @@ pub struct KafkaAdmin {
 /// A client that asks. A producer, since its errors are polled: those of the binding's own admin client are not.
 struct Connection {
     /// Handed to a thread of its own when this is dropped: its end waits for its threads.
-    producer: Option<ThreadedProducer<Watch>>,
+    producer: Option<ThreadedProducer<Callbacks<()>>>,
 }
 
-struct Watch(Obstacles);
-
 impl Connection {
-    fn producer(&self) -> &ThreadedProducer<Watch> {
+    fn producer(&self) -> &ThreadedProducer<Callbacks<()>> {
         self.producer.as_ref().expect("taken only when this is dropped")
     }
 }
@@ -77,28 +72,6 @@ impl Drop for Connection {
     }
 }
 
-impl ClientContext for Watch {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message, &self.0);
-    }
-
-    fn stats_raw(&self, _statistics: &[u8]) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // Whoever asks hears of it by the outcome.
-        debug!(error = reason, "the administrator has an error");
-        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
-            self.0.all_down();
-        }
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Watch {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _report: &DeliveryResult<'_>, _opaque: ()) {}
-}
-
 impl KafkaAdmin {
     /// One with the connection of `config`, without its group.
     ///
@@ -106,8 +79,8 @@ impl KafkaAdmin {
     /// What librdkafka refuses.
     pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
         config.check_connection()?;
-        let watch = Watch(Obstacles::new(config));
-        let client = config.other().create_with_context(watch).map_err(|error| config.refused(&error))?;
+        let callbacks = Callbacks::new(config, ());
+        let client = config.other().create_with_context(callbacks).map_err(|error| config.refused(&error))?;
         Ok(Self { config: config.clone(), client: Arc::new(Connection { producer: Some(client) }) })
     }
 
@@ -198,7 +171,7 @@ impl KafkaAdmin {
     }
 
     fn obstacles(&self) -> &Obstacles {
-        &self.client.producer().context().0
+        &self.client.producer().context().obstacles
     }
 
     fn unavailable(&self, code: Code) -> AdminError {

@@ -92,7 +92,7 @@ impl Context {
 }
 
 /// Runs what librdkafka called. A panic must not unwind into C.
-fn guarded(call: impl FnOnce()) {
+pub(super) fn guarded(call: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
         error!("a callback of the Kafka client panicked");
     }

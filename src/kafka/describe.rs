@@ -61,6 +61,13 @@ fn answerer(metadata: &Metadata) -> i32 {
     any.filter(|_| own < 0).map_or(own, |any| any.id())
 }
 
+/// Whether a topic can be called so. Some of what it can't isn't even sent, and the error says nothing of the name then.
+fn is_legal(topic: &Topic) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let name = topic.as_str();
+    (1..=249).contains(&name.len()) && name.bytes().all(is_plain) && !matches!(name, "." | "..")
+}
+
 /// Asks for each topic by name, so that a broker never has to list them all; each may take `patience`.
 pub(super) fn describe<C: ClientContext>(
     client: &Client<C>,
@@ -70,6 +77,11 @@ pub(super) fn describe<C: ClientContext>(
     let mut all = Vec::with_capacity(topics.len());
     let mut broker = -1;
     for topic in topics {
+        if !is_legal(topic) {
+            let partitions = Err(Code::InvalidTopic);
+            all.push(Described { topic: topic.clone(), partitions, rights: None, id: None });
+            continue;
+        }
         let metadata = client.fetch_metadata(Some(topic.as_str()), patience);
         let metadata = metadata.map_err(|error| code(&error))?;
         broker = answerer(&metadata);
@@ -88,4 +100,16 @@ pub(super) fn describe<C: ClientContext>(
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_legal_that_the_brokers_take() {
+        let legal = |name: &str| is_legal(&Topic::from(name));
+        assert!(["orders", "a", "A.b_c-1", "...", &"x".repeat(249)].into_iter().all(legal));
+        assert!(!["", ".", "..", "a b", "a/b", "a\0", "ä", &"x".repeat(250)].into_iter().any(legal));
+    }
 }

@@ -10,7 +10,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
 /// A cluster of one broker that lives as long as this value. Use [`GroupProtocol::Consumer`](super::GroupProtocol::Consumer) with it:
-/// its classic groups wait for nearly a session timeout at each rebalance.
+/// its classic groups wait for nearly a session timeout at each rebalance. It has a topic made when a producer or an admin client asks for
+/// one: a dead-letter topic that is missing isn't told here as it is on Kafka.
 ///
 /// ```
 /// use daemonry::kafka::EmbeddedCluster;

@@ -14,6 +14,7 @@
 
 mod admin;
 mod assignment;
+mod callbacks;
 mod client;
 mod commits;
 mod committer;
@@ -36,6 +37,7 @@ mod seeks;
 mod selection;
 mod session;
 mod shelf;
+mod sight;
 mod source;
 mod standing;
 mod starts;

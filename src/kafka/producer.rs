@@ -8,19 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::producer::{Producer, ThreadedProducer};
 use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::warn;
 
+use super::callbacks::{Callbacks, Reports, UNPROVEN};
 use super::config::{ConfigError, KafkaConfig};
-use super::context::log;
 use super::native::{Letter, produce};
-use super::obstacles::Obstacles;
 use crate::producer::{RecordSink, SendError, Sent};
 use crate::record::{Header, Offset, OwnedRecord, Partition, Timestamp, Topic};
 
@@ -31,9 +28,6 @@ mod tests;
 const DELIVERY: Duration = Duration::from_secs(30);
 /// How much longer the report of it may take to come back to us.
 const REPORT: Duration = Duration::from_secs(5);
-
-/// What a report stands for that says where a record is no more than that a later one was acknowledged.
-pub(super) const UNPROVEN: Code = Code::Inconsistent;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,14 +43,14 @@ struct Properties {
     config: KafkaConfig,
 }
 
-struct Inner(ThreadedProducer<Reports>);
+struct Inner(ThreadedProducer<Callbacks<Deliveries>>);
 
 /// Where a delivery report goes.
 type Receipt = Mutex<Option<oneshot::Sender<Result<(Partition, Offset), Code>>>>;
 
-struct Reports {
+/// Rung by each report: there is room for another record then.
+struct Deliveries {
     delivered: Notify,
-    obstacles: Obstacles,
 }
 
 impl KafkaConfig {
@@ -145,7 +139,7 @@ impl KafkaProducer {
         let deadline = Instant::now() + DELIVERY + REPORT;
         loop {
             // Before the attempt, so that a delivery in between isn't slept over.
-            let room = inner.0.context().delivered.notified();
+            let room = inner.0.context().reports.delivered.notified();
             let (send, report) = oneshot::channel();
             let receipt: Box<Receipt> = Box::new(Mutex::new(Some(send)));
             match produce(&inner.0, letter, receipt) {
@@ -200,19 +194,6 @@ impl RecordSink for KafkaProducer {
     }
 }
 
-/// Where a record stands by its delivery report.
-///
-/// librdkafka calls a record delivered, too, when only the batch behind it was acknowledged: the broker would have refused that one if the
-/// record were missing. But a partition that remembers nothing of a producer takes whatever comes first, and then the record is lost. So a
-/// report without an offset proves nothing, and is answered with [`UNPROVEN`].
-pub(super) fn place(report: &DeliveryResult<'_>) -> Result<(Partition, Offset), Code> {
-    match report {
-        Ok(message) if message.offset() < 0 => Err(UNPROVEN),
-        Ok(message) => Ok((Partition(message.partition()), Offset(message.offset()))),
-        Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Unknown)),
-    }
-}
-
 fn is_too_large(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
 }
@@ -223,32 +204,15 @@ fn is_unknown(code: Code) -> bool {
 
 impl Inner {
     fn new(properties: &Properties) -> Result<Self, KafkaError> {
-        let reports = Reports { delivered: Notify::new(), obstacles: Obstacles::new(&properties.config) };
-        properties.client.create_with_context(reports).map(Self)
+        let callbacks = Callbacks::new(&properties.config, Deliveries { delivered: Notify::new() });
+        properties.client.create_with_context(callbacks).map(Self)
     }
 }
 
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message, &self.obstacles);
-    }
+impl Reports for Deliveries {
+    type Receipt = Box<Receipt>;
 
-    fn stats_raw(&self, _statistics: &[u8]) {}
-
-    fn error(&self, _error: KafkaError, reason: &str) {
-        // Whoever sends hears of it by the outcome.
-        debug!(error = reason, "the producer has an error");
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Reports {
-    type DeliveryOpaque = Box<Receipt>;
-
-    fn delivery(&self, report: &DeliveryResult<'_>, receipt: Box<Receipt>) {
-        let outcome = place(report);
-        if outcome.is_ok() {
-            self.obstacles.clear();
-        }
+    fn report(&self, outcome: Result<(Partition, Offset), Code>, receipt: Box<Receipt>) {
         if let Some(receipt) = receipt.lock().take() {
             // The sender may have been cancelled.
             let _nobody = receipt.send(outcome);

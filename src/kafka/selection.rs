@@ -51,8 +51,8 @@ pub(super) struct Found {
 /// What comes of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Whether another selection than before, and what is left to be seen.
-    Taken { changed: bool, rest: Rest },
+    /// Whether another selection than before, whether a topic of it is back that was missing, and what is left to be seen.
+    Taken { changed: bool, is_back: bool, rest: Rest },
     /// A daemon must not start like this.
     Refused(String),
     /// Nor can it start yet.
@@ -143,6 +143,7 @@ impl Selection {
                 }
             }
         }
+        let is_back = self.taken.iter().any(|(topic, missing)| *missing > 0 && matching.contains(topic));
         let gone = self.take_away(&matching);
         let changed = gone | !admitted.is_empty();
         for topic in admitted {
@@ -162,7 +163,7 @@ impl Selection {
         } else {
             Rest::Nothing
         };
-        Outcome::Taken { changed, rest }
+        Outcome::Taken { changed, is_back, rest }
     }
 
     /// What of these, which are left alone, is to be told now.
@@ -291,7 +292,7 @@ mod tests {
     }
 
     fn settled(changed: bool) -> Outcome {
-        Outcome::Taken { changed, rest: Rest::Nothing }
+        Outcome::Taken { changed, is_back: false, rest: Rest::Nothing }
     }
 
     #[test]
@@ -303,9 +304,10 @@ mod tests {
         assert_eq!(selection.topics(), topics(["bills", "orders.a"]));
         assert_eq!(look(&mut selection, listed), settled(false));
         assert_eq!(look(&mut selection, ["bills", "orders.a", "orders.b"]), settled(true));
-        let missing = |changed| Outcome::Taken { changed, rest: Rest::Missing };
+        let missing = |changed| Outcome::Taken { changed, is_back: false, rest: Rest::Missing };
         assert_eq!(look(&mut selection, ["orders.b"]), missing(false));
-        assert_eq!(look(&mut selection, ["orders.a", "orders.b"]), settled(false), "it was only late");
+        let is_back = Outcome::Taken { changed: false, is_back: true, rest: Rest::Nothing };
+        assert_eq!(look(&mut selection, ["orders.a", "orders.b"]), is_back, "it was only late");
         let outcomes: Vec<_> = (0..3).map(|_| look(&mut selection, ["orders.b"])).collect();
         assert_eq!(outcomes, [missing(false), missing(false), settled(true)]);
         assert_eq!(selection.topics(), topics(["bills", "orders.b"]));
@@ -351,7 +353,7 @@ mod tests {
         assert_eq!(look(&mut selection, ["orders.a"]), settled(true));
         silent.store(true, std::sync::atomic::Ordering::Relaxed);
         let outcome = look(&mut selection, ["orders.a", "orders.b"]);
-        assert_eq!(outcome, Outcome::Taken { changed: false, rest: Rest::Unanswered });
+        assert_eq!(outcome, Outcome::Taken { changed: false, is_back: false, rest: Rest::Unanswered });
     }
 
     #[test]

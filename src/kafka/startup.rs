@@ -18,6 +18,7 @@ use super::faults;
 use super::obstacles::Obstacle;
 use super::selection::{Found, Outcome, Rest, SURE, Search};
 use super::session::{Halt, Surroundings};
+use super::sight::{Regained, Sight};
 use super::trouble::Until;
 use crate::pipeline::source::{Event, SourceError};
 use crate::record::Topic;
@@ -26,8 +27,6 @@ use crate::record::Topic;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// For how long a topic may have been out of sight before that is noticed.
-const UNNOTICED: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -35,12 +34,7 @@ pub(super) struct Startup {
     stage: Stage,
     joined: bool,
     missing: u32,
-    /// The group's client may have lost sight of a topic, and would look again only minutes later.
-    lost_sight: bool,
-    /// Since when a topic has been out of sight, as far as is known.
-    blind: Option<Instant>,
-    /// When partitions were given or taken last.
-    rebalanced: Option<Instant>,
+    sight: Sight,
     /// When to look for new topics.
     refresh: Instant,
 }
@@ -77,15 +71,7 @@ impl Startup {
     /// At once.
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self {
-            stage: Stage::Due(now),
-            joined: false,
-            missing: 0,
-            lost_sight: false,
-            blind: None,
-            rebalanced: None,
-            refresh: now,
-        }
+        Self { stage: Stage::Due(now), joined: false, missing: 0, sight: Sight::default(), refresh: now }
     }
 
     /// When to look again at the latest.
@@ -98,20 +84,15 @@ impl Startup {
 
     /// Something is wrong with a topic: asks what.
     pub(super) fn look_again(&mut self) {
-        self.lost_sight = true;
+        self.sight.doubt();
         if matches!(self.stage, Stage::Content) {
             self.stage = Stage::Due(Instant::now());
         }
     }
 
-    fn lose_sight(&mut self) {
-        self.lost_sight = true;
-        self.blind.get_or_insert_with(Instant::now);
-    }
-
     /// The group has given us partitions, or taken some.
     pub(super) fn rebalanced(&mut self) {
-        self.rebalanced = Some(Instant::now());
+        self.sight.rebalanced(Instant::now());
     }
 
     /// Goes as far as it can without waiting. `is_free`: nothing is assigned, nor is a rebalance under way.
@@ -148,8 +129,9 @@ impl Startup {
         let mut rest = Rest::Nothing;
         match found.map(|found| around.selection.take(found, Instant::now())) {
             None => {}
-            Some(Outcome::Taken { changed, rest: left }) => {
+            Some(Outcome::Taken { changed, is_back, rest: left }) => {
                 rest = left;
+                self.sight.see_found(is_back, rest == Rest::Missing, Instant::now());
                 if changed && self.joined {
                     self.subscribe(client, around)?;
                 }
@@ -169,6 +151,10 @@ impl Startup {
                     Rest::Missing => Stage::Due(Instant::now() + AGAIN / 3),
                     Rest::Unanswered => later(),
                 };
+                // Whether everything is in sight is known in a moment.
+                if self.joined && rest == Rest::Missing {
+                    return Ok(());
+                }
                 self.join(client, around)
             }
             Finding::Missing(topic) => {
@@ -178,11 +164,11 @@ impl Startup {
                     self.stage = Stage::Due(Instant::now() + AGAIN / 3);
                     return Ok(());
                 }
-                self.lose_sight();
+                self.sight.lose(Instant::now());
                 around.mistake(faults::missing(&topic))
             }
             Finding::Forbidden(topics) => {
-                self.lose_sight();
+                self.sight.lose(Instant::now());
                 around.mistake(faults::forbidden(&topics))
             }
             Finding::Unreachable => match client.obstacles().last() {
@@ -197,20 +183,18 @@ impl Startup {
 
     /// Joins the group; or, if it is a member already, has it look at the topics again.
     fn join(&mut self, client: &Client, around: &Surroundings) -> Result<(), Halt> {
-        let (lost_sight, blind) = (std::mem::take(&mut self.lost_sight), self.blind.take());
-        if self.joined && !lost_sight {
-            return Ok(());
+        let regained = self.sight.regain();
+        match regained {
+            Regained::Nothing if self.joined => Ok(()),
+            // Under KIP-848 the brokers assign, and they see everything.
+            Regained::Rebalance if self.joined && around.config.protocol != GroupProtocol::Consumer => {
+                info!("the group is joined anew, since it rebalanced while topics were out of sight");
+                client.consumer().unsubscribe();
+                self.stage = Stage::Leaving;
+                Ok(())
+            }
+            _ => self.subscribe(client, around),
         }
-        // The member that led that rebalance may have assigned nothing of a topic that it did not see, and nothing brings about another
-        // one: librdkafka takes the topic for unchanged. Under KIP-848 the brokers assign.
-        let was_blind = self.rebalanced.zip(blind).is_some_and(|(at, since)| at + UNNOTICED >= since);
-        if self.joined && was_blind && around.config.protocol != GroupProtocol::Consumer {
-            info!("the group is joined anew, since it rebalanced while topics were out of sight");
-            client.consumer().unsubscribe();
-            self.stage = Stage::Leaving;
-            return Ok(());
-        }
-        self.subscribe(client, around)
     }
 
     /// To what is to be read now.

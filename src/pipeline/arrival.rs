@@ -56,7 +56,7 @@ pub(super) fn arrivals(batch: Batch, route: &RouteSettings) -> Arrivals {
             Ok((true, lane)) => (Admittance::Wanted, lane),
             Ok((false, lane)) => (Admittance::Unwanted, lane),
             Err(panic) => {
-                let error = format!("the route's filter or key function panicked: {}", panic::message(&*panic));
+                let error = format!("the route's filter or key function panicked: {}", panic::message(panic));
                 let failure = Failure { reason: Reason::Panic, error, attempts: 0, handler: route.name };
                 (Admittance::Failed(Box::new(failure)), Some(KEYLESS))
             }

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use futures_util::FutureExt;
@@ -16,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::lanes::{BatchRun, Effects, Entry, Halt, Lanes, Run};
 use super::meter::Attempted;
-use super::outcome::{Next, Outcome, alone, halt, outcome};
+use super::outcome::{Judged, Next, Outcome, alone, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
-use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, Verdict, Work};
+use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, RouteSettings, Verdict, Work};
 use crate::panic;
 
 /// A batch that was handled.
@@ -74,18 +73,18 @@ pub(super) async fn run<G: Progress>(
     if let Some(first) = entries.front() {
         slot.attempt(&first.record, began);
     }
-    let (parts, verdicts) = {
+    let (mut parts, tried, verdicts) = {
         let mut gathering = handler.begin();
         let mut add = |delivery: &Delivery| match catch_unwind(AssertUnwindSafe(|| gathering.add(delivery))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(rejection)) => Err(Verdict::Failed(HandlerError::from(rejection))),
-            Err(panic) => Err(Verdict::Panicked(panic::message(&*panic))),
+            Ok(Err(rejection)) => Err(judge(&route.settings, Verdict::Failed(HandlerError::from(rejection)))),
+            Err(panic) => Err(judge(&route.settings, Verdict::Panicked(panic::message(panic)))),
         };
         let mut parts = Vec::with_capacity(runs.len());
         for (run, count) in runs {
             let mut part = Part::new(run);
             for entry in entries.drain(..count) {
-                part.add(entry, &mut add, |verdict, failures| outcome(&route.settings, verdict, failures, random));
+                part.add(entry, &mut add, |judged, failures| outcome(&route.settings, judged, failures, random));
             }
             parts.push(part);
         }
@@ -97,26 +96,24 @@ pub(super) async fn run<G: Progress>(
             catch_unwind(AssertUnwindSafe(|| gathering.start(&BatchContext::new(token, shared.producer.clone()))))
         });
         let verdicts = match work {
-            None => Verdicts::All(Verdict::Succeeded),
-            Some(Err(panic)) => Verdicts::All(Verdict::Panicked(panic::message(&*panic))),
-            Some(Ok(work)) => attempt(work, route.settings.timeout, gone, tried).await,
+            None => Verdicts::All(Judged::Done),
+            Some(Err(panic)) => Verdicts::of_all(&route.settings, Verdict::Panicked(panic::message(panic))),
+            Some(Ok(work)) => attempt(work, &route.settings, gone, tried).await,
         };
-        (parts, verdicts)
+        (parts, tried, verdicts)
     };
     let now = Instant::now();
-    let tried = parts.iter().map(|part| part.tried.len()).sum::<usize>();
     if tried > 0 {
         attempted.took(now.duration_since(began));
     }
     let anyones = matches!(verdicts, Verdicts::All(_)) && tried > 1;
-    let mut each = verdicts.each();
-    let mut parts = parts;
+    let mut verdicts = verdicts.each(tried);
     for part in &mut parts {
-        let judge = |verdict: &Verdict, failures| {
-            let outcome = outcome(&route.settings, verdict, failures, random);
+        let outcome = |judged, failures| {
+            let outcome = outcome(&route.settings, judged, failures, random);
             if anyones { alone(&route.settings, outcome, failures, random) } else { outcome }
         };
-        part.conclude(&mut each, judge, attempted);
+        part.conclude(&mut verdicts, outcome, attempted);
         if anyones && part.refused.is_some() {
             part.separate();
         }
@@ -138,8 +135,8 @@ impl<P: Copy> Part<P> {
     fn add(
         &mut self,
         mut entry: Entry<P>,
-        add: &mut impl FnMut(&Delivery) -> Result<(), Verdict>,
-        outcome: impl FnOnce(&Verdict, u32) -> Outcome,
+        add: &mut impl FnMut(&Delivery) -> Result<(), Judged>,
+        outcome: impl FnOnce(Judged, u32) -> Outcome,
     ) {
         if self.refused.is_some() || self.run.context.is_released() {
             return self.unstarted.push_back(entry);
@@ -152,7 +149,7 @@ impl<P: Copy> Part<P> {
         let delivery = Delivery::cancelled_by(entry.record.clone(), entry.failures + 1, token);
         match add(&delivery) {
             Ok(()) => self.tried.push_back(entry),
-            Err(verdict) => match outcome(&verdict, entry.failures) {
+            Err(judged) => match outcome(judged, entry.failures) {
                 Outcome::Unfinished(next) => self.refused = Some((entry, next)),
                 Outcome::Done | Outcome::Skip => self.tried.push_back(entry),
             },
@@ -167,21 +164,21 @@ impl<P: Copy> Part<P> {
 
     /// Takes what the handler said of its records, up to the first that is not finished. What was refused before stays so only where
     /// all before it are finished.
-    fn conclude<'v>(
+    fn conclude(
         &mut self,
-        verdicts: &mut impl FnMut() -> &'v Verdict,
-        mut outcome: impl FnMut(&Verdict, u32) -> Outcome,
+        verdicts: &mut impl Iterator<Item = Judged>,
+        mut outcome: impl FnMut(Judged, u32) -> Outcome,
         attempted: &mut Attempted,
     ) {
         let mut stopped = None;
         let mut behind = VecDeque::new();
         while let Some(entry) = self.tried.pop_front() {
-            let verdict = verdicts();
+            let judged = verdicts.next().expect("each record of the batch has a verdict");
             if stopped.is_some() {
                 behind.push_back(entry);
                 continue;
             }
-            match outcome(verdict, entry.failures) {
+            match outcome(judged, entry.failures) {
                 Outcome::Done => {
                     attempted.success += 1;
                     self.settled.push((entry.ticket.done(), entry.bytes));
@@ -204,21 +201,22 @@ impl<P: Copy> Part<P> {
 
 /// How the attempts at the records of a batch ended.
 enum Verdicts {
-    All(Verdict),
-    Each(Vec<Verdict>),
+    All(Judged),
+    Each(Vec<Judged>),
 }
 
 impl Verdicts {
-    /// The verdict of one record after the other.
-    fn each<'v>(&'v self) -> impl FnMut() -> &'v Verdict {
-        let mut next = 0;
-        move || {
-            next += 1;
-            match self {
-                Self::All(verdict) => verdict,
-                Self::Each(verdicts) => &verdicts[next - 1],
-            }
-        }
+    fn of_all(route: &RouteSettings, verdict: Verdict) -> Self {
+        Self::All(judge(route, verdict))
+    }
+
+    /// The verdicts of so many records, one after the other.
+    fn each(self, records: usize) -> impl Iterator<Item = Judged> {
+        let each = match self {
+            Self::All(judged) => vec![judged; records],
+            Self::Each(judged) => judged,
+        };
+        each.into_iter()
     }
 }
 
@@ -241,9 +239,12 @@ fn gone<P>(parts: &[Part<P>]) -> Gone {
     }
 }
 
-async fn attempt(work: BoxFuture<'static, BatchResult>, limit: Duration, gone: Gone, records: usize) -> Verdicts {
+async fn attempt(work: BoxFuture<'static, BatchResult>, route: &RouteSettings, gone: Gone, records: usize) -> Verdicts {
     let (token, gone) = gone;
-    let guarded = AssertUnwindSafe(timeout(limit, work)).catch_unwind();
+    let limit = route.timeout;
+    // The work is dropped in there where its time is over: that is the handler's code, too.
+    let limited = async move { timeout(limit, work).await };
+    let guarded = AssertUnwindSafe(limited).catch_unwind();
     let mut guarded = std::pin::pin!(guarded);
     let ended = match gone {
         None => guarded.await,
@@ -257,12 +258,16 @@ async fn attempt(work: BoxFuture<'static, BatchResult>, limit: Duration, gone: G
         },
     };
     match ended {
-        Err(panic) => Verdicts::All(Verdict::Panicked(panic::message(&*panic))),
-        Ok(Err(_)) => Verdicts::All(Verdict::TimedOut(limit)),
-        Ok(Ok(BatchResult::All(result))) => Verdicts::All(Verdict::from(result)),
-        Ok(Ok(BatchResult::Each(results))) if results.len() != records => Verdicts::All(Verdict::Failed(
-            anyhow!("the handler answered {} results for the {records} records of its batch", results.len()).into(),
-        )),
-        Ok(Ok(BatchResult::Each(results))) => Verdicts::Each(results.into_iter().map(Verdict::from).collect()),
+        Err(panic) => Verdicts::of_all(route, Verdict::Panicked(panic::message(panic))),
+        Ok(Err(_)) => Verdicts::of_all(route, Verdict::TimedOut(limit)),
+        Ok(Ok(BatchResult::All(result))) => Verdicts::of_all(route, Verdict::from(result)),
+        Ok(Ok(BatchResult::Each(results))) => {
+            let judged: Vec<Judged> = results.into_iter().map(|result| judge(route, Verdict::from(result))).collect();
+            if judged.len() == records {
+                return Verdicts::Each(judged);
+            }
+            let error = anyhow!("the handler answered {} results for the {records} records of its batch", judged.len());
+            Verdicts::of_all(route, Verdict::Failed(error.into()))
+        }
     }
 }

@@ -46,18 +46,14 @@ pub(super) async fn dispatch<G: Progress>(shared: Arc<Shared<G>>, slots: Vec<Arc
 fn unburden<G: Progress>(shared: &Shared<G>, slots: &[Arc<Slot<G::Position>>]) -> bool {
     let (mut laden, now) = (shared.was_laden(), Instant::now());
     for slot in slots {
-        let mut cargo = slot.cargo.lock();
-        if !cargo.has_others() {
+        if slot.cargo.lock().is_empty() {
             continue;
         }
         laden = true;
-        if slot.is_at_it(STUCK, now) {
-            let others = cargo.take_others();
-            drop(cargo);
-            if let Some(context) = &others.context {
-                context.takes_its_time();
-            }
-            shared.change(|lanes| lanes.give_back(others));
+        if slot.is_at_it(STUCK, now)
+            && let Some(cargo) = slot.take_back()
+        {
+            shared.change(|lanes| lanes.give_back(cargo));
         }
     }
     laden

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -181,8 +182,8 @@ impl<S: Source> Pipeline<S> {
         let mut workers = JoinSet::new();
         // What handlers log is this daemon's. Entered once for many records: as often as a worker is polled.
         let span = info_span!(parent: None, "consumer", daemon);
-        for slot in slots {
-            let work = worker::work(Arc::clone(&shared), slot, workers_stop.clone(), seeds.u64(..));
+        for slot in &slots {
+            let work = worker::work(Arc::clone(&shared), Arc::clone(slot), workers_stop.clone(), seeds.u64(..));
             workers.spawn_on(work.instrument(span.clone()), handlers);
         }
 
@@ -205,7 +206,7 @@ impl<S: Source> Pipeline<S> {
                 biased;
                 ended = &mut reading => break match ended {
                     Ok((source, read)) => (Some(source), read),
-                    Err(panic) => (None, Err(reading_panicked(&daemon, &*panic))),
+                    Err(panic) => (None, Err(reading_panicked(&daemon, panic))),
                 },
                 // Only the committer ends by itself while reading goes on, and only when the source refuses it for good.
                 Some(ended) = tasks.join_next() => {
@@ -253,10 +254,13 @@ impl<S: Source> Pipeline<S> {
         // After a panic nobody has given them time yet.
         let until = if panicked { closed.max(Instant::now() + stop_drain) } else { closed };
         let workers = left(&mut workers, until).await;
-        shared.remains.close();
+        let remains = join_all(slots.iter().map(|slot| {
+            slot.remains.close();
+            slot.remains.wait()
+        }));
         // In time or not, as with the workers.
-        drop(timeout_at(until, shared.remains.wait()).await);
-        match workers + shared.remains.len() {
+        drop(timeout_at(until, remains).await);
+        match workers + slots.iter().map(|slot| slot.remains.len()).sum::<usize>() {
             0 => Err(error),
             left => Err(PipelineError::Fatal(format!(
                 "{error}; handlers that have not ended: {left}, and a restart would run their records beside them"
@@ -274,7 +278,7 @@ async fn left<T: 'static>(tasks: &mut JoinSet<T>, deadline: Instant) -> usize {
 }
 
 /// The reader has panicked.
-fn reading_panicked(daemon: &str, panic: &(dyn Any + Send)) -> PipelineError {
+fn reading_panicked(daemon: &str, panic: Box<dyn Any + Send>) -> PipelineError {
     let error = PipelineError::Failed(format!("reading panicked: {}", panic::message(panic)));
     error!(daemon, %error, "pipeline can't go on, stopping");
     error

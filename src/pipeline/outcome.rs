@@ -30,51 +30,90 @@ pub(super) enum Next {
     Letter(Box<Failure>),
 }
 
-/// What follows this verdict after so many failures before it.
-pub(super) fn outcome(route: &RouteSettings, verdict: &Verdict, failures: u32, random: &mut fastrand::Rng) -> Outcome {
-    let attempts = failures.saturating_add(1);
-    let failure = |reason, error| Box::new(Failure { reason, error, attempts, handler: route.name });
-    let letter = |reason, error| Outcome::Unfinished(Next::Letter(failure(reason, error)));
-    let (failure, delay) = match verdict {
-        Verdict::Succeeded => return Outcome::Done,
-        Verdict::Panicked(message) => (failure(Reason::Panic, message.clone()), None),
-        Verdict::TimedOut(timeout) => (failure(Reason::Timeout, format!("no result within {timeout:?}")), None),
-        Verdict::Failed(error) => {
-            let (text, is_retryable) = match told(route, error) {
-                Ok(told) => told,
-                Err(panic) => return letter(Reason::Panic, panic),
-            };
-            match error.class() {
-                ErrorClass::Skip => return Outcome::Skip,
-                ErrorClass::Poison => return letter(Reason::Poison, text),
-                ErrorClass::Undecodable => return letter(Reason::Undecodable, text),
-                _ if !is_retryable => return letter(Reason::NotRetryable, text),
-                ErrorClass::RetryAfter(delay) => (failure(Reason::Error, text), Some(delay)),
-                ErrorClass::Retry if error.is_timeout() => (failure(Reason::Timeout, text), None),
-                ErrorClass::Retry => (failure(Reason::Error, text), None),
-            }
+/// An attempt that was judged: what it comes to, with nothing of the handler's own left in it.
+#[derive(Debug, Clone)]
+pub(super) enum Judged {
+    Done,
+    Skip,
+    Failed { reason: Reason, error: String, follows: Follows },
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Follows {
+    /// Another one while retries are left; after this time, where one was asked for.
+    Retry(Option<Duration>),
+    Letter,
+}
+
+/// Judges an attempt, and lets go of what the handler has answered. Its error is users' code to the end: one that panics when it is dropped
+/// has said before what follows.
+pub(super) fn judge(route: &RouteSettings, verdict: Verdict) -> Judged {
+    let failed = |reason, error, follows| Judged::Failed { reason, error, follows };
+    match verdict {
+        Verdict::Succeeded => Judged::Done,
+        Verdict::Panicked(message) => failed(Reason::Panic, message, Follows::Retry(None)),
+        Verdict::TimedOut(timeout) => {
+            failed(Reason::Timeout, format!("no result within {timeout:?}"), Follows::Retry(None))
         }
-    };
-    Outcome::Unfinished(match route.retry.delay(attempts, random.f64()) {
-        Some(backoff) => Next::Retry(delay.unwrap_or(backoff), failure),
-        None => Next::Letter(failure),
-    })
+        Verdict::Failed(error) if error.class() == ErrorClass::Skip => Judged::Skip,
+        Verdict::Failed(error) => {
+            let (reason, mut text, follows) = match told(route, &error) {
+                Ok((text, is_retryable)) => {
+                    let (reason, follows) = follows(&error, is_retryable);
+                    (reason, text, follows)
+                }
+                Err(panic) => (Reason::Panic, panic, Follows::Letter),
+            };
+            if let Err(panic) = panic::let_go(error) {
+                text.push_str(&format!("; the handler's error panicked when it was dropped: {panic}"));
+            }
+            failed(reason, text, follows)
+        }
+    }
+}
+
+fn follows(error: &HandlerError, is_retryable: bool) -> (Reason, Follows) {
+    match error.class() {
+        ErrorClass::Poison => (Reason::Poison, Follows::Letter),
+        ErrorClass::Undecodable => (Reason::Undecodable, Follows::Letter),
+        _ if !is_retryable => (Reason::NotRetryable, Follows::Letter),
+        ErrorClass::RetryAfter(delay) => (Reason::Error, Follows::Retry(Some(delay))),
+        _ if error.is_timeout() => (Reason::Timeout, Follows::Retry(None)),
+        _ => (Reason::Error, Follows::Retry(None)),
+    }
 }
 
 /// What an error says, and whether it is worth a retry. Both are users' code: where it panics, no attempt would be judged otherwise.
 fn told(route: &RouteSettings, error: &HandlerError) -> Result<(String, bool), String> {
-    if error.class() == ErrorClass::Skip {
-        return Ok((String::new(), false));
-    }
     let text = catch_unwind(AssertUnwindSafe(|| format!("{:#}", error.error())));
     let text =
-        text.map_err(|panic| format!("the handler's error panicked when it was told: {}", panic::message(&*panic)))?;
+        text.map_err(|panic| format!("the handler's error panicked when it was told: {}", panic::message(panic)))?;
     let is_always = matches!(error.class(), ErrorClass::Poison | ErrorClass::Undecodable);
     let Some(retryable) = route.retryable.as_ref().filter(|_| !is_always) else { return Ok((text, true)) };
     match catch_unwind(AssertUnwindSafe(|| retryable(error))) {
         Ok(is_retryable) => Ok((text, is_retryable)),
-        Err(panic) => Err(format!("the route's error classes panicked: {}; over: {text}", panic::message(&*panic))),
+        Err(panic) => Err(format!("the route's error classes panicked: {}; over: {text}", panic::message(panic))),
     }
+}
+
+/// What follows an attempt that was judged so, after so many failures before it.
+pub(super) fn outcome(route: &RouteSettings, judged: Judged, failures: u32, random: &mut fastrand::Rng) -> Outcome {
+    let (reason, error, follows) = match judged {
+        Judged::Done => return Outcome::Done,
+        Judged::Skip => return Outcome::Skip,
+        Judged::Failed { reason, error, follows } => (reason, error, follows),
+    };
+    let attempts = failures.saturating_add(1);
+    let failure = Box::new(Failure { reason, error, attempts, handler: route.name });
+    let delay = match follows {
+        Follows::Retry(delay) => route.retry.delay(attempts, random.f64()).map(|backoff| delay.unwrap_or(backoff)),
+        Follows::Letter => None,
+    };
+    Outcome::Unfinished(match delay {
+        Some(delay) => Next::Retry(delay, failure),
+        None => Next::Letter(failure),
+    })
 }
 
 /// What follows for a record of a batch that failed as a whole: it is tried by itself, after the time of a retry. Nobody knows whose

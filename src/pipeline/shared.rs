@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::PipelineError;
@@ -24,8 +23,6 @@ pub(super) struct Shared<G: Progress> {
     pub(super) meter: Meter,
     /// What handlers write with.
     pub(super) producer: Option<Producer>,
-    /// Counts handlers that go on though their worker has been dropped.
-    pub(super) remains: TaskTracker,
     workers: usize,
     /// A lane is ready: for the workers.
     pub(super) ready: Notify,
@@ -53,7 +50,6 @@ impl<G: Progress> Shared<G> {
             daemon,
             meter,
             producer,
-            remains: TaskTracker::new(),
             workers: limits.workers,
             ready: Notify::new(),
             room: Notify::new(),

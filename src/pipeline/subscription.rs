@@ -1,7 +1,7 @@
 //! What a source is to read: topics by their names, and topics by patterns; and of each what its lanes are.
 
 use super::metadata::LaneTag;
-use crate::handler::{Entry, Found, TopicPattern, TopicTable};
+use crate::handler::{Entry, Found, TopicPattern, TopicTable, Unhandled};
 use crate::record::Topic;
 
 /// Topics to read, and how the records of each are ordered. A [`Router`](crate::handler::Router::subscription) has one.
@@ -25,15 +25,22 @@ pub struct Subscription {
 }
 
 /// Of a route: its order and key function, since what another order remembered as finished doesn't count for this one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Lanes {
     tag: LaneTag,
-    has_letters_by_name: bool,
+    unhandled: Unhandled,
+}
+
+impl Lanes {
+    /// Without a word about letters: theirs go by the topic's name.
+    fn of(tag: impl Into<LaneTag>) -> Self {
+        Self { tag: tag.into(), unhandled: Unhandled::DeadLetter(None) }
+    }
 }
 
 impl Entry for Lanes {
-    fn has_letters_by_name(&self) -> bool {
-        self.has_letters_by_name
+    fn unhandled(&self) -> &Unhandled {
+        &self.unhandled
     }
 }
 
@@ -53,22 +60,22 @@ impl Subscription {
         Self::default()
     }
 
-    /// As the table of routes has it: for each what its lanes are, and whether its dead letters go by the topic's name.
-    pub(crate) fn of(routes: TopicTable<(LaneTag, bool)>) -> Self {
-        Self { table: routes.map(|(tag, has_letters_by_name)| Lanes { tag, has_letters_by_name }) }
+    /// As the table of routes has it: for each what its lanes are, and where its dead letters go.
+    pub(crate) fn of(routes: TopicTable<(LaneTag, Unhandled)>) -> Self {
+        Self { table: routes.map(|(tag, unhandled)| Lanes { tag, unhandled }) }
     }
 
     /// And of this topic.
     #[must_use]
     pub fn topic(mut self, topic: impl Into<Topic>, tag: impl Into<LaneTag>) -> Self {
-        self.table.insert(topic.into(), Lanes { tag: tag.into(), has_letters_by_name: true });
+        self.table.insert(topic.into(), Lanes::of(tag));
         self
     }
 
-    /// And of the topics that match this pattern, but for those of dead letters, `<topic>.dlq`.
+    /// And of the topics that match this pattern, but for those of dead letters, `<topic>.dlq`, and of their marks, `<topic>.dlq.marks`.
     #[must_use]
     pub fn pattern(mut self, pattern: TopicPattern, tag: impl Into<LaneTag>) -> Self {
-        self.table.insert_pattern(pattern, Lanes { tag: tag.into(), has_letters_by_name: true });
+        self.table.insert_pattern(pattern, Lanes::of(tag));
         self
     }
 

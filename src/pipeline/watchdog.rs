@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::lanes::{AssignmentContext, Cargo};
@@ -32,12 +33,15 @@ pub(super) struct Slot<P> {
     offset: AtomicI64,
     /// What it has taken and not begun.
     pub(super) cargo: Mutex<Cargo<P>>,
+    /// Counts what goes on of an attempt whose future has ended or was dropped. The worker waits for it before the next attempt; whoever has
+    /// dropped the worker finds it here.
+    pub(super) remains: TaskTracker,
 }
 
 impl<P> Slot<P> {
     pub(super) fn new(origin: Instant) -> Self {
-        let cargo = Mutex::new(Cargo::default());
-        Self { origin, since: AtomicU64::new(0), offset: AtomicI64::new(-1), cargo }
+        let (cargo, remains) = (Mutex::new(Cargo::default()), TaskTracker::new());
+        Self { origin, since: AtomicU64::new(0), offset: AtomicI64::new(-1), cargo, remains }
     }
 
     pub(super) fn attempt(&self, record: &Record, now: Instant) {
@@ -60,6 +64,20 @@ impl<P> Slot<P> {
 
     fn elapsed(&self, since: u64, now: Instant) -> Duration {
         now.duration_since(self.origin).saturating_sub(Duration::from_millis(since))
+    }
+
+    /// Takes back what its worker has not begun, since the handler that is begun takes its time.
+    pub(super) fn take_back(&self) -> Option<Cargo<P>> {
+        let mut cargo = self.cargo.lock();
+        if cargo.is_empty() {
+            return None;
+        }
+        let unbegun = cargo.take();
+        drop(cargo);
+        if let Some(context) = &unbegun.context {
+            context.takes_its_time();
+        }
+        Some(unbegun)
     }
 
     /// Whether it is at an attempt for so long already.

@@ -4,6 +4,7 @@
 //! reports: what is finished at once or a millisecond later, the rest when the haul ends. It holds the tickets; the handler never sees them. Workers run on the
 //! handlers' runtime, and wake nobody there.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::pin;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{self, BatchEnd};
 use super::lanes::{AssignmentContext, Effects, Entry, Halt, Haul, LaneId, Taken};
 use super::meter::Attempted;
-use super::outcome::{Next, Outcome, halt, outcome};
+use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
@@ -38,19 +39,18 @@ pub(super) async fn work<G: Progress>(
     stop: CancellationToken,
     seed: u64,
 ) {
-    let mut settled = Vec::with_capacity(REPORT_AT);
-    let mut done = Vec::new();
+    let mut bench = Bench { settled: Vec::with_capacity(REPORT_AT), done: Vec::new(), lane: None, entries: VecDeque::new() };
     let mut random = fastrand::Rng::with_seed(seed);
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
     let mut finished = None;
     loop {
-        let mut next = exchange(&shared, &slot, finished.take(), &mut settled, &mut done);
+        let mut next = exchange(&shared, &slot, finished.take(), &mut bench);
         if next.is_none() {
             let mut ready = pin!(shared.ready.notified());
             // Registered before another look, so that a lane that became ready in between is not missed.
             ready.as_mut().enable();
-            next = exchange(&shared, &slot, None, &mut settled, &mut done);
+            next = exchange(&shared, &slot, None, &mut bench);
             if next.is_none() {
                 tokio::select! {
                     biased;
@@ -63,9 +63,8 @@ pub(super) async fn work<G: Progress>(
         let haul = match taken {
             Taken::Haul(haul) => haul,
             Taken::Batch(batch) => {
-                let mut entries = mem::take(&mut slot.cargo.lock().entries);
-                let ended = batch::run(&shared, &slot, batch, &mut entries, &mut random, &mut attempted).await;
-                slot.cargo.lock().entries = entries;
+                slot.cargo.lock().take_batch(&mut bench.entries);
+                let ended = batch::run(&shared, &slot, batch, &mut bench.entries, &mut random, &mut attempted).await;
                 slot.end();
                 finished = Some(Finished::Batch(ended));
                 tokio::task::coop::consume_budget().await;
@@ -78,8 +77,7 @@ pub(super) async fn work<G: Progress>(
             shared: &shared,
             slot: &slot,
             haul: &haul,
-            settled: &mut settled,
-            done: &mut done,
+            bench: &mut bench,
             random: &mut random,
             delivery: None,
             current: None,
@@ -94,7 +92,7 @@ pub(super) async fn work<G: Progress>(
         poll_fn(|cx| {
             let polled = driven.as_mut().poll(cx);
             if polled.is_pending() {
-                give_back(&shared, &haul, &slot);
+                give_back(&shared, &slot);
             }
             polled
         })
@@ -115,14 +113,21 @@ enum Finished<P> {
     Batch(BatchEnd<P>),
 }
 
+/// What a worker is at.
+struct Bench<P> {
+    /// Finished, each with the bytes that it counted, and not reported yet.
+    settled: Vec<(Settled<P>, usize)>,
+    /// Lanes of which nothing more is to be begun.
+    done: Vec<LaneId>,
+    /// The lane that is begun, and its entries that are not.
+    lane: Option<LaneId>,
+    entries: VecDeque<Entry<P>>,
+}
+
 /// The handler waits: others may begin what stands behind it.
-fn give_back<G: Progress>(shared: &Shared<G>, haul: &Haul, slot: &Slot<G::Position>) {
-    let mut cargo = slot.cargo.lock();
-    if cargo.has_others() {
-        haul.context.takes_its_time();
-        let others = cargo.take_others();
-        drop(cargo);
-        shared.change_in_run(|lanes| lanes.give_back(others));
+fn give_back<G: Progress>(shared: &Shared<G>, slot: &Slot<G::Position>) {
+    if let Some(cargo) = slot.take_back() {
+        shared.change_in_run(|lanes| lanes.give_back(cargo));
     }
 }
 
@@ -131,22 +136,23 @@ fn exchange<G: Progress>(
     shared: &Shared<G>,
     slot: &Slot<G::Position>,
     finished: Option<Finished<G::Position>>,
-    settled: &mut Vec<(Settled<G::Position>, usize)>,
-    done: &mut Vec<LaneId>,
+    bench: &mut Bench<G::Position>,
 ) -> Option<Taken> {
     let mut cargo = slot.cargo.lock();
     let taken = shared.change_as_worker(|lanes| {
         let effects = match finished {
             None => Effects::default(),
             Some(Finished::Haul { haul, halt, spent }) => {
-                lanes.report(&haul, settled, done).and(lanes.unload(haul, &mut cargo, halt, spent))
+                let Bench { settled, done, lane, entries } = bench;
+                let begun = lane.take().map(|lane| (lane, &mut *entries));
+                lanes.report(&haul, settled, done).and(lanes.unload(haul, begun, &mut cargo, halt, spent))
             }
             Some(Finished::Batch(ended)) => ended.hand_back(lanes),
         };
         let (taken, more) = lanes.take(&mut cargo, Instant::now);
         (taken, effects.and(more))
     });
-    if cargo.has_others() {
+    if cargo.has_several() {
         shared.note_laden();
     }
     taken
@@ -157,9 +163,7 @@ struct Shift<'a, G: Progress> {
     shared: &'a Shared<G>,
     slot: &'a Slot<G::Position>,
     haul: &'a Haul,
-    settled: &'a mut Vec<(Settled<G::Position>, usize)>,
-    /// Lanes that nothing more is to be done of.
-    done: &'a mut Vec<LaneId>,
+    bench: &'a mut Bench<G::Position>,
     random: &'a mut fastrand::Rng,
     /// The record that is being tried, or that was tried last.
     delivery: Option<Delivery>,
@@ -176,10 +180,16 @@ struct Shift<'a, G: Progress> {
 }
 
 /// The first delivery of a haul.
-fn delivery<G: Progress>(shared: &Shared<G>, context: &AssignmentContext, record: Record, attempt: u32) -> Delivery {
+fn delivery<G: Progress>(
+    shared: &Shared<G>,
+    slot: &Slot<G::Position>,
+    context: &AssignmentContext,
+    record: Record,
+    attempt: u32,
+) -> Delivery {
     let delivery = Delivery::cancelled_by(record, attempt, context.gone.clone());
     let delivery = match &context.route.work {
-        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_among(&shared.remains),
+        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_by(&slot.remains),
         _ => delivery,
     };
     match &shared.producer {
@@ -194,7 +204,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         if over || self.haul.context.is_released() {
             return None;
         }
-        let mut entry = self.slot.cargo.lock().next(self.done)?;
+        let mut entry = self.begin()?;
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.
             let next = Next::Letter(failure);
@@ -208,7 +218,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         // The token is cloned once a haul: its count is shared by all that work on the partition.
         match &mut self.delivery {
             Some(delivery) => delivery.turn_to(record, attempt),
-            empty => *empty = Some(delivery(self.shared, &self.haul.context, record, attempt)),
+            empty => *empty = Some(delivery(self.shared, self.slot, &self.haul.context, record, attempt)),
         }
         self.delivery.as_ref()
     }
@@ -217,32 +227,45 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         let began = mem::replace(&mut self.clock, Instant::now());
         self.attempted.took(self.clock.duration_since(began));
         self.ended += 1;
+        let route = &self.haul.context.route.settings;
+        let judged = judge(route, verdict);
         let (Some(entry), Some(delivery)) = (self.current.take(), &self.delivery) else { return };
-        match outcome(&self.haul.context.route.settings, &verdict, entry.failures, self.random) {
+        match outcome(route, judged, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
-                self.settled.push((entry.ticket.done(), entry.bytes));
+                self.bench.settled.push((entry.ticket.done(), entry.bytes));
             }
             Outcome::Skip => {
                 self.attempted.skipped += 1;
-                self.settled.push((entry.ticket.skip(), entry.bytes));
+                self.bench.settled.push((entry.ticket.skip(), entry.bytes));
             }
             Outcome::Unfinished(next) => {
                 let (entry, ()) = entry.exchange(delivery.record().clone());
                 self.halt = Some(halt(self.shared, &self.haul.context, entry, next, self.clock, self.attempted));
             }
         }
-        if self.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
+        if self.bench.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
             self.report();
         }
     }
 }
 
 impl<G: Progress> Shift<'_, G> {
+    /// The next entry, of the lane that is begun or else of the next one.
+    fn begin(&mut self) -> Option<Entry<G::Position>> {
+        let bench = &mut *self.bench;
+        while bench.entries.is_empty() {
+            bench.done.extend(bench.lane.take());
+            bench.lane = Some(self.slot.cargo.lock().next_lane(&mut bench.entries)?);
+        }
+        bench.entries.pop_front()
+    }
+
     fn report(&mut self) {
         self.reported = self.clock;
-        if !self.settled.is_empty() {
-            self.shared.change_in_run(|lanes| lanes.report(self.haul, self.settled, self.done));
+        let Bench { settled, done, .. } = &mut *self.bench;
+        if !settled.is_empty() {
+            self.shared.change_in_run(|lanes| lanes.report(self.haul, settled, done));
         }
         self.shared.meter.count(self.attempted);
     }

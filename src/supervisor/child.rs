@@ -164,7 +164,7 @@ impl Child {
 /// A task that did not come to its end.
 fn broken_off(join: JoinError, how: &str) -> DaemonError {
     match join.try_into_panic() {
-        Ok(panic) => DaemonError::failed(format!("{how}: {}", panic::message(&*panic))),
+        Ok(panic) => DaemonError::failed(format!("{how}: {}", panic::message(panic))),
         Err(join) => DaemonError::failed(join),
     }
 }

@@ -64,7 +64,7 @@ impl Common<'_> {
     fn make_one(&self, number: usize, registered: Registered) -> Result<Made, StartError> {
         let Registered { mut make, restart } = registered;
         let first = catch_unwind(AssertUnwindSafe(&mut make))
-            .map_err(|panic| StartError::Make { number, said: panic::message(&*panic) })?;
+            .map_err(|panic| StartError::Make { number, said: panic::message(panic) })?;
         let (name, policy) = (Arc::from(first.name()), restart.unwrap_or(self.restart));
         match policy.check() {
             Ok(()) => Ok(Made { name, policy, make, first }),

@@ -107,13 +107,14 @@ impl Writer for MemoryWriter {
         &mut self,
         letters: &Topic,
         request: &str,
-        _partitions: &[Partition],
+        partitions: &[Partition],
     ) -> Result<Vec<Progress>, LettersError> {
         self.request = Some(request.to_owned());
         let state = self.broker.state.lock();
         let of_topic = state.redrives.get(letters).map(|redrives| &redrives.progress);
         let found = of_topic.and_then(|all| all.iter().find(|(name, _)| name == request));
-        Ok(found.map(|(_, progress)| progress.clone()).unwrap_or_default())
+        let progress = found.map(|(_, progress)| progress.as_slice()).unwrap_or_default();
+        Ok(progress.iter().filter(|progress| partitions.contains(&progress.partition)).cloned().collect())
     }
 
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError> {

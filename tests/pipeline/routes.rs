@@ -2,7 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use daemonry::handler::layer::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer, RateLimitLayer, TimeoutLayer};
-use daemonry::handler::{HandlerError, ProcessingOrder, on, on_batch};
+use daemonry::handler::{HandlerError, ProcessingOrder, Route, on, on_batch};
 use daemonry::metrics::MessageStatus;
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
@@ -72,6 +72,78 @@ async fn an_error_that_panics_when_it_is_classed_or_told_makes_its_record_a_dead
         process.stop_cleanly().await;
         assert!(stop.elapsed() < secs(1));
     }
+}
+
+/// What can't be dropped.
+#[derive(Debug)]
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("it goes off");
+    }
+}
+
+impl std::fmt::Display for Explosive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("down")
+    }
+}
+
+impl std::error::Error for Explosive {}
+
+/// Handles `a`, `bad` and `b`, and answers the reason and the error of the letter of `bad`, which is to be the only one.
+async fn letter_of_bad<K>(route: Route<(), K>) -> (String, String) {
+    let scene = Scene::new(1);
+    ["a", "bad", "b"].iter().for_each(|key| scene.write(0, key));
+    let process = scene.start(route.retry(RetryPolicy::exponential().max_retries(2)));
+    until("all of them finished", || scene.committed(0) == 3).await;
+    assert_eq!(scene.letters(0), [1]);
+    let letter = &scene.broker.records(LETTERS, 0)[0].1;
+    assert_eq!(header(letter, "daemonry-attempts"), "3");
+    process.stop_cleanly().await;
+    (header(letter, "daemonry-reason"), header(letter, "daemonry-error"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_dropped_is_a_failed_attempt_as_any_other() {
+    fn verdict(record: &Record) -> Result<(), HandlerError> {
+        if text(record).starts_with("bad") { Err(HandlerError::from(Explosive)) } else { Ok(()) }
+    }
+    let each = on_batch(|records: Vec<Record>| async move { records.iter().map(verdict).collect::<Vec<_>>() });
+    let all = on_batch(|records: Vec<Record>| async move { records.iter().try_for_each(verdict) });
+    let letters = [
+        letter_of_bad(on(|record: Record| async move { verdict(&record) })).await,
+        letter_of_bad(each.within(millis(1))).await,
+        letter_of_bad(all.within(millis(1))).await,
+    ];
+    let expected = "down; the handler's error panicked when it was dropped: it goes off";
+    assert_eq!(letters, [(); 3].map(|()| ("error".to_owned(), expected.to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_when_its_time_is_over_or_throws_what_panics_has_failed_like_others() {
+    async fn overstay(records: Vec<Record>) {
+        if records.iter().any(|record| text(record).starts_with("bad")) {
+            let _bomb = Explosive;
+            tokio::time::sleep(secs(60)).await;
+        }
+    }
+    let batch = on_batch(overstay).within(millis(1)).timeout(secs(5));
+    let one = on(|record: Record| overstay(vec![record])).timeout(secs(5));
+    let letters = [letter_of_bad(batch).await, letter_of_bad(one).await];
+    assert_eq!(letters, [(); 2].map(|()| ("panic".to_owned(), "it goes off".to_owned())));
+
+    async fn throw(records: Vec<Record>) {
+        if records.iter().any(|record| text(record).starts_with("bad")) {
+            std::panic::panic_any(Explosive);
+        }
+    }
+    let letters = [
+        letter_of_bad(on_batch(throw).within(millis(1))).await,
+        letter_of_bad(on(|record: Record| throw(vec![record]))).await,
+    ];
+    assert_eq!(letters, [(); 2].map(|()| ("panic".to_owned(), "a value that is not text".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]

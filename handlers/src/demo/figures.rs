@@ -92,6 +92,11 @@ impl Meter {
         Records::of(&self.metrics.daemon(daemon))
     }
 
+    /// Records that all daemons have finished.
+    pub(super) fn finished(&self) -> u64 {
+        self.roster.daemons().iter().map(|status| self.records(&status.name).finished()).sum()
+    }
+
     /// All daemons as they stand at `now`, while the process is `stopping` or not.
     pub(super) fn read(&mut self, now: Instant, stopping: bool) -> Vec<Figures> {
         let daemons = self.roster.daemons();

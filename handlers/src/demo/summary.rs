@@ -2,19 +2,22 @@
 
 use std::fmt;
 
-use daemonry::kafka::{KafkaAdmin, KafkaConfig};
+use daemonry::app::ConsumerTopics;
+use daemonry::kafka::{KafkaAdmin, KafkaConfig, Standing};
+use daemonry::record::Topic;
 
 use super::figures::Records;
 use super::view::grouped;
 
-/// A topic and its dead letters, on both sides.
+/// The topics of a daemon and their dead letters, on both sides.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Account {
-    pub(super) topic: &'static str,
-    pub(super) letters: &'static str,
+    /// By their names.
+    pub(super) topic: String,
+    pub(super) letters: String,
     /// What the daemon counted.
     pub(super) counted: Records,
-    /// Where the topic's partitions end, together: so many records were written.
+    /// Where the topics' partitions end, together: so many records were written.
     pub(super) written: u64,
     /// The committed offsets, together.
     pub(super) committed: u64,
@@ -26,20 +29,15 @@ pub(super) struct Account {
 
 impl Account {
     /// Asks the brokers.
-    pub(super) async fn of(
-        kafka: &KafkaConfig,
-        topic: &'static str,
-        letters: &'static str,
-        counted: Records,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn of(kafka: &KafkaConfig, read: &ConsumerTopics, counted: Records) -> anyhow::Result<Self> {
         let admin = KafkaAdmin::new(kafka)?;
         let sum =
             |offsets: &mut dyn Iterator<Item = i64>| offsets.filter_map(|offset| u64::try_from(offset).ok()).sum();
-        let standing = admin.standing(&topic.into()).await?.unwrap_or_default();
-        let letters_standing = admin.standing(&letters.into()).await?.unwrap_or_default();
+        let standing = self::standing(&admin, &read.topics).await?;
+        let letters_standing = self::standing(&admin, &read.dead_letters).await?;
         Ok(Self {
-            topic,
-            letters,
+            topic: names(&read.topics),
+            letters: names(&read.dead_letters),
             counted,
             written: sum(&mut standing.iter().map(|partition| partition.end.0)),
             committed: sum(&mut standing.iter().filter_map(|partition| Some(partition.committed?.offset().0))),
@@ -74,6 +72,19 @@ impl Account {
     }
 }
 
+fn names(topics: &[Topic]) -> String {
+    topics.iter().map(Topic::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Where the partitions of all these topics stand.
+async fn standing(admin: &KafkaAdmin, topics: &[Topic]) -> anyhow::Result<Vec<Standing>> {
+    let mut standing = Vec::new();
+    for topic in topics {
+        standing.extend(admin.standing(topic).await?.unwrap_or_default());
+    }
+    Ok(standing)
+}
+
 /// All topics of the demo.
 #[derive(Debug)]
 pub(super) struct Summary(pub(super) Vec<Account>);
@@ -104,7 +115,7 @@ impl fmt::Display for Summary {
             let cells = cells.map(grouped);
             row(topic, cells.each_ref().map(String::as_str))?;
         }
-        for Account { letters, letters_written, .. } in &self.0 {
+        for Account { letters, letters_written, .. } in self.0.iter().filter(|account| !account.letters.is_empty()) {
             writeln!(f, "{letters:wide$}  {:>9}", grouped(*letters_written))?;
         }
         let above: u64 = self.0.iter().map(|account| account.above).sum();
@@ -126,8 +137,8 @@ mod tests {
     fn account() -> Account {
         let counted = Records { handled: 1_000, skipped: 3, dead_lettered: 7, ..Records::default() };
         Account {
-            topic: "orders",
-            letters: "orders.dlq",
+            topic: "orders".to_owned(),
+            letters: "orders.dlq".to_owned(),
             counted,
             written: 1_020,
             committed: 1_000,

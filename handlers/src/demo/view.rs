@@ -41,13 +41,18 @@ static COLUMNS: [Column; 9] = [
     Column { title: "handled", cell: |records| grouped(records.handled), least: 7, goes: 0 },
     Column {
         title: "in flight",
-        cell: |records| format!("{}/{}", records.in_flight, records.workers),
+        cell: |records| now(records, format!("{}/{}", records.in_flight, records.workers)),
         least: 9,
         goes: 3,
     },
-    Column { title: "queue", cell: |records| format!("{}/{}", records.queue, records.capacity), least: 7, goes: 4 },
-    Column { title: "lag", cell: |records| grouped(records.lag), least: 5, goes: 1 },
-    Column { title: "parked", cell: |records| records.parked.to_string(), least: 6, goes: 5 },
+    Column {
+        title: "queue",
+        cell: |records| now(records, format!("{}/{}", records.queue, records.capacity)),
+        least: 7,
+        goes: 4,
+    },
+    Column { title: "lag", cell: |records| now(records, grouped(records.lag)), least: 5, goes: 1 },
+    Column { title: "parked", cell: |records| now(records, records.parked.to_string()), least: 6, goes: 5 },
     Column { title: "retries", cell: |records| grouped(records.retries), least: 7, goes: 6 },
     Column { title: "skipped", cell: |records| grouped(records.skipped), least: 7, goes: 7 },
     Column { title: "dead letters", cell: |records| grouped(records.dead_lettered), least: 12, goes: 2 },
@@ -96,7 +101,7 @@ fn table(daemons: &[Figures], width: usize, dim: &Style) -> Vec<String> {
     let lay = |column: &'static Column| {
         let cell = |one: &Figures| one.records.as_ref().map_or_else(String::new, column.cell);
         let cells: Vec<String> = daemons.iter().map(cell).collect();
-        let wide = cells.iter().map(String::len).max().unwrap_or(0).max(column.least);
+        let wide = cells.iter().map(|cell| measure_text_width(cell)).max().unwrap_or(0).max(column.least);
         Laid { column, cells, wide }
     };
     let mut laid: Vec<Laid> = COLUMNS.iter().map(lay).collect();
@@ -122,6 +127,11 @@ fn table(daemons: &[Figures], width: usize, dim: &Style) -> Vec<String> {
     lines
 }
 
+/// What is measured of a daemon while it reads. One that has ended gave its partitions back, and a lag of 0 would say that nothing is left.
+fn now(records: &Records, text: String) -> String {
+    if records.capacity > 0 { text } else { "–".to_owned() }
+}
+
 fn left(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(measure_text_width(text))))
 }
@@ -141,22 +151,15 @@ pub(super) fn lines(running: Duration, daemons: &[Figures]) -> String {
     let line = |one: &Figures| {
         let (State::Good(state) | State::Passing(state) | State::Bad(state)) = &one.state;
         let (daemon, at) = (&one.daemon, clock(running));
-        let Records {
-            rate,
-            handled,
-            in_flight,
-            workers,
-            queue,
-            capacity,
-            lag,
-            parked,
-            retries,
-            dead_lettered,
-            skipped,
-        } = one.records.as_ref()?;
+        let records = one.records.as_ref()?;
+        let Records { rate, handled, in_flight, workers, queue, capacity, lag, parked, .. } = records;
+        let Records { retries, dead_lettered, skipped, .. } = records;
+        let at_work =
+            format!("in flight {in_flight}/{workers}, queue {queue}/{capacity}, lag {lag}, parked {parked}, ");
+        let at_work = if *capacity > 0 { &*at_work } else { "" };
         Some(format!(
-            "{at} {daemon} {state}: {rate:.0}/s, handled {handled}, in flight {in_flight}/{workers}, queue {queue}/{capacity}, lag {lag}, \
-             parked {parked}, retries {retries}, skipped {skipped}, dead letters {dead_lettered}\n"
+            "{at} {daemon} {state}: {rate:.0}/s, handled {handled}, {at_work}\
+             retries {retries}, skipped {skipped}, dead letters {dead_lettered}\n"
         ))
     };
     daemons.iter().filter_map(line).collect()
@@ -236,6 +239,26 @@ mod tests {
         }
         let narrow = shown(60);
         assert_eq!(narrow[4], "daemon   state      rate  handled    lag  dead letters");
+    }
+
+    #[test]
+    fn what_is_measured_only_while_a_daemon_reads_is_not_told_of_one_that_has_ended() {
+        let records = Records { handled: 7, workers: 10, capacity: 100, ..Records::default() };
+        let of =
+            |records| [Figures { daemon: Arc::from("orders"), state: State::Good("drained"), records: Some(records) }];
+        let ended = Records { workers: 0, capacity: 0, ..records };
+        let row = |records| strip_ansi_codes(&table(&of(records), 120, &Style::new())[1]).into_owned();
+        assert_eq!(
+            row(records),
+            "orders  drained     0/s        7       0/10    0/100      0       0        0        0             0"
+        );
+        assert_eq!(
+            row(ended),
+            "orders  drained     0/s        7          –        –      –       –        0        0             0"
+        );
+        let line = |records| lines(Duration::from_secs(5), &of(records));
+        assert!(line(records).contains("queue 0/100, lag 0, parked 0, retries"), "{}", line(records));
+        assert_eq!(line(ended), "0:05 orders drained: 0/s, handled 7, retries 0, skipped 0, dead letters 0\n");
     }
 
     #[test]

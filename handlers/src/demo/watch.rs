@@ -118,10 +118,3 @@ impl Watched {
         self.thread.join().ok().flatten()
     }
 }
-
-impl Meter {
-    /// Records that all daemons have finished.
-    fn finished(&self) -> u64 {
-        super::DAEMONS.iter().map(|(daemon, ..)| self.records(daemon)).map(|records| records.finished()).sum()
-    }
-}

@@ -54,21 +54,42 @@ fn keys_keep_their_order_into_the_partitions_that_their_topic_has_now() -> Resul
 }
 
 #[test]
+fn a_request_of_other_letters_needs_another_name() -> Result<()> {
+    let scene = Scene::open("names")?;
+    let letter = || scene.letter(Message::new("1").key("a"), "error", "down", 1);
+    scene.topics.produce_to(&scene.letters, Partition(0), &[letter()])?;
+    scene.topics.produce_to(&scene.letters, Partition(1), &[letter()])?;
+    let letters = scene.dead_letters()?;
+    let of = |partition| Redrive::new("r", Filter::all().partition(Partition(partition)));
+    assert_eq!(scene.runtime.block_on(letters.redrive(of(0)))?.selected, 1);
+    let other = scene.runtime.block_on(letters.redrive(of(1))).expect_err("another one");
+    assert_eq!(other.error, LettersError::AnotherRequest("r".to_owned()));
+    assert_eq!(scene.topics.read(&scene.topic)?.len(), 1);
+    Ok(())
+}
+
+#[test]
 fn letters_of_several_topics_go_each_to_its_own_or_all_to_another() -> Result<()> {
     let scene = Scene::open("targets")?;
     let other = scene.topics.create_fresh("targets-other", 1)?;
     scene.write(4, 1)?;
     let mut foreign = scene.letter(Message::new("4").key("a"), "error", "down", 1);
-    foreign
-        .headers
-        .iter_mut()
-        .filter(|(name, _)| name == b"daemonry-topic")
-        .for_each(|header| header.1 = Some("no-such-topic".into()));
-    scene.topics.produce_to(&scene.letters, Partition(0), &[foreign])?;
+    let mut from = |origin: &str| {
+        let topic = foreign.headers.iter_mut().find(|(name, _)| name == b"daemonry-topic").expect("it has one");
+        topic.1 = Some(origin.into());
+        foreign.clone()
+    };
     let letters = scene.dead_letters()?;
-    let missing =
-        scene.runtime.block_on(letters.redrive(Redrive::new("r", Filter::all().key("a")))).expect_err("no topic");
-    assert_eq!(missing.error, LettersError::UnknownTopic("no-such-topic".into()));
+    // Some can't even be asked for.
+    for (number, origin) in ["no-such-topic", "a b", "", "a\0b", &"x".repeat(600)].into_iter().enumerate() {
+        let offset = scene.topics.produce_to(&scene.letters, Partition(0), &[from(origin)])?[0];
+        let this = || Filter::all().at(Partition(0), offset);
+        let request = Redrive::new(format!("r-{number}"), this());
+        let missing = scene.runtime.block_on(letters.redrive(request)).expect_err("no topic");
+        assert_eq!(missing.error, LettersError::UnknownTopic(origin.into()));
+        scene.runtime.block_on(letters.discard(this(), "ada", "a test"))?;
+    }
+    scene.topics.produce_to(&scene.letters, Partition(0), &[from("no-such-topic")])?;
     let own = Redrive::new("s", Filter::all().origin(&scene.topic));
     assert_eq!(scene.runtime.block_on(letters.redrive(own))?.selected, 4);
     let elsewhere = Redrive::new("t", Filter::all().with_redriven()).to_topic(&other);

@@ -19,7 +19,7 @@ pub(in crate::config) struct DaemonSection {
     /// The cluster to read, by its name under `kafka`; by default the only one, or the one named `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) cluster: Option<String>,
-    /// The consumer group; by default the cluster's.
+    /// The consumer group; by default the cluster's. Daemons that read the same topic need one each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) group: Option<String>,
     /// Handlers at once.

@@ -359,8 +359,8 @@ fn security_passed_through_as_a_property_leaves_no_room_for_the_sections() {
 fn static_members_of_one_group_are_refused() {
     let text =
         "kafka: {main: {brokers: \"a:1\", group: shop, instance_id: shop-0}}\ndaemons: {orders: {}, audit: {}}\n";
-    let router = || crate::handler::Router::new().topic("a", crate::handler::on(super::handle));
-    let app = crate::app::App::new("shop").consumer("orders", router()).consumer("audit", router());
+    let router = |topic: &str| crate::handler::Router::new().topic(topic, crate::handler::on(super::handle));
+    let app = crate::app::App::new("shop").consumer("orders", router("a")).consumer("audit", router("b"));
     let faults = app.check_text("shop.yaml", text).expect_err("both are shop-0");
     assert_eq!(
         faults.to_string(),
@@ -368,6 +368,23 @@ fn static_members_of_one_group_are_refused() {
     );
     app.check_text("shop.yaml", &text.replace("audit: {}", "audit: {group: audit}"))
         .expect("each has a group of its own");
+}
+
+#[test]
+fn daemons_that_would_share_the_records_of_a_topic_are_refused() {
+    let text = "kafka: {main: {brokers: \"a:1\", group: shop}}\ndaemons: {orders: {}, audit: {}}\n";
+    let router = || crate::handler::Router::new().topic("a", crate::handler::on(super::handle));
+    let app = crate::app::App::new("shop").consumer("orders", router()).consumer("audit", router());
+    let faults = app.check_text("shop.yaml", text).expect_err("both read `a`");
+    assert_eq!(
+        faults.to_string(),
+        "shop.yaml:2:11: daemons.orders.group: is `shop`, as that of the daemon `audit`, which reads `a` too, and each record would go to one of the two alone: give each daemon a group of its own"
+    );
+    assert_eq!(format!("{faults:?}"), format!("\n{faults}"), "an `expect` shows the same");
+    for right in ["audit: {group: audit}", "audit: {enabled: false}"] {
+        app.check_text("shop.yaml", &text.replace("audit: {}", right))
+            .expect("each record goes to both, or to the only one");
+    }
 }
 
 #[test]

@@ -55,7 +55,8 @@ pub use state::{FromRef, State};
     message = "`{Self}` can't be drawn from a record",
     label = "not an extractor, or not one for a router with state `{S}`",
     note = "use one of `daemonry::handler::extract`, or implement `FromRecord` for your type",
-    note = "a part of the router's state is `State<T>`, where `T: FromRef<{S}>`"
+    note = "a part of the router's state is `State<T>`, where `T: FromRef<{S}>`",
+    note = "a `Vec` of several records goes into `on_batch`"
 )]
 pub trait FromRecord<S>: Sized {
     /// Draws the value from this delivery.

@@ -3,7 +3,7 @@
 //! Owner: a thread of one listing, re-drive or discard, which may block. Each makes clients of its own, which go with it.
 
 mod reader;
-mod reports;
+mod transaction;
 mod writer;
 
 use std::time::{Duration, Instant};

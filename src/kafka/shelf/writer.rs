@@ -10,16 +10,16 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{Producer, ThreadedProducer};
 use tracing::{debug, warn};
 
-use super::reports::{Reports, Sent};
+use super::transaction::{Sent, Transaction};
 use super::{ASK, PATIENCE, PREFIX, code_of, failed, lonely, unusable};
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Batching, Progress, Writer};
+use crate::kafka::callbacks::{Callbacks, UNPROVEN};
 use crate::kafka::client::{Client, list};
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::context::Signal;
 use crate::kafka::describe::describe;
 use crate::kafka::native::{Letter, committed, produce};
-use crate::kafka::producer::UNPROVEN;
 use crate::kafka::wake::Wake;
 use crate::record::{Header, NextOffset, Offset, OwnedRecord, Partition, Topic, TopicPartition};
 
@@ -31,7 +31,7 @@ const END: Duration = Duration::from_secs(60);
 /// See the module.
 pub(super) struct KafkaWriter {
     /// Handed to a thread of its own when this is dropped: its end waits for its threads.
-    producer: Option<ThreadedProducer<Reports>>,
+    producer: Option<ThreadedProducer<Callbacks<Transaction>>>,
     config: KafkaConfig,
     letters: Topic,
     /// The request's group, if it is one.
@@ -56,9 +56,9 @@ impl KafkaWriter {
         if batching == Batching::Alone {
             properties.set("batch.num.messages", "1");
         }
-        let reports = Reports::new(config);
-        let producer: ThreadedProducer<Reports> =
-            properties.create_with_context(reports).map_err(|error| unusable(config.refused(&error)))?;
+        let callbacks = Callbacks::new(config, Transaction::default());
+        let producer: ThreadedProducer<Callbacks<Transaction>> =
+            properties.create_with_context(callbacks).map_err(|error| unusable(config.refused(&error)))?;
         let config = config.clone();
         let (letters, known, last) = (letters.clone(), HashSet::new(), HashMap::new());
         let this = Self { producer: Some(producer), config, letters, group: None, known, is_open: false, last };
@@ -66,12 +66,19 @@ impl KafkaWriter {
         Ok(this)
     }
 
-    fn producer(&self) -> &ThreadedProducer<Reports> {
+    fn producer(&self) -> &ThreadedProducer<Callbacks<Transaction>> {
         self.producer.as_ref().expect("taken only when this is dropped")
     }
 
+    fn reports(&self) -> &Transaction {
+        &self.producer().context().reports
+    }
+
     /// Asks again where librdkafka says that this is fine.
-    fn retried(&self, mut call: impl FnMut(&ThreadedProducer<Reports>) -> KafkaResult<()>) -> KafkaResult<()> {
+    fn retried(
+        &self,
+        mut call: impl FnMut(&ThreadedProducer<Callbacks<Transaction>>) -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
         let deadline = Instant::now() + END;
         loop {
             match call(self.producer()) {
@@ -84,12 +91,13 @@ impl KafkaWriter {
     }
 
     fn failed(&self, error: &KafkaError) -> LettersError {
-        let context = self.producer().context();
         let replaced = |code| matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch);
         if self.producer().client().fatal_error().is_some_and(|(code, _)| replaced(code)) {
             return LettersError::Replaced;
         }
-        let failure = context.failure.lock().clone();
+        // librdkafka refuses all that follows a failure before it tells of that.
+        self.reports().wait_until(Instant::now() + PATIENCE);
+        let failure = self.reports().failure.lock().clone();
         match failure {
             Some((code, Sent { partition, offset, target })) => match code {
                 Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
@@ -99,8 +107,6 @@ impl KafkaWriter {
                     LettersError::UnknownTopic(target)
                 }
                 Code::TopicAuthorizationFailed => forbidden(&target),
-                // What followed a failure, and not the failure.
-                Code::PurgeQueue | Code::PurgeInflight => self.failed_with(code_of(error)),
                 code => self.failed_with(code),
             },
             None => self.failed_with(code_of(error)),
@@ -210,9 +216,9 @@ impl Writer for KafkaWriter {
         let (partition, offset) = letter;
         let sent = Sent { partition, offset, target: topic.clone() };
         // First, since its report may be there before the call returns.
-        self.producer().context().sent();
+        self.reports().sent();
         produce(self.producer(), &out, Box::new(sent)).map_err(|refused| {
-            self.producer().context().landed();
+            self.reports().landed();
             match refused.code {
                 Code::MessageSizeTooLarge => LettersError::TooLarge { partition, offset, target: topic.clone() },
                 code => self.failed(&KafkaError::MessageProduction(code)),
@@ -226,12 +232,11 @@ impl Writer for KafkaWriter {
             return Ok(());
         }
         self.begin()?;
-        if !self.producer().context().wait_until(Instant::now() + END) {
+        if !self.reports().wait_until(Instant::now() + END) {
             return Err(self.failed_with(Code::MessageTimedOut));
         }
-        // librdkafka would fail the transaction itself, but for a record of which it only infers that it was written.
-        let unproven = |(code, _): &(Code, Sent)| *code == UNPROVEN;
-        if self.producer().context().failure.lock().as_ref().is_some_and(unproven) {
+        // Any other failure fails librdkafka's transaction, too.
+        if self.reports().is_unproven() {
             return Err(self.failed_with(UNPROVEN));
         }
         if let Some(group) = group {
@@ -256,7 +261,7 @@ impl Writer for KafkaWriter {
         }
         self.retried(|producer| producer.commit_transaction(END)).map_err(|error| self.failed(&error))?;
         self.is_open = false;
-        let written = std::mem::take(&mut *self.producer().context().written.lock());
+        let written = std::mem::take(&mut *self.reports().written.lock());
         self.last = written;
         Ok(())
     }

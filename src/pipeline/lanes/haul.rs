@@ -23,14 +23,14 @@ impl Haul {
     }
 }
 
-/// What a worker has taken and not begun.
+/// Lanes that a worker has taken and not begun.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Cargo<P> {
-    /// The assignment that it came in under, or came in under last.
+    /// The assignment that they came in under, or came in under last.
     pub(in crate::pipeline) context: Option<Arc<AssignmentContext>>,
-    /// In the order of the entries, with how many of them are each lane's own. What is begun is of the first.
+    /// In the order of the entries, with how many of them are each lane's own.
     pub(super) lanes: VecDeque<(LaneId, usize)>,
-    pub(in crate::pipeline) entries: VecDeque<Entry<P>>,
+    pub(super) entries: VecDeque<Entry<P>>,
 }
 
 impl<P> Default for Cargo<P> {
@@ -40,15 +40,20 @@ impl<P> Default for Cargo<P> {
 }
 
 impl<P> Cargo<P> {
+    pub(in crate::pipeline) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Whether some of it will have to wait.
+    pub(in crate::pipeline) fn has_several(&self) -> bool {
+        self.lanes.len() > 1
+    }
+
     /// What is in it is of this assignment.
     pub(in crate::pipeline) fn belongs_to(&mut self, context: &Arc<AssignmentContext>) {
         if !self.context.as_ref().is_some_and(|known| Arc::ptr_eq(known, context)) {
             self.context = Some(Arc::clone(context));
         }
-    }
-
-    pub(in crate::pipeline) fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.entries.is_empty()
     }
 
     pub(super) fn load(&mut self, lane: LaneId, entries: impl Iterator<Item = Entry<P>>) {
@@ -57,28 +62,26 @@ impl<P> Cargo<P> {
         self.lanes.push_back((lane, self.entries.len() - before));
     }
 
-    /// The next entry to begin. Lanes that have no other are `done`.
-    pub(in crate::pipeline) fn next(&mut self, done: &mut Vec<LaneId>) -> Option<Entry<P>> {
-        while let Some((lane, left)) = self.lanes.front_mut() {
-            if let Some(fewer) = left.checked_sub(1) {
-                *left = fewer;
-                return self.entries.pop_front();
-            }
-            done.push(*lane);
-            self.lanes.pop_front();
+    /// Unloads the next lane: it is begun.
+    pub(in crate::pipeline) fn next_lane(&mut self, entries: &mut VecDeque<Entry<P>>) -> Option<LaneId> {
+        let (lane, count) = self.lanes.pop_front()?;
+        if self.lanes.is_empty() && entries.is_empty() {
+            std::mem::swap(&mut self.entries, entries);
+        } else {
+            entries.extend(self.entries.drain(..count));
         }
-        None
+        Some(lane)
     }
 
-    /// Whether it holds lanes of which nothing is begun, behind the one of which something is.
-    pub(in crate::pipeline) fn has_others(&self) -> bool {
-        self.lanes.len() > 1
+    /// Unloads the entries of a batch, which has its lanes itself.
+    pub(in crate::pipeline) fn take_batch(&mut self, entries: &mut VecDeque<Entry<P>>) {
+        debug_assert!(self.lanes.is_empty() && entries.is_empty());
+        std::mem::swap(&mut self.entries, entries);
     }
 
-    /// Takes these lanes out.
-    pub(in crate::pipeline) fn take_others(&mut self) -> Self {
-        let begun = self.lanes.front().map_or(0, |(_, left)| *left);
-        let lanes = self.lanes.split_off(self.lanes.len().min(1));
-        Self { context: self.context.clone(), lanes, entries: self.entries.split_off(begun) }
+    /// All of it.
+    pub(in crate::pipeline) fn take(&mut self) -> Self {
+        let (lanes, entries) = (std::mem::take(&mut self.lanes), std::mem::take(&mut self.entries));
+        Self { context: self.context.clone(), lanes, entries }
     }
 }

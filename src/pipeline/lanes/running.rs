@@ -205,11 +205,12 @@ impl<G: Progress> Lanes<G> {
         effects
     }
 
-    /// A worker is done, after so many attempts in so long: what is left of its cargo comes back, behind what `halt` says of the record that
-    /// stopped it.
+    /// A worker is done, after so many attempts in so long. What is left of the lane that it has begun comes back, behind what `halt` says of
+    /// the record that stopped it; and so does what is left of its cargo.
     pub(in crate::pipeline) fn unload(
         &mut self,
         haul: Haul,
+        begun: Option<(LaneId, &mut VecDeque<Entry<G::Position>>)>,
         cargo: &mut Cargo<G::Position>,
         halt: Option<Halt<G::Position>>,
         (attempts, time): (usize, Duration),
@@ -222,10 +223,11 @@ impl<G: Progress> Lanes<G> {
         self.busy -= 1;
         self.places[haul.place].busy -= 1;
         let was_empty = self.is_empty_open(haul.place);
-        let mut halt = halt;
+        if let Some((lane, unstarted)) = begun {
+            self.come_back(lane, &haul.context, unstarted.drain(..), halt, &mut effects);
+        }
         for (lane, count) in cargo.lanes.drain(..) {
-            // It stopped in the first.
-            self.come_back(lane, &haul.context, cargo.entries.drain(..count), halt.take(), &mut effects);
+            self.come_back(lane, &haul.context, cargo.entries.drain(..count), None, &mut effects);
         }
         self.freed(haul.place, was_empty, &mut effects);
         self.note_drained(haul.place, &mut effects);

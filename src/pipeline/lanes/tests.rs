@@ -77,6 +77,9 @@ impl std::ops::Deref for Told {
 
 type Held = (Haul, Cargo<Offset>);
 
+/// No attempts, in no time.
+const NOTHING: (usize, Duration) = (0, Duration::ZERO);
+
 impl Bench {
     fn new(order: ProcessingOrder, partitions: usize, workers: usize, queue: usize, parked: usize) -> Self {
         let limits = Limits {
@@ -128,12 +131,13 @@ impl Bench {
 
     /// All of it succeeds.
     fn succeed(&mut self, (haul, mut cargo): Held) -> Told {
-        let (mut settled, mut done) = (Vec::new(), Vec::new());
-        while let Some(entry) = cargo.next(&mut done) {
-            settled.push((entry.ticket.done(), entry.bytes));
+        let (mut entries, mut done) = (VecDeque::new(), Vec::new());
+        while let Some(lane) = cargo.next_lane(&mut entries) {
+            done.push(lane);
         }
+        let mut settled = entries.into_iter().map(|entry| (entry.ticket.done(), entry.bytes)).collect();
         let told = self.lanes.report(&haul, &mut settled, &mut done);
-        Told(told.and(self.lanes.unload(haul, &mut cargo, None, (0, Duration::ZERO))))
+        Told(told.and(self.lanes.unload(haul, None, &mut cargo, None, NOTHING)))
     }
 
     /// Its first record fails and is to be tried again after `delay`.
@@ -153,8 +157,10 @@ impl Bench {
     }
 
     fn halt(&mut self, (haul, mut cargo): Held, halt: impl FnOnce(Entry<Offset>) -> Halt<Offset>) -> Told {
-        let entry = cargo.next(&mut Vec::new()).expect("a haul has a record");
-        Told(self.lanes.unload(haul, &mut cargo, Some(halt(entry)), (0, Duration::ZERO)))
+        let mut entries = VecDeque::new();
+        let lane = cargo.next_lane(&mut entries).expect("a haul has a lane");
+        let entry = entries.pop_front().expect("a lane has a record");
+        Told(self.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, Some(halt(entry)), NOTHING))
     }
 
     /// What handlers of the partition take lately.
@@ -534,16 +540,17 @@ fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
     let (haul, mut cargo) = bench.taken();
     bench.push(0, 4, "de");
     bench.takes(0, 1_000_000);
-    let mut done = Vec::new();
-    let begun = cargo.next(&mut done).expect("it has four");
-    assert_eq!(bench.lanes.give_back(cargo.take_others()).ready, 2);
+    let mut entries = VecDeque::new();
+    let lane = cargo.next_lane(&mut entries).expect("it has three");
+    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 2);
     assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
     let (b, c) = (bench.taken(), bench.taken());
     assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
+    let begun = entries.pop_front().expect("it has two records");
     let mut settled = vec![(begun.ticket.done(), begun.bytes)];
-    let _told = bench.lanes.report(&haul, &mut settled, &mut done);
-    assert_eq!(bench.succeed((haul, cargo)).ready, 0);
-    assert_eq!((bench.lanes.busy(), bench.lanes.loads.queued.records), (2, 4));
+    let _told = bench.lanes.report(&haul, &mut settled, &mut Vec::new());
+    assert_eq!(bench.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, None, NOTHING).ready, 1);
+    assert_eq!((bench.lanes.busy(), bench.lanes.loads.queued.records), (2, 5));
     assert_eq!(offsets(&bench.taken()), [4]);
 }
 

@@ -419,7 +419,7 @@ impl World {
         }
         let effects = match self.loads.remove(&load).expect("its lanes were held") {
             Taken::Batch(batch) => self.lanes.finish_batch(batch),
-            Taken::Haul(haul) => self.lanes.unload(haul, &mut Cargo::default(), None, (0, std::time::Duration::ZERO)),
+            Taken::Haul(haul) => self.lanes.unload(haul, None, &mut Cargo::default(), None, super::NOTHING),
         };
         self.hear(effects);
     }

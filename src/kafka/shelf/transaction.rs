@@ -4,21 +4,14 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
-use tracing::debug;
+use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::kafka::config::KafkaConfig;
-use crate::kafka::context::log;
-use crate::kafka::obstacles::Obstacles;
-use crate::kafka::producer::place;
+use crate::kafka::callbacks::{Reports, UNPROVEN};
 use crate::record::{Offset, Partition, Topic};
 
-/// What is remembered of the records' delivery reports.
-pub(super) struct Reports {
-    pub(super) obstacles: Obstacles,
+/// What is remembered of the delivery reports of its records.
+#[derive(Default)]
+pub(super) struct Transaction {
     /// What went wrong first.
     pub(super) failure: Mutex<Option<(Code, Sent)>>,
     /// How many records are on their way.
@@ -36,17 +29,7 @@ pub(super) struct Sent {
     pub(super) target: Topic,
 }
 
-impl Reports {
-    pub(super) fn new(config: &KafkaConfig) -> Self {
-        Self {
-            obstacles: Obstacles::new(config),
-            failure: Mutex::default(),
-            under_way: Mutex::new(0),
-            all_landed: Condvar::new(),
-            written: Mutex::default(),
-        }
-    }
-
+impl Transaction {
     /// One more is on its way.
     pub(super) fn sent(&self) {
         *self.under_way.lock() += 1;
@@ -67,34 +50,44 @@ impl Reports {
         while *under_way > 0 && !self.all_landed.wait_until(&mut under_way, deadline).timed_out() {}
         *under_way == 0
     }
-}
 
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message, &self.obstacles);
-    }
-
-    fn stats_raw(&self, _statistics: &[u8]) {}
-
-    fn error(&self, _error: KafkaError, reason: &str) {
-        // Whoever writes hears of it by the outcome.
-        debug!(error = reason, "the producer has an error");
+    /// Whether a record may be missing that librdkafka takes for written.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.failure.lock().as_ref().is_some_and(|(code, _)| *code == UNPROVEN)
     }
 }
 
-impl ProducerContext<NoCustomPartitioner> for Reports {
-    type DeliveryOpaque = Box<Sent>;
+impl Reports for Transaction {
+    type Receipt = Box<Sent>;
 
-    fn delivery(&self, report: &DeliveryResult<'_>, sent: Box<Sent>) {
-        match place(report) {
+    fn report(&self, outcome: Result<(Partition, Offset), Code>, sent: Box<Sent>) {
+        match outcome {
             Ok((partition, offset)) => {
-                self.obstacles.clear();
                 self.written.lock().insert((sent.target, partition), offset);
             }
+            // What is thrown away after a failure is often told before it.
+            Err(Code::PurgeQueue | Code::PurgeInflight) => {}
             Err(code) => {
                 self.failure.lock().get_or_insert((code, *sent));
             }
         }
         self.landed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_what_went_wrong_and_not_what_was_thrown_away_for_it() {
+        let transaction = Transaction::default();
+        let sent = |offset| Box::new(Sent { partition: Partition(0), offset: Offset(offset), target: "orders".into() });
+        (0..3).for_each(|_| transaction.sent());
+        transaction.report(Err(Code::PurgeQueue), sent(2));
+        transaction.report(Err(Code::MessageSizeTooLarge), sent(1));
+        transaction.report(Err(Code::OutOfOrderSequenceNumber), sent(3));
+        let failure = transaction.failure.lock().as_ref().map(|(code, sent)| (*code, sent.offset));
+        assert_eq!(failure, Some((Code::MessageSizeTooLarge, Offset(1))));
     }
 }
