@@ -1,8 +1,8 @@
 //! Workers: a fixed number of slots that run handlers, and turn whatever happens into one outcome.
 //!
 //! A worker takes a haul (a lane's next records, or those of many lanes where they take no time), drives the route's handler over it, and
-//! reports: what is finished at once or a millisecond later, the rest when the haul ends. It holds the tickets; the handler never sees them. Workers run on the
-//! handlers' runtime, and wake nobody there.
+//! reports: what is finished at once or a millisecond later, the rest when the haul ends. It holds the tickets; the handler never sees
+//! them. Workers run on the handlers' runtime, and wake nobody there.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -39,7 +39,8 @@ pub(super) async fn work<G: Progress>(
     stop: CancellationToken,
     seed: u64,
 ) {
-    let mut bench = Bench { settled: Vec::with_capacity(REPORT_AT), done: Vec::new(), lane: None, entries: VecDeque::new() };
+    let mut bench =
+        Bench { settled: Vec::with_capacity(REPORT_AT), done: Vec::new(), lane: None, entries: VecDeque::new() };
     let mut random = fastrand::Rng::with_seed(seed);
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
@@ -109,7 +110,11 @@ pub(super) async fn work<G: Progress>(
 /// What a worker hands back.
 enum Finished<P> {
     /// The attempts that ended, and how long they took, go with it.
-    Haul { haul: Haul, halt: Option<Halt<P>>, spent: (usize, Duration) },
+    Haul {
+        haul: Haul,
+        halt: Option<Halt<P>>,
+        spent: (usize, Duration),
+    },
     Batch(BatchEnd<P>),
 }
 

@@ -1,5 +1,7 @@
+mod admission;
 mod audit;
 mod chance;
+mod hauls;
 mod model;
 
 use std::time::Duration;
@@ -466,41 +468,6 @@ fn what_comes_back_for_a_lost_assignment_settles_nothing() {
 }
 
 #[test]
-fn reading_is_held_back_at_the_high_mark_and_goes_on_at_the_low_one() {
-    let mut bench = Bench::keyed(1, 10, 10);
-    assert_eq!(bench.push(0, 0, "abcdefg").pressure, None);
-    assert_eq!(bench.push(0, 7, "h").pressure, Some(true));
-    assert_eq!(bench.allowed(0), 0);
-    let runs: Vec<_> = (0..8).map(|_| bench.taken()).collect();
-    let effects: Vec<_> = runs.into_iter().map(|run| bench.succeed(run)).collect();
-    let changes: Vec<_> = effects.iter().map(|effects| effects.pressure).collect();
-    assert_eq!(changes, [None, None, Some(false), None, None, None, None, None]);
-    assert!(effects[2].room);
-}
-
-#[test]
-fn partition_that_is_pressed_out_by_another_keeps_its_share() {
-    let mut bench = Bench::keyed(2, 4, 20);
-    bench.push(0, 0, "abcdefghijklmnop");
-    assert_eq!((bench.allowed(0), bench.allowed(1)), (0, 4));
-    bench.push(1, 0, "a");
-    assert_eq!(bench.allowed(1), 3);
-}
-
-#[test]
-fn partition_that_others_slots_keep_out_is_read_on_when_half_of_it_is_done() {
-    // Six slots are kept for six partitions without a record, so the seventh has four of ten: below the high mark.
-    let mut bench = Bench::keyed(7, 10, 10);
-    assert_eq!(bench.allowed(0), 4);
-    bench.push(0, 0, "abcd");
-    assert_eq!(bench.allowed(0), 0);
-    let runs: Vec<_> = (0..4).map(|_| bench.taken()).collect();
-    let room: Vec<_> = runs.into_iter().map(|run| bench.succeed(run).room).collect();
-    assert_eq!(room, [false, true, false, false]);
-    assert_eq!(bench.allowed(0), 4);
-}
-
-#[test]
 fn commit_is_asked_for_after_so_many_completions() {
     let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
     bench.lanes.limits.commit_after = 2;
@@ -512,56 +479,4 @@ fn commit_is_asked_for_after_so_many_completions() {
     assert_eq!(commits[0].1.next.offset(), Offset(3));
     bench.lanes.acknowledge(&commits);
     assert!(bench.lanes.commits().is_empty());
-}
-
-#[test]
-fn lanes_of_quick_work_are_taken_together_and_of_slow_work_one_by_one() {
-    let mut bench = Bench::keyed(1, 4, 100);
-    bench.push(0, 0, "abacd");
-    let first = bench.taken();
-    assert_eq!(offsets(&first), [0, 2], "nothing is known of it yet");
-    bench.succeed(first);
-    bench.takes(0, 10_000);
-    bench.push(0, 5, "efgh");
-    let five_of_ten_micros = bench.taken();
-    assert_eq!(offsets(&five_of_ten_micros), [1, 3, 4, 5, 6]);
-    bench.succeed(five_of_ten_micros);
-    bench.takes(0, 1_000_000);
-    assert_eq!(offsets(&bench.taken()), [7]);
-    bench.takes(0, 1);
-    assert_eq!(offsets(&bench.taken()), [8], "it is only slowly believed that it is quick now");
-}
-
-#[test]
-fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
-    let mut bench = Bench::keyed(1, 4, 100);
-    bench.takes(0, 1);
-    bench.push(0, 0, "aabc");
-    let (haul, mut cargo) = bench.taken();
-    bench.push(0, 4, "de");
-    bench.takes(0, 1_000_000);
-    let mut entries = VecDeque::new();
-    let lane = cargo.next_lane(&mut entries).expect("it has three");
-    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 2);
-    assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
-    let (b, c) = (bench.taken(), bench.taken());
-    assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
-    let begun = entries.pop_front().expect("it has two records");
-    let mut settled = vec![(begun.ticket.done(), begun.bytes)];
-    let _told = bench.lanes.report(&haul, &mut settled, &mut Vec::new());
-    assert_eq!(bench.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, None, NOTHING).ready, 1);
-    assert_eq!((bench.lanes.busy(), bench.lanes.loads.queued.records), (2, 5));
-    assert_eq!(offsets(&bench.taken()), [4]);
-}
-
-#[test]
-fn failure_in_a_haul_stops_its_own_lane_alone() {
-    let mut bench = Bench::keyed(1, 4, 100);
-    bench.takes(0, 1);
-    bench.push(0, 0, "aabbcc");
-    let held = bench.taken();
-    assert_eq!(offsets(&held), [0, 1, 2, 3, 4, 5]);
-    assert_eq!(bench.fail(held, SECOND).ready, 2);
-    let again = bench.taken();
-    assert_eq!(offsets(&again), [2, 3, 4, 5]);
 }

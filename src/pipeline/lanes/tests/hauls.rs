@@ -1,0 +1,58 @@
+//! How many lanes a worker takes at once.
+
+use std::collections::VecDeque;
+
+use super::super::Epoch;
+use super::{Bench, NOTHING, SECOND, offsets};
+
+#[test]
+fn lanes_of_quick_work_are_taken_together_and_of_slow_work_one_by_one() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.push(0, 0, "abacd");
+    let first = bench.taken();
+    assert_eq!(offsets(&first), [0, 2], "nothing is known of it yet");
+    bench.succeed(first);
+    bench.takes(0, 10_000);
+    bench.push(0, 5, "efgh");
+    let five_of_ten_micros = bench.taken();
+    assert_eq!(offsets(&five_of_ten_micros), [1, 3, 4, 5, 6]);
+    bench.succeed(five_of_ten_micros);
+    bench.takes(0, 1_000_000);
+    assert_eq!(offsets(&bench.taken()), [7]);
+    bench.takes(0, 1);
+    assert_eq!(offsets(&bench.taken()), [8], "it is only slowly believed that it is quick now");
+}
+
+#[test]
+fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.takes(0, 1);
+    bench.push(0, 0, "aabc");
+    let (haul, mut cargo) = bench.taken();
+    bench.push(0, 4, "de");
+    bench.takes(0, 1_000_000);
+    let mut entries = VecDeque::new();
+    let lane = cargo.next_lane(&mut entries).expect("it has three");
+    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 2);
+    assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
+    let (b, c) = (bench.taken(), bench.taken());
+    assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
+    let begun = entries.pop_front().expect("it has two records");
+    let mut settled = vec![(begun.ticket.done(), begun.bytes)];
+    let _told = bench.lanes.report(&haul, &mut settled, &mut Vec::new());
+    assert_eq!(bench.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, None, NOTHING).ready, 1);
+    assert_eq!((bench.lanes.busy(), bench.lanes.loads.queued.records), (2, 5));
+    assert_eq!(offsets(&bench.taken()), [4]);
+}
+
+#[test]
+fn failure_in_a_haul_stops_its_own_lane_alone() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.takes(0, 1);
+    bench.push(0, 0, "aabbcc");
+    let held = bench.taken();
+    assert_eq!(offsets(&held), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(bench.fail(held, SECOND).ready, 2);
+    let again = bench.taken();
+    assert_eq!(offsets(&again), [2, 3, 4, 5]);
+}
