@@ -34,6 +34,7 @@ mod rebalance;
 mod resets;
 mod seeks;
 mod selection;
+mod served;
 mod session;
 mod shelf;
 mod source;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -21,6 +21,7 @@ use super::config::{ConfigError, KafkaConfig};
 use super::context::log;
 use super::native::{Letter, produce};
 use super::obstacles::Obstacles;
+use super::served::Served;
 use crate::producer::{RecordSink, SendError, Sent};
 use crate::record::{Header, Offset, OwnedRecord, Partition, Timestamp, Topic};
 
@@ -43,7 +44,7 @@ struct Properties {
     config: KafkaConfig,
 }
 
-struct Inner(ThreadedProducer<Reports>);
+struct Inner(Served<Reports>);
 
 /// Where a delivery report goes.
 type Receipt = Mutex<Option<oneshot::Sender<Result<(Partition, Offset), Code>>>>;
@@ -127,7 +128,7 @@ impl KafkaProducer {
 
     /// What keeps the producer from the brokers, if it knows.
     fn obstacle(&self) -> Option<String> {
-        Some(self.current.lock().0.context().obstacles.last()?.say().to_owned())
+        Some(self.current.lock().0.producer().context().obstacles.last()?.say().to_owned())
     }
 
     async fn try_send(&self, letter: &Letter<'_>) -> Result<(Partition, Offset), Code> {
@@ -138,11 +139,12 @@ impl KafkaProducer {
         let deadline = Instant::now() + DELIVERY + REPORT;
         loop {
             // Before the attempt, so that a delivery in between isn't slept over.
-            let room = inner.0.context().delivered.notified();
+            let room = inner.0.producer().context().delivered.notified();
             let (send, report) = oneshot::channel();
             let receipt: Box<Receipt> = Box::new(Mutex::new(Some(send)));
-            match produce(&inner.0, letter, receipt) {
+            match produce(inner.0.producer(), letter, receipt) {
                 Ok(()) => {
+                    inner.0.sent();
                     // Without a report nobody knows; librdkafka gives one at its own deadline, which is before ours.
                     return timeout_at(deadline, report)
                         .await
@@ -163,7 +165,7 @@ impl KafkaProducer {
         let Ok(inner) = self.usable() else { return false };
         let name = topic.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = inner.0.client().fetch_metadata(Some(name.as_str()), REPORT).ok()?;
+            let metadata = inner.0.producer().client().fetch_metadata(Some(name.as_str()), REPORT).ok()?;
             let found = metadata.topics().iter().find(|found| found.name() == name.as_str())?;
             Some(found.error().is_none() && !found.partitions().is_empty())
         });
@@ -173,7 +175,7 @@ impl KafkaProducer {
     /// The producer, made anew if it has failed for good.
     fn usable(&self) -> Result<Arc<Inner>, KafkaError> {
         let mut current = self.current.lock();
-        if let Some((_, reason)) = current.0.client().fatal_error() {
+        if let Some((_, reason)) = current.0.producer().client().fatal_error() {
             warn!(error = reason, "the producer has failed for good and is made anew");
             let failed = std::mem::replace(&mut *current, Arc::new(Inner::new(&self.properties)?));
             // Its end waits for its threads: not here, where others wait for us.
@@ -204,7 +206,7 @@ fn is_unknown(code: Code) -> bool {
 impl Inner {
     fn new(properties: &Properties) -> Result<Self, KafkaError> {
         let reports = Reports { delivered: Notify::new(), obstacles: Obstacles::new(&properties.config) };
-        properties.client.create_with_context(reports).map(Self)
+        Served::new(&properties.client, reports).map(Self)
     }
 }
 
