@@ -5,7 +5,7 @@ WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test soak-lite book sanitize fmt
+.PHONY: help demo check test soak-lite idle book sanitize fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,11 @@ soak-lite: ## Ten minutes of traffic, or MINUTES=…, with rebalances and a brok
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	SOAK_SECONDS=$$(($(or $(MINUTES),10) * 60)) $(WITH_KAFKA) cargo test --locked --workspace --test soak -- --nocapture
+
+idle: ## What an idle process costs: CPU over a minute each, with 1, 100 and 1,000 partitions
+	@bash scripts/tools.sh tls
+	cargo build --locked --release --workspace --bin with-kafka --example ledger
+	IDLE_SECONDS=60 $(TARGET_DIR)/release/with-kafka cargo test --locked --release --workspace --test idle -- --nocapture
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
 	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \

@@ -18,6 +18,7 @@ pub mod rights;
 pub mod sampler;
 pub mod scenario;
 pub mod secured;
+pub mod seeking;
 pub mod topics;
 pub mod writer;
 
@@ -32,5 +33,6 @@ pub use message::{Message, Stored};
 pub use patience::until;
 pub use scenario::Scenario;
 pub use secured::{Entry, SecuredBroker, Way};
+pub use seeking::Seeking;
 pub use topics::{Committed, Group, Topics};
 pub use writer::Writer;

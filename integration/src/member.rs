@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::until;
@@ -21,6 +22,7 @@ use crate::patience::until;
 pub struct Flags {
     command: Option<String>,
     flags: Vec<(String, String)>,
+    is_steered: bool,
     log_filter: Option<String>,
 }
 
@@ -39,6 +41,12 @@ impl Flags {
         Self { command: Some(command.to_owned()), ..self }
     }
 
+    /// The same with a standard input that takes [commands](Member::order).
+    #[must_use]
+    pub fn steered(self) -> Self {
+        Self { is_steered: true, ..self }
+    }
+
     /// The same with another filter of its log, as in `RUST_LOG`.
     #[must_use]
     pub fn log(self, filter: &str) -> Self {
@@ -52,8 +60,17 @@ impl Flags {
 
     fn arguments(&self) -> impl Iterator<Item = String> {
         let flags = self.flags.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]);
-        self.command.clone().into_iter().chain(flags)
+        self.command.clone().into_iter().chain(flags).chain(self.is_steered.then(|| "--steer".to_owned()))
     }
+}
+
+/// CPU time of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// In its own code.
+    pub user: Duration,
+    /// In the system, on its behalf.
+    pub system: Duration,
 }
 
 /// A running process, or one that has ended.
@@ -83,7 +100,7 @@ impl Member {
             .args(flags.arguments())
             .env("RUST_LIB_BACKTRACE", "0")
             .envs(flags.log_filter.iter().map(|filter| ("RUST_LOG", filter)))
-            .stdin(Stdio::null())
+            .stdin(if flags.is_steered { Stdio::piped() } else { Stdio::null() })
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
@@ -122,6 +139,27 @@ impl Member {
             ensure!(there || ended.is_none(), "process {} ended, but {what} is missing", self.pid());
             Ok(there.then_some(()))
         })
+    }
+
+    /// Sends a command, a line of its standard input.
+    ///
+    /// # Errors
+    /// When it takes none.
+    pub fn order(&mut self, command: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("it is not steered")?;
+        Ok(input.write_all(format!("{command}\n").as_bytes())?)
+    }
+
+    /// What it has answered to a command so far, each time that it was sent.
+    ///
+    /// # Errors
+    /// When its log can't be read.
+    pub fn answers(&self, command: &str) -> Result<Vec<String>> {
+        let said = format!("ledger: {command}: ");
+        let log = self.log()?;
+        // The last line may not be whole yet, and a panic that is written down in pieces may stand before an answer.
+        let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        Ok(lines.filter_map(|line| line.split_once(&said)).map(|(_, answer)| answer.to_owned()).collect())
     }
 
     /// Asks its admin server, which it must have been started with (`--admin 127.0.0.1:0`), for a page: its status and body.
@@ -199,6 +237,21 @@ impl Member {
         let killed = status.signal() == Some(Signal::KILL.as_raw());
         ensure!(killed, "process {} ended before it could be killed: {status}", self.pid());
         Ok(())
+    }
+
+    /// The CPU time that it has taken so far.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu(&self) -> Result<Cpu> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        // Its name stands in brackets, and may have anything in it.
+        let (_, fields) = stat.rsplit_once(") ").context("a name in brackets")?;
+        // The fields 14 and 15, counted from 1; the first behind the name is the third.
+        let ticks: Vec<u64> = fields.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        let time = |ticks: u64| Duration::from_millis(ticks * 1_000 / clock_ticks_per_second());
+        let [user, system] = ticks.as_slice() else { bail!("no CPU time in `{stat}`") };
+        Ok(Cpu { user: time(*user), system: time(*system) })
     }
 
     /// The most memory that it ever held, in bytes.

@@ -2,7 +2,8 @@
 //!
 //! What it needs for a verdict it collects itself. Its directory, with the ledger and the logs, stays where the scenario failed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
 use tempfile::TempDir;
 
-use crate::checker::{Crash, Evidence, Fate, Order, Produced, Verdict, judge, origin};
-use crate::ledger::{Entry, Ledger};
+use crate::checker::{Crash, Evidence, Fate, Moment, Order, Owed, Produced, Sought, Verdict, judge, origin, owed};
+use crate::ledger::{self, Ledger};
 use crate::load::{self, Load};
 use crate::member::{Flags, Member};
 use crate::message::Stored;
@@ -50,6 +51,7 @@ pub struct Scenario {
     produced: Vec<Produced>,
     early_letters: Vec<Stored>,
     crashes: Vec<Crash>,
+    seeks: Vec<Sought>,
 }
 
 impl Scenario {
@@ -104,6 +106,7 @@ impl Scenario {
             produced: Vec::new(),
             early_letters: Vec::new(),
             crashes: Vec::new(),
+            seeks: Vec::new(),
         })
     }
 
@@ -164,6 +167,20 @@ impl Scenario {
         Member::start(flags, log)
     }
 
+    /// Where its ledger is now, and when.
+    pub(crate) fn moment(&self) -> Moment {
+        // It isn't there before the first success.
+        let ledger_bytes = fs::metadata(self.ledger.path()).map_or(0, |file| file.len());
+        Moment { ledger_bytes, unix_ms: unix_ms() }
+    }
+
+    /// Notes a seek, for the verdict.
+    pub(crate) fn note_sought(&mut self, sought: Sought) {
+        // They are answered in another order.
+        let at = self.seeks.partition_point(|before| before.asked.unix_ms <= sought.asked.unix_ms);
+        self.seeks.insert(at, sought);
+    }
+
     fn path(&self) -> &Path {
         self.directory.as_ref().expect("the directory goes with the scenario").path()
     }
@@ -173,11 +190,15 @@ impl Scenario {
     /// # Errors
     /// When it had ended before.
     pub fn kill(&mut self, mut member: Member) -> Result<()> {
-        let (pid, unix_ms) = (member.pid(), unix_ms());
-        member.kill()?;
+        self.note_killed(member.pid());
+        member.kill()
+    }
+
+    /// Notes a process that is killed with SIGKILL at this moment.
+    pub fn note_killed(&mut self, pid: u32) {
+        let unix_ms = unix_ms();
         // What it had handed to its connection may arrive a little later.
         self.crashes.push(Crash { pid, unix_ms, last_letter_ms: unix_ms + 1_000 });
-        Ok(())
     }
 
     /// Notes a process that its group has given up, so that its last commit failed: what it finished since the one before may run
@@ -228,7 +249,7 @@ impl Scenario {
     ///
     /// # Errors
     /// When it can't be read.
-    pub fn entries(&mut self) -> Result<&[Entry]> {
+    pub fn entries(&mut self) -> Result<&[ledger::Entry]> {
         self.ledger.read()
     }
 
@@ -240,7 +261,7 @@ impl Scenario {
         &mut self,
         deadline: Duration,
         what: &str,
-        mut enough: impl FnMut(&[Entry]) -> bool,
+        mut enough: impl FnMut(&[ledger::Entry]) -> bool,
     ) -> Result<()> {
         until_true(deadline, what, || Ok(enough(self.ledger.read()?)))
     }
@@ -281,26 +302,40 @@ impl Scenario {
     /// # Errors
     /// As [`settle`](Self::settle).
     pub fn settle_where(&mut self, deadline: Duration, mut chosen: impl FnMut(&Produced) -> bool) -> Result<()> {
-        let (mut successes, mut letters) = (BTreeSet::new(), BTreeSet::new());
+        let (mut successes, mut letters) = (BTreeMap::new(), BTreeMap::new());
         for produced in self.produced.iter().filter(|produced| chosen(produced)) {
             let place = (produced.stored.partition, produced.stored.offset);
+            let since = match owed(&self.seeks, place.0, place.1) {
+                Owed::Nothing => continue,
+                Owed::Once => Moment::default(),
+                Owed::Since(moment) => moment,
+            };
             match produced.fate {
-                Fate::Success => successes.insert(place),
-                Fate::Letter => letters.insert(place),
+                Fate::Success => successes.insert(place, since.ledger_bytes),
+                Fate::Letter => letters.insert(place, since.unix_ms),
             };
         }
         let mut seen = 0;
         let settled = until(deadline, "the rest of the records", || {
             for entry in &self.ledger.read()?[seen..] {
                 seen += 1;
-                successes.remove(&(entry.partition, entry.offset));
+                if let Entry::Occupied(open) = successes.entry((entry.partition, entry.offset))
+                    && *open.get() <= entry.at
+                {
+                    open.remove();
+                }
             }
             if !successes.is_empty() {
                 return Ok(None);
             }
             if !letters.is_empty() {
                 for letter in self.topics.read(&self.letter_topic())?.iter().chain(&self.early_letters) {
-                    letters.remove(&origin(letter).context("a letter without its origin")?);
+                    let origin = origin(letter).context("a letter without its origin")?;
+                    if let Entry::Occupied(open) = letters.entry(origin)
+                        && letter.unix_ms.is_some_and(|written| *open.get() <= written.cast_unsigned())
+                    {
+                        open.remove();
+                    }
                 }
             }
             Ok(letters.is_empty().then_some(()))
@@ -309,7 +344,7 @@ impl Scenario {
             self.note_letters()?;
         }
         settled.with_context(|| {
-            let first = |places: &BTreeSet<_>| format!("{:?}", places.iter().take(5).collect::<Vec<_>>());
+            let first = |places: &BTreeMap<_, _>| format!("{:?}", places.keys().take(5).collect::<Vec<_>>());
             format!(
                 "{}: not settled: {} successes and {} letters are missing, the first of them {} and {}; ledger and logs in {}",
                 self.name,
@@ -385,6 +420,7 @@ impl Scenario {
             letters,
             samples,
             crashes: self.crashes.clone(),
+            seeks: std::mem::take(&mut self.seeks),
             uncommitted: UNCOMMITTED,
         };
         let verdict = judge(&evidence);

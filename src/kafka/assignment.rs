@@ -159,6 +159,11 @@ impl Assignment {
         self.partitions.iter_mut().find(|assigned| assigned.epoch == epoch)
     }
 
+    /// The assignment of this partition, if it is ours.
+    pub(super) fn epoch_of(&self, place: &TopicPartition) -> Option<Epoch> {
+        self.partitions.iter().find(|assigned| assigned.place == *place).map(|assigned| assigned.epoch)
+    }
+
     /// Stops reading these partitions, and names their assignments.
     pub(super) fn hold(&mut self, places: &[TopicPartition]) -> Vec<Epoch> {
         let leaving = self.partitions.iter_mut().filter(|assigned| places.contains(&assigned.place));

@@ -29,6 +29,8 @@ pub(super) struct Commits {
     waiting: VecDeque<CommitRequest>,
     under_way: Option<UnderWay>,
     sent: usize,
+    /// Assignments of which the coordinator has taken a commit since that was last asked.
+    taken: Vec<Epoch>,
     queue: CommitQueue,
 }
 
@@ -45,7 +47,7 @@ struct UnderWay {
 impl Commits {
     /// The commits of a client whose answers come into `queue`.
     pub(super) fn new(queue: CommitQueue) -> Self {
-        Self { waiting: VecDeque::new(), under_way: None, sent: 0, queue }
+        Self { waiting: VecDeque::new(), under_way: None, sent: 0, taken: Vec::new(), queue }
     }
 
     /// Takes up a commit.
@@ -117,9 +119,16 @@ impl Commits {
         let Some(commit) = self.under_way.take_if(|commit| commit.number == outcome.number) else { return };
         let places = assignment.places();
         let owned = commit.epochs.iter().all(|epoch| places.contains_key(epoch));
-        let worst =
-            outcome.errors.iter().filter_map(|code| classify(*code, owned)).max_by_key(severity).or(commit.refusal);
-        answer(commit.reply, worst.map_or(Ok(()), Err));
+        let worst = outcome.errors.iter().filter_map(|code| classify(*code, owned)).max_by_key(severity);
+        if worst.is_none() {
+            self.taken.extend(commit.epochs);
+        }
+        answer(commit.reply, worst.or(commit.refusal).map_or(Ok(()), Err));
+    }
+
+    /// Assignments of which a commit was taken since this was last asked.
+    pub(super) fn take_taken(&mut self) -> Vec<Epoch> {
+        std::mem::take(&mut self.taken)
     }
 
     /// Whether the answer to a commit is overdue.

@@ -35,6 +35,7 @@ mod rebalance;
 mod resets;
 mod seeks;
 mod selection;
+mod served;
 mod session;
 mod shelf;
 mod sight;

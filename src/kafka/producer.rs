@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::producer::Producer;
 use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -18,6 +18,7 @@ use tracing::warn;
 use super::callbacks::{Callbacks, Reports, UNPROVEN};
 use super::config::{ConfigError, KafkaConfig};
 use super::native::{Letter, produce};
+use super::served::Served;
 use crate::producer::{RecordSink, SendError, Sent};
 use crate::record::{Header, Offset, OwnedRecord, Partition, Timestamp, Topic};
 
@@ -43,7 +44,7 @@ struct Properties {
     config: KafkaConfig,
 }
 
-struct Inner(ThreadedProducer<Callbacks<Deliveries>>);
+struct Inner(Served<Callbacks<Deliveries>>);
 
 /// Where a delivery report goes.
 type Receipt = Mutex<Option<oneshot::Sender<Result<(Partition, Offset), Code>>>>;
@@ -128,7 +129,7 @@ impl KafkaProducer {
 
     /// What keeps the producer from the brokers, if it knows.
     fn obstacle(&self) -> Option<String> {
-        Some(self.current.lock().0.context().obstacles.last()?.say().to_owned())
+        Some(self.current.lock().0.producer().context().obstacles.last()?.say().to_owned())
     }
 
     async fn try_send(&self, letter: &Letter<'_>) -> Result<(Partition, Offset), Code> {
@@ -139,11 +140,12 @@ impl KafkaProducer {
         let deadline = Instant::now() + DELIVERY + REPORT;
         loop {
             // Before the attempt, so that a delivery in between isn't slept over.
-            let room = inner.0.context().reports.delivered.notified();
+            let room = inner.0.producer().context().reports.delivered.notified();
             let (send, report) = oneshot::channel();
             let receipt: Box<Receipt> = Box::new(Mutex::new(Some(send)));
-            match produce(&inner.0, letter, receipt) {
+            match produce(inner.0.producer(), letter, receipt) {
                 Ok(()) => {
+                    inner.0.sent();
                     // Without a report nobody knows; librdkafka gives one at its own deadline, which is before ours.
                     return timeout_at(deadline, report)
                         .await
@@ -164,7 +166,7 @@ impl KafkaProducer {
         let Ok(inner) = self.usable() else { return false };
         let name = topic.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = inner.0.client().fetch_metadata(Some(name.as_str()), REPORT).ok()?;
+            let metadata = inner.0.producer().client().fetch_metadata(Some(name.as_str()), REPORT).ok()?;
             let found = metadata.topics().iter().find(|found| found.name() == name.as_str())?;
             Some(found.error().is_none() && !found.partitions().is_empty())
         });
@@ -174,7 +176,7 @@ impl KafkaProducer {
     /// The producer, made anew if it has failed for good.
     fn usable(&self) -> Result<Arc<Inner>, KafkaError> {
         let mut current = self.current.lock();
-        if let Some((_, reason)) = current.0.client().fatal_error() {
+        if let Some((_, reason)) = current.0.producer().client().fatal_error() {
             warn!(error = reason, "the producer has failed for good and is made anew");
             let failed = std::mem::replace(&mut *current, Arc::new(Inner::new(&self.properties)?));
             // Its end waits for its threads: not here, where others wait for us.
@@ -205,7 +207,7 @@ fn is_unknown(code: Code) -> bool {
 impl Inner {
     fn new(properties: &Properties) -> Result<Self, KafkaError> {
         let callbacks = Callbacks::new(&properties.config, Deliveries { delivered: Notify::new() });
-        properties.client.create_with_context(callbacks).map(Self)
+        Served::new(&properties.client, callbacks).map(Self)
     }
 }
 

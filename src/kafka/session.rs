@@ -162,6 +162,7 @@ impl Session {
         if self.commits.advance(&self.client, &self.assignment, around) && around.selection.has_patterns() {
             self.startup.look_again();
         }
+        self.seeks.committed(&self.commits.take_taken());
         self.look_around(around)?;
         self.read(demand, around)
     }
@@ -178,13 +179,15 @@ impl Session {
         self.put_down(around);
         let Self { client, destroyed, commits, resets, seeks, startup, pulse, rebalances, .. } = self;
         // All that shares the client goes first: then it can be destroyed along with the membership.
-        drop((commits, resets, seeks, startup, pulse, rebalances));
+        seeks.close();
+        drop((commits, resets, startup, pulse, rebalances));
         client.close(&destroyed, deadline)
     }
 
     /// Gives the client up without waiting for it. Everything assigned is lost.
     pub(super) fn abandon(mut self, reason: &str, around: &mut Surroundings) {
         self.commits.abandon(&CommitError::Fatal(reason.to_owned()));
+        self.seeks.abandon(reason);
         let lost = self.put_down(around);
         if !lost.is_empty() {
             around.mailbox.tell(Event::Lost(lost));

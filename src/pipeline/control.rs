@@ -170,8 +170,9 @@ impl Control {
     }
 
     /// Has a partition that is assigned to this process go on at another place, and says where. What was started of it ends before, and is
-    /// committed; then the place is, with the next commit. Backwards, records that were handled are handled again; forwards, those in
-    /// between never are. Dropping the future does not take back what has begun.
+    /// committed; then the place is. With the answer it counts for whoever gets the partition next: it is waited for as long as the source
+    /// needs to commit. Backwards, records that were handled are handled again; forwards, those in between never are. Dropping the future
+    /// does not take back what has begun.
     ///
     /// ```
     /// # use daemonry::pipeline::control::Control;

@@ -237,8 +237,10 @@ impl<S: Source> Reader<S> {
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
         let until = (Instant::now() + self.settings.rebalance_drain).min(revocation.deadline());
         Box::pin(async move {
-            let left = drain(&shared, &desk, epochs, Lanes::out, until, revocation.deadline()).await;
-            Drained { revocation, left }
+            let unfinished = end_of(&shared, &epochs, Lanes::out, until).await;
+            // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
+            let uncommitted = desk.commit(epochs, revocation.deadline()).await.is_err();
+            Drained { revocation, left: Stopped { unfinished, uncommitted } }
         })
     }
 
@@ -270,34 +272,33 @@ impl<S: Source> Reader<S> {
         info!(daemon = shared.daemon.as_str(), running = shared.lanes().busy(), "stopping, started handlers may end");
         // Handlers of assignments that are over have been started too, and the process must not end under them.
         let left = |lanes: &Lanes<S::Progress>, epochs: &[Epoch]| lanes.out(epochs).max(lanes.busy());
-        Box::pin(async move { drain(&shared, &desk, epochs, left, until, until + LAST_COMMIT).await })
+        Box::pin(async move {
+            let unfinished = end_of(&shared, &epochs, left, until).await;
+            // A partition that was sought meanwhile has a new assignment, and a place to commit.
+            let epochs = shared.lanes().epochs();
+            let uncommitted = desk.commit(epochs, until + LAST_COMMIT).await.is_err();
+            Stopped { unfinished, uncommitted }
+        })
     }
 }
 
-/// Waits until nothing that `left` counts is out any more, at most until `until`, and commits what is finished of these assignments,
-/// at most until `deadline`. Says what is left.
-async fn drain<G: Progress>(
+/// Waits until nothing that `left` counts is out any more, at most until `until`. Says what is left.
+async fn end_of<G: Progress>(
     shared: &Shared<G>,
-    desk: &CommitDesk,
-    epochs: Vec<Epoch>,
+    epochs: &[Epoch],
     left: impl Fn(&Lanes<G>, &[Epoch]) -> usize,
     until: Instant,
-    deadline: Instant,
-) -> Stopped {
+) -> usize {
     loop {
         let mut drained = std::pin::pin!(shared.drained.notified());
         drained.as_mut().enable();
-        if left(&shared.lanes(), &epochs) == 0 {
-            break;
+        if left(&shared.lanes(), epochs) == 0 {
+            return 0;
         }
         tokio::select! {
             biased;
             () = drained => {}
-            () = sleep_until(until) => break,
+            () = sleep_until(until) => return left(&shared.lanes(), epochs),
         }
     }
-    let unfinished = left(&shared.lanes(), &epochs);
-    // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
-    let uncommitted = desk.commit(epochs, deadline).await.is_err();
-    Stopped { unfinished, uncommitted }
 }

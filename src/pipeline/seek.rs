@@ -19,6 +19,27 @@ pub enum SeekTo {
     Time(Timestamp),
 }
 
+impl SeekTo {
+    /// The place in this partition; see [`Seek::resolve`].
+    pub(crate) fn resolve(
+        self,
+        topic_partition: &TopicPartition,
+        first: Offset,
+        end: Offset,
+        at_time: impl FnOnce(Timestamp) -> Result<Option<Offset>, SeekError>,
+    ) -> Result<Offset, SeekError> {
+        match self {
+            Self::Beginning => Ok(first),
+            Self::End => Ok(end),
+            Self::Time(time) => Ok(at_time(time)?.unwrap_or(end)),
+            Self::Offset(offset) if (first..=end).contains(&offset) => Ok(offset),
+            Self::Offset(_) => {
+                Err(SeekError::OutOfRange { topic_partition: topic_partition.clone(), to: self, first, end })
+            }
+        }
+    }
+}
+
 impl fmt::Display for SeekTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -34,7 +55,7 @@ impl fmt::Display for SeekTo {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SeekError {
-    /// The daemon doesn't run, or stops.
+    /// The daemon doesn't run, or stops before the partition went on elsewhere.
     #[error("the daemon does not run: start it, or set the group's offsets while it is idle")]
     NotRunning,
     /// The partition is not this process's, or was taken from it meanwhile.
@@ -52,7 +73,7 @@ pub enum SeekError {
         /// The offset that its next record gets.
         end: Offset,
     },
-    /// The source does not know where the place is, or could not go there.
+    /// The source does not know where the place is, or could not go there; where it can't tell whether it did, it says so.
     #[error("{0}")]
     Failed(String),
     /// The source can't seek.
@@ -93,7 +114,7 @@ impl Seek {
         self.reply.is_closed()
     }
 
-    /// The partition is assigned anew, and goes on here.
+    /// The partition is assigned anew and goes on here, and that is committed.
     pub fn done(self, next: NextOffset) {
         // Nobody may wait any more.
         drop(self.reply.send(Ok(next)));
@@ -115,15 +136,7 @@ impl Seek {
         end: Offset,
         at_time: impl FnOnce(Timestamp) -> Result<Option<Offset>, SeekError>,
     ) -> Result<Offset, SeekError> {
-        match self.to {
-            SeekTo::Beginning => Ok(first),
-            SeekTo::End => Ok(end),
-            SeekTo::Time(time) => Ok(at_time(time)?.unwrap_or(end)),
-            SeekTo::Offset(offset) if (first..=end).contains(&offset) => Ok(offset),
-            to @ SeekTo::Offset(_) => {
-                Err(SeekError::OutOfRange { topic_partition: self.topic_partition.clone(), to, first, end })
-            }
-        }
+        self.to.resolve(&self.topic_partition, first, end, at_time)
     }
 }
 

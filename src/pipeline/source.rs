@@ -43,8 +43,9 @@ pub trait Source: Send + 'static {
     fn committer(&mut self) -> Self::Committer;
 
     /// Has a partition go on at another place, if it is assigned now: [revokes](Event::Revoked) it, so that what was started ends and
-    /// is committed, and [assigns](Event::Assigned) it anew from there, with a progress whose first commit names the place. A source
-    /// that can't, as by default, refuses.
+    /// is committed, and [assigns](Event::Assigned) it anew from there, with a progress whose first commit names the place. The wish is
+    /// [done](Seek::done) once a commit of that assignment was taken: before, a crash would make it undone. A source that can't seek, as
+    /// by default, refuses.
     fn seek(&mut self, seek: Seek) {
         seek.refuse(SeekError::Unsupported);
     }

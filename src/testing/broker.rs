@@ -71,6 +71,8 @@ pub(super) struct Ownership {
     pub(super) told: bool,
     /// Where it was asked to go on, of what was committed no word.
     pub(super) start: Option<NextOffset>,
+    /// Who asked for that, until it is committed.
+    seek: Option<Seek>,
     /// It is being revoked: resolves when it may go.
     leaving: Option<Leaving>,
 }
@@ -91,6 +93,8 @@ pub(super) struct State {
     pub(super) committed: BTreeMap<TopicPartition, OffsetCommit>,
     pub(super) owners: BTreeMap<TopicPartition, Ownership>,
     pub(super) members: BTreeMap<MemberId, Member>,
+    /// Seeks that wait for something else to be over with their partition.
+    seeks: Vec<(MemberId, Seek)>,
     next_member: u64,
     next_epoch: u64,
     /// A partition was assigned, and not everybody who waits knows it.
@@ -289,6 +293,11 @@ impl State {
         if let Some(observer) = &mut self.on_commit {
             observer(&place, &commit);
         }
+        if let Some(owner) = self.owners.get_mut(&place)
+            && let (Some(seek), Some(start)) = (owner.seek.take(), owner.start)
+        {
+            seek.done(start);
+        }
         self.committed.insert(place, commit);
     }
 
@@ -342,8 +351,11 @@ impl State {
         for (place, member, seek, to) in moved {
             let start = NextOffset::at(to.0);
             self.assign(place.clone(), member);
-            self.owners.get_mut(&place).expect("assigned just now").start = Some(start);
-            seek.done(start);
+            let owner = self.owners.get_mut(&place).expect("assigned just now");
+            (owner.start, owner.seek) = (Some(start), Some(seek));
+        }
+        for (member, seek) in std::mem::take(&mut self.seeks) {
+            self.seek(member, seek);
         }
     }
 
@@ -358,8 +370,10 @@ impl State {
             Ok(at.map(|(offset, _)| *offset))
         });
         let deadline = Instant::now() + self.revoke_within.unwrap_or(REVOKE_WITHIN);
-        let owner = self.owners.get_mut(&place).filter(|owner| owner.member == member && owner.is_open());
+        let owner = self.owners.get_mut(&place).filter(|owner| owner.member == member);
         match (owner, to) {
+            // Something else is under way with it.
+            (Some(owner), _) if !owner.is_open() => self.seeks.push((member, seek)),
             (None, _) => seek.refuse(SeekError::NotAssigned(place)),
             (_, Err(error)) => seek.refuse(error),
             (Some(owner), Ok(to)) => {
@@ -381,8 +395,10 @@ impl State {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
         self.moved = true;
-        self.owners
-            .insert(place, Ownership { member, epoch, next: 0, passed: None, told: false, start: None, leaving: None });
+        self.owners.insert(
+            place,
+            Ownership { member, epoch, next: 0, passed: None, told: false, start: None, seek: None, leaving: None },
+        );
     }
 
     /// Revokes these partitions of one member.

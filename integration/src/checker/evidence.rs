@@ -6,6 +6,7 @@ use std::time::Duration;
 use daemonry::record::{Offset, Partition};
 
 use super::Coverage;
+use super::seeks::Sought;
 use crate::ledger::Entry;
 use crate::message::Stored;
 
@@ -91,6 +92,8 @@ pub struct Evidence {
     pub samples: Vec<Sample>,
     /// The processes that were killed; all others ended gracefully, or not at all.
     pub crashes: Vec<Crash>,
+    /// The seeks that were asked for, in order; not those that were refused.
+    pub seeks: Vec<Sought>,
     /// How long a success may stay uncommitted: after a crash nothing that is older may run again.
     pub uncommitted: Duration,
 }

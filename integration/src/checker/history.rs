@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use daemonry::record::Partition;
 
 use super::evidence::{Evidence, Produced, Sample, origin};
+use super::seeks::Moment;
 use super::verdict::{Invariant, Violation};
 use crate::ledger::Entry;
 use crate::message::Stored;
@@ -35,15 +36,18 @@ impl<'a> History<'a> {
             || self.letters.iter().any(|letter| appended(letter) <= sample.unix_ms)
     }
 
-    /// How it ran once more behind a sample, whose commit covers it.
-    pub(super) fn again_after(&self, sample: &Sample, evidence: &Evidence) -> Option<String> {
+    /// How it ran once more behind the sample of this index, whose commit covers it, and no seek asked for that.
+    pub(super) fn again_after(&self, index: usize, evidence: &Evidence) -> Option<String> {
+        let sample = &evidence.samples[index];
         if !self.finished_in(sample) {
             // It ran once, too late: that is another matter than twice.
             return None;
         }
+        let is_sought = |ledger_bytes, unix_ms| evidence.is_sought_again(index, self, Moment { ledger_bytes, unix_ms });
         let mut later = self.successes.iter().filter(|entry| entry.at >= sample.ledger_bytes);
-        let success = later.find(|entry| !evidence.by_a_zombie(entry));
-        let letter = self.letters.iter().find(|letter| appended(letter) > sample.unix_ms);
+        let success = later.find(|entry| !evidence.by_a_zombie(entry) && !is_sought(entry.at, u64::MAX));
+        let mut letters = self.letters.iter().filter(|letter| appended(letter) > sample.unix_ms);
+        let letter = letters.find(|letter| !is_sought(u64::MAX, appended(letter)));
         let again = match (success, letter) {
             (Some(entry), _) => format!("`{}`", line(entry)),
             (None, Some(letter)) => format!("a letter at {}", appended(letter)),

@@ -31,6 +31,7 @@ impl Run {
             letters: Vec::new(),
             samples: Vec::new(),
             crashes: Vec::new(),
+            seeks: Vec::new(),
             uncommitted: Duration::from_secs(1),
         };
         Self { evidence, now: 1_000_000 }
@@ -74,6 +75,26 @@ impl Run {
         self.now += 10;
         self.evidence.crashes.push(Crash { pid, unix_ms: self.now, last_letter_ms: self.now + 15 });
         self
+    }
+
+    /// From here on a seek to this place is asked for.
+    fn seek(mut self, place: i64) -> Self {
+        self.now += 10;
+        let sought = Sought { partition: Partition(0), place: Offset(place), asked: self.moment(), done: None };
+        self.evidence.seeks.push(sought);
+        self
+    }
+
+    /// The last seek is said to be done.
+    fn sought(mut self) -> Self {
+        self.now += 10;
+        let moment = self.moment();
+        self.evidence.seeks.last_mut().expect("one was asked for").done = Some(moment);
+        self
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { ledger_bytes: self.evidence.ledger.len() as u64 * 10, unix_ms: self.now }
     }
 
     /// The verdict must be that exactly these promises were broken, each for one record, which is named.
@@ -265,4 +286,66 @@ fn a_verdict_names_the_record_and_shows_its_lines() {
         report.contains("I4 [0] offset 0: ran again although process 1 did not crash: `0 0 a 0 1 1 1000010`"),
         "{report}"
     );
+}
+
+#[test]
+fn what_a_seek_takes_back_runs_again_and_nothing_else_does() {
+    let back = || Run::of(Order::Key, "aaa").succeed(0, 1).succeed(1, 1).commit(2, &[]).seek(1).sought().commit(1, &[]);
+    back().succeed(1, 1).succeed(2, 1).commit(3, &[]).holds();
+    back().succeed(2, 1).breaks(&[(Invariant::I1, 1)]);
+    back().succeed(0, 1).succeed(1, 1).succeed(2, 1).breaks(&[(Invariant::I4, 0), (Invariant::I4, 0)]);
+    back().succeed(1, 1).succeed(2, 1).succeed(1, 1).breaks(&[(Invariant::I4, 1)]);
+    // The order is that of each pass.
+    back().succeed(2, 1).succeed(1, 1).breaks(&[(Invariant::I3, 1)]);
+}
+
+#[test]
+fn what_a_seek_leaves_out_is_not_lost_and_nothing_else_is_excused() {
+    let forward = || Run::of(Order::Key, "aaaa").succeed(0, 1).seek(2).sought().commit(2, &[]);
+    forward().succeed(2, 1).succeed(3, 1).commit(4, &[]).holds();
+    forward().succeed(3, 1).breaks(&[(Invariant::I1, 2)]);
+    forward().succeed(1, 1).succeed(2, 1).succeed(3, 1).breaks(&[(Invariant::I4, 1)]);
+    Run::of(Order::Key, "aaa")
+        .succeed(0, 1)
+        .commit(2, &[])
+        .seek(2)
+        .sought()
+        .succeed(2, 1)
+        .breaks(&[(Invariant::I2, 1)]);
+}
+
+#[test]
+fn a_seek_that_was_done_is_not_forgotten() {
+    // The group's commit shows that the next process would go on from 3.
+    let run = Run::of(Order::Key, "aaa").succeed(0, 1).succeed(1, 1).succeed(2, 1).commit(3, &[]).seek(0).sought();
+    run.commit(3, &[]).commit(3, &[]).breaks(&[
+        (Invariant::I1, 0),
+        (Invariant::I1, 1),
+        (Invariant::I1, 2),
+        (Invariant::I2, 0),
+        (Invariant::I2, 1),
+        (Invariant::I2, 2),
+    ]);
+}
+
+#[test]
+fn a_seek_that_nobody_answered_may_have_happened_or_not() {
+    let asked = || Run::of(Order::Key, "aa").succeed(0, 1).succeed(1, 1).commit(2, &[]).seek(0).crash(1);
+    asked().holds();
+    asked().commit(0, &[]).succeed(0, 2).succeed(1, 2).commit(2, &[]).holds();
+    asked().succeed(0, 2).succeed(1, 2).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn a_commit_goes_back_once_for_a_seek() {
+    let run = Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]).seek(0).sought();
+    run.commit(0, &[]).succeed(0, 1).succeed(1, 1).commit(2, &[]).commit(1, &[]).breaks(&[(Invariant::I4, 1)]);
+}
+
+#[test]
+fn a_letter_that_a_seek_takes_back_is_written_again() {
+    let back = || Run::of(Order::Key, "A").letter(0).commit(1, &[]).seek(0).sought().commit(0, &[]);
+    back().letter(0).commit(1, &[]).holds();
+    back().breaks(&[(Invariant::I1, 0)]);
+    back().letter(0).letter(0).breaks(&[(Invariant::I4, 0)]);
 }

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use daemonry::pipeline::demand::{Demand, Share};
 use daemonry::pipeline::seek::{Seek, SeekError, SeekTo};
-use daemonry::pipeline::source::{Batch, CommitError, Committer, Epoch, Event, Revocation, Source, SourceError};
+use daemonry::pipeline::source::{
+    Batch, CommitError, Committer, Epoch, Event, Progress as _, Revocation, Source, SourceError,
+};
 use daemonry::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use daemonry::record::{NextOffset, Record, Topic, TopicPartition};
+use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
@@ -200,20 +203,36 @@ where
         self.committer.commit(vec![(epoch, commit)], Instant::now() + LONG).await
     }
 
-    /// Asks for a partition to go on elsewhere, and polls until that is done, or refused.
-    pub(crate) async fn seek(&mut self, partition: i32, to: SeekTo) -> Result<NextOffset, SeekError> {
+    /// Asks for a partition to go on elsewhere, and does nothing about it.
+    pub(crate) fn ask(&mut self, partition: i32, to: SeekTo) -> Receiver<Result<NextOffset, SeekError>> {
         let topic = self.topic.as_ref().expect("something was assigned");
-        let topic_partition = TopicPartition::new(topic.as_str(), partition);
-        let (seek, mut answer) = Seek::new(topic_partition, to);
+        let (seek, answer) = Seek::new(TopicPartition::new(topic.as_str(), partition), to);
         self.source.seek(seek);
+        answer
+    }
+
+    /// Asks for a partition to go on elsewhere, commits its place as the pipeline would, and polls until that is done, or refused.
+    pub(crate) async fn seek(&mut self, partition: i32, to: SeekTo) -> Result<NextOffset, SeekError> {
+        let mut answer = self.ask(partition, to);
         let deadline = Instant::now() + LONG;
         loop {
             self.step().await;
+            self.commit_places().await;
             match answer.try_recv() {
                 Ok(answer) => return answer,
                 Err(TryRecvError::Closed) => return Err(SeekError::NotRunning),
                 Err(TryRecvError::Empty) => assert!(Instant::now() < deadline, "no answer; {}", self.describe()),
             }
+        }
+    }
+
+    /// Commits for assignments that have a place to commit first.
+    async fn commit_places(&mut self) {
+        let news = |epoch: &&Epoch| self.progress.get(epoch).and_then(|progress| progress.commit());
+        let commits: Vec<_> = self.held.values().filter_map(|epoch| Some((*epoch, news(&epoch)?))).collect();
+        for (epoch, commit) in commits {
+            self.commit(epoch, commit.next.offset().0, "").await.expect("it is ours");
+            self.progress.get_mut(&epoch).expect("it is held").acknowledge(&commit);
         }
     }
 

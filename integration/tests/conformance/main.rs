@@ -40,6 +40,8 @@ macro_rules! conforms {
         conforms! { $fixture, seeking:
             a_partition_goes_on_where_it_was_asked_to
             a_partition_goes_on_at_a_time
+            a_seek_is_done_once_its_place_is_committed
+            a_second_seek_follows_the_first
             a_place_that_is_not_there_changes_nothing
             a_partition_of_another_member_is_left_alone
             a_seek_that_nobody_drains_is_done_at_its_deadline

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use daemonry::pipeline::seek::{SeekError, SeekTo};
-use daemonry::pipeline::source::Progress as _;
 use daemonry::record::{NextOffset, Offset, Timestamp};
 use tokio::time::Instant;
 
@@ -29,10 +28,8 @@ pub(crate) async fn a_partition_goes_on_where_it_was_asked_to<F: Fixture>() {
         member.until_held(2).await;
         let epoch = member.held[&0];
         assert!(epoch != before && member.held[&1] == other, "one is assigned anew, and the other is not");
-        // The first thing to commit is the place itself, or the next start would not know of it.
-        let commit = member.progress[&epoch].commit().expect("a place that nobody has committed");
-        assert_eq!(commit.next, NextOffset::at(next));
-        member.commit(epoch, next, "").await.expect("it is ours");
+        // Else the next start would not know of it.
+        assert_eq!(fixture.committed(0).map(|committed| committed.next), Some(NextOffset::at(next)));
         let rest: Vec<i64> = (next..20).collect();
         member.until("the rest", |member| member.offsets(0) == rest).await;
         member.until("its end, told anew", |member| member.ends.get(&epoch) == Some(&20)).await;
@@ -42,6 +39,31 @@ pub(crate) async fn a_partition_goes_on_where_it_was_asked_to<F: Fixture>() {
     member.until("what is new", |member| member.offsets(0).ends_with(&[20]) && member.offsets(1) == [20]).await;
     member.close().await;
     assert_eq!(fixture.committed(0).map(|committed| committed.next), Some(NextOffset::at(0)));
+}
+
+pub(crate) async fn a_seek_is_done_once_its_place_is_committed<F: Fixture>() {
+    let fixture: F = filled(1, 10);
+    let mut member = read_all(&fixture, 1, 10).await;
+    let before = member.held[&0];
+    member.commit(before, 10, "").await.expect("it is ours");
+    let mut answer = member.ask(0, SeekTo::Offset(Offset(4)));
+    member.until("its assignment anew", |member| member.held.get(&0).is_some_and(|epoch| *epoch != before)).await;
+    member.until("the rest", |member| member.offsets(0).ends_with(&[4, 5, 6, 7, 8, 9])).await;
+    assert!(answer.try_recv().is_err(), "a crash would make it undone");
+    member.commit(member.held[&0], 4, "").await.expect("it is ours");
+    member.step().await;
+    assert_eq!(answer.await.expect("an answer"), Ok(NextOffset::at(4)));
+    member.close().await;
+}
+
+pub(crate) async fn a_second_seek_follows_the_first<F: Fixture>() {
+    let fixture: F = filled(1, 10);
+    let mut member = read_all(&fixture, 1, 10).await;
+    let first = member.ask(0, SeekTo::Offset(Offset(4)));
+    assert_eq!(member.seek(0, SeekTo::Offset(Offset(7))).await, Ok(NextOffset::at(7)));
+    assert_eq!(first.await.expect("an answer"), Ok(NextOffset::at(4)));
+    assert_eq!(fixture.committed(0).map(|committed| committed.next), Some(NextOffset::at(7)));
+    member.close().await;
 }
 
 pub(crate) async fn a_partition_goes_on_at_a_time<F: Fixture>() {

@@ -10,6 +10,8 @@ mod outages;
 mod peers;
 mod rebalances;
 mod restarts;
+mod seeks;
+mod seeks_of_what_waits;
 mod side_by_side;
 mod stops;
 mod stuck;

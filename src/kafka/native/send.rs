@@ -5,7 +5,7 @@ use std::ptr::{self, NonNull};
 
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{Producer, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::IntoOpaque;
 
@@ -36,7 +36,7 @@ pub(in crate::kafka) struct Refused {
 /// Hands a copy of the letter to the producer. `receipt` comes back with its delivery report, or is dropped here where the
 /// letter is refused. It is of the type that the producer's context takes back.
 pub(in crate::kafka) fn produce<C: ProducerContext>(
-    producer: &ThreadedProducer<C>,
+    producer: &impl Producer<C>,
     letter: &Letter<'_>,
     receipt: C::DeliveryOpaque,
 ) -> Result<(), Refused> {

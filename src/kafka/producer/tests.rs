@@ -28,7 +28,7 @@ async fn send(producer: &KafkaProducer, topic: &str, value: &str) -> Result<(Par
 /// Where the next record would stand.
 fn end(producer: &KafkaProducer, topic: &str) -> i64 {
     let inner = producer.usable().expect("usable");
-    inner.0.client().fetch_watermarks(topic, 0, REPORT).expect("watermarks").1
+    inner.0.producer().client().fetch_watermarks(topic, 0, REPORT).expect("watermarks").1
 }
 
 /// A partition that has no memory of a producer takes any sequence number for its first (as brokers do since KIP-360). librdkafka infers

@@ -221,6 +221,8 @@ impl<G: Progress> Lanes<G> {
             // The source replaced an assignment without ending it; what is out for the earlier one is void.
             effects = self.lose(&[earlier]);
         }
+        // A place that nobody has committed yet: whoever sought it waits for that.
+        effects.commit |= progress.commit().is_some();
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];

@@ -5,7 +5,7 @@
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
-//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--sabotage WHAT]
+//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--steer] [--sabotage WHAT]
 //! ```
 //!
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
@@ -28,6 +28,10 @@
 //! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
 //! panic, the first so many times.
 //!
+//! `--steer` takes commands from standard input, one a line: `seek PARTITION PLACE`, where a place is `beginning`, `end`, an offset, or
+//! `@` and milliseconds since 1970; `pause PARTITION`; `resume PARTITION`. Each is answered by a line on standard error,
+//! `ledger: COMMAND: ANSWER`: `goes on at OFFSET` for a seek, `done` for the others, or `refused, REASON`.
+//!
 //! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
 //! can't work (a missing topic too), 3 the drain's time passed with work unfinished or not committed, 4 failed for good, 130 or 143 at
 //! a second signal.
@@ -35,6 +39,8 @@
 //! `--sabotage` breaks a promise on purpose, to show that the checker sees it: `early-commit` answers before the work is done,
 //! `drop-failed` calls a failed record handled, `break-order` runs the records of a key side by side, `no-final-commit` ends at a
 //! signal with code 0 and without a last commit.
+
+mod steering;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -53,6 +59,7 @@ use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig};
 use daemonry::pipeline::PipelineSettings;
+use daemonry::pipeline::control::Control;
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
 use daemonry::supervisor::{RestartPolicy, Supervisor};
@@ -134,6 +141,9 @@ struct Args {
     /// The second daemon's brokers [those of the first].
     #[arg(long)]
     beside_brokers: Option<String>,
+    /// Takes commands from standard input.
+    #[arg(long)]
+    steer: bool,
     /// Breaks a promise on purpose.
     #[arg(long)]
     sabotage: Option<Sabotage>,
@@ -390,8 +400,13 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Missing::Refuse => MissingDeadLetterTopic::Refuse,
         Missing::Create => MissingDeadLetterTopic::Create,
     };
+    let control = Control::new();
+    if args.steer {
+        steering::obey_lines(control.clone(), args.topic.as_str().into())?;
+    }
     let consumer = move || {
         Consumer::new("ledger", kafka.clone(), router.clone())
+            .control(control.clone())
             .settings(settings.clone())
             .missing_dead_letter_topic(missing)
     };
