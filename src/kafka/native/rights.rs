@@ -86,14 +86,18 @@ impl Answer {
             }
             sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count)
         };
-        // SAFETY: there are `count` of them, which live as long as the event; all that is read is copied before it goes.
-        (0..count).filter_map(|index| unsafe { read(*topics.add(index)) }).collect()
+        // SAFETY: there are `count` pointers. One is null where the broker tells nothing of the topic that was asked for in its place; the
+        // others are descriptions that live as long as the event, and all that is read of them is copied before it goes.
+        (0..count)
+            .filter_map(|index| unsafe { NonNull::new((*topics.add(index)).cast_mut()).and_then(|topic| read(topic)) })
+            .collect()
     }
 }
 
 /// # Safety
 /// `topic` is a live description.
-unsafe fn read(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<Told> {
+unsafe fn read(topic: NonNull<sys::rd_kafka_TopicDescription_t>) -> Option<Told> {
+    let topic = topic.as_ptr().cast_const();
     let mut count = 0;
     // SAFETY: the description is live; its name is a C string.
     let (name, operations) = unsafe {

@@ -1,5 +1,7 @@
 //! What librdkafka's memory must survive, on its own mock cluster. Worth most under a sanitizer: `make sanitize`.
 
+mod asking;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -422,23 +424,4 @@ fn receipts_that_are_out_come_back_when_the_producer_is_dropped() {
     let Broker { producer, tally } = broker;
     drop(producer);
     assert_eq!(tally.counts(), (150, 150, 150));
-}
-
-#[test]
-fn brokers_that_tell_no_rights_still_tell_the_topics_apart() {
-    let broker = Broker::new(&[]);
-    let reader = broker.consumer();
-    let client = reader.client.consumer().client();
-    let known = client.fetch_metadata(Some(TOPIC), LONG).expect("it answers");
-    let topics = [Topic::from(TOPIC), Topic::from("missing")];
-    let start = Instant::now();
-    let told = rights(client, known.brokers()[0].id(), &topics, LONG);
-    assert!(start.elapsed() < LONG, "it does answer");
-    assert!(told.iter().all(|one| one.rights.is_none()), "{told:?}");
-    let ids: Vec<(&str, bool)> = told.iter().map(|one| (one.topic.as_str(), one.id != 0)).collect();
-    assert_eq!(ids, [(TOPIC, true), ("missing", false)]);
-    // The same whenever it is asked for.
-    assert_eq!(rights(client, known.brokers()[0].id(), &topics, LONG), told);
-    // Nor does one that isn't there, for as long as is allowed; its answer comes when nobody waits any more.
-    assert_eq!(rights(client, 99, &topics, Duration::from_millis(100)), []);
 }
