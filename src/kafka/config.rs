@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 pub use check::{ConfigError, ConfigFault};
-use security::may_hold_a_secret;
+use security::{authorities, may_hold_a_secret};
 
 const MIB: usize = 1024 * 1024;
 
@@ -284,6 +284,10 @@ impl KafkaConfig {
             // By default up to 10 s pass before a broker is tried again: longer than a group with short timeouts, once its coordinator
             // is back, waits for its members.
             .set("reconnect.backoff.max.ms", "1000");
+        if let Some(authorities) = authorities(cfg!(feature = "tls-vendored"), |name| std::env::var_os(name).is_some())
+        {
+            client.set("ssl.ca.location", authorities);
+        }
         client
     }
 }

@@ -46,6 +46,14 @@ fn needs_tls(key: &str, value: &str) -> bool {
     }
 }
 
+/// Where the client is to look for the authorities that the system trusts, if it must be told. An OpenSSL of our own looks where it
+/// would have been installed, and so finds none; librdkafka knows where systems keep them. Where a variable of the environment
+/// names others, OpenSSL finds those by itself.
+pub(super) fn authorities(is_vendored: bool, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(is_set);
+    (is_vendored && !is_named).then_some("probe")
+}
+
 /// Properties of SASL and TLS whose values may be shown.
 const SHOWN: [&str; 13] = [
     "sasl.mechanism",
@@ -73,6 +81,15 @@ pub(super) fn may_hold_a_secret(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_openssl_of_our_own_is_told_whom_the_system_trusts_unless_the_user_tells() {
+        assert_eq!(authorities(true, |_| false), Some("probe"));
+        for named in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            assert_eq!(authorities(true, |name| name == named), None);
+        }
+        assert_eq!(authorities(false, |_| false), None);
+    }
 
     fn properties(all: &[(&str, &str)]) -> BTreeMap<String, String> {
         all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
