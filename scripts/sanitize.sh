@@ -5,6 +5,8 @@
 #   unit         what needs no broker: src/kafka, its native part above all
 #   source       the Kafka source on a real broker, under all three group protocols
 #   conformance  what every source promises
+#   letters      dead letters read, re-driven and discarded
+#   security     TLS and SASL, and rights that are withheld
 #   load         processes of examples/ledger and examples/peer under load: rebalances, retries, dead letters, stops
 #   valgrind     the native tests once more, without the sanitizers, for what only memcheck sees: memory that nobody has written
 #
@@ -21,7 +23,7 @@ die() {
 }
 
 steps=("$@")
-((${#steps[@]})) || steps=(unit source conformance load valgrind)
+((${#steps[@]})) || steps=(unit source conformance letters security load valgrind)
 
 toolchain=${SANITIZE_TOOLCHAIN:-nightly}
 target_dir=${CARGO_TARGET_DIR:-target}
@@ -55,7 +57,7 @@ sanitized() {
 # backtraces of panics: a handler that panics would take seconds for one, and its revocation doesn't wait that long. The fast
 # unwinder loses its way in some of librdkafka's threads, and LeakSanitizer passes over a leak that it knows no caller of.
 watched() {
-    ASAN_OPTIONS="detect_leaks=1:fast_unwind_on_malloc=0:strict_string_checks=1:log_path=$scratch/report:log_exe_name=1" \
+    ASAN_OPTIONS="detect_leaks=${leaks:-1}:fast_unwind_on_malloc=0:strict_string_checks=1:log_path=$scratch/report:log_exe_name=1" \
         LSAN_OPTIONS="suppressions=$PWD/scripts/sanitize.supp:print_suppressions=0" RUST_BACKTRACE=0 sanitized "$@"
 }
 with_kafka() { watched "$target_dir/sanitize/$host/debug/with-kafka" "$@"; }
@@ -68,6 +70,12 @@ step() {
     unit) watched cargo "+$toolchain" test --locked --workspace --lib -- kafka:: ;;
     source) build && with_kafka cargo "+$toolchain" test --locked --workspace --test kafka_source ;;
     conformance) build && with_kafka cargo "+$toolchain" test --locked --workspace --test conformance ;;
+    letters) build && with_kafka cargo "+$toolchain" test --locked --workspace --test dead_letters ;;
+    security)
+        # It starts a broker of its own. Without LeakSanitizer: it doesn't know librdkafka's threads, which C11's `thrd_create`
+        # starts, nor their stacks. What a process holds there as it ends within a handshake would count as lost.
+        build && leaks=0 watched cargo "+$toolchain" test --locked --workspace --test security -- --test-threads 2 api:: ways_in::
+        ;;
     load)
         # One after the other: some start ten processes at once, and each is slower than it ought to be.
         build && with_kafka cargo "+$toolchain" test --locked --workspace --test faults -- --test-threads 1 \
