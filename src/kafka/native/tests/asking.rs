@@ -34,13 +34,17 @@ impl Reticent {
     const ID: i32 = 1;
     const TOPIC: &str = "known";
 
-    /// Serves this many connections, each until it is closed.
-    fn serve(&self, connections: usize) {
-        thread::scope(|scope| {
-            for stream in self.0.incoming().take(connections) {
-                scope.spawn(|| self.answer(stream.expect("a connection")));
+    /// Serves whoever comes, for as long as the process lives; says where.
+    fn serve() -> String {
+        let broker = Arc::new(Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port")));
+        let address = broker.0.local_addr().expect("an address");
+        thread::spawn(move || {
+            for stream in broker.0.incoming() {
+                let broker = Arc::clone(&broker);
+                thread::spawn(move || broker.answer(stream.expect("a connection")));
             }
         });
+        address.to_string()
     }
 
     fn answer(&self, mut stream: TcpStream) {
@@ -84,19 +88,13 @@ impl Reticent {
 
 #[test]
 fn a_topic_that_a_broker_tells_nothing_of_is_left_out() {
-    let broker = Reticent(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
-    let address = broker.0.local_addr().expect("an address");
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", Reticent::serve()).create().expect("a producer");
     let known = Topic::from(Reticent::TOPIC);
-    let told = Told { topic: known.clone(), id: 0, rights: Some(Rights { read: true, write: false }) };
-    thread::scope(|scope| {
-        // The client connects twice: to who was named, and to the broker that this turns out to be.
-        scope.spawn(|| broker.serve(2));
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", address.to_string()).create().expect("a producer");
-        for topics in [["first".into(), known.clone()], [known.clone(), "last".into()]] {
-            assert_eq!(rights(producer.client(), Reticent::ID, &topics, LONG), [told.clone()], "{topics:?}");
-        }
-    });
+    let told = [Told { topic: known.clone(), id: 0, rights: Some(Rights { read: true, write: false }) }];
+    for topics in [["first".into(), known.clone()], [known, "last".into()]] {
+        assert_eq!(rights(producer.client(), Reticent::ID, &topics, LONG), told, "{topics:?}");
+    }
 }
 
 #[test]
