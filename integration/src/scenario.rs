@@ -26,6 +26,8 @@ use crate::writer::Writer;
 
 /// Broker-side times, so that a letter's timestamp says when it was there.
 const LETTER_SETTINGS: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
+/// Partitions of a scenario's topic.
+pub const PARTITIONS: u16 = 8;
 /// Partitions of a dead-letter topic.
 const LETTER_PARTITIONS: u16 = 4;
 /// How long a success may stay uncommitted before a crash: the commit interval of a second, and a rebalance in which commits are refused.
@@ -77,7 +79,7 @@ impl Scenario {
             Err(_) => fastrand::u64(..),
         };
         let topics = Topics::connect(bootstrap)?;
-        let topic = topics.create_fresh(name, 8)?;
+        let topic = topics.create_fresh(name, PARTITIONS)?;
         let directory = tempfile::Builder::new().prefix(&format!("daemonry-{topic}-")).tempdir()?;
         eprintln!("{name}: seed {seed}, ledger and logs in {}", directory.path().display());
         let ledger = Ledger::at(directory.path().join("ledger"));

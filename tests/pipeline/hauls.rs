@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
 use crate::gate::{Gate, Opens, within};
+use crate::overdue::blocks;
 use crate::scene::{Journal, Scene, millis, secs, text, until};
 
 /// Enough for it to be known that they are quick.
@@ -48,17 +49,7 @@ fn handler_that_blocks_its_thread_holds_no_other_key_up_for_long() {
         let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
         let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
         let _opens = Opens(Arc::clone(&gate));
-        let (seen, blocked) = (journal.clone(), Arc::clone(&gate));
-        let handle = move |record: Record| {
-            let (attempt, gate) = (seen.begin(&record), Arc::clone(&blocked));
-            async move {
-                if text(&record).starts_with("blocks") {
-                    gate.wait();
-                }
-                drop(attempt);
-            }
-        };
-        let process = scene.start_on(on(handle), handlers.handle());
+        let process = scene.start_on(blocks(&journal, &gate), handlers.handle());
         scene.fill(0, QUICK);
         within(Duration::from_secs(20), "the quick ones", || journal.ended().len() == QUICK).await;
         scene.write(0, "blocks");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemonry::handler::layer::TimeoutLayer;
-use daemonry::handler::{on, on_blocking};
+use daemonry::handler::{Route, on, on_blocking};
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
 use tokio::runtime::Builder;
@@ -13,6 +13,20 @@ use tokio::time::sleep;
 
 use crate::gate::{Gate, Opens, within};
 use crate::scene::{Journal, Scene, text};
+
+/// A handler that keeps a journal, and blocks its thread at what begins with `blocks`.
+pub(crate) fn blocks(journal: &Journal, gate: &Arc<Gate>) -> Route {
+    let (seen, blocked) = (journal.clone(), Arc::clone(gate));
+    on(move |record: Record| {
+        let (attempt, gate) = (seen.begin(&record), Arc::clone(&blocked));
+        async move {
+            if text(&record).starts_with("blocks") {
+                gate.wait();
+            }
+            drop(attempt);
+        }
+    })
+}
 
 #[test]
 fn blocked_threads_are_named_and_stop_no_other_partition() {
@@ -23,17 +37,7 @@ fn blocked_threads_are_named_and_stop_no_other_partition() {
         (0..3).for_each(|n| scene.write(0, &format!("blocks-{n}-")));
         let (journal, gate) = (Journal::new(), Arc::new(Gate::default()));
         let _opens = Opens(Arc::clone(&gate));
-        let (seen, blocked) = (journal.clone(), Arc::clone(&gate));
-        let handle = move |record: Record| {
-            let (attempt, gate) = (seen.begin(&record), Arc::clone(&blocked));
-            async move {
-                if text(&record).starts_with("blocks") {
-                    gate.wait();
-                }
-                drop(attempt);
-            }
-        };
-        let route = on(handle).timeout(Duration::from_millis(100));
+        let route = blocks(&journal, &gate).timeout(Duration::from_millis(100));
         let process = scene.start_on(route, handlers.handle());
         within(Duration::from_secs(5), "three blocked workers", || journal.began().len() == 3).await;
         scene.fill(0, 30);

@@ -10,6 +10,7 @@ use integration::checker::Order;
 use integration::patience::unix_ms;
 use integration::payload::{Mix, Payload};
 use integration::rights::{Operation, Resource};
+use integration::scenario::PARTITIONS;
 use integration::{Member, Scenario};
 
 use crate::scene::{Run, SOON, Scene, broker, says, side_by_side, until_ready, until_unready};
@@ -119,6 +120,22 @@ enum Keeps {
 /// More than the time in which a member hears of a rebalance; their session timeout is 6 s here.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 
+/// Has a handler of each partition begin what takes longer than it takes to withdraw a right: so that each process finishes something that
+/// it can't commit.
+fn begin_what_ends_later(scene: &mut Scene) -> Result<()> {
+    const LATER: u64 = 1_000_000;
+    let partitions = 0..u64::from(PARTITIONS);
+    for id in partitions.clone() {
+        let slow = Payload::obeyed(LATER + id, "slow", "\"sleep_ms\":5000");
+        let quick = Payload::obeyed(2 * LATER + id, "quick", "");
+        scene.scenario.produce_to(Partition(i32::try_from(id)?), [slow, quick])?;
+    }
+    // What stands behind it has run, so it has been begun, or is about to be.
+    scene.scenario.until_ledger(SOON, "what stands behind the slow ones", |entries| {
+        partitions.clone().all(|id| entries.iter().any(|entry| entry.id == (2 * LATER + id).to_string()))
+    })
+}
+
 /// Has two processes work under load, takes READ on `resource` from them, stops one of them, and gives it back after that time.
 fn withdrawn_and_granted_again(
     mut scene: Scene,
@@ -138,6 +155,7 @@ fn withdrawn_and_granted_again(
     for member in &mut members {
         scene.scenario.until_works(member, SOON)?;
     }
+    begin_what_ends_later(&mut scene)?;
     let withdrawn = unix_ms();
     scene.withdraw(operation, resource)?;
     for member in &mut members {
