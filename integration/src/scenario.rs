@@ -342,8 +342,11 @@ impl Scenario {
             }
             Ok(letters.is_empty().then_some(()))
         });
-        if settled.is_err() {
-            self.note_letters()?;
+        if settled.is_err()
+            && let Err(error) = self.note_letters()
+        {
+            // What is missing is the news, and not that there may be no topic of letters.
+            eprintln!("{}: {error:#}", self.name);
         }
         settled.with_context(|| {
             let first = |places: &BTreeMap<_, _>| format!("{:?}", places.keys().take(5).collect::<Vec<_>>());

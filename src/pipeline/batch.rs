@@ -4,6 +4,7 @@
 //! letter, and those behind it go back to their lane. One that failed as a whole says nothing of its records: each is tried by itself.
 
 use std::collections::VecDeque;
+use std::iter::repeat_n;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -212,11 +213,11 @@ impl Verdicts {
 
     /// The verdicts of so many records, one after the other.
     fn each(self, records: usize) -> impl Iterator<Item = Judged> {
-        let each = match self {
-            Self::All(judged) => vec![judged; records],
-            Self::Each(judged) => judged,
+        let (same, each) = match self {
+            Self::All(judged) => (repeat_n(judged, records), Vec::new()),
+            Self::Each(judged) => (repeat_n(Judged::Done, 0), judged),
         };
-        each.into_iter()
+        same.chain(each)
     }
 }
 
