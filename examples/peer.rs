@@ -21,8 +21,8 @@
 
 use std::collections::HashMap;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
@@ -228,19 +228,17 @@ fn rounded(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }
 
-fn route(args: &Args, stats: &Arc<Stats>, shutdown: Shutdown) -> Router {
-    let (stats, work, shutdown) = (Arc::clone(stats), args.work, Arc::new(shutdown));
-    let handle = move |record: Record| {
-        let (stats, shutdown) = (Arc::clone(&stats), Arc::clone(&shutdown));
-        async move {
-            let payload = record.value().unwrap_or_default();
-            stats.start(payload);
-            if let Some(wait) = work.wait(payload) {
-                tokio::time::sleep(wait).await;
-            }
-            if stats.done() {
-                shutdown.request();
-            }
+fn route(args: &Args, stats: &'static Stats, shutdown: Shutdown) -> Router {
+    // Both live as long as the process: an `Arc` of each would be counted up and down for every record, on all cores.
+    let (work, shutdown) = (args.work, &*Box::leak(Box::new(shutdown)));
+    let handle = move |record: Record| async move {
+        let payload = record.value().unwrap_or_default();
+        stats.start(payload);
+        if let Some(wait) = work.wait(payload) {
+            tokio::time::sleep(wait).await;
+        }
+        if stats.done() {
+            shutdown.request();
         }
     };
     Router::new().topic(args.topic.as_str(), on(handle).order(args.ordering).stop_on_failure())
@@ -254,9 +252,9 @@ fn main() -> ExitCode {
     }
     let properties = args.set.split(',').filter_map(|pair| pair.split_once('='));
     let kafka = properties.fold(KafkaConfig::new(&args.brokers, &args.group), |kafka, (k, v)| kafka.property(k, v));
-    let stats = Arc::new(Stats::new(args.count));
+    let stats: &'static Stats = Box::leak(Box::new(Stats::new(args.count)));
     let supervisor = Supervisor::new();
-    let router = route(&args, &stats, supervisor.shutdown());
+    let router = route(&args, stats, supervisor.shutdown());
     let settings =
         PipelineSettings { workers: args.concurrency, queue_records: args.queue, ..PipelineSettings::default() };
     let consumer = move || Consumer::new("peer", kafka.clone(), router.clone()).settings(settings.clone());
