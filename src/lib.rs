@@ -5,6 +5,8 @@
 //! where a program has a configuration of another kind.
 
 pub mod admin;
+#[cfg(feature = "mimalloc")]
+mod allocator;
 #[cfg(feature = "cli")]
 pub mod app;
 #[cfg(feature = "cli")]
