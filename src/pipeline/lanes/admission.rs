@@ -119,7 +119,7 @@ impl<G: Progress> Lanes<G> {
             place.hold = None;
             effects.room = true;
         }
-        effects.commit |= self.uncommitted >= self.limits.commit_after;
+        effects.commit |= self.commit_due().is_some();
     }
 
     /// Lets lanes whose retry is due into the queue, as far as there is room: in turn, and leaving a slot to each partition that

@@ -82,7 +82,7 @@ impl<G: Progress> Lanes<G> {
             self.pressed = true;
             effects.pressure = Some(true);
         }
-        effects.commit |= self.uncommitted >= self.limits.commit_after;
+        effects.commit |= self.commit_due().is_some();
         effects
     }
 }
