@@ -1,8 +1,8 @@
 //! What the micro-benchmarks of `micro/` measure: the parts that every record passes, private ones among them.
 //!
 //! Not part of the library's interface: it is there with the feature `__micro` alone. A benchmark hands out what is to be run, and not
-//! what it is made of, so that private types stay private. The bodies stand here and in `pipeline/micro/`; none of them looks at a clock
-//! or draws a random number, so that two runs take the same way.
+//! what it is made of, so that private types stay private. The bodies stand here and in `pipeline/micro/`; what they do
+//! hangs on no clock and on no random number, so that two runs take the same way.
 
 mod route;
 
