@@ -19,6 +19,9 @@ pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod metrics;
+#[cfg(feature = "__micro")]
+#[doc(hidden)]
+pub mod micro;
 mod panic;
 pub mod pipeline;
 pub mod producer;
