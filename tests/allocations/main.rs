@@ -42,7 +42,7 @@ const KEYS: u64 = 1_000;
 
 /// What demands, batches, hauls and commits may allocate, shared out among their records. The in-memory source's batches are of 50, so three
 /// for each of them.
-const AMORTISED: f64 = 0.06;
+const AMORTISED: f64 = 0.05;
 
 /// What the counter counts is everybody's: one run at a time.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -33,6 +33,14 @@ pub(in crate::pipeline) struct Cargo<P> {
     pub(super) entries: VecDeque<Entry<P>>,
 }
 
+/// Moves the first `count` of them. They are mostly one or a few: then a drain costs many times what the move does.
+fn move_front<T>(from: &mut VecDeque<T>, to: &mut VecDeque<T>, count: usize) {
+    for _ in 0..count {
+        let Some(one) = from.pop_front() else { return };
+        to.push_back(one);
+    }
+}
+
 impl<P> Default for Cargo<P> {
     fn default() -> Self {
         Self { context: None, lanes: VecDeque::new(), entries: VecDeque::new() }
@@ -56,10 +64,10 @@ impl<P> Cargo<P> {
         }
     }
 
-    pub(super) fn load(&mut self, lane: LaneId, entries: impl Iterator<Item = Entry<P>>) {
-        let before = self.entries.len();
-        self.entries.extend(entries);
-        self.lanes.push_back((lane, self.entries.len() - before));
+    /// Takes the first `count` entries of a lane along.
+    pub(super) fn load(&mut self, lane: LaneId, queue: &mut VecDeque<Entry<P>>, count: usize) {
+        move_front(queue, &mut self.entries, count);
+        self.lanes.push_back((lane, count));
     }
 
     /// Unloads the next lane: it is begun.
@@ -68,7 +76,7 @@ impl<P> Cargo<P> {
         if self.lanes.is_empty() && entries.is_empty() {
             std::mem::swap(&mut self.entries, entries);
         } else {
-            entries.extend(self.entries.drain(..count));
+            move_front(&mut self.entries, entries, count);
         }
         Some(lane)
     }

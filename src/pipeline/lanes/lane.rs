@@ -138,7 +138,7 @@ impl<G: Progress> Lanes<G> {
     /// Gives an empty lane back. Its key finds it again for as long as no other needs it.
     pub(super) fn discard(&mut self, id: LaneId) {
         /// A lane that was long once doesn't keep its memory for ever.
-        const KEPT: usize = 64;
+        const KEPT: usize = 256;
         let lane = &mut self.lanes[id];
         debug_assert!(lane.queue.is_empty());
         lane.state = State::Free;

@@ -84,7 +84,7 @@ impl<G: Progress> Lanes<G> {
             self.send_out(lane_id);
             let queue = &mut self.lanes[lane_id].queue;
             let length = queue.iter().take(most.min(of_key)).take_while(|entry| entry.bound == Bound::Queue).count();
-            cargo.load(lane_id, queue.drain(..length));
+            cargo.load(lane_id, queue, length);
             self.start_of(lane_id, length);
             let context = context.get_or_insert_with(|| self.context_of(place_id));
             most = MOST.min(startable).min(context.appetite()).saturating_sub(cargo.entries.len());
