@@ -1,5 +1,6 @@
 //! Arriving: records come in, each into its lane.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -9,7 +10,6 @@ use super::super::source::Progress;
 use super::super::ticket::Ticket;
 use super::entry::{Bound, Entry};
 use super::{Effects, Lanes, State};
-use crate::record::Timestamp;
 
 impl<G: Progress> Lanes<G> {
     /// Records came in. Those of an epoch that is over are dropped, and so are those that are known to be finished; those that their
@@ -20,7 +20,11 @@ impl<G: Progress> Lanes<G> {
         let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
         let was_empty = self.places[place_id].loads.queued.records == 0;
         // One look for the whole batch: it is for a metric.
-        let stamp = arrivals.records.first().and_then(|first| first.record.timestamp()).map(Timestamp::as_millis);
+        let stamp = arrivals
+            .records
+            .first()
+            .and_then(|first| first.record.timestamp())
+            .and_then(|time| NonZero::new(time.as_millis()));
         for Arrival { mut record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
             let Some(assignment) = &mut place.assignment else { break };
@@ -39,7 +43,7 @@ impl<G: Progress> Lanes<G> {
             };
             let lane_id = self.lane(place_id, lane);
             let lane = &mut self.lanes[lane_id];
-            let waits = matches!(lane.state, State::Parked(..) | State::Due | State::Paused | State::Letter);
+            let waits = matches!(lane.state, State::Parked | State::Due | State::Paused | State::Letter);
             let bytes = record.size();
             let place = &mut self.places[place_id];
             // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where

@@ -1,5 +1,7 @@
 //! An entry: a record in the lanes, with the ticket that will settle it.
 
+use std::num::NonZero;
+
 use tokio::time::Instant;
 
 use super::super::dead_letter::Failure;
@@ -25,7 +27,7 @@ pub(in crate::pipeline) struct Entry<P, R = Record> {
     /// When it came in.
     pub(in crate::pipeline) received: Instant,
     /// The time that the first record of its batch carries, in milliseconds: its own, or a little before it.
-    pub(in crate::pipeline) stamp: Option<u64>,
+    pub(in crate::pipeline) stamp: Option<NonZero<u64>>,
     /// What it counts against the byte budgets.
     pub(in crate::pipeline) bytes: usize,
     /// Why it is to become a dead letter, once that is decided.
@@ -75,7 +77,7 @@ impl<P> Entry<P> {
     }
 
     /// When it came in, and its own time in milliseconds.
-    pub(super) fn age(&self) -> (Instant, Option<u64>) {
+    pub(super) fn age(&self) -> (Instant, Option<NonZero<u64>>) {
         (self.received, self.stamp)
     }
 

@@ -1,6 +1,7 @@
 //! A lane: the entries of one unit of order, and what its head is at.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,8 +19,8 @@ pub(super) enum State {
     Ready,
     /// A worker, or the dead-letter stage, has its head.
     Out,
-    /// Its head waits for the time under this number.
-    Parked(Instant, u64),
+    /// Its head waits for its timer.
+    Parked,
     /// Its head may be tried again once the queue has room for it.
     Due,
     /// It waits until its place is no longer paused.
@@ -30,6 +31,9 @@ pub(super) enum State {
     Closed,
 }
 
+/// When a lane is due, and its number among those of that time.
+pub(super) type Timer = (Instant, u64);
+
 #[derive(Debug)]
 pub(super) struct Lane<P> {
     pub(super) place: PlaceId,
@@ -37,12 +41,14 @@ pub(super) struct Lane<P> {
     pub(super) key: Option<u64>,
     pub(super) queue: VecDeque<Entry<P>>,
     pub(super) state: State,
+    /// What it waits for among the retries, while it is parked. Few are: the others keep to their two cache lines.
+    pub(super) timer: Option<Box<Timer>>,
     /// It stands among the free ones that have a key; perhaps it was taken again by that since.
     pub(super) listed: bool,
     /// It is parked until its key may go on.
     pub(super) limited: bool,
     /// The first of the entries that are out: when it came in, and its own time in milliseconds.
-    pub(super) out_since: Option<(Instant, Option<u64>)>,
+    pub(super) out_since: Option<(Instant, Option<NonZero<u64>>)>,
 }
 
 impl<P> Lane<P> {
@@ -62,20 +68,15 @@ impl<G: Progress> Lanes<G> {
     /// The lane of this key, made if there is none. Two keys of one hash share a lane: they wait for one another, no more.
     pub(super) fn lane(&mut self, place: PlaceId, key: Option<u64>) -> LaneId {
         if let Some(key) = key
-            && let Some(&lane) = self.lane_of.get(&(place, key))
+            && let Some(lane) = self.lane_of.find(&self.lanes, place, key)
         {
             return lane;
         }
         let id = self.vacant();
+        self.lane_of.forget(&self.lanes, id);
         let lane = &mut self.lanes[id];
-        let former = lane.key.map(|former| (lane.place, former));
         (lane.place, lane.key) = (place, key);
-        if let Some(former) = former {
-            self.lane_of.remove(&former);
-        }
-        if let Some(key) = key {
-            self.lane_of.insert((place, key), id);
-        }
+        self.lane_of.remember(&self.lanes, id);
         id
     }
 
@@ -95,6 +96,7 @@ impl<G: Progress> Lanes<G> {
             key: None,
             queue: VecDeque::new(),
             state: State::Free,
+            timer: None,
             listed: false,
             limited: false,
             out_since: None,

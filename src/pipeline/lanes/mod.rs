@@ -14,6 +14,7 @@
 
 mod admission;
 mod arriving;
+mod by_key;
 mod commits;
 mod entry;
 mod gather;
@@ -30,7 +31,6 @@ mod running;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use tokio::time::Instant;
 
 use super::dead_letter::Failure;
@@ -38,6 +38,7 @@ use super::source::{Assigned, Epoch, Progress};
 use crate::handler::RouteSpec;
 use crate::record::{Offset, TopicPartition};
 
+use by_key::LanesByKey;
 pub(super) use commits::CommitDue;
 use entry::{Bound, Loads};
 pub(super) use entry::{Entry, Load};
@@ -154,7 +155,7 @@ pub(super) struct Lanes<G: Progress> {
     spare: Vec<LaneId>,
     /// Free ones that keep their keys, the one that has been free for longest first, and some that no longer are.
     free: VecDeque<LaneId>,
-    lane_of: HashMap<(PlaceId, u64), LaneId, FixedState>,
+    lane_of: LanesByKey,
     /// Places and gathers with something to run, in turn.
     turns: VecDeque<Turn>,
     retries: BTreeMap<(Instant, u64), LaneId>,
@@ -194,7 +195,7 @@ impl<G: Progress> Lanes<G> {
             lanes: Vec::new(),
             spare: Vec::new(),
             free: VecDeque::new(),
-            lane_of: HashMap::default(),
+            lane_of: LanesByKey::default(),
             turns: VecDeque::new(),
             retries: BTreeMap::new(),
             retry_number: 0,

@@ -28,6 +28,7 @@ impl<G: Progress> Lanes<G> {
             let lane_id = first.remove();
             let spent_until = self.spent_now(lane_id, now);
             let lane = &mut self.lanes[lane_id];
+            lane.timer = None;
             lane.limited = false;
             let is_letter = lane.queue.front().is_some_and(|entry| entry.failure.is_some());
             if is_letter {
@@ -116,15 +117,16 @@ impl<G: Progress> Lanes<G> {
         self.retry_number += 1;
         effects.timer |= self.next_retry().is_none_or(|next| due < next);
         self.retries.insert((due, self.retry_number), id);
-        self.lanes[id].state = State::Parked(due, self.retry_number);
+        self.lanes[id].state = State::Parked;
+        self.lanes[id].timer = Some(Box::new((due, self.retry_number)));
         self.count_as_parked(id);
     }
 
     /// Takes a lane from the timer that it waits for.
     pub(super) fn unpark(&mut self, id: LaneId) {
         self.lanes[id].limited = false;
-        if let State::Parked(due, number) = self.lanes[id].state {
-            self.retries.remove(&(due, number));
+        if let Some(timer) = self.lanes[id].timer.take() {
+            self.retries.remove(&*timer);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Release: partitions on their way out, at a revocation, a loss or a stop; and what the lanes hold, for the metrics.
 
+use std::num::NonZero;
+
 use tokio::time::Instant;
 
 use super::super::source::{Epoch, Progress, Window};
@@ -140,7 +142,7 @@ impl<G: Progress> Lanes<G> {
     /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
     pub(in crate::pipeline) fn census(&self) -> Census {
         let mut oldest: Option<Instant> = None;
-        let mut stamps: Vec<Option<u64>> = vec![None; self.places.len()];
+        let mut stamps: Vec<Option<NonZero<u64>>> = vec![None; self.places.len()];
         for lane in self.lanes.iter().filter(|lane| lane.state != State::Free) {
             // A lane's entries are in order, so its oldest is the one that is out, or else its head.
             let Some((received, stamp)) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else {
@@ -162,7 +164,7 @@ impl<G: Progress> Lanes<G> {
                     uncommitted: assignment.finished - assignment.covered,
                     window: assignment.progress.window(),
                     lag: assignment.end.map(|end| assignment.progress.lag(end)),
-                    oldest_timestamp,
+                    oldest_timestamp: oldest_timestamp.map(NonZero::get),
                 })
             });
         Census {

@@ -101,7 +101,11 @@ fn lanes_keep_their_order(world: &World) {
     }
     for (id, lane) in world.lanes.lanes.iter().enumerate() {
         if let Some(key) = lane.key {
-            assert_eq!(world.lanes.lane_of.get(&(lane.place, key)), Some(&id), "a lane that can't be found");
+            assert_eq!(
+                world.lanes.lane_of.find(&world.lanes.lanes, lane.place, key),
+                Some(id),
+                "a lane that can't be found"
+            );
         }
     }
     let keyed = world.lanes.lanes.iter().filter(|lane| lane.key.is_some()).count();
@@ -129,7 +133,7 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     assert!(kept.iter().all(listed), "a free lane that nobody can be given");
     assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
     assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
-    assert_eq!(sorted(lanes.retries.values().copied().collect()), of(|s| matches!(s, State::Parked(..))), "timers");
+    assert_eq!(sorted(lanes.retries.values().copied().collect()), of(|s| matches!(s, State::Parked)), "timers");
     for (id, place) in lanes.places.iter().enumerate() {
         let turns = lanes.turns.iter().filter(|turn| **turn == Turn::Place(id)).count();
         assert_eq!((turns, place.in_turns), (usize::from(!place.ready.is_empty()), turns == 1), "turns of {id}");
@@ -146,12 +150,12 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         let startable = matches!(lane.state, State::Ready | State::Due);
         assert!(!(paused && startable), "a lane of a paused partition could start");
         assert!(!(startable && lanes.is_spent(lane)), "a lane could start whose key may not");
-        assert!(!lane.limited || matches!(lane.state, State::Parked(..)), "a limited lane is {:?}", lane.state);
+        assert!(!lane.limited || matches!(lane.state, State::Parked), "a limited lane is {:?}", lane.state);
         assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
         match lane.state {
             State::Free => assert!(head.is_none(), "an entry in a lane that nobody uses"),
             State::Ready => assert!(head.is_some_and(|head| head.bound == Bound::Queue), "nothing to run"),
-            State::Parked(..) | State::Letter | State::Closed => assert!(head.is_some(), "nobody waits"),
+            State::Parked | State::Letter | State::Closed => assert!(head.is_some(), "nobody waits"),
             State::Paused => assert!(head.is_some(), "nobody waits"),
             State::Due => assert!(head.is_some_and(|head| head.failure.is_none()), "a letter in the workers' way"),
             State::Out => {}

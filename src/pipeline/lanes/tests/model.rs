@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
 use proptest::prelude::*;
 
 use super::super::super::demand::Demand;
