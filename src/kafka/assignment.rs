@@ -188,6 +188,11 @@ impl Assignment {
         self.partitions.iter().for_each(|assigned| assigned.queue.ring());
     }
 
+    /// Whether records may wait in a queue that is to be read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.partitions.iter().any(|assigned| !assigned.held && assigned.queue.is_rung())
+    }
+
     /// Reads what the demand allows, a batch a partition, each round starting with another one.
     pub(super) fn read(&mut self, demand: &mut Demand) -> Round {
         let mut round = Round::default();

@@ -68,6 +68,8 @@ struct State {
     troubles: Troubles,
     /// Why nothing will come any more; stays.
     end: Option<SourceError>,
+    /// Whether the event thread waits for a demand. Else whatever it waits for has it look for one.
+    starved: bool,
     /// Whether the event thread is gone, and nobody answers any more.
     deserted: bool,
 }
@@ -96,8 +98,10 @@ impl Mailbox {
                 }
                 // Only now, so that what was granted to records that wait already isn't granted again.
                 state.wishes.demand = Some(demand.clone());
+                if std::mem::take(&mut state.starved) {
+                    self.wake.wake();
+                }
             }
-            self.wake.wake();
             // A permit is kept for whoever comes late, so nothing that arrives in between is slept over.
             if timeout_at(deadline, self.arrived.notified()).await.is_err() {
                 return self.state.lock().next(demand).unwrap_or(Ok(Event::Idle));
@@ -147,6 +151,14 @@ impl Mailbox {
             }
         }
         wishes
+    }
+
+    /// The event thread is about to wait, with records that nobody has asked for: the next demand is to wake it. Says whether there is one
+    /// already.
+    pub(super) fn starve(&self) -> bool {
+        let mut state = self.state.lock();
+        state.starved = state.wishes.demand.is_none();
+        !state.starved
     }
 
     /// Tells the pipeline something.

@@ -167,6 +167,11 @@ impl Session {
         self.read(demand, around)
     }
 
+    /// Whether records may wait to be read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.assignment.has_unread()
+    }
+
     /// How long nothing needs to be done unless something wakes us.
     pub(super) fn pause(&self) -> Duration {
         let due = [self.startup.due(), self.rebalances.due(), self.seeks.due()].into_iter().flatten().min();

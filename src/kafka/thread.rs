@@ -108,6 +108,7 @@ impl EventThread {
             }
             match self.turn() {
                 Ok(true) => {}
+                Ok(false) if self.has_unread() && self.around.mailbox.starve() => {}
                 Ok(false) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
                 Err(Halt::Rebuild(reason)) => self.rebuild(&reason),
                 Err(Halt::Taken(reason)) => self.wait_for_the_other(reason),
@@ -118,6 +119,11 @@ impl EventThread {
                 Err(Halt::Fail(error)) => self.fail(error),
             }
         }
+    }
+
+    /// Whether records wait to be read.
+    fn has_unread(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::has_unread)
     }
 
     fn fail(&mut self, error: SourceError) {
