@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 /// Where sources are, and where programs are put.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl Builder {
         let mut command = Command::new("go");
         command.args(["build", "-o"]).arg(&program).arg(format!("./{name}")).current_dir(self.sources.join("go"));
         self.build(name, command)?;
-        is_there(program)
+        Ok(program)
     }
 
     /// `bench/ruststream`.
@@ -45,7 +45,7 @@ impl Builder {
         command.args(["build", "--locked", "--release", "--target-dir"]).arg(&target);
         command.current_dir(self.sources.join("ruststream"));
         self.build("ruststream", command)?;
-        is_there(target.join("release/ruststream-peer"))
+        Ok(target.join("release/ruststream-peer"))
     }
 
     fn build(&self, name: &str, mut command: Command) -> Result<()> {
@@ -60,12 +60,6 @@ impl Builder {
             Err(_) => bail!("{tool} is missing"),
         }
     }
-}
-
-/// The same path, where a file stands there.
-pub(crate) fn is_there(program: PathBuf) -> Result<PathBuf> {
-    ensure!(program.is_file(), "{} is missing: run it by `make bench`", program.display());
-    Ok(program)
 }
 
 #[cfg(test)]

@@ -28,9 +28,10 @@ impl Figure {
     pub fn of(self, sample: &Sample) -> Option<f64> {
         let report = sample.report.as_ref()?;
         match self {
-            Self::Rate => Some(report.msgs_per_s),
-            Self::Cpu => Some(report.cpu_us()).filter(|us| us.is_finite()),
-            Self::Memory => Some(report.max_rss_mb),
+            // A single message, or none, has neither.
+            Self::Rate => Some(report.msgs_per_s).filter(|_| report.n > 1),
+            Self::Cpu => Some(report.cpu_us()).filter(|_| report.n > 1),
+            Self::Memory => Some(report.max_rss_mb).filter(|mib| *mib > 0.0),
             Self::P99 => report.p99_ms,
             Self::Time => Some(report.secs),
             Self::T80 => Some(report.t80_s).filter(|secs| *secs > 0.0),

@@ -132,12 +132,7 @@ impl Judge {
 }
 
 /// The one that is hardest to beat. Those that did not run are left out, as long as one did.
-fn best(
-    samples: &Samples,
-    theirs: &[Key],
-    figure: Figure,
-    bound: Bound,
-) -> Result<(&'static str, Median), String> {
+fn best(samples: &Samples, theirs: &[Key], figure: Figure, bound: Bound) -> Result<(&'static str, Median), String> {
     let mut why_not = "nobody ran".to_owned();
     let mut best: Option<(&str, Median)> = None;
     for key in theirs {

@@ -132,7 +132,9 @@ fn show(samples: Samples, machine: &str, wishes: &Wishes) -> Result<()> {
     let samples = samples.with(earlier);
     let (figures, runs) = (table::figures(&samples, wishes.rows()), table::runs(&samples));
     let star = "\\* of an earlier series, on a machine of the same size.";
-    let tables = format!("Measured on: {machine}.\n\n{figures}\n### All runs\n\nMedians; least and most in brackets.\n\n{runs}\n{star}\n");
+    let tables = format!(
+        "Measured on: {machine}.\n\n{figures}\n### All runs\n\nMedians; least and most in brackets.\n\n{runs}\n{star}\n"
+    );
     print!("{tables}");
     if let Some(page) = &wishes.page {
         let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use meter::Order;
 
-use crate::builder::{self, Builder};
+use crate::builder::Builder;
 
 /// A program that consumes.
 #[derive(Clone, Debug)]
@@ -97,10 +97,11 @@ impl Peer {
     }
 }
 
-/// A program that was built with this one.
+/// A program that was built with this one, which stands beside it, or as a test in `deps`.
 fn beside(name: &str) -> Result<PathBuf> {
-    let program = env::current_exe()?.with_file_name(name);
-    builder::is_there(program)
+    let own = env::current_exe()?;
+    let mut programs = own.ancestors().skip(1).take(2).map(|directory| directory.join(name));
+    programs.find(|program| program.is_file()).with_context(|| format!("{name} is missing: run it by `make bench`"))
 }
 
 #[cfg(test)]
@@ -111,7 +112,10 @@ mod tests {
     fn peers_are_named_or_given_by_their_command() {
         assert_eq!(Peer::named("franz").unwrap().kind, Kind::Go);
         let given = Peer::named("before=./peer --queue 100").unwrap();
-        assert_eq!((given.name.as_str(), given.kind.clone()), ("before", Kind::Given(["./peer", "--queue", "100"].map(str::to_owned).into())));
+        assert_eq!(
+            (given.name.as_str(), given.kind.clone()),
+            ("before", Kind::Given(["./peer", "--queue", "100"].map(str::to_owned).into()))
+        );
         for wrong in ["spring", "=./peer", "before=", ""] {
             assert!(Peer::named(wrong).is_err(), "{wrong}");
         }

@@ -236,7 +236,8 @@ mod tests {
     #[test]
     fn no_two_steps_of_a_peer_share_a_label() {
         let rows = Row::value_variants().iter();
-        let mut steps: Vec<_> = rows.flat_map(|row| steps(*row, &all_peers())).map(|step| (step.peer, step.label)).collect();
+        let mut steps: Vec<_> =
+            rows.flat_map(|row| steps(*row, &all_peers())).map(|step| (step.peer, step.label)).collect();
         steps.sort_unstable();
         let all = steps.len();
         steps.dedup();

@@ -131,14 +131,19 @@ fn rest() -> Vec<Target> {
             Figure::Memory,
             64.0 * 1.2 + 64.0,
         ),
-        within((Row::Start, START, "first message ≤ rawt + 50 ms"), ours("start"), key("start", "rawt"), Figure::Start, 50.0),
+        within(
+            (Row::Start, START, "first message ≤ rawt + 50 ms"),
+            ours("start"),
+            key("start", "rawt"),
+            Figure::Start,
+            50.0,
+        ),
     ]
 }
 
 /// Both take the same time where the bound is reached; of them only the hottest key's messages are in its run.
 fn bound_of_hottest((row, workload, words): Words, ours: Key, factor: f64, bare: Key) -> Target {
-    let judge =
-        Judge::Ratio { ours, theirs: vec![bare], figure: Figure::Time, bound: Bound::AtMost(1.0 / factor) };
+    let judge = Judge::Ratio { ours, theirs: vec![bare], figure: Figure::Time, bound: Bound::AtMost(1.0 / factor) };
     Target { row, workload, figure: words, judge }
 }
 

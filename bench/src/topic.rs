@@ -53,18 +53,8 @@ pub const PARTITIONS_1000: Topic = Topic { partitions: 1_000, ..topic("partition
 pub const EACH: Topic = topic("each", 80_000, 100);
 
 /// All of them.
-pub const ALL: [&Topic; 10] = [
-    &SMALL,
-    &KIB,
-    &WAITING,
-    &SKEWED,
-    &JSON,
-    &LARGE,
-    &PARTITIONS_8,
-    &PARTITIONS_100,
-    &PARTITIONS_1000,
-    &EACH,
-];
+pub const ALL: [&Topic; 10] =
+    [&SMALL, &KIB, &WAITING, &SKEWED, &JSON, &LARGE, &PARTITIONS_8, &PARTITIONS_100, &PARTITIONS_1000, &EACH];
 
 /// The topic of this short name.
 pub fn named(name: &str) -> Option<&'static Topic> {

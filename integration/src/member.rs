@@ -303,5 +303,7 @@ fn get(address: &str, path: &str) -> Result<(u16, String)> {
 fn program(example: &str) -> Result<PathBuf> {
     let own = env::current_exe()?;
     let mut programs = own.ancestors().skip(1).take(2).map(|directory| directory.join("examples").join(example));
-    programs.find(|program| program.is_file()).with_context(|| format!("the example {example} is missing: run `cargo build --examples` first"))
+    programs
+        .find(|program| program.is_file())
+        .with_context(|| format!("the example {example} is missing: run `cargo build --examples` first"))
 }

@@ -20,8 +20,7 @@ pub fn field(payload: &[u8], (at, length): (usize, usize)) -> u64 {
 /// Puts a message of `size` bytes, or as long as its numbers are, in the place of what `buffer` held.
 pub fn write(buffer: &mut String, size: usize, number: u64, key: usize, sequence: u64) {
     buffer.clear();
-    let written =
-        write!(buffer, r#"{{"n":{number:>10},"ts":{:>16},"k":{key:>8},"s":{sequence:>8},"p":""#, now_us());
+    let written = write!(buffer, r#"{{"n":{number:>10},"ts":{:>16},"k":{key:>8},"s":{sequence:>8},"p":""#, now_us());
     written.expect("a string takes what is written to it");
     let letters = size.saturating_sub(buffer.len() + 2) as u64;
     let first = number + buffer.len() as u64 * 7;
