@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn the_sequence_of_a_key_has_no_gaps() {
         let mut next = vec![0; KEYS];
-        for message in Messages::drawn(100_000, Keys::Uniform) {
+        for message in Messages::drawn(300_000, Keys::Uniform) {
             assert_eq!(message.sequence, next[message.key]);
             next[message.key] += 1;
         }

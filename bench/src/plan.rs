@@ -171,9 +171,9 @@ fn growth() -> Vec<Step> {
     let partitions = |topic: &'static Topic| {
         consume(format!("partitions {}", topic.partitions), "daemonry", topic, Flags::new(topic.messages))
     };
-    let daemons = |count: u64| {
-        let flags = Flags::new(count * topic::EACH.messages).with("daemons", count);
-        consume(format!("daemons {count}"), "daemonry", &topic::EACH, flags)
+    let daemons = |label: &str, count: u64, topic: &'static Topic| {
+        let flags = Flags::new(count * topic.messages).with("daemons", count);
+        consume(format!("daemons {count}{label}"), "daemonry", topic, flags)
     };
     vec![
         workers(10, 10_000),
@@ -182,11 +182,13 @@ fn growth() -> Vec<Step> {
         partitions(&topic::PARTITIONS_8),
         partitions(&topic::PARTITIONS_100),
         partitions(&topic::PARTITIONS_1000),
-        // One daemon with the messages of fifty, for the CPU of each; with its own alone, for the memory.
-        consume("daemons 1, messages of 50", "daemonry", &topic::SMALL, Flags::new(50 * topic::EACH.messages)),
-        daemons(1),
-        daemons(10),
-        daemons(50),
+        // As many messages in all.
+        consume("daemons 1", "daemonry", &topic::SMALL, Flags::new(50 * topic::EACH.messages)),
+        daemons("", 50, &topic::EACH),
+        // For the memory: else it is what is read ahead that is measured.
+        daemons(", few messages", 1, &topic::FEW),
+        daemons(", few messages", 10, &topic::FEW),
+        daemons(", few messages", 50, &topic::FEW),
     ]
 }
 

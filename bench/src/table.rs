@@ -39,7 +39,7 @@ pub fn runs(samples: &Samples) -> String {
         let messages = good.first().and_then(|sample| sample.report.as_ref()).map_or(0, |report| report.n);
         let cells = [
             spread(&good, Figure::Rate),
-            spread(&good, Figure::Cpu),
+            cpu(&good),
             middle(&good, Figure::P99),
             middle(&good, Figure::T80),
             middle(&good, Figure::Start),
@@ -56,6 +56,12 @@ fn values(samples: &[&Sample], figure: Figure) -> Vec<f64> {
 
 fn middle(samples: &[&Sample], figure: Figure) -> String {
     median(values(samples, figure)).map_or_else(String::new, |value| figure.text(value))
+}
+
+/// Of a message; of a process that had none, its share of a core.
+fn cpu(samples: &[&Sample]) -> String {
+    let is_idle = samples.iter().all(|sample| sample.report.as_ref().is_some_and(|report| report.n == 0));
+    if is_idle { middle(samples, Figure::Share) } else { spread(samples, Figure::Cpu) }
 }
 
 fn spread(samples: &[&Sample], figure: Figure) -> String {

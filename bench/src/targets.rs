@@ -153,7 +153,9 @@ fn growth() -> Vec<Target> {
     const DAEMONS: &str = "growth: daemons 1 → 50";
     const CPU: &str = "CPU ≤ 1.5 × the small case";
     let flat = |workload, large, small| at_most((Row::Growth, workload, CPU), large, Figure::Cpu, 1.5, &[small]);
-    let (workers, partitions, daemons) = (ours("workers 10000"), ours("partitions 1000"), ours("daemons 50"));
+    let (workers, partitions) = (ours("workers 10000"), ours("partitions 1000"));
+    let few =
+        [(1.0, "daemons 1, few messages"), (10.0, "daemons 10, few messages"), (50.0, "daemons 50, few messages")];
     vec![
         flat(WORKERS, workers, ours("workers 10")),
         slope(WORKERS, [(10.0, ours("workers 10")), (1e3, ours("workers 1000")), (1e4, workers)], 1e3, "workers"),
@@ -164,8 +166,8 @@ fn growth() -> Vec<Target> {
             100.0,
             "partitions",
         ),
-        flat(DAEMONS, daemons, ours("daemons 1, messages of 50")),
-        slope(DAEMONS, [(1.0, ours("daemons 1")), (10.0, ours("daemons 10")), (50.0, daemons)], 1.0, "daemon"),
+        flat(DAEMONS, ours("daemons 50"), ours("daemons 1")),
+        slope(DAEMONS, few.map(|(size, label)| (size, ours(label))), 1.0, "daemon"),
     ]
 }
 

@@ -43,7 +43,7 @@ pub const SKEWED: Topic = Topic { keys: Keys::Zipf, ..topic("w4", 20_000, 200) }
 pub const JSON: Topic = topic("json", 2_000_000, 200);
 /// 2 GiB of messages of 1 MiB.
 pub const LARGE: Topic = topic("large", 2_048, 1 << 20);
-/// As much as all daemons together read of [`EACH`].
+/// For the growth in partitions.
 pub const PARTITIONS_8: Topic = topic("partitions-8", 1_000_000, 100);
 /// The same in many partitions.
 pub const PARTITIONS_100: Topic = Topic { partitions: 100, ..topic("partitions-100", 1_000_000, 100) };
@@ -51,10 +51,12 @@ pub const PARTITIONS_100: Topic = Topic { partitions: 100, ..topic("partitions-1
 pub const PARTITIONS_1000: Topic = Topic { partitions: 1_000, ..topic("partitions-1000", 1_000_000, 100) };
 /// What each of many daemons reads.
 pub const EACH: Topic = topic("each", 80_000, 100);
+/// The same, where what is read ahead is not to count.
+pub const FEW: Topic = topic("few", 8_000, 100);
 
 /// All of them.
-pub const ALL: [&Topic; 10] =
-    [&SMALL, &KIB, &WAITING, &SKEWED, &JSON, &LARGE, &PARTITIONS_8, &PARTITIONS_100, &PARTITIONS_1000, &EACH];
+pub const ALL: [&Topic; 11] =
+    [&SMALL, &KIB, &WAITING, &SKEWED, &JSON, &LARGE, &PARTITIONS_8, &PARTITIONS_100, &PARTITIONS_1000, &EACH, &FEW];
 
 /// The topic of this short name.
 pub fn named(name: &str) -> Option<&'static Topic> {
