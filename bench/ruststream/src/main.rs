@@ -12,7 +12,7 @@ use meter::{Flags, Meter, Order, Work};
 use ruststream_rdkafka::prelude::*;
 use tokio::sync::Notify;
 
-#[derive(Deserialize)]
+#[derive(Deserialized)]
 struct Payload<'a>(&'a [u8]);
 
 struct Handler {
