@@ -65,6 +65,10 @@ pub use settings::{PipelineSettings, SettingsError};
 /// How long a source may take to leave its group at a stop, and handlers that were dropped to end after a failure.
 const CLOSE: Duration = Duration::from_secs(5);
 
+/// Lanes that are ready at once, at most, or twice the workers where those are more. For handlers that take no time this is some
+/// milliseconds of work: a queue that is deeper only lets records fall out of the processor's caches before their turn.
+const AHEAD: usize = 2_048;
+
 /// Why a pipeline ended without having been stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -310,6 +314,7 @@ fn limits(settings: &PipelineSettings) -> Limits {
         high: settings.high_mark,
         low: settings.low_mark,
         workers: settings.workers,
+        ahead: AHEAD.max(settings.workers.saturating_mul(2)),
         commit_after: settings.commit_after,
     }
 }

@@ -9,13 +9,16 @@ use super::entry::{Bound, Load};
 use super::place::Hold;
 use super::{Effects, LaneId, Lanes, PlaceId, State};
 
+/// A partition may have so many ready lanes, however many there are: fewer are not worth a turn of the reader.
+const LEAST_AHEAD: usize = 64;
+
 impl<G: Progress> Lanes<G> {
     /// What may be read now.
     pub(in crate::pipeline) fn demand(&mut self) -> Demand {
         let bytes = self.limits.queue.bytes.saturating_sub(self.loads.queued.bytes);
         let share = self.share();
         let parked_full = self.loads.parked.reaches(self.limits.parked);
-        let pressed = self.pressed;
+        let (pressed, ahead) = (self.pressed, self.ahead());
         let mut shares = Vec::with_capacity(self.open);
         for place in &mut self.places {
             place.hold = place.why_held(parked_full);
@@ -28,7 +31,12 @@ impl<G: Progress> Lanes<G> {
             if place.loads.parked.records > 0 {
                 room = room.min(self.limits.parked.records.saturating_sub(self.loads.parked.records));
             }
-            shares.push((open.context.epoch, Share { queued: place.loads.queued.records, room }));
+            // All of it rather than a few: the reader takes turns with the workers.
+            let few = ahead.saturating_sub(place.ready.len());
+            let few = if few < ahead / 4 { 0 } else { few };
+            let epoch = open.context.epoch;
+            place.wake_below = (few == 0 && room > 0).then_some(ahead / 2);
+            shares.push((epoch, Share { queued: place.loads.queued.records, room: room.min(few) }));
         }
         // A retry that waits for a slot goes before anything new, but not before what partitions without a record keep.
         let unused = self.limits.queue.records.saturating_sub(self.loads.queued.records);
@@ -39,14 +47,23 @@ impl<G: Progress> Lanes<G> {
         let open = self.places.iter_mut().filter(|place| place.open().is_some());
         for (place, (epoch, Share { queued, room })) in open.zip(shares) {
             // Its own bounds keep it out, or the slots that are kept for others.
-            place.wake_at =
-                (demand.records(epoch) == 0).then_some(if room == 0 { share.records / 2 } else { queued / 2 });
+            place.wake_at = (demand.records(epoch) == 0 && place.wake_below.is_none()).then_some(if room == 0 {
+                share.records / 2
+            } else {
+                queued / 2
+            });
         }
         let low = scaled(self.limits.queue.records, self.limits.low);
         // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark.
         self.wake_at = (free == 0 || bytes == 0 || pressed)
             .then(|| if self.empty > 0 && free == 0 { self.limits.queue.records - 1 } else { low });
         demand
+    }
+
+    /// How many lanes of a partition may be ready at once, now that so many of them have something to do.
+    fn ahead(&self) -> usize {
+        let active = self.places.iter().filter(|place| place.loads.queued.records > 0).count();
+        (self.limits.ahead / active.max(1)).max(LEAST_AHEAD.min(self.limits.ahead))
     }
 
     /// Whether the queue is filled to this share of its bounds, in records or in bytes.
@@ -94,6 +111,7 @@ impl<G: Progress> Lanes<G> {
         }
         let parked_full = self.loads.parked.reaches(self.limits.parked);
         let place = &mut self.places[id];
+        effects.room |= place.wants_more();
         if place.wake_at.is_some_and(|mark| place.loads.queued.records <= mark)
             || (place.hold.is_some() && place.why_held(parked_full).is_none())
         {

@@ -66,6 +66,8 @@ pub(super) struct Limits {
     /// … and goes on at this one.
     pub(super) low: f64,
     pub(super) workers: usize,
+    /// Ready lanes from which on nothing more is asked for, of all partitions: workers find enough, and what waits for longer grows cold.
+    pub(super) ahead: usize,
     /// Completions after which a commit is due before its time.
     pub(super) commit_after: usize,
 }

@@ -143,6 +143,8 @@ pub(super) struct Place<G> {
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
+    /// The reader is told once this many lanes are ready at most.
+    pub(super) wake_below: Option<usize>,
 }
 
 impl<G: Progress> Place<G> {
@@ -158,6 +160,7 @@ impl<G: Progress> Place<G> {
             paused: false,
             hold: None,
             wake_at: None,
+            wake_below: None,
         }
     }
 
@@ -165,6 +168,11 @@ impl<G: Progress> Place<G> {
     pub(super) fn hauls(&self) -> usize {
         let appetite = self.assignment.as_ref().map_or(1, |assignment| assignment.context.appetite());
         self.ready.len().div_ceil(appetite)
+    }
+
+    /// Whether so few lanes are left that the reader must hear of it. It does once.
+    pub(super) fn wants_more(&mut self) -> bool {
+        self.wake_below.take_if(|mark| self.ready.len() <= *mark).is_some()
     }
 
     /// The assignment, if records may be read and started for it.

@@ -84,6 +84,7 @@ impl<G: Progress> Lanes<G> {
             }
             self.places[place].hold = None;
             self.places[place].wake_at = None;
+            self.places[place].wake_below = None;
             self.freed(place, true, &mut effects);
         }
         // Fewer partitions may each hold more workers, and a drain that waits for what is void need not wait any longer.

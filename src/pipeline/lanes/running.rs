@@ -54,7 +54,7 @@ impl<G: Progress> Lanes<G> {
                 continue;
             }
             let taken = match turn {
-                Turn::Place(place) => self.take_lanes(place, cargo, &clock).map(Taken::Haul),
+                Turn::Place(place) => self.take_lanes(place, cargo, &clock, &mut effects).map(Taken::Haul),
                 Turn::Gather(gather) => {
                     Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, &clock, &mut effects)))
                 }
@@ -73,6 +73,7 @@ impl<G: Progress> Lanes<G> {
         place_id: PlaceId,
         cargo: &mut Cargo<G::Position>,
         clock: impl Fn() -> Instant,
+        effects: &mut Effects,
     ) -> Option<Haul> {
         let startable = self.startable();
         let mut most = MOST.min(startable);
@@ -96,6 +97,7 @@ impl<G: Progress> Lanes<G> {
         if place.in_turns {
             self.turns.push_back(Turn::Place(place_id));
         }
+        effects.room |= place.wants_more();
         let context = context?;
         cargo.belongs_to(&context);
         place.busy += 1;

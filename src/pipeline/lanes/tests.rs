@@ -90,6 +90,7 @@ impl Bench {
             high: 0.8,
             low: 0.5,
             workers,
+            ahead: 1_000,
             commit_after: 1_000,
         };
         let mut bench = Self { lanes: Lanes::new(limits), order, now: Instant::now() };

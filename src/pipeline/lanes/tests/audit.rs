@@ -200,6 +200,10 @@ fn commits_claim_nothing_unfinished(world: &World) {
 
 /// The reader doesn't sleep while a partition that has nothing here could be read.
 fn nobody_sleeps_in_vain(world: &World) {
+    for place in &world.lanes.places {
+        let enough = place.wake_below.is_none_or(|mark| place.ready.len() > mark);
+        assert!(enough, "the reader was not told that only {} lanes are ready", place.ready.len());
+    }
     let Some(demand) = &world.asked else { return };
     let free = world.lanes.limits.queue.records.saturating_sub(world.lanes.loads.queued.records);
     if (0..PARTITIONS).any(|partition| world.allowed(demand, partition) > 0) || free == 0 {

@@ -56,6 +56,8 @@ pub(super) struct Setting {
     pub(super) batch: Option<usize>,
     /// How many records of several lanes a worker takes at once.
     pub(super) appetite: usize,
+    /// How many lanes may be ready at once.
+    pub(super) ahead: usize,
 }
 
 /// How many partitions there are, assigned or not.
@@ -70,12 +72,13 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
     let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
     let appetite = prop_oneof![1 => Just(1_usize), 2 => 2_usize..10];
     let batch = prop_oneof![2 => Just(None), 1 => (1_usize..6).prop_map(Some)];
-    let sizes = (1_usize..5, appetite);
+    let ahead = prop_oneof![1 => Just(1_000_usize), 1 => 1_usize..8];
+    let sizes = (1_usize..5, appetite, ahead);
     (order, sizes, loads, 1_u64..5, metadata, batch).prop_map(|(order, sizes, loads, keys, metadata, batch)| {
-        let (workers, appetite) = sizes;
+        let (workers, appetite, ahead) = sizes;
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata, batch, appetite }
+        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead }
     })
 }
 

@@ -78,6 +78,7 @@ impl World {
             high: 0.8,
             low: 0.5,
             workers: setting.workers,
+            ahead: setting.ahead,
             commit_after: 5,
         };
         Self {
