@@ -74,7 +74,7 @@ pub fn steps(row: Row, peers: &[Peer]) -> Vec<Step> {
         Row::Idle => vec![step("idle", "daemonry", Job::Idle(100))],
         Row::Growth => growth(),
         Row::Large => large(),
-        Row::Start => ["rawt", "daemonry"].map(|peer| consume("start", peer, &topic::SMALL, Flags::new(1))).into(),
+        Row::Start => ["rawt", "daemonry"].map(|peer| consume("start", peer, &topic::FEW, Flags::new(1))).into(),
     }
 }
 

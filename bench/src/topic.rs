@@ -51,7 +51,7 @@ pub const PARTITIONS_100: Topic = Topic { partitions: 100, ..topic("partitions-1
 pub const PARTITIONS_1000: Topic = Topic { partitions: 1_000, ..topic("partitions-1000", 1_000_000, 100) };
 /// What each of many daemons reads.
 pub const EACH: Topic = topic("each", 80_000, 100);
-/// The same, where what is read ahead is not to count.
+/// For what does not depend on how many there are.
 pub const FEW: Topic = topic("few", 8_000, 100);
 
 /// All of them.

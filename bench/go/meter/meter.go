@@ -190,5 +190,23 @@ func usage() (user, system, peak float64) {
 		return 0, 0, 0
 	}
 	seconds := func(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
-	return seconds(r.Utime), seconds(r.Stime), float64(r.Maxrss) / 1024
+	return seconds(r.Utime), seconds(r.Stime), peakMiB()
+}
+
+// peakMiB is not taken from Rusage, which counts in what the process was before it became this program: a part of whoever started it.
+func peakMiB() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 64)
+			if err != nil {
+				return 0
+			}
+			return kib / 1024
+		}
+	}
+	return 0
 }
