@@ -49,7 +49,7 @@ bench: ## The figures to reach, measured beside raw loops, with verdicts; minute
 	cargo build --locked --release --workspace $(BENCH_PROGRAMS)
 	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench ours $(BENCH_FLAGS)
 
-bench-peers: ## The same beside other frameworks, which it builds, or PEERS="franz old=./peer"; half an hour
+bench-peers: ## The same beside other frameworks, which it builds, or PEERS="franz old=./peer"
 	@bash scripts/tools.sh tls
 	cargo build --locked --release --workspace $(BENCH_PROGRAMS)
 	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench peers $(PEERS) $(BENCH_FLAGS)

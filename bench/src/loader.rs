@@ -79,7 +79,7 @@ impl Loader {
     /// Writes `count` messages of 200 bytes to it, `rate` a second, each at its time.
     ///
     /// # Errors
-    /// When one is refused.
+    /// When one is refused, or the machine is too busy for this pace.
     pub fn pace(&self, topic: &str, count: u64, rate: u32) -> Result<()> {
         let producer = self.producer("0", 1_000_000)?;
         let start = Instant::now();
@@ -93,6 +93,11 @@ impl Loader {
             send(&producer, topic, 200, message, &mut buffer)?;
             producer.poll(Duration::ZERO);
         }
+        let (took, wanted) = (start.elapsed().as_secs_f64(), count as f64 / f64::from(rate));
+        ensure!(
+            took < wanted * 1.1 + 1.0,
+            "{count} messages took {took:.1} s to write, not {wanted:.1}: others use the machine"
+        );
         producer.flush(FLUSH).context("not all messages were taken")?;
         Ok(())
     }

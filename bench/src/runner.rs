@@ -137,8 +137,7 @@ impl Runner {
                 let topic = self.loader.fresh("daemonry-bench-paced")?;
                 let running = self.start(step, &topic, flags)?;
                 thread::sleep(JOIN);
-                self.loader.pace(&topic, flags.count, *rate)?;
-                let ended = running.end();
+                let ended = self.loader.pace(&topic, flags.count, *rate).and_then(|()| running.end());
                 self.loader.delete(&topic)?;
                 let (report, start_ms) = ended?;
                 Ok(sample(report, start_ms))
