@@ -2,25 +2,37 @@
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WITH_KAFKA := $(TARGET_DIR)/debug/with-kafka
+# By itself: of the library it needs neither Kafka nor what its tests need.
+MICRO := cargo run --locked --profile bench -p micro --
+FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test soak-lite idle bench bench-peers book sanitize fmt
+.PHONY: help demo check micro micro-accept test soak-lite idle bench bench-peers book sanitize fmt
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Handle sample orders on a Kafka inside the process, shown live; ends with Ctrl-C, or after FOR=20s
 	@bash scripts/tools.sh
 	@bash scripts/foreground.sh cargo run --locked -p handlers -- demo $(if $(FOR),--for $(FOR))
 
-check: ## Format, lints, documentation and bans, all without warnings
-	@bash scripts/tools.sh lint tls
+check: ## Format, lints, documentation and bans, all without warnings; and no part grown slower
+	@bash scripts/tools.sh lint tls micro
 	bash scripts/bans.sh
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p daemonry --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
+	$(MICRO) check $(FIGURES)
+
+micro: ## Count the instructions and allocations of the parts that every record passes
+	@bash scripts/tools.sh micro
+	@$(MICRO) show
+
+micro-accept: ## Make what they take now the figures that `make check` keeps to
+	@bash scripts/tools.sh micro
+	$(MICRO) accept $(FIGURES)
 
 # One package set for both steps: another one would select other features and build the dependencies twice. It has TLS, since
 # `integration` asks for it; `make demo` builds without, and so needs no OpenSSL.

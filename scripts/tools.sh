@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to what a build needs beside Rust's compiler, and installs what is missing where it can. With "lint": what
-# `make check` needs on top.
+# `make check` needs on top; with "micro": what instructions are counted with.
 set -euo pipefail
 
 command -v cargo >/dev/null || {
@@ -17,6 +17,10 @@ command -v pkg-config >/dev/null || packages+=(pkg-config)
 if [[ " $* " == *" tls "* ]]; then
     pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
     command -v openssl >/dev/null || packages+=(openssl)
+fi
+# Elsewhere there is none to install; nor are there figures to compare with.
+if [[ " $* " == *" micro "* && $(uname) == Linux ]]; then
+    command -v valgrind >/dev/null || packages+=(valgrind)
 fi
 [[ ${1-} != lint ]] || command -v git >/dev/null || packages+=(git)
 if ((${#packages[@]})); then

@@ -5,6 +5,8 @@
 //! where a program has a configuration of another kind.
 
 pub mod admin;
+#[cfg(feature = "mimalloc")]
+mod allocator;
 #[cfg(feature = "cli")]
 pub mod app;
 #[cfg(feature = "cli")]
@@ -17,6 +19,9 @@ pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod metrics;
+#[cfg(feature = "__micro")]
+#[doc(hidden)]
+pub mod micro;
 mod panic;
 pub mod pipeline;
 pub mod producer;

@@ -181,6 +181,10 @@ pub trait Backing: Send + Sync + fmt::Debug {
     /// The record's `nth` header in the order they were written, duplicates included; `None` behind the last one.
     /// Names and values are bytes: nobody promises UTF-8.
     fn header(&self, index: u32, nth: usize) -> Option<Header<'_>>;
+    /// Whether the record's bytes stand in memory that others keep too, and that it keeps for them.
+    fn is_shared(&self, _index: u32) -> bool {
+        false
+    }
     /// One more handle of this record exists.
     fn retain(&self, index: u32);
     /// One handle of this record is gone; with the last one its bytes may be freed.
@@ -251,6 +255,21 @@ impl Record {
     /// The value of the last header named `name`, as Kafka's own clients read it.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers().filter(|h| h.name == name.as_bytes()).last().and_then(|h| h.value)
+    }
+
+    /// Gives the record memory of its own, where it shares that with others: for whoever keeps it for long. As long as one record of a fetch
+    /// is there, so is all that was fetched with it.
+    pub fn detach(&mut self) {
+        if !self.backing.is_shared(self.index) {
+            return;
+        }
+        let owned = OwnedRecord {
+            key: self.key().map(Vec::from),
+            value: self.value().map(Vec::from),
+            headers: self.headers().map(|header| (header.name.to_vec(), header.value.map(Vec::from))).collect(),
+            timestamp: self.timestamp(),
+        };
+        *self = owned.into_record(self.topic_partition().clone(), self.offset().0);
     }
 
     /// Bytes of key and value: what the record counts against a byte budget.

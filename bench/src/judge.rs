@@ -74,9 +74,10 @@ impl Verdict {
     }
 }
 
-/// So many times as steep is called in proportion still, and by so many MiB it may be off: what a process holds is never quite the same.
+/// So many times as steep is called in proportion still, and by so many MiB it may be off: what has been read ahead when a run ends
+/// differs by that from run to run.
 const STEEPER: f64 = 1.5;
-const MEMORY_NOISE: f64 = 16.0;
+const MEMORY_NOISE: f64 = 32.0;
 
 impl Judge {
     /// Judges the medians of the runs.
@@ -230,7 +231,7 @@ mod tests {
     fn memory_in_proportion_to_a_size_is_reached_and_told_with_its_slope() {
         let told = "20, 65, 265 MiB at 1, 10, 50: 50.00 MiB per 10 daemons (50.00, then 50.00)".to_owned();
         assert_eq!(slope([20.0, 65.0, 265.0]), Verdict::Reached(told));
-        assert!(matches!(slope([20.0, 20.0, 30.0]), Verdict::Reached(_)), "ten MiB are noise");
+        assert!(matches!(slope([20.0, 20.0, 50.0]), Verdict::Reached(_)), "30 MiB are noise");
     }
 
     #[test]

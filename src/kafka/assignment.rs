@@ -16,6 +16,9 @@ use crate::record::{NextOffset, Offset, TopicPartition};
 
 /// How many records one partition gives at a time, before the next has its turn.
 const BATCH: usize = 1000;
+/// Records that are done in no time stay in the memory that they were fetched in, if they are smaller than this. Beside the copy of a larger
+/// one its cost is small.
+const BRIEF_COPIED_FROM: usize = 16 << 10;
 /// How many records are handed over at once.
 const DELIVERY: usize = 4096;
 
@@ -200,7 +203,8 @@ impl Assignment {
             if max == 0 {
                 continue;
             }
-            let read = assigned.queue.read(max, &mut self.buffer);
+            let copied_from = if demand.are_brief(assigned.epoch) { BRIEF_COPIED_FROM } else { 0 };
+            let read = assigned.queue.read(max, copied_from, &mut self.buffer);
             assigned.positioned &= read.failures.is_empty();
             round.failures.extend(read.failures.into_iter().map(|failure| (assigned.epoch, failure)));
             let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { continue };

@@ -69,8 +69,11 @@ impl Scene {
     }
 
     async fn step(&mut self) -> Result<(), SourceError> {
-        let demand =
-            Demand::new(100, 1 << 20, self.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 100 })));
+        let demand = Demand::new(
+            100,
+            1 << 20,
+            self.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 100, brief: false })),
+        );
         match self.source.poll(&demand, Duration::from_millis(100)).await {
             Ok(Event::Assigned(ours)) => {
                 self.assigned.extend(ours.iter().map(|one| (one.topic_partition.partition.0, one.epoch)));

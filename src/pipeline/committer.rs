@@ -1,6 +1,6 @@
 //! The committer: decides when what is finished is written back.
 //!
-//! In between every second or thousand completions, without anybody waiting; on a revocation and at a stop until the source
+//! In between every second or thousand completions, but a while apart, without anybody waiting; on a revocation and at a stop until the source
 //! has acknowledged it or the deadline has passed. One commit at a time. What may be committed is the tracker's to say; a commit that
 //! fails changes nothing, and the next one covers it.
 
@@ -8,13 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::PipelineError;
+use super::lanes::CommitDue;
 use super::shared::Shared;
 use super::source::{CommitError, Committer, Epoch, Progress};
 
+/// Between two commits that nobody waits for. Quick handlers have a thousand completions in a millisecond, and a commit costs the broker more
+/// than they do.
+const APART: Duration = Duration::from_millis(50);
 /// How long a commit that nobody waits for may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between two tries of a commit that somebody waits for.
@@ -63,6 +67,7 @@ where
 {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut due, mut soonest) = (false, Instant::now());
     loop {
         tokio::select! {
             biased;
@@ -76,8 +81,23 @@ where
                     return Err(PipelineError::Fatal(CommitError::Fenced.to_string()));
                 }
             }
-            () = shared.commit.notified() => commit_once(&shared, &mut committer).await?,
-            _ = ticks.tick() => commit_once(&shared, &mut committer).await?,
+            () = shared.commit.notified() => {
+                let reason = shared.lanes().commit_due();
+                match reason {
+                    Some(CommitDue::Now) => (due, soonest) = (true, Instant::now()),
+                    Some(CommitDue::Soon) => due = true,
+                    // It is in a commit that was made since.
+                    None => {}
+                }
+            }
+            () = sleep_until(soonest), if due => {
+                commit_once(&shared, &mut committer).await?;
+                (due, soonest) = (false, Instant::now() + APART);
+            }
+            _ = ticks.tick() => {
+                commit_once(&shared, &mut committer).await?;
+                (due, soonest) = (false, Instant::now() + APART);
+            }
         }
     }
 }

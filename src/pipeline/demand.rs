@@ -15,6 +15,9 @@ pub struct Share {
     pub queued: usize,
     /// How many more it may have whatever is free: its window, its share while the queue is pressed, its parked room.
     pub room: usize,
+    /// Whether its records are done in no time lately. Where they are not, or where nothing is known yet, a source does well to give each
+    /// memory of its own, if they share any.
+    pub brief: bool,
 }
 
 /// What may be read now.
@@ -51,6 +54,11 @@ impl Demand {
         let turn = if share.queued == 0 { self.free.min(1) } else { 0 };
         let unreserved = if self.bytes == 0 { 0 } else { unreserved };
         unreserved.max(turn).min(share.room)
+    }
+
+    /// Whether this partition's records are done in no time lately.
+    pub fn are_brief(&self, epoch: Epoch) -> bool {
+        self.shares.get(&epoch).is_some_and(|share| share.brief)
     }
 
     /// How many more bytes may be delivered in all. A record is delivered whole, so the last one may go over it, and so may the one

@@ -18,6 +18,8 @@ mod dispatcher;
 mod lanes;
 pub mod metadata;
 mod meter;
+#[cfg(feature = "__micro")]
+pub(crate) mod micro;
 mod outcome;
 mod reader;
 pub mod seek;

@@ -28,7 +28,7 @@ pub struct PipelineSettings {
     pub low_mark: f64,
     /// Time between two commits (default: 1 s).
     pub commit_interval: Duration,
-    /// Completions after which a commit is made before that time (default: 1,000).
+    /// Completions after which a commit is made before that time (default: 1,000); no more than twenty times a second.
     pub commit_after: usize,
     /// How long started handlers may go on when their partition is revoked (default: 10 s).
     pub rebalance_drain: Duration,

@@ -21,7 +21,7 @@ async fn records_a_second() {
         let demand = Demand::new(
             appetite,
             64 << 20,
-            member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: appetite })),
+            member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: appetite, brief: false })),
         );
         if let Event::Records(batches) = member.source.poll(&demand, Duration::from_secs(1)).await.expect("no trouble")
         {
@@ -76,7 +76,7 @@ async fn memory_of_a_full_budget() {
         let demand = Demand::new(
             20_000,
             free,
-            member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 20_000 })),
+            member.assigned.values().map(|epoch| (*epoch, Share { queued: 0, room: 20_000, brief: false })),
         );
         if let Event::Records(batches) =
             member.source.poll(&demand, Duration::from_millis(50)).await.expect("no trouble")

@@ -117,7 +117,7 @@ impl Member {
         Demand::new(
             self.appetite,
             self.bytes,
-            open.map(|(_, epoch)| (*epoch, Share { queued: 0, room: self.appetite })),
+            open.map(|(_, epoch)| (*epoch, Share { queued: 0, room: self.appetite, brief: false })),
         )
     }
 

@@ -51,6 +51,19 @@ async fn commit_is_made_before_the_interval_after_so_many_completions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn commits_for_completions_are_some_time_apart() {
+    let scene = Scene::with(1, |settings| (settings.commit_interval, settings.commit_after) = (secs(1_000), 1));
+    let commits = commits(&scene);
+    let process = scene.start(on(|| sleep(millis(1))).order(ProcessingOrder::Partition));
+    scene.fill(0, 400);
+    sleep(secs(30)).await;
+    let times: Vec<_> = commits.lock().iter().filter(|(_, next)| *next > 0).map(|(at, _)| *at).collect();
+    assert!(times.len() > 5 && times.windows(2).all(|pair| pair[1] - pair[0] >= millis(50)), "{times:?}");
+    assert_eq!(scene.committed(0), 400, "the last ones are not left for the interval");
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn commit_that_is_refused_is_covered_by_the_next() {
     let scene = Scene::new(1);
     let refused = || CommitFault::Refuse(CommitError::Retriable("coordinator is loading".to_owned()));

@@ -87,7 +87,7 @@ where
     /// What is asked for: nothing counts as queued, since whatever came was handled at once.
     fn demand(&self) -> Demand {
         let open = self.held.iter().filter(|(partition, _)| !self.full.contains(partition));
-        let share = Share { queued: 0, room: self.appetite };
+        let share = Share { queued: 0, room: self.appetite, brief: false };
         Demand::new(self.appetite, self.bytes, open.map(|(_, epoch)| (*epoch, share)))
     }
 

@@ -43,7 +43,7 @@ pub(in crate::config) struct DaemonSection {
     pub(in crate::config) low_mark: f64,
     /// Time between two commits.
     pub(in crate::config) commit_interval: Period,
-    /// Completions after which a commit is made before that time.
+    /// Completions after which a commit is made before that time; no more than twenty times a second.
     #[schemars(range(min = 1))]
     pub(in crate::config) commit_after: usize,
     /// How long started handlers may go on when their partition is revoked.

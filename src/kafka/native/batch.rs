@@ -1,5 +1,6 @@
 //! Messages that were read together, as the backing of their records.
 
+use std::ffi::c_void;
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
@@ -41,18 +42,29 @@ pub(in crate::kafka) struct Failure {
     pub(in crate::kafka) reason: String,
 }
 
-/// Records from this size on are copied when they are read. A message keeps the whole response that it was fetched in, some
-/// MiB: while a few slow ones are held, that would be many times what they count. Beside the copy of a large record its cost
-/// is small; small ones are bounded by their number, and left where they are.
-const COPIED_FROM: usize = 1024;
-
-/// One record, and how many handles of it there are.
+/// One record, and how many handles of it there are. What is looked at for every record stands here, side by side: a message is far away,
+/// and so is each from the next.
 struct Slot {
-    body: Body,
+    offset: Offset,
+    key: Span,
+    value: Span,
     handles: Handles,
+    body: Body,
 }
 
-/// Where a record's bytes stand. Both are ours alone, and freed with the last handle.
+/// Bytes within a body, or none.
+#[derive(Clone, Copy)]
+struct Span {
+    start: *const c_void,
+    length: usize,
+}
+
+// SAFETY: it belongs to a slot, whose body it points into: see there.
+unsafe impl Send for Span {}
+// SAFETY: as above.
+unsafe impl Sync for Span {}
+
+/// What holds a record's bytes. Both are ours alone, and freed with the last handle.
 enum Body {
     /// Within librdkafka. It parses headers into the message when they are first asked for; two threads may ask at once, so
     /// that is done once, behind the lock, and from then on the list is only read.
@@ -77,12 +89,16 @@ pub(in crate::kafka) struct MessageBatch {
 
 /// Makes records of `messages`, and puts aside those that are errors.
 ///
+/// Those of `copied_from` bytes and more get memory of their own. A message keeps the whole response that it was fetched in, some MiB: while a
+/// few are held for long, that would be many times what they count.
+///
 /// # Safety
 /// The messages are live, come from a queue of `client`, and are handed over by this call.
 pub(super) unsafe fn adopt(
     messages: &[*mut sys::rd_kafka_message_t],
     place: &TopicPartition,
     client: &Arc<Client>,
+    copied_from: usize,
 ) -> Read {
     let mut read = Read::default();
     let mut slots = Vec::with_capacity(messages.len());
@@ -92,8 +108,9 @@ pub(super) unsafe fn adopt(
         let code = unsafe { ptr::read((&raw const (*message.as_ptr()).err).cast::<i32>()) };
         if code == 0 {
             // SAFETY: the message is live and ours.
-            let body = unsafe { Body::of(message) };
-            slots.push(Slot { body, handles: Handles::one() });
+            let slot = unsafe { Slot::of(message, copied_from) };
+            read.bytes += slot.size();
+            slots.push(slot);
         } else {
             // SAFETY: an error message is live too, and destroyed once, here.
             unsafe {
@@ -108,7 +125,6 @@ pub(super) unsafe fn adopt(
     let count = u32::try_from(slots.len()).expect("a read is bounded far below this");
     let batch =
         Arc::new(MessageBatch { slots: slots.into_boxed_slice(), place: place.clone(), _client: Arc::clone(client) });
-    read.bytes = (0..count).map(|index| batch.size(index)).sum();
     let backing: Arc<dyn Backing> = batch;
     read.records = (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect();
     read
@@ -125,23 +141,43 @@ unsafe fn reason(message: NonNull<sys::rd_kafka_message_t>, code: RDKafkaErrorCo
     text.map_or_else(|| code.to_string(), |text| String::from_utf8_lossy(text).into_owned())
 }
 
-impl Body {
+impl Slot {
     /// The message itself, or a copy of it.
     ///
     /// # Safety
     /// The message is live and handed over.
-    unsafe fn of(message: NonNull<sys::rd_kafka_message_t>) -> Self {
+    unsafe fn of(message: NonNull<sys::rd_kafka_message_t>, copied_from: usize) -> Self {
         // SAFETY: as the caller promises; a message that is copied is destroyed once, here, and not looked at again.
         unsafe {
-            if (*message.as_ptr()).len + (*message.as_ptr()).key_len < COPIED_FROM {
-                return Self::Message(message, OnceLock::new());
+            let raw = &*message.as_ptr();
+            let (offset, handles) = (Offset(raw.offset), Handles::one());
+            if raw.len + raw.key_len < copied_from {
+                let key = Span { start: raw.key, length: raw.key_len };
+                let value = Span { start: raw.payload, length: raw.len };
+                return Self { offset, key, value, handles, body: Body::Message(message, OnceLock::new()) };
             }
             let copy = Box::new(Copied::of(message));
             sys::rd_kafka_message_destroy(message.as_ptr());
-            Self::Copy(NonNull::from(Box::leak(copy)))
+            let (key, value) = (Span::of(copy.key()), Span::of(copy.value()));
+            Self { offset, key, value, handles, body: Body::Copy(NonNull::from(Box::leak(copy))) }
         }
     }
 
+    fn size(&self) -> usize {
+        self.key.length + self.value.length
+    }
+}
+
+impl Span {
+    fn of(bytes: Option<&[u8]>) -> Self {
+        bytes.map_or(Self { start: ptr::null(), length: 0 }, |bytes| Self {
+            start: bytes.as_ptr().cast(),
+            length: bytes.len(),
+        })
+    }
+}
+
+impl Body {
     /// Frees the record.
     ///
     /// # Safety
@@ -158,12 +194,8 @@ impl Body {
 }
 
 impl MessageBatch {
-    fn body(&self, index: u32) -> &Body {
-        &self.slots[index as usize].body
-    }
-
-    fn size(&self, index: u32) -> usize {
-        self.key(index).map_or(0, <[u8]>::len) + self.value(index).map_or(0, <[u8]>::len)
+    fn slot(&self, index: u32) -> &Slot {
+        &self.slots[index as usize]
     }
 }
 
@@ -175,39 +207,35 @@ impl Backing for MessageBatch {
     }
 
     fn offset(&self, index: u32) -> Offset {
-        // SAFETY: the body is live, see above.
-        match self.body(index) {
-            Body::Message(message, _) => Offset(unsafe { (*message.as_ptr()).offset }),
-            Body::Copy(copy) => unsafe { copy.as_ref().offset },
-        }
+        self.slot(index).offset
     }
 
     fn key(&self, index: u32) -> Option<&[u8]> {
+        let Span { start, length } = self.slot(index).key;
         // SAFETY: the body is live, see above; its key doesn't change.
-        match self.body(index) {
-            Body::Message(message, _) => unsafe { bytes((*message.as_ptr()).key, (*message.as_ptr()).key_len) },
-            Body::Copy(copy) => unsafe { copy.as_ref().key.as_deref() },
-        }
+        unsafe { bytes(start, length) }
     }
 
     fn value(&self, index: u32) -> Option<&[u8]> {
+        let Span { start, length } = self.slot(index).value;
         // SAFETY: as for the key.
-        match self.body(index) {
-            Body::Message(message, _) => unsafe { bytes((*message.as_ptr()).payload, (*message.as_ptr()).len) },
-            Body::Copy(copy) => unsafe { copy.as_ref().value.as_deref() },
-        }
+        unsafe { bytes(start, length) }
+    }
+
+    fn is_shared(&self, index: u32) -> bool {
+        matches!(self.slot(index).body, Body::Message(..))
     }
 
     fn timestamp(&self, index: u32) -> Option<Timestamp> {
         // SAFETY: the body is live, see above, and only read.
-        match self.body(index) {
+        match &self.slot(index).body {
             Body::Message(message, _) => unsafe { timestamp(*message) },
             Body::Copy(copy) => unsafe { copy.as_ref().timestamp },
         }
     }
 
     fn header(&self, index: u32, nth: usize) -> Option<Header<'_>> {
-        match self.body(index) {
+        match &self.slot(index).body {
             Body::Message(message, headers) => {
                 // SAFETY: the message is live, and this is the only place that parses its headers, once.
                 let headers = (*headers.get_or_init(|| unsafe { Headers::parse(*message) }))?;

@@ -1,20 +1,23 @@
 //! A record in memory of its own.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use rdkafka::bindings as sys;
 
 use super::bytes;
 use super::headers::Headers;
-use crate::record::{Header, Offset, Timestamp};
+use crate::record::{Header, Timestamp};
 
-/// All of a message, copied.
+/// All of a message but its offset, copied.
 #[derive(Debug)]
 pub(super) struct Copied {
-    pub(super) offset: Offset,
     pub(super) timestamp: Option<Timestamp>,
-    pub(super) key: Option<Box<[u8]>>,
-    pub(super) value: Option<Box<[u8]>>,
+    /// Where the key stands, if there is one; likewise the value.
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    /// Key and value, in memory of one piece.
+    bytes: Box<[u8]>,
     headers: Vec<CopiedHeader>,
 }
 
@@ -29,17 +32,29 @@ impl Copied {
     pub(super) unsafe fn of(message: NonNull<sys::rd_kafka_message_t>) -> Self {
         let raw = message.as_ptr();
         // SAFETY: as the caller promises; all is copied before the call returns.
-        unsafe {
+        let (key, value, headers, timestamp) = unsafe {
             let headers = Headers::parse(message);
             let headers = (0..).map_while(|nth| headers.and_then(|headers| headers.get(nth)));
-            Self {
-                offset: Offset((*raw).offset),
-                timestamp: timestamp(message),
-                key: bytes((*raw).key, (*raw).key_len).map(Box::from),
-                value: bytes((*raw).payload, (*raw).len).map(Box::from),
-                headers: headers.map(|header| (Box::from(header.name), header.value.map(Box::from))).collect(),
-            }
+            let headers = headers.map(|header| (Box::from(header.name), header.value.map(Box::from))).collect();
+            let (key, value) = (bytes((*raw).key, (*raw).key_len), bytes((*raw).payload, (*raw).len));
+            (key, value, headers, timestamp(message))
+        };
+        let start = key.map_or(0, <[u8]>::len);
+        Self {
+            timestamp,
+            key: key.map(|key| 0..key.len()),
+            value: value.map(|value| start..start + value.len()),
+            bytes: [key.unwrap_or_default(), value.unwrap_or_default()].concat().into_boxed_slice(),
+            headers,
         }
+    }
+
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.key.clone().map(|range| &self.bytes[range])
+    }
+
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        self.value.clone().map(|range| &self.bytes[range])
     }
 
     /// The header in place `nth`.

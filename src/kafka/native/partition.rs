@@ -71,8 +71,8 @@ impl PartitionQueue {
         self.queue.bell().rung.store(true, Ordering::Release);
     }
 
-    /// Reads at most `max` records, without waiting.
-    pub(in crate::kafka) fn read(&self, max: usize, buffer: &mut Buffer) -> Read {
+    /// Reads at most `max` records, without waiting. Those of `copied_from` bytes and more get memory of their own.
+    pub(in crate::kafka) fn read(&self, max: usize, copied_from: usize, buffer: &mut Buffer) -> Read {
         let buffer = &mut buffer.0;
         // Before reading: whatever arrives from here on rings again.
         self.queue.bell().rung.store(false, Ordering::Release);
@@ -90,7 +90,7 @@ impl PartitionQueue {
             self.ring();
         }
         // SAFETY: these messages were just handed to us, are not null, belong to `client`, and nobody else has them.
-        let read = unsafe { adopt(buffer, &self.place, self.queue.client()) };
+        let read = unsafe { adopt(buffer, &self.place, self.queue.client(), copied_from) };
         buffer.clear();
         read
     }
@@ -100,6 +100,6 @@ impl PartitionQueue {
     pub(in crate::kafka) fn discard(self) {
         let mut buffer = Buffer::default();
         // Reading throws away all that is outdated, and returns at most as much as was current a moment ago.
-        while !self.read(1000, &mut buffer).is_empty() {}
+        while !self.read(1000, usize::MAX, &mut buffer).is_empty() {}
     }
 }

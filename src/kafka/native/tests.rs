@@ -157,7 +157,7 @@ impl Reader {
     fn read(&self, queue: &PartitionQueue, count: usize) -> Vec<Record> {
         let (mut buffer, mut records) = (Buffer::default(), Vec::new());
         self.until("the records", || {
-            let read = queue.read(100, &mut buffer);
+            let read = queue.read(100, 1024, &mut buffer);
             assert!(read.failures.is_empty(), "{:?}", read.failures);
             records.extend(read.records);
             (records.len() >= count).then(|| std::mem::take(&mut records))
@@ -210,6 +210,23 @@ fn a_batch_may_be_dropped_in_any_order_and_on_any_thread() {
     clones.iter().for_each(check);
     drop(clones);
     assert!(destroyed.wait(Instant::now() + LONG));
+}
+
+#[test]
+fn what_is_detached_keeps_neither_its_batch_nor_its_client() {
+    let broker = Broker::new(&[]);
+    broker.fill(SIZES.len());
+    let reader = broker.consumer();
+    let queue = reader.take();
+    reader.assign(0);
+    let mut records = reader.read(&queue, SIZES.len());
+    let Reader { client, destroyed, .. } = reader;
+    drop((queue, client));
+    records.iter_mut().for_each(Record::detach);
+    // These had memory of their own already, and stand in the batch.
+    drop(records.split_off(2));
+    assert!(destroyed.wait(Instant::now() + LONG));
+    records.iter().for_each(check);
 }
 
 #[test]
@@ -296,7 +313,7 @@ fn a_queue_may_be_dropped_while_records_arrive() {
         let queue = reader.take();
         reader.assign(0);
         let mut buffer = Buffer::default();
-        let held = reader.until("a record", || Some(queue.read(5, &mut buffer)).filter(|read| !read.is_empty()));
+        let held = reader.until("a record", || Some(queue.read(5, 1024, &mut buffer)).filter(|read| !read.is_empty()));
         // Its bell goes with it, in the middle of a fetch; records that came from it stay.
         drop(queue);
         broker.write(None, None, &[]);
@@ -337,7 +354,7 @@ fn an_error_may_come_in_the_place_of_a_record() {
     let queue = reader.take();
     reader.assign(1000);
     let mut buffer = Buffer::default();
-    let read = reader.until("an error", || Some(queue.read(100, &mut buffer)).filter(|read| !read.is_empty()));
+    let read = reader.until("an error", || Some(queue.read(100, 1024, &mut buffer)).filter(|read| !read.is_empty()));
     assert!(read.records.is_empty() && read.failures.len() == 1, "{read:?}");
     assert_eq!(read.failures[0].code, Code::AutoOffsetReset);
     assert!(read.failures[0].reason.contains("out of range"), "{}", read.failures[0].reason);

@@ -79,7 +79,7 @@ impl KafkaReader {
     fn fill(&mut self) -> Result<bool, LettersError> {
         let mut is_full = true;
         for strand in self.strands.iter_mut().filter(|strand| strand.read.is_empty() && !strand.is_through) {
-            let read = strand.queue.read(BATCH, &mut self.buffer);
+            let read = strand.queue.read(BATCH, 0, &mut self.buffer);
             // Not passed over: an error in the place of a record moves the client's position past what nobody has read.
             if let Some(failure) = read.failures.into_iter().next() {
                 let topic = &strand.place.topic;

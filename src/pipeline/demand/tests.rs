@@ -5,7 +5,7 @@ use super::*;
 const LOTS: usize = 1 << 40;
 
 fn share(queued: usize, room: usize) -> Share {
-    Share { queued, room }
+    Share { queued, room, brief: false }
 }
 
 fn demand(free: usize, shares: &[Share]) -> Demand {

@@ -34,9 +34,9 @@ impl<G: Progress> Lanes<G> {
             // All of it rather than a few: the reader takes turns with the workers.
             let few = ahead.saturating_sub(place.ready.len());
             let few = if few < ahead / 4 { 0 } else { few };
-            let epoch = open.context.epoch;
+            let (epoch, brief) = (open.context.epoch, open.context.is_brief());
             place.wake_below = (few == 0 && room > 0).then_some(ahead / 2);
-            shares.push((epoch, Share { queued: place.loads.queued.records, room: room.min(few) }));
+            shares.push((epoch, Share { queued: place.loads.queued.records, room: room.min(few), brief }));
         }
         // A retry that waits for a slot goes before anything new, but not before what partitions without a record keep.
         let unused = self.limits.queue.records.saturating_sub(self.loads.queued.records);
@@ -45,7 +45,7 @@ impl<G: Progress> Lanes<G> {
         self.parked_holds = self.places.iter().any(|place| place.hold == Some(Hold::Parked));
         let demand = Demand::new(free, bytes, shares.iter().copied());
         let open = self.places.iter_mut().filter(|place| place.open().is_some());
-        for (place, (epoch, Share { queued, room })) in open.zip(shares) {
+        for (place, (epoch, Share { queued, room, .. })) in open.zip(shares) {
             // Its own bounds keep it out, or the slots that are kept for others.
             place.wake_at = (demand.records(epoch) == 0 && place.wake_below.is_none()).then_some(if room == 0 {
                 share.records / 2
@@ -119,7 +119,7 @@ impl<G: Progress> Lanes<G> {
             place.hold = None;
             effects.room = true;
         }
-        effects.commit |= self.uncommitted >= self.limits.commit_after;
+        effects.commit |= self.commit_due().is_some();
     }
 
     /// Lets lanes whose retry is due into the queue, as far as there is room: in turn, and leaving a slot to each partition that

@@ -21,7 +21,7 @@ impl<G: Progress> Lanes<G> {
         let was_empty = self.places[place_id].loads.queued.records == 0;
         // One look for the whole batch: it is for a metric.
         let stamp = arrivals.records.first().and_then(|first| first.record.timestamp()).map(Timestamp::as_millis);
-        for Arrival { record, lane, admittance } in arrivals.records {
+        for Arrival { mut record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
             let Some(assignment) = &mut place.assignment else { break };
             let Some(position) = assignment.progress.receive(&record) else { continue };
@@ -49,6 +49,9 @@ impl<G: Progress> Lanes<G> {
             let bound = if is_parked { Bound::Parked } else { Bound::Queue };
             for loads in [&mut self.loads, &mut place.loads] {
                 loads.of(bound).add(bytes);
+            }
+            if is_parked || lane.is_held_up(now) {
+                record.detach();
             }
             lane.queue.push_back(Entry {
                 ticket,
@@ -79,7 +82,7 @@ impl<G: Progress> Lanes<G> {
             self.pressed = true;
             effects.pressure = Some(true);
         }
-        effects.commit |= self.uncommitted >= self.limits.commit_after;
+        effects.commit |= self.commit_due().is_some();
         effects
     }
 }

@@ -3,10 +3,28 @@
 use super::super::source::{Epoch, Progress};
 use super::Lanes;
 
+/// When a commit is to be made before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) enum CommitDue {
+    /// Somebody waits for it.
+    Now,
+    /// Enough is finished.
+    Soon,
+}
+
 impl<G: Progress> Lanes<G> {
+    /// Whether there is a reason for a commit before its time.
+    pub(in crate::pipeline) fn commit_due(&self) -> Option<CommitDue> {
+        match (self.placed, self.uncommitted >= self.limits.commit_after) {
+            (true, _) => Some(CommitDue::Now),
+            (false, true) => Some(CommitDue::Soon),
+            (false, false) => None,
+        }
+    }
+
     /// What may be committed now, where that is news to the source.
     pub(in crate::pipeline) fn commits(&mut self) -> Vec<(Epoch, G::Commit)> {
-        self.uncommitted = 0;
+        (self.uncommitted, self.placed) = (0, false);
         let assignments = self.places.iter_mut().filter_map(|place| place.assignment.as_mut());
         let commits = assignments.filter_map(|open| {
             let commit = open.progress.commit()?;

@@ -68,6 +68,9 @@ impl<P> Entry<P> {
             loads.of(self.bound).remove(self.bytes);
             loads.of(bound).add(self.bytes);
         }
+        if bound == Bound::Parked {
+            self.record.detach();
+        }
         self.bound = bound;
     }
 

@@ -1,6 +1,7 @@
 //! A lane: the entries of one unit of order, and what its head is at.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -45,6 +46,12 @@ pub(super) struct Lane<P> {
 }
 
 impl<P> Lane<P> {
+    /// Whether what is out of it came in so long ago that what comes in now may have to wait for long, too.
+    pub(super) fn is_held_up(&self, now: Instant) -> bool {
+        const LONG: Duration = Duration::from_millis(100);
+        self.out_since.is_some_and(|(since, _)| now.saturating_duration_since(since) >= LONG)
+    }
+
     /// How many of its entries count against the queue.
     pub(super) fn queued(&self) -> usize {
         self.queue.iter().filter(|entry| entry.bound == Bound::Queue).count()

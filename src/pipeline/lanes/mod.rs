@@ -38,6 +38,7 @@ use super::source::{Assigned, Epoch, Progress};
 use crate::handler::RouteSpec;
 use crate::record::{Offset, TopicPartition};
 
+pub(super) use commits::CommitDue;
 use entry::{Bound, Loads};
 pub(super) use entry::{Entry, Load};
 pub(super) use gather::BatchRun;
@@ -174,6 +175,8 @@ pub(super) struct Lanes<G: Progress> {
     /// Partitions are held because the bound of the parked is reached.
     parked_holds: bool,
     uncommitted: usize,
+    /// An assignment began at a place that was not committed.
+    placed: bool,
     /// What may begin, where that is limited.
     budget: Option<Budget>,
     /// The same for each key.
@@ -205,6 +208,7 @@ impl<G: Progress> Lanes<G> {
             wake_at: None,
             parked_holds: false,
             uncommitted: 0,
+            placed: false,
             budget: None,
             key_budgets: None,
         }
@@ -224,7 +228,8 @@ impl<G: Progress> Lanes<G> {
             effects = self.lose(&[earlier]);
         }
         // A place that nobody has committed yet: whoever sought it waits for that.
-        effects.commit |= progress.commit().is_some();
+        self.placed |= progress.commit().is_some();
+        effects.commit |= self.placed;
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];

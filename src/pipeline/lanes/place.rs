@@ -58,6 +58,11 @@ impl AssignmentContext {
         }
     }
 
+    /// Whether a record is done in no time lately.
+    pub(super) fn is_brief(&self) -> bool {
+        self.appetite() > 1
+    }
+
     /// A handler waits, or blocks: nothing is to be taken with the next one.
     pub(in crate::pipeline) fn takes_its_time(&self) {
         self.cost.fetch_max(HAUL_NANOS, Ordering::Relaxed);

@@ -2,6 +2,7 @@ mod admission;
 mod audit;
 mod chance;
 mod hauls;
+mod memory;
 mod model;
 
 use std::time::Duration;
@@ -126,6 +127,12 @@ impl Bench {
             Taken::Haul(haul) => Some((haul, cargo)),
             Taken::Batch(_) => panic!("no route here takes batches"),
         }
+    }
+
+    /// Takes what is next, and says whether the reader is told.
+    fn takes_one(&mut self) -> bool {
+        let mut cargo = Cargo::default();
+        self.lanes.take(&mut cargo, Instant::now).1.room
     }
 
     fn taken(&mut self) -> Held {

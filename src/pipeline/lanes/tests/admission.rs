@@ -1,6 +1,7 @@
 //! When reading is held back, and when it goes on.
 
 use super::Bench;
+use crate::handler::ProcessingOrder;
 
 #[test]
 fn reading_is_held_back_at_the_high_mark_and_goes_on_at_the_low_one() {
@@ -35,4 +36,32 @@ fn partition_that_others_slots_keep_out_is_read_on_when_half_of_it_is_done() {
     let room: Vec<_> = runs.into_iter().map(|run| bench.succeed(run).room).collect();
     assert_eq!(room, [false, true, false, false]);
     assert_eq!(bench.allowed(0), 4);
+}
+
+#[test]
+fn no_more_is_asked_for_than_workers_soon_get_though_the_queue_has_room() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 10, 1_000, 100);
+    bench.lanes.limits.ahead = 8;
+    assert_eq!(bench.allowed(0), 8);
+    bench.push(0, 0, "abc");
+    assert_eq!(bench.allowed(0), 5);
+    bench.push(0, 3, "defg");
+    assert_eq!(bench.allowed(0), 0, "one more would not be worth it");
+    let told: Vec<_> = (0..7).map(|_| bench.takes_one()).collect();
+    assert_eq!(told, [false, false, true, false, false, false, false], "once, when half are left");
+    assert_eq!(bench.allowed(0), 8, "what is out doesn't count");
+}
+
+#[test]
+fn partitions_with_something_to_do_share_what_may_be_ready() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 4, 10, 1_000, 100);
+    bench.lanes.limits.ahead = 400;
+    assert_eq!([0, 1].map(|epoch| bench.allowed(epoch)), [400; 2]);
+    bench.push(0, 0, "a");
+    bench.push(1, 0, "b");
+    assert_eq!([0, 1, 2].map(|epoch| bench.allowed(epoch)), [199, 199, 200]);
+    bench.push(2, 0, "c");
+    bench.push(3, 0, "d");
+    bench.lanes.limits.ahead = 100;
+    assert_eq!(bench.allowed(0), 63, "few are not worth a turn of the reader");
 }
