@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test soak-lite idle book sanitize fmt
+.PHONY: help demo check micro micro-accept test soak-lite idle bench bench-peers book sanitize fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,20 @@ idle: ## What an idle process costs: CPU over a minute each, with 1, 100 and 1,0
 	@bash scripts/tools.sh tls
 	cargo build --locked --release --workspace --bin with-kafka --example ledger
 	IDLE_SECONDS=60 $(TARGET_DIR)/release/with-kafka cargo test --locked --release --workspace --test idle -- --nocapture
+
+# RUNS=1 makes each run once, ROWS=w1a,w2 only some; PAGE=docs/performance.md puts the tables there.
+BENCH_FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(ROWS),--rows $(ROWS)) $(if $(PAGE),--page $(PAGE))
+BENCH_PROGRAMS := $(foreach program,with-kafka bench rawt rawb bare,--bin $(program)) --example peer --example ledger
+
+bench: ## The figures to reach, measured beside raw loops, with verdicts; minutes. RUNS=1 ROWS=w1a,w2 for less
+	@bash scripts/tools.sh tls
+	cargo build --locked --release --workspace $(BENCH_PROGRAMS)
+	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench ours $(BENCH_FLAGS)
+
+bench-peers: ## The same beside other frameworks, which it builds, or PEERS="franz old=./peer"
+	@bash scripts/tools.sh tls
+	cargo build --locked --release --workspace $(BENCH_PROGRAMS)
+	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench peers $(PEERS) $(BENCH_FLAGS)
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
 	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \

@@ -3,19 +3,22 @@
 //! ```text
 //! peer --brokers 127.0.0.1:9092 --topic t --group g --count 1000000
 //!      [--work none|sleep:MS|cpu:US|skew:MS:SLOWMS] [--concurrency C] [--ordering partition|key|none]
-//!      [--queue N] [--set k=v,...]
+//!      [--queue N] [--handler none|json] [--daemons N] [--set k=v,...]
 //! ```
 //!
 //! `--work` is what the handler does with a message: nothing; an async sleep; burning CPU; a sleep of MS, but SLOWMS when the payload's
 //! `n % 100 == 0`. `--concurrency` [8] is the number of workers, `--queue` [20,000] the records that may be ready or running, `--set`
 //! passes librdkafka properties through. Commits are made every second, as by default.
 //!
+//! `--handler json` has a handler that takes state and the message as JSON, within a layer, and does nothing with it. `--daemons` are so
+//! many consumers, each in a group of its own, that read the same topic; `--count` is what all of them handle together.
+//!
 //! The payload has fixed positions: `n` in bytes 5..15, the producer's clock `ts` in microseconds in 21..37, the number of the key `k` in
 //! 42..50, the sequence within the key `s` in 55..63. Whether the order was kept is checked where `PEER_VERIFY` is set.
 //!
-//! The line: `peer n secs msgs_per_s cpu_user_s cpu_sys_s cpu_before_first_s t80_s max_rss_mb p50_ms p99_ms`, and `order_violations`.
+//! The line: `peer n secs msgs_per_s cpu_user_s cpu_sys_s cpu_before_first_s t80_s max_rss_mb p50_ms p99_ms first_unix_us`, and `order_violations`.
 //! `secs` runs from the first handler start to the last handler end; the percentiles (handler start minus `ts`, the first tenth left
-//! out) are there only up to 250,000 messages.
+//! out) are there only up to 250,000 messages, and not with `--handler json`; `first_unix_us` is when the first handler started.
 
 #![allow(clippy::print_stdout, reason = "the line is what the program is for")]
 
@@ -25,8 +28,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use daemonry::daemon::Consumer;
+use daemonry::handler::extract::{Json, State};
+use daemonry::handler::layer::TimeoutLayer;
 use daemonry::handler::{ProcessingOrder, Router, on};
 use daemonry::kafka::KafkaConfig;
 use daemonry::pipeline::PipelineSettings;
@@ -35,6 +40,7 @@ use daemonry::shutdown::Shutdown;
 use daemonry::supervisor::Supervisor;
 use daemonry::telemetry::{self, LogFormat};
 use parking_lot::Mutex;
+use serde::Deserialize;
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -55,9 +61,19 @@ struct Args {
     ordering: ProcessingOrder,
     #[arg(long, default_value_t = 20_000)]
     queue: usize,
+    #[arg(long, default_value = "none")]
+    handler: Handler,
+    #[arg(long, default_value_t = 1)]
+    daemons: usize,
     /// librdkafka properties, `k=v,...`.
     #[arg(long, default_value = "")]
     set: String,
+}
+
+#[derive(ValueEnum, Clone, Copy)]
+enum Handler {
+    None,
+    Json,
 }
 
 #[derive(Clone, Copy)]
@@ -133,13 +149,19 @@ struct End {
     usage: (f64, f64, f64),
 }
 
+/// The first start, and the CPU seconds used until then.
+struct First {
+    at: Instant,
+    unix_us: u64,
+    cpu: f64,
+}
+
 /// What is measured.
 struct Stats {
     count: u64,
     started: AtomicU64,
     done: AtomicU64,
-    /// The first start, and the CPU seconds used until then.
-    first: OnceLock<(Instant, f64)>,
+    first: OnceLock<First>,
     t80_us: AtomicI64,
     end: OnceLock<End>,
     latencies_us: Option<Vec<AtomicU32>>,
@@ -148,7 +170,9 @@ struct Stats {
 }
 
 impl Stats {
-    fn new(count: u64) -> Self {
+    fn new(args: &Args) -> Self {
+        let count = args.count;
+        let has_latencies = count <= 250_000 && matches!(args.handler, Handler::None);
         Self {
             count,
             started: AtomicU64::new(0),
@@ -156,7 +180,7 @@ impl Stats {
             first: OnceLock::new(),
             t80_us: AtomicI64::new(0),
             end: OnceLock::new(),
-            latencies_us: (count <= 250_000).then(|| (0..count).map(|_| AtomicU32::new(0)).collect()),
+            latencies_us: has_latencies.then(|| (0..count).map(|_| AtomicU32::new(0)).collect()),
             order: std::env::var("PEER_VERIFY").is_ok().then(|| Mutex::new((HashMap::new(), 0))),
         }
     }
@@ -165,11 +189,10 @@ impl Stats {
         let index = self.started.fetch_add(1, Ordering::Relaxed);
         if index == 0 {
             let (user, system, _) = usage();
-            self.first.get_or_init(|| (Instant::now(), user + system));
+            self.first.get_or_init(|| First { at: Instant::now(), unix_us: now_us(), cpu: user + system });
         }
         if let Some(latencies) = &self.latencies_us {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-            let latency = u64::try_from(now).unwrap_or(u64::MAX).saturating_sub(field(payload, 21, 16));
+            let latency = now_us().saturating_sub(field(payload, 21, 16));
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| latencies.get(index)) {
                 slot.store(u32::try_from(latency).unwrap_or(u32::MAX), Ordering::Relaxed);
             }
@@ -185,7 +208,7 @@ impl Stats {
     /// True for the last message.
     fn done(&self) -> bool {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let since = || self.first.get().map_or(0.0, |(first, _)| first.elapsed().as_secs_f64());
+        let since = || self.first.get().map_or(0.0, |first| first.at.elapsed().as_secs_f64());
         if done == self.count * 8 / 10 {
             self.t80_us.store((since() * 1e6) as i64, Ordering::Relaxed);
         }
@@ -196,7 +219,7 @@ impl Stats {
     }
 
     fn print(&self) {
-        let (Some(end), Some((_, before))) = (self.end.get(), self.first.get()) else { return };
+        let (Some(end), Some(first)) = (self.end.get(), self.first.get()) else { return };
         let percentile = |part: usize| {
             let latencies = self.latencies_us.as_ref()?;
             let mut kept: Vec<u32> =
@@ -211,17 +234,24 @@ impl Stats {
             "msgs_per_s": (self.count as f64 / end.secs).round(),
             "cpu_user_s": rounded(end.usage.0),
             "cpu_sys_s": rounded(end.usage.1),
-            "cpu_before_first_s": rounded(*before),
+            "cpu_before_first_s": rounded(first.cpu),
             "t80_s": rounded(self.t80_us.load(Ordering::Relaxed) as f64 / 1e6),
             "max_rss_mb": (end.usage.2 * 10.0).round() / 10.0,
             "p50_ms": percentile(50),
             "p99_ms": percentile(99),
+            "first_unix_us": first.unix_us,
         });
         if let Some(order) = &self.order {
             line["order_violations"] = order.lock().1.into();
         }
         println!("{line}");
     }
+}
+
+/// Microseconds since 1970.
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn rounded(seconds: f64) -> f64 {
@@ -244,6 +274,34 @@ fn route(args: &Args, stats: &'static Stats, shutdown: Shutdown) -> Router {
     Router::new().topic(args.topic.as_str(), on(handle).order(args.ordering).stop_on_failure())
 }
 
+/// The message, as a service would take it.
+#[derive(Deserialize)]
+struct Body {
+    n: u64,
+    k: u64,
+    p: String,
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    stats: &'static Stats,
+    shutdown: &'static Shutdown,
+}
+
+async fn json(State(run): State<Run>, Json(body): Json<Body>) {
+    run.stats.start(&[]);
+    std::hint::black_box((body.n, body.k, body.p));
+    if run.stats.done() {
+        run.shutdown.request();
+    }
+}
+
+fn json_route(args: &Args, stats: &'static Stats, shutdown: Shutdown) -> Router {
+    let shutdown = &*Box::leak(Box::new(shutdown));
+    let handler = on(json).order(args.ordering).layer(TimeoutLayer::new(Duration::from_secs(30))).stop_on_failure();
+    Router::new().topic(args.topic.as_str(), handler).with_state(Run { stats, shutdown })
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Err(error) = telemetry::init(LogFormat::Human) {
@@ -251,14 +309,26 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let properties = args.set.split(',').filter_map(|pair| pair.split_once('='));
-    let kafka = properties.fold(KafkaConfig::new(&args.brokers, &args.group), |kafka, (k, v)| kafka.property(k, v));
-    let stats: &'static Stats = Box::leak(Box::new(Stats::new(args.count)));
-    let supervisor = Supervisor::new();
-    let router = route(&args, stats, supervisor.shutdown());
+    let kafka = |group: &str| {
+        let kafka = KafkaConfig::new(&args.brokers, group);
+        properties.clone().fold(kafka, |kafka, (k, v)| kafka.property(k, v))
+    };
+    let stats: &'static Stats = Box::leak(Box::new(Stats::new(&args)));
+    let mut supervisor = Supervisor::new();
+    let router = match args.handler {
+        Handler::None => route(&args, stats, supervisor.shutdown()),
+        Handler::Json => json_route(&args, stats, supervisor.shutdown()),
+    };
     let settings =
         PipelineSettings { workers: args.concurrency, queue_records: args.queue, ..PipelineSettings::default() };
-    let consumer = move || Consumer::new("peer", kafka.clone(), router.clone()).settings(settings.clone());
-    let exit = supervisor.daemon(consumer).run();
+    for number in 0..args.daemons {
+        let name = if number == 0 { "peer".to_owned() } else { format!("peer-{number}") };
+        let group = args.group.clone() + name.trim_start_matches("peer");
+        let (kafka, router, settings) = (kafka(&group), router.clone(), settings.clone());
+        let consumer = move || Consumer::new(&name, kafka.clone(), router.clone()).settings(settings.clone());
+        supervisor = supervisor.daemon(consumer);
+    }
+    let exit = supervisor.run();
     stats.print();
     exit.into()
 }

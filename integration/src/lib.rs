@@ -7,6 +7,7 @@ pub mod broker;
 pub mod certificates;
 pub mod checker;
 pub mod compose;
+pub mod idle;
 pub mod kafka_home;
 pub mod ledger;
 pub mod load;

@@ -299,11 +299,11 @@ fn get(address: &str, path: &str) -> Result<(u16, String)> {
     Ok((status, body.to_owned()))
 }
 
-/// The program stands beside this test: `<target>/<profile>/examples/<example>`, the test in `<target>/<profile>/deps`.
+/// The program stands in `<target>/<profile>/examples`; we stand in `<target>/<profile>`, or as a test in its `deps`.
 fn program(example: &str) -> Result<PathBuf> {
-    let test = env::current_exe()?;
-    let profile = test.ancestors().nth(2).context("a test stands in a directory of its profile")?;
-    let program = profile.join("examples").join(example);
-    ensure!(program.is_file(), "{} is missing: run `cargo build --examples` first", program.display());
-    Ok(program)
+    let own = env::current_exe()?;
+    let mut programs = own.ancestors().skip(1).take(2).map(|directory| directory.join("examples").join(example));
+    programs
+        .find(|program| program.is_file())
+        .with_context(|| format!("the example {example} is missing: run `cargo build --examples` first"))
 }
