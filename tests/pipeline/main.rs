@@ -17,6 +17,7 @@ mod patterns;
 mod producing;
 mod retries;
 mod routes;
+mod scaling;
 mod scene;
 mod stalls;
 mod steering;

@@ -41,7 +41,7 @@ shop.yaml:6:10: stop.drain: is `30`, allowed: a duration with its unit, as in `3
 shop.yaml:10:15: kafka.main.protocol: is `classic`, allowed: cooperative, eager, consumer
 shop.yaml:11:1: daemons.ticker: is missing, though the program has this daemon: set it, as in `ticker: {}`, or `ticker: {enabled: false}` to leave it out
 shop.yaml:14:14: daemons.orders.workers: is `many`, allowed: a whole number, 0 or more
-shop.yaml:15:5: daemons.orders.wrokers: unknown key, did you mean `workers`? allowed: cluster, commit_after, commit_interval, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, stall_after, topics, workers
+shop.yaml:15:5: daemons.orders.wrokers: unknown key, did you mean `workers`? allowed: cluster, commit_after, commit_interval, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, scaling, stall_after, topics, workers
 shop.yaml:16:18: daemons.orders.queue_bytes: is `64`, allowed: a size with its unit, as in `64MiB`, `512KiB`, `4096B` or `1GB`
 shop.yaml:18:7: daemons.orders.topics.\"orders.create\": is no topic that this daemon reads, did you mean `orders.created`? allowed: orders.cancelled, orders.created
 shop.yaml:19:33: daemons.orders.topics.\"orders.created\".timeout: is `soon`, allowed: a duration with its unit, as in `30s`, `500ms`, `10min` or `1h30min`
@@ -134,6 +134,42 @@ fn settings_of_the_pipeline_are_checked_where_they_stand() {
         "workers: 60\nqueue_records: 100",
         "shop.yaml:4:20: daemons.orders.queue_records: is `100`, allowed: at least twice `workers`",
     );
+    check_daemon(
+        "scaling: {mode: queue, min: 20}",
+        "shop.yaml:3:33: daemons.orders.scaling.min: is `20`, allowed: at least 1 and at most `workers`",
+    );
+    check_daemon(
+        "workers: 1\nscaling: {mode: latency}",
+        "shop.yaml:3:14: daemons.orders.scaling.min: is `2`, the default, allowed: at least 1 and at most `workers`",
+    );
+    check_daemon(
+        "scaling: {mode: queue, shrink_below: 0.9, tolerance: 1}",
+        "\
+shop.yaml:3:42: daemons.orders.scaling.grow_above: is `0.8 (shrink_below 0.9)`, the default, allowed: above `shrink_below`, and both above 0 and at most 1
+shop.yaml:3:47: daemons.orders.scaling.tolerance: counts only where `mode` is `latency`: set that, or leave this out
+shop.yaml:3:58: daemons.orders.scaling.tolerance: is `1`, allowed: above 1 and at most 100",
+    );
+    check_daemon(
+        "scaling: {mode: latency, grow_by: 2, shrink_by: 1, cool_down: 0s, shrink_after: 0s}",
+        "\
+shop.yaml:3:30: daemons.orders.scaling.grow_by: counts only where `mode` is `queue`: set that, or leave this out
+shop.yaml:3:53: daemons.orders.scaling.shrink_by: is `1`, allowed: above 0 and below 1
+shop.yaml:3:67: daemons.orders.scaling.cool_down: is `0s`, allowed: above 0
+shop.yaml:3:85: daemons.orders.scaling.shrink_after: is `0s`, allowed: above 0",
+    );
+    check_daemon(
+        "scaling: {min: 4}",
+        "shop.yaml:3:15: daemons.orders.scaling.min: counts for nothing while `mode` is `fixed`: set that to `queue` or `latency`, or leave this out",
+    );
+    check_daemon(
+        "scaling: {mode: vegas, min: 4}",
+        "shop.yaml:3:21: daemons.orders.scaling.mode: is `vegas`, allowed: fixed, queue, latency",
+    );
+    check_daemon(
+        "scaling: queue",
+        "shop.yaml:3:14: daemons.orders.scaling: is a single value, allowed: a section with the keys cool_down, grow_above, grow_by, min, mode, shrink_after, shrink_below, shrink_by, tolerance",
+    );
+    check_daemon("scaling: {mode: queue, min: 10}", "ok");
     check_daemon("workers: 0", "shop.yaml:3:14: daemons.orders.workers: is `0`, allowed: between 1 and 100,000");
     check_daemon(
         "high_mark: 0.4",

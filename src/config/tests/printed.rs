@@ -115,6 +115,27 @@ stop:
 }
 
 #[test]
+fn scaling_is_shown_where_there_is_any() {
+    let orders = "orders: {workers: 40, scaling: {mode: queue, min: 4}}";
+    let shown = printed(&REST.replace("orders: {}", orders));
+    let expected = "
+    scaling:
+      cool_down: 2s
+      grow_above: 0.8
+      grow_by: 1.0
+      min: 4
+      mode: queue
+      shrink_after: 30s
+      shrink_below: 0.2
+      shrink_by: 0.5
+      tolerance: 1.5
+";
+    assert!(shown.contains(expected), "{shown}");
+    check(&shown, "ok");
+    assert_eq!(printed(&shown), shown);
+}
+
+#[test]
 fn what_is_printed_is_a_configuration_again() {
     let texts = [
         "",

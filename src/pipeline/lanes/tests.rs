@@ -4,6 +4,7 @@ mod chance;
 mod hauls;
 mod memory;
 mod model;
+mod scaling;
 
 use std::time::Duration;
 

@@ -53,6 +53,8 @@ impl Log {
 
 pub(super) struct World {
     pub(super) setting: Setting,
+    /// How many workers may be at something.
+    pub(super) workers: usize,
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
@@ -98,6 +100,7 @@ impl World {
             asked: None,
             epochs: 0,
             now: Instant::now(),
+            workers: setting.workers,
             setting,
         }
     }
@@ -189,6 +192,11 @@ impl World {
                 if self.busy() < self.setting.workers {
                     self.take();
                 }
+            }
+            Step::Scale(workers) => {
+                self.workers = 1 + workers.index(self.setting.workers);
+                let effects = self.lanes.set_workers(self.workers);
+                self.hear(effects);
             }
             Step::Settle(held, records) => {
                 if !self.held.is_empty() {
@@ -327,7 +335,41 @@ impl World {
         self.loads.len()
     }
 
+    /// How many workers a partition holds, or its route's batches.
+    fn held_by(&self, place: Option<PlaceId>) -> usize {
+        let of = |load: &&Taken| match load {
+            Taken::Haul(haul) => place == Some(haul.place),
+            Taken::Batch(_) => place.is_none(),
+        };
+        self.loads.values().filter(of).count()
+    }
+
+    fn place(&self, partition: usize) -> PlaceId {
+        self.lanes.place_of[&TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"))]
+    }
+
+    /// How many one partition may hold while there are others.
+    fn share(&self) -> usize {
+        (self.workers - 1).max(1)
+    }
+
+    /// How many more workers may take something: what anybody holds beyond the share counts for nobody.
+    pub(super) fn idle(&self) -> usize {
+        let open: Vec<_> = (0..PARTITIONS).filter(|partition| self.logs[*partition].is_open()).collect();
+        let alone = match open[..] {
+            [only] if self.setting.batch.is_none() => Some(Some(self.place(only))),
+            [_] => Some(None),
+            _ => None,
+        };
+        let most = |place| if alone == Some(place) { self.workers } else { self.share() };
+        let places = (0..self.lanes.places.len()).map(Some).chain([None]);
+        let held: usize = places.map(|place| self.held_by(place).min(most(place))).sum();
+        let beyond_share = self.workers.saturating_sub(held);
+        self.workers.saturating_sub(self.busy()).max(beyond_share).min(self.setting.workers - self.busy())
+    }
+
     fn take(&mut self) -> bool {
+        let idle = self.idle();
         let mut cargo = Cargo::default();
         let now = self.now;
         let (taken, effects) = self.lanes.take(&mut cargo, || now);
@@ -335,7 +377,10 @@ impl World {
         let entries = &mut cargo.entries;
         self.numbers += 1;
         let open = self.logs.iter().filter(|log| log.is_open()).count();
-        let most = if open > 1 { (self.setting.workers - 1).max(1) } else { self.setting.workers };
+        let most = if open > 1 { self.share() } else { self.workers };
+        if taken.is_some() {
+            assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers);
+        }
         match taken {
             None => return false,
             Some(Taken::Haul(haul)) => {
@@ -346,13 +391,8 @@ impl World {
                     let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
                     self.held.push(Held { run, entries: entries.drain(..count).collect(), load: self.numbers });
                 }
-                let of_place = |load: &&Taken| matches!(load, Taken::Haul(other) if other.place == haul.place);
-                let busy = 1 + self.loads.values().filter(of_place).count();
-                assert!(
-                    busy <= most,
-                    "a partition has {busy} of {} workers while {open} are open",
-                    self.setting.workers
-                );
+                let busy = 1 + self.held_by(Some(haul.place));
+                assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.workers);
                 self.loads.insert(self.numbers, Taken::Haul(haul));
             }
             Some(Taken::Batch(mut batch)) => {
@@ -364,7 +404,7 @@ impl World {
                     self.held.push(Held { run, entries, load: self.numbers });
                 }
                 self.loads.insert(self.numbers, Taken::Batch(batch));
-                assert!(self.loads.len() <= most, "{} batches at once of {most}", self.loads.len());
+                assert!(self.held_by(None) <= most, "{} batches at once of {most}", self.loads.len());
             }
         }
         assert!(cargo.entries.is_empty(), "records that belong to no lane");
