@@ -10,7 +10,7 @@ use super::key::KeyPath;
 use super::program::{Configurable, Program, Reads, RouteChange, RouteChanges};
 use super::raw::{DaemonSection, RawConfig, ScalingSection, TopicSection};
 use super::{Config, ConsumerSettings};
-use crate::handler::RouterError;
+use crate::handler::{NO_TIMEOUT, RouterError};
 use crate::kafka::KafkaConfig;
 use crate::record::Topic;
 use crate::supervisor::RestartPolicy;
@@ -277,7 +277,7 @@ fn change(section: &TopicSection) -> RouteChange {
         base: retries.base.map(|period| period.0),
         cap: retries.cap.map(|period| period.0),
         jitter: retries.jitter,
-        timeout: section.timeout.map(|period| period.0),
+        timeout: section.timeout.map(|limit| limit.0.unwrap_or(NO_TIMEOUT)),
         dead_letter: section.dead_letter.as_deref().map(Topic::from),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
 pub use pattern::{PatternError, TopicPattern};
-pub(crate) use route::Unhandled;
+pub(crate) use route::{NO_TIMEOUT, Unhandled};
 pub use route::{Batched, Each, ProcessingOrder, Route, on};
 pub(crate) use route::{RouteSettings, RouteSpec, Work};
 pub use router::Router;

@@ -10,6 +10,7 @@ mod failures;
 mod gate;
 mod hauls;
 mod letters;
+mod long_jobs;
 mod measures;
 mod order;
 mod overdue;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scaling::ScalingSection;
-use crate::config::units::{Period, Size};
+use crate::config::units::{Limit, Period, Size};
 use crate::daemon::MissingDeadLetterTopic;
 use crate::handler::ProcessingOrder;
 use crate::pipeline::PipelineSettings;
@@ -145,9 +145,9 @@ pub(crate) struct TopicSection {
     /// How failed attempts are repeated.
     #[serde(skip_serializing_if = "RetriesSection::is_empty")]
     pub(crate) retries: RetriesSection,
-    /// How long an attempt may take.
+    /// How long an attempt may take; with `none` as long as it takes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) timeout: Option<Period>,
+    pub(crate) timeout: Option<Limit>,
     /// The topic for dead letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dead_letter: Option<String>,

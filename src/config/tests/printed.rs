@@ -22,6 +22,7 @@ daemons:
   orders:
     topics:
       orders.created: {timeout: 90s}
+      orders.cancelled: {timeout: none}
   ticker:
 app:
   currency: USD
@@ -65,7 +66,7 @@ daemons:
           cap: 30s
           jitter: 0.2
           max: 3
-        timeout: 10min
+        timeout: none
       orders.created:
         dead_letter: orders.failed
         order: key

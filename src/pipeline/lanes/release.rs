@@ -84,7 +84,7 @@ impl<G: Progress> Lanes<G> {
             let Some(place) = self.place_by_epoch.remove(epoch) else { continue };
             self.clear(place, true, &mut effects);
             if let Some(assignment) = self.places[place].assignment.take() {
-                assignment.context.gone.cancel();
+                assignment.context.cancellation.give_up();
             }
             self.places[place].hold = None;
             self.places[place].wake_at = None;

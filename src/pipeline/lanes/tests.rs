@@ -463,9 +463,9 @@ fn what_comes_back_for_a_lost_assignment_settles_nothing() {
     let mut bench = Bench::keyed(1, 2, 10);
     bench.push(0, 0, "a");
     let run = bench.taken();
-    assert!(!run.0.context.gone.is_cancelled());
+    assert!(!run.0.context.cancellation.is_gone());
     bench.lose(0);
-    assert!(run.0.context.gone.is_cancelled());
+    assert!(run.0.context.cancellation.is_gone());
     assert_eq!(bench.lanes.loads.queued.records, 1, "its handler still runs");
     bench.assign(0, 1, ProcessingOrder::Key);
     bench.push(1, 0, "ab");
