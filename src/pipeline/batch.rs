@@ -94,7 +94,9 @@ pub(super) async fn run<G: Progress>(
         let work = (tried > 0).then(|| {
             let cancellation = ending.cancellation.clone();
             // The handler runs no code of its own before the first poll but its arguments'.
-            catch_unwind(AssertUnwindSafe(|| gathering.start(&BatchContext::new(cancellation, shared.producer.clone()))))
+            catch_unwind(AssertUnwindSafe(|| {
+                gathering.start(&BatchContext::new(cancellation, shared.producer.clone()))
+            }))
         });
         let verdicts = match work {
             None => Verdicts::All(Judged::Done),
@@ -252,7 +254,12 @@ impl Ending {
     }
 }
 
-async fn attempt(work: BoxFuture<'static, BatchResult>, route: &RouteSettings, ending: Ending, records: usize) -> Verdicts {
+async fn attempt(
+    work: BoxFuture<'static, BatchResult>,
+    route: &RouteSettings,
+    ending: Ending,
+    records: usize,
+) -> Verdicts {
     let limit = route.timeout;
     // The work is dropped in there where its time is over: that is the handler's code, too.
     let limited = async move { timeout(limit, work).await };

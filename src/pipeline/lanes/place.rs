@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
 use super::entry::Loads;
