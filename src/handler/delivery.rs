@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -40,7 +41,7 @@ pub struct Delivery {
 impl Delivery {
     /// The `attempt`-th attempt (from 1) at a record, which nothing cancels.
     pub fn new(record: Record, attempt: u32) -> Self {
-        Self::cancelled_by(record, attempt, Cancellation::default())
+        Self::cancelled_by(record, attempt, CancellationToken::new())
     }
 
     /// The same, cancelled by this: a [`Cancellation`], or a token that stands for all of it.

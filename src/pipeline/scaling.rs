@@ -22,8 +22,9 @@ pub(super) use scaler::scale;
 /// for [`shrink_after`](Self::shrink_after), and keeps a quarter more workers than were at something at once in that time. A worker that has
 /// begun something ends it first.
 ///
-/// While fetching is held back the queue counts as full: under a load that is too much for the workers it stands between
-/// [`low_mark`](super::PipelineSettings::low_mark) and [`high_mark`](super::PipelineSettings::high_mark).
+/// While fetching is held back the queue counts as full. Under a load that is too much for the workers it stands between
+/// [`low_mark`](super::PipelineSettings::low_mark) and [`high_mark`](super::PipelineSettings::high_mark), or, where it is a large one, at as
+/// many ready lanes as workers soon get.
 ///
 /// ```
 /// use daemonry::pipeline::{PipelineSettings, Scaling};

@@ -9,6 +9,7 @@ use daemonry::handler::{HandlerError, Route, on, on_batch};
 use daemonry::metrics::MessageStatus;
 use daemonry::pipeline::Stopped;
 use daemonry::record::Record;
+use daemonry::retry::RetryPolicy;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -136,6 +137,8 @@ async fn job_that_ends_with_an_error_when_it_is_asked_to_is_given_back_and_begun
                 answer
             }
         })
+        // It is nobody's failure: there need be no retry left.
+        .retry(RetryPolicy::exponential().max_retries(0))
     };
     let first = scene.start(careful(&journal));
     sleep(secs(5)).await;

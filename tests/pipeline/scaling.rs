@@ -71,6 +71,17 @@ async fn slow_handlers_under_load_get_all_the_workers_and_an_idle_daemon_keeps_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn queue_that_is_too_large_to_be_filled_is_no_reason_to_keep_few_workers() {
+    let mut scene = scene(4, 64, ScalingMode::Queue);
+    scene.settings.queue_records = 1_000_000;
+    (0..4).for_each(|partition| scene.fill(partition, 20_000));
+    let process = scene.start(on(|_: Record| async { sleep(millis(100)).await }));
+    until("all workers", || workers(&scene) == 64).await;
+    assert!(scene.metrics.messages.of(MessageStatus::Success).get() < 5_000, "soon");
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn steady_load_finds_its_workers_and_keeps_them() {
     let scene = scene(4, 64, ScalingMode::Queue);
     let journal = Journal::new();

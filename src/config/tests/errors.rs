@@ -134,42 +134,6 @@ fn settings_of_the_pipeline_are_checked_where_they_stand() {
         "workers: 60\nqueue_records: 100",
         "shop.yaml:4:20: daemons.orders.queue_records: is `100`, allowed: at least twice `workers`",
     );
-    check_daemon(
-        "scaling: {mode: queue, min: 20}",
-        "shop.yaml:3:33: daemons.orders.scaling.min: is `20`, allowed: at least 1 and at most `workers`",
-    );
-    check_daemon(
-        "workers: 1\nscaling: {mode: latency}",
-        "shop.yaml:3:14: daemons.orders.scaling.min: is `2`, the default, allowed: at least 1 and at most `workers`",
-    );
-    check_daemon(
-        "scaling: {mode: queue, shrink_below: 0.9, tolerance: 1}",
-        "\
-shop.yaml:3:42: daemons.orders.scaling.grow_above: is `0.8 (shrink_below 0.9)`, the default, allowed: above `shrink_below`, and both above 0 and at most 1
-shop.yaml:3:47: daemons.orders.scaling.tolerance: counts only where `mode` is `latency`: set that, or leave this out
-shop.yaml:3:58: daemons.orders.scaling.tolerance: is `1`, allowed: above 1 and at most 100",
-    );
-    check_daemon(
-        "scaling: {mode: latency, grow_by: 2, shrink_by: 1, cool_down: 0s, shrink_after: 0s}",
-        "\
-shop.yaml:3:30: daemons.orders.scaling.grow_by: counts only where `mode` is `queue`: set that, or leave this out
-shop.yaml:3:53: daemons.orders.scaling.shrink_by: is `1`, allowed: above 0 and below 1
-shop.yaml:3:67: daemons.orders.scaling.cool_down: is `0s`, allowed: above 0
-shop.yaml:3:85: daemons.orders.scaling.shrink_after: is `0s`, allowed: above 0",
-    );
-    check_daemon(
-        "scaling: {min: 4}",
-        "shop.yaml:3:15: daemons.orders.scaling.min: counts for nothing while `mode` is `fixed`: set that to `queue` or `latency`, or leave this out",
-    );
-    check_daemon(
-        "scaling: {mode: vegas, min: 4}",
-        "shop.yaml:3:21: daemons.orders.scaling.mode: is `vegas`, allowed: fixed, queue, latency",
-    );
-    check_daemon(
-        "scaling: queue",
-        "shop.yaml:3:14: daemons.orders.scaling: is a single value, allowed: a section with the keys cool_down, grow_above, grow_by, min, mode, shrink_after, shrink_below, shrink_by, tolerance",
-    );
-    check_daemon("scaling: {mode: queue, min: 10}", "ok");
     check_daemon("workers: 0", "shop.yaml:3:14: daemons.orders.workers: is `0`, allowed: between 1 and 100,000");
     check_daemon(
         "high_mark: 0.4",

@@ -1,10 +1,7 @@
 //! What counts more: defaults, file, environment, command line.
 
-use std::time::Duration;
-
 use super::{REST, check_with, loaded};
 use crate::config::Config;
-use crate::pipeline::Scaling;
 use crate::telemetry::LogFormat;
 
 #[track_caller]
@@ -33,24 +30,6 @@ fn later_sources_count_more() {
     // Empty: nothing was said.
     assert_eq!(workers("workers: \"${WORKERS:-20}\"", &[], &[]), 20);
     assert_eq!(workers("workers: \"${WORKERS:-20}\"", &[("WORKERS", "25")], &[]), 25);
-}
-
-#[test]
-fn scaling_is_set_from_anywhere() {
-    let scaling = |text: &str, variables: &[(&str, &str)], flags: &[&str]| {
-        let text = format!(
-            "kafka: {{main: {{brokers: \"a:1\", group: shop}}}}\ndaemons: {{ticker: {{}}, orders: {{{text}}}}}\n"
-        );
-        let loaded = loaded(&text, variables, flags).unwrap_or_else(|faults| panic!("{faults}"));
-        loaded.config.consumers["orders"].pipeline.scaling
-    };
-    assert_eq!(scaling("", &[], &[]), None);
-    assert_eq!(scaling("scaling: {mode: fixed}", &[], &[]), None);
-    assert_eq!(scaling("scaling: {mode: queue}", &[], &[]), Some(Scaling::by_queue()));
-    let variables = [("DAEMONRY__DAEMONS__ORDERS__SCALING__MODE", "latency")];
-    let expected = Scaling { min: 4, cool_down: Duration::from_secs(5), ..Scaling::by_latency() };
-    let flags = ["daemons.orders.scaling.cool_down=5s"];
-    assert_eq!(scaling("scaling: {mode: queue, min: 4}", &variables, &flags), Some(expected));
 }
 
 #[test]

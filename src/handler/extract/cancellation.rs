@@ -16,8 +16,8 @@ use crate::handler::{Delivery, Rejection};
 /// | its partition is revoked, or the daemon is to stop | [`requested`](Self::requested) | end within `rebalance_drain` (10 s), or `stop.drain` (30 s) at a stop: what succeeds by then is committed |
 /// | that time is over, or the partition was lost | [`gone`](Self::gone) | give up: nothing that it does is committed, and another member may be at the same record |
 ///
-/// A handler that ends with an error once it was asked to has its record given back, without a retry or a dead letter: the next owner of the
-/// partition begins it again. One that goes on keeps its worker, and its lane in this process, until it ends.
+/// A handler that ends with an error once it was asked to has its record given back, whether retries are left or not: the next owner of the
+/// partition begins it again. Errors that no retry is for, such as poison, make a dead letter all the same. One that goes on keeps its worker, and its lane in this process, until it ends.
 ///
 /// ```
 /// use daemonry::handler::extract::{Cancellation, Text};

@@ -14,8 +14,9 @@ pub(in crate::pipeline) struct Demands {
     /// Ready or running, and how much of it there may be.
     pub(in crate::pipeline) queued: Load,
     pub(in crate::pipeline) capacity: Load,
-    /// Fetching is held back: the queue was filled to its high mark, and hasn't fallen to its low one.
-    pub(in crate::pipeline) pressed: bool,
+    /// Fetching is held back: the queue was filled to its high mark, and hasn't fallen to its low one; or as many lanes of a partition are
+    /// ready as workers soon get.
+    pub(in crate::pipeline) held_back: bool,
     /// Workers that are at something.
     pub(in crate::pipeline) busy: usize,
     /// How many more would be needed to take all that is ready: those that have nothing to do are about to take something.
@@ -87,7 +88,7 @@ impl<G: Progress> Lanes<G> {
         Demands {
             queued: self.loads.queued,
             capacity: self.limits.queue,
-            pressed: self.pressed,
+            held_back: self.pressed || self.places.iter().any(|place| place.wake_below.is_some()),
             busy: self.busy,
             waiting: self.waiting(),
             may_start: self.startable() > 0,

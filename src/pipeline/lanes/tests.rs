@@ -1,6 +1,7 @@
 mod admission;
 mod audit;
 mod chance;
+mod crew;
 mod hauls;
 mod memory;
 mod model;

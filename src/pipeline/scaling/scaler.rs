@@ -62,7 +62,7 @@ struct Looks {
 impl Looks {
     fn add(&mut self, demands: &Demands) {
         self.count += 1;
-        self.used += if demands.pressed {
+        self.used += if demands.held_back {
             1.0
         } else {
             let share = |part: usize, whole: usize| part as f64 / whole as f64;

@@ -60,7 +60,7 @@ pub(super) struct World {
     pub(super) held: Vec<Held>,
     /// What the workers have, until all of its lanes have come back.
     pub(super) loads: BTreeMap<u64, Taken>,
-    numbers: u64,
+    pub(super) numbers: u64,
     route: Arc<RouteSpec>,
     pub(super) letters: Vec<LetterJob<Offset>>,
     /// What came in and is neither finished nor given back.
@@ -70,7 +70,7 @@ pub(super) struct World {
     /// What the reader asked for and waits for.
     pub(super) asked: Option<Demand>,
     epochs: u64,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 impl World {
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// Everybody who must hear of it does.
-    fn hear(&mut self, effects: Effects) {
+    pub(super) fn hear(&mut self, effects: Effects) {
         if effects.room {
             self.asked = None;
         }
@@ -327,87 +327,6 @@ impl World {
             let effects = self.lanes.push(batch, self.now);
             self.hear(effects);
         }
-        true
-    }
-
-    /// Workers that are at something.
-    pub(super) fn busy(&self) -> usize {
-        self.loads.len()
-    }
-
-    /// How many workers a partition holds, or its route's batches.
-    fn held_by(&self, place: Option<PlaceId>) -> usize {
-        let of = |load: &&Taken| match load {
-            Taken::Haul(haul) => place == Some(haul.place),
-            Taken::Batch(_) => place.is_none(),
-        };
-        self.loads.values().filter(of).count()
-    }
-
-    fn place(&self, partition: usize) -> PlaceId {
-        self.lanes.place_of[&TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"))]
-    }
-
-    /// How many one partition may hold while there are others.
-    fn share(&self) -> usize {
-        (self.workers - 1).max(1)
-    }
-
-    /// How many more workers may take something: what anybody holds beyond the share counts for nobody.
-    pub(super) fn idle(&self) -> usize {
-        let open: Vec<_> = (0..PARTITIONS).filter(|partition| self.logs[*partition].is_open()).collect();
-        let alone = match open[..] {
-            [only] if self.setting.batch.is_none() => Some(Some(self.place(only))),
-            [_] => Some(None),
-            _ => None,
-        };
-        let most = |place| if alone == Some(place) { self.workers } else { self.share() };
-        let places = (0..self.lanes.places.len()).map(Some).chain([None]);
-        let held: usize = places.map(|place| self.held_by(place).min(most(place))).sum();
-        let beyond_share = self.workers.saturating_sub(held);
-        self.workers.saturating_sub(self.busy()).max(beyond_share).min(self.setting.workers - self.busy())
-    }
-
-    fn take(&mut self) -> bool {
-        let idle = self.idle();
-        let mut cargo = Cargo::default();
-        let now = self.now;
-        let (taken, effects) = self.lanes.take(&mut cargo, || now);
-        self.hear(effects);
-        let entries = &mut cargo.entries;
-        self.numbers += 1;
-        let open = self.logs.iter().filter(|log| log.is_open()).count();
-        let most = if open > 1 { self.share() } else { self.workers };
-        if taken.is_some() {
-            assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers);
-        }
-        match taken {
-            None => return false,
-            Some(Taken::Haul(haul)) => {
-                let taken = cargo.lanes.len();
-                assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");
-                for (lane, count) in std::mem::take(&mut cargo.lanes) {
-                    assert!(count > 0, "a lane without a record");
-                    let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
-                    self.held.push(Held { run, entries: entries.drain(..count).collect(), load: self.numbers });
-                }
-                let busy = 1 + self.held_by(Some(haul.place));
-                assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.workers);
-                self.loads.insert(self.numbers, Taken::Haul(haul));
-            }
-            Some(Taken::Batch(mut batch)) => {
-                let max = self.setting.batch.expect("the route takes batches");
-                assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
-                for (run, count) in std::mem::take(&mut batch.parts) {
-                    assert!(count > 0, "a run without a record");
-                    let entries = entries.drain(..count).collect();
-                    self.held.push(Held { run, entries, load: self.numbers });
-                }
-                self.loads.insert(self.numbers, Taken::Batch(batch));
-                assert!(self.held_by(None) <= most, "{} batches at once of {most}", self.loads.len());
-            }
-        }
-        assert!(cargo.entries.is_empty(), "records that belong to no lane");
         true
     }
 

@@ -83,7 +83,18 @@ fn demands_tell_what_there_is_to_do_and_who_does_it() {
     let held = bench.take_all();
     let demands = bench.lanes.demands();
     assert_eq!((demands.busy, demands.waiting, demands.queued.records, demands.capacity.records), (2, 6, 8, 10));
-    assert!(demands.pressed && demands.may_start);
+    assert!(demands.held_back && demands.may_start);
+    drop(held);
+}
+
+#[test]
+fn fetching_is_held_back_where_more_lanes_are_ready_than_workers_soon_get() {
+    let mut bench = Bench::keyed(1, 4, 10_000);
+    bench.lanes.limits.ahead = 8;
+    bench.push(0, 0, "abcdefg");
+    assert_eq!((bench.allowed(0), bench.lanes.demands().held_back), (0, true));
+    let held = bench.take_all();
+    assert!(!bench.lanes.demands().held_back, "{} are ready", bench.lanes.demands().waiting);
     drop(held);
 }
 
