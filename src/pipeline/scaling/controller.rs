@@ -100,10 +100,10 @@ impl Controller {
             _ => ScalingDirection::Hold,
         };
         if direction != ScalingDirection::Hold {
-            self.workers = workers;
+            let before = std::mem::replace(&mut self.workers, workers);
             (self.settled, self.low, self.peak, self.slope) = (Duration::ZERO, Duration::ZERO, 0, None);
             if let Some(gradient) = &mut self.gradient {
-                gradient.forget();
+                gradient.forget(before);
             }
         }
         Verdict { direction, reason, workers, slope }

@@ -19,6 +19,8 @@ pub(super) struct Gradient {
     /// Since the last mean.
     attempts: u64,
     time: Duration,
+    /// Attempts that are yet to end which began with another number of workers.
+    stale: u64,
 }
 
 /// What a mean says.
@@ -32,19 +34,23 @@ pub(super) struct Slope {
 
 impl Gradient {
     pub(super) fn new(tolerance: f64) -> Self {
-        Self { tolerance, alone: None, attempts: 0, time: Duration::ZERO }
+        Self { tolerance, alone: None, attempts: 0, time: Duration::ZERO, stale: 0 }
     }
 
     /// So many attempts ended that took so long together, with so many workers; `fewest`: as few as there may be. A mean, once there were
     /// enough.
     pub(super) fn observe(&mut self, attempts: u64, time: Duration, workers: usize, fewest: bool) -> Option<Slope> {
+        if self.stale > 0 {
+            self.stale = self.stale.saturating_sub(attempts);
+            return None;
+        }
         self.attempts += attempts;
         self.time += time;
         if self.attempts < ENOUGH.max(workers as u64) {
             return None;
         }
         let latency = self.mean();
-        self.forget();
+        (self.attempts, self.time) = (0, Duration::ZERO);
         let alone = match self.alone {
             None => latency,
             Some(alone) if fewest || latency < alone => alone + (latency - alone) * BELIEF,
@@ -54,9 +60,9 @@ impl Gradient {
         Some(Slope { latency, alone })
     }
 
-    /// What was seen since the last mean belongs to another number of workers.
-    pub(super) fn forget(&mut self) {
-        (self.attempts, self.time) = (0, Duration::ZERO);
+    /// The number of workers has changed, while at most so many attempts were under way: they say nothing of the new one.
+    pub(super) fn forget(&mut self, running: usize) {
+        (self.attempts, self.time, self.stale) = (0, Duration::ZERO, running as u64);
     }
 
     /// How many workers of `workers` would bring it back to what is tolerated; `None` where it is.
@@ -92,9 +98,19 @@ mod tests {
         assert_eq!(gradient.observe(9, millis(90), 2, true), None);
         assert_eq!(gradient.observe(1, millis(110), 2, true), Some(Slope { latency: 0.02, alone: 0.02 }));
         assert_eq!(gradient.observe(31, millis(310), 32, true), None);
-        gradient.forget();
-        assert_eq!(gradient.observe(31, millis(310), 32, true), None);
         assert!(gradient.observe(1, millis(10), 32, true).is_some());
+    }
+
+    #[test]
+    fn attempts_that_ran_when_the_workers_changed_count_for_nothing() {
+        let mut gradient = Gradient::new(1.5);
+        gradient.observe(20, millis(200), 8, true);
+        assert_eq!(gradient.observe(5, millis(50), 8, true), None);
+        gradient.forget(8);
+        assert_eq!(gradient.observe(7, millis(7_000), 16, false), None);
+        assert_eq!(gradient.observe(1, millis(1_000), 16, false), None);
+        assert_eq!(gradient.observe(15, millis(150), 16, false), None);
+        assert_eq!(gradient.observe(1, millis(10), 16, false), Some(Slope { latency: 0.01, alone: 0.01 }));
     }
 
     #[test]

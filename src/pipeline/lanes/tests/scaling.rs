@@ -68,7 +68,9 @@ fn partition_that_holds_more_than_its_share_takes_no_worker_from_the_others() {
 fn one_worker_is_one_whatever_many_partitions_there_are() {
     let mut bench = Bench::keyed(3, 4, 100);
     bench.scale(1);
-    (0..3).for_each(|epoch| drop(bench.push(epoch, 0, "ab")));
+    for epoch in 0..3 {
+        bench.push(epoch, 0, "ab");
+    }
     let only = bench.taken();
     assert_eq!((bench.take_all().len(), bench.lanes.idle()), (0, 0));
     bench.succeed(only);
