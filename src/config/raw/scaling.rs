@@ -15,8 +15,7 @@ pub(in crate::config) struct ScalingSection {
     /// Workers at least, and to begin with; at most there are as many as `workers` says.
     #[schemars(range(min = 1, max = 100_000))]
     pub(in crate::config) min: usize,
-    /// Share of the queue above which they grow, where lanes are ready that no worker is free for. It counts as full while fetching is held
-    /// back.
+    /// Share of the queue above which they grow, where lanes wait for a worker. It counts as full while fetching is held back.
     #[schemars(range(min = 0, max = 1))]
     pub(in crate::config) grow_above: f64,
     /// Share of the queue below which they shrink.
