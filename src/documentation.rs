@@ -8,6 +8,8 @@ mod first_daemon {}
 mod handlers {}
 #[doc = include_str!("../docs/ordering.md")]
 mod ordering {}
+#[doc = include_str!("../docs/workers.md")]
+mod workers {}
 #[doc = include_str!("../docs/retries.md")]
 mod retries {}
 #[doc = include_str!("../docs/testing.md")]

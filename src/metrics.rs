@@ -21,6 +21,7 @@ use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGa
 pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
 pub use labels::{
     CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus, RebalanceKind,
+    ScalingDirection, ScalingReason,
 };
 
 use crate::record::TopicPartition;
@@ -104,8 +105,14 @@ pub struct DaemonMetrics {
     pub parked_records: Gauge,
     /// Bytes of the parked records.
     pub parked_bytes: Gauge,
-    /// How many workers there are.
+    /// How many workers may be at something.
     pub workers: Gauge,
+    /// How many there are at least.
+    pub workers_min: Gauge,
+    /// How many there are at most.
+    pub workers_max: Gauge,
+    /// Decisions about how many there are to be, one a second where they follow what there is to do.
+    pub scaling: PerLabel<ScalingDirection, PerLabel<ScalingReason, Counter>>,
     /// Workers that run records now.
     pub workers_busy: Gauge,
     /// Handlers that run now.
@@ -163,6 +170,9 @@ impl DaemonMetrics {
             parked_records: family.gauge(PARKED_RECORDS),
             parked_bytes: family.gauge(PARKED_BYTES),
             workers: family.gauge(WORKERS),
+            workers_min: family.gauge(WORKERS_MIN),
+            workers_max: family.gauge(WORKERS_MAX),
+            scaling: family.counters_of_two(SCALING),
             workers_busy: family.gauge(WORKERS_BUSY),
             in_flight: family.gauge(IN_FLIGHT),
             handlers_overdue: family.gauge(OVERDUE),
@@ -294,6 +304,14 @@ impl Family<'_> {
 
     fn counters<L: Label>(&self, name: Name) -> PerLabel<L, Counter> {
         PerLabel::new(|label| Counter(self.register(IntCounter::with_opts(self.opts(name, Some(label))))))
+    }
+
+    fn counters_of_two<A: Label, B: Label>(&self, name: Name) -> PerLabel<A, PerLabel<B, Counter>> {
+        let counter = |one, other: B| {
+            let opts = self.opts(name, Some(one)).const_label(B::NAME, other.value());
+            Counter(self.register(IntCounter::with_opts(opts)))
+        };
+        PerLabel::new(|one: A| PerLabel::new(|other| counter(one, other)))
     }
 
     fn gauge(&self, name: Name) -> Gauge {
@@ -437,6 +455,8 @@ mod tests {
         check::<RebalanceKind>();
         check::<HoldReason>();
         check::<DaemonPhase>();
+        check::<ScalingDirection>();
+        check::<ScalingReason>();
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{App, Section, Setup};
 use crate::config::{Config, Faults, Loaded};
 use crate::daemon::Daemon;
 use crate::metrics::Metrics;
+use crate::pipeline::PipelineSettings;
 use crate::record::Topic;
 use crate::shutdown::{Exit, Shutdown};
 use crate::supervisor::{Roster, Supervisor};
@@ -221,7 +222,9 @@ fn log(file: &str, overrides: &[String], config: &Config) {
     tracing::info!(config = file, overrides = overrides.join(" "), "configuration read");
     for (daemon, settings) in &config.consumers {
         let (brokers, group) = (settings.kafka.brokers.as_str(), settings.kafka.group.as_str());
-        tracing::info!(daemon, brokers, group, workers = settings.pipeline.workers, "daemon configured");
+        let PipelineSettings { workers, scaling, .. } = settings.pipeline;
+        let workers_min = scaling.map(|scaling| scaling.min);
+        tracing::info!(daemon, brokers, group, workers, workers_min, "daemon configured");
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::document::Document;
 use super::raw::{RetriesSection, TopicSection};
-use super::units::Period;
-use crate::handler::{ProcessingOrder, Router, RouterError, Selector};
+use super::units::{Limit, Period};
+use crate::handler::{NO_TIMEOUT, ProcessingOrder, Router, RouterError, Selector};
 use crate::record::Topic;
 
 /// See the module.
@@ -98,7 +98,7 @@ impl<S: 'static> Configurable for Router<S> {
             let section = TopicSection {
                 order: Some(route.order),
                 retries,
-                timeout: Some(Period(route.timeout)),
+                timeout: Some(Limit((route.timeout != NO_TIMEOUT).then_some(route.timeout))),
                 dead_letter: match &selector {
                     Selector::Topic(topic) => route.dead_letter_topic(topic),
                     Selector::Pattern(_) => route.named_letters().cloned(),

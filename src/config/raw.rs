@@ -4,6 +4,7 @@
 
 mod cluster;
 mod daemon;
+mod scaling;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use cluster::{ClusterSection, Mechanism, Properties, SaslSection, SecurityProtocol, TlsSection};
 pub(super) use daemon::DaemonSection;
 pub(crate) use daemon::{RetriesSection, TopicSection};
+pub(super) use scaling::ScalingSection;
 
 use super::units::Period;
 use crate::admin::DEFAULT_ADDRESS;

@@ -8,9 +8,9 @@ use super::document::Document;
 use super::fault::instead;
 use super::key::KeyPath;
 use super::program::{Configurable, Program, Reads, RouteChange, RouteChanges};
-use super::raw::{DaemonSection, RawConfig, TopicSection};
+use super::raw::{DaemonSection, RawConfig, ScalingSection, TopicSection};
 use super::{Config, ConsumerSettings};
-use crate::handler::RouterError;
+use crate::handler::{NO_TIMEOUT, RouterError};
 use crate::kafka::KafkaConfig;
 use crate::record::Topic;
 use crate::supervisor::RestartPolicy;
@@ -128,19 +128,23 @@ fn consumer(
 ) -> Option<ConsumerSettings> {
     let pipeline = section.pipeline();
     for error in pipeline.check().err().unwrap_or_default() {
-        let key = path.child(error.setting);
+        let below = |setting: &str| setting.split('.').fold(path.clone(), |path, key| path.child(key));
+        let key = below(error.setting);
         let related: &[&str] = match error.setting {
             "queue_records" => &["workers"],
             "high_mark" => &["low_mark"],
+            "scaling.min" => &["workers", "scaling.mode"],
+            "scaling.grow_above" => &["scaling.shrink_below"],
             _ => &[],
         };
-        let related: Vec<KeyPath> = related.iter().map(|key| path.child(*key)).collect();
+        let related: Vec<KeyPath> = related.iter().map(|setting| below(setting)).collect();
         let found = match document.root().at(&key) {
             Some(_) => document.found(&key),
             None => format!("`{}`, the default", error.found),
         };
         document.fault(&key, &related, format!("is {found}, allowed: {}", error.allowed));
     }
+    scaling(document, &path.child("scaling"), &section.scaling);
     if section.handler_threads == Some(0) {
         document.fault(&path.child("handler_threads"), &[], "is `0`, allowed: 1 or more");
     }
@@ -153,6 +157,24 @@ fn consumer(
         handler_threads: section.handler_threads.and_then(NonZeroUsize::new),
         changes,
     })
+}
+
+/// What is said of scaling must count for something.
+fn scaling(document: &mut Document, path: &KeyPath, section: &ScalingSection) {
+    let entries = document.root().at(path).map_or(&[][..], |node| node.entries());
+    let said: Vec<String> = entries.iter().map(|entry| entry.key.clone()).filter(|key| key != "mode").collect();
+    let mode = path.child("mode");
+    if section.is_fixed() && !document.has_gone_within(&mode) {
+        for key in said {
+            let problem =
+                "counts for nothing while `mode` is `fixed`: set that to `queue` or `latency`, or leave this out";
+            document.fault_of_key(&path.child(key), problem);
+        }
+    }
+    for (key, of) in section.in_vain() {
+        document
+            .fault_of_key(&path.child(key), format!("counts only where `mode` is `{of}`: set that, or leave this out"));
+    }
 }
 
 /// The cluster that the daemon reads, as a member of its group.
@@ -255,7 +277,7 @@ fn change(section: &TopicSection) -> RouteChange {
         base: retries.base.map(|period| period.0),
         cap: retries.cap.map(|period| period.0),
         jitter: retries.jitter,
-        timeout: section.timeout.map(|period| period.0),
+        timeout: section.timeout.map(|limit| limit.0.unwrap_or(NO_TIMEOUT)),
         dead_letter: section.dead_letter.as_deref().map(Topic::from),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::program::{Program, Reads};
 use super::raw::{Address, Properties, RawConfig};
 use super::secret::Secret;
-use super::units::{Period, Size};
+use super::units::{Limit, Period, Size};
 use super::{APP, APP_MEANING};
 
 macro_rules! written_as_text {
@@ -34,6 +34,11 @@ written_as_text!(
     Period,
     "duration",
     json_schema!({"type": "string", "title": "duration", "pattern": Self::PATTERN, "minLength": 2})
+);
+written_as_text!(
+    Limit,
+    "limit",
+    json_schema!({"type": "string", "title": "duration, `none`", "pattern": Self::PATTERN, "minLength": 2})
 );
 written_as_text!(Size, "size", json_schema!({"type": "string", "title": "size", "pattern": Self::PATTERN}));
 written_as_text!(Secret, "secret", json_schema!({"type": "string", "title": "secret"}));

@@ -5,6 +5,7 @@ mod errors;
 mod layers;
 mod patterns;
 mod printed;
+mod scaling;
 mod schemas;
 
 use std::collections::BTreeMap;

@@ -39,6 +39,10 @@ pub struct Period(pub Duration);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub usize);
 
+/// A time that something may take, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
+
 /// A text that is no duration, or no size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}")]
@@ -82,6 +86,17 @@ impl Period {
     }
 }
 
+impl Limit {
+    const EXPECTED: &str = "`none`, or a duration with its unit, as in `30s`, `500ms`, `10min` or `1h30min`";
+    const NONE: &str = "none";
+    /// As a regular expression, without what is too large.
+    pub(crate) const PATTERN: &str = "^(none|([0-9]+d)?([0-9]+h)?([0-9]+(min|m))?([0-9]+s)?([0-9]+ms)?)$";
+
+    fn parse(text: &str) -> Option<Option<Duration>> {
+        if text == Self::NONE { Some(None) } else { Period::parse(text).map(Some) }
+    }
+}
+
 impl Size {
     const EXPECTED: &str = "a size with its unit, as in `64MiB`, `512KiB`, `4096B` or `1GB`";
     /// As a regular expression, without what is too large.
@@ -109,6 +124,15 @@ impl fmt::Display for Period {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(time) => Period(time).fmt(f),
+            None => f.write_str(Self::NONE),
+        }
     }
 }
 
@@ -162,6 +186,7 @@ macro_rules! written_as_text {
 
 written_as_text!(Period, Period);
 written_as_text!(Size, Size);
+written_as_text!(Limit, Limit);
 
 #[cfg(test)]
 mod tests {
@@ -228,6 +253,8 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(millis in prop_oneof![0..10_000_000_u64, 0..1_u64 << 60], bytes in any::<usize>()) {
             let period = Period(Duration::from_millis(millis));
+            let limit = Limit((millis % 7 > 0).then_some(period.0));
+            prop_assert_eq!(limit.to_string().parse(), Ok(limit));
             prop_assert_eq!(period.to_string().parse(), Ok(period));
             prop_assert_eq!(Size(bytes).to_string().parse(), Ok(Size(bytes)));
         }

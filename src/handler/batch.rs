@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
-use super::extract::{self, FromRef, State};
+use super::extract::{self, Cancellation, FromRef, State};
 use super::route::{Batched, Maker};
 use super::{BatchFunction, Delivery, FromRecord, HandlerError, IntoResult, Rejection, Route, Settling};
 use crate::producer::{Producer, Sends};
@@ -34,14 +33,14 @@ impl Default for BatchSize {
 /// What a batch's handler gets beside its records.
 #[derive(Debug)]
 pub struct BatchContext {
-    cancellation: CancellationToken,
+    cancellation: Cancellation,
     sends: Option<Arc<Sends>>,
 }
 
 impl BatchContext {
-    /// One that this token cancels, and whose handler writes with this producer.
-    pub fn new(cancellation: CancellationToken, producer: Option<Producer>) -> Self {
-        Self { cancellation, sends: producer.map(|producer| Arc::new(Sends::new(producer))) }
+    /// One that is cancelled by this, and whose handler writes with this producer.
+    pub fn new(cancellation: impl Into<Cancellation>, producer: Option<Producer>) -> Self {
+        Self { cancellation: cancellation.into(), sends: producer.map(|producer| Arc::new(Sends::new(producer))) }
     }
 
     /// What the handler writes with, if anything. Records come from several traces, so none is carried on.
@@ -49,8 +48,8 @@ impl BatchContext {
         Some(extract::Producer::new(Arc::clone(self.sends.as_ref()?), None))
     }
 
-    /// Cancelled when the assignment of one of the records is gone.
-    pub fn cancellation(&self) -> &CancellationToken {
+    /// Whether the work is still wanted: asked to end, and gone, as soon as that is so for the assignment of one of the records.
+    pub fn cancellation(&self) -> &Cancellation {
         &self.cancellation
     }
 }
@@ -58,7 +57,7 @@ impl BatchContext {
 /// A type that can be an argument of a batch's handler, before the records.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a batch's handler",
-    label = "neither state, nor a producer, nor a cancellation token",
+    label = "neither state, nor a producer, nor a `Cancellation`",
     note = "what belongs to a record comes with the records: `Vec<(Key, Json<T>)>`"
 )]
 pub trait FromBatch<S> {
@@ -69,12 +68,6 @@ pub trait FromBatch<S> {
 impl<S, T: FromRef<S>> FromBatch<S> for State<T> {
     fn from_batch(_context: &BatchContext, state: &S) -> Self {
         Self(T::from_ref(state))
-    }
-}
-
-impl<S> FromBatch<S> for CancellationToken {
-    fn from_batch(context: &BatchContext, _state: &S) -> Self {
-        context.cancellation.clone()
     }
 }
 

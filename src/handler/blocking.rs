@@ -56,7 +56,7 @@ for_all_arguments!(impl_blocking_handler);
 /// many of them at once as there are workers. Otherwise as [`on`](super::on).
 ///
 /// It can't be dropped when its time is over. The attempt counts as timed out then, but what follows waits until the function has
-/// returned; a [`CancellationToken`](tokio_util::sync::CancellationToken) can tell it that nobody needs it any more.
+/// returned; a [`Cancellation`](super::extract::Cancellation) can tell it that it is to end, and that nobody needs it any more.
 ///
 /// ```
 /// use daemonry::handler::{Route, on_blocking, extract::Bytes};

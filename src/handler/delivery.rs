@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::extract::{self, Outgoing};
+use super::extract::{self, Cancellation, Outgoing};
 use crate::producer::{Producer, Sends};
 use crate::record::Record;
 use crate::trace::{TRACESTATE, TraceContext};
@@ -27,7 +27,7 @@ use crate::trace::{TRACESTATE, TraceContext};
 pub struct Delivery {
     record: Record,
     attempt: u32,
-    cancellation: CancellationToken,
+    cancellation: Cancellation,
     /// Counts what goes on after the attempt's future is dropped, where that may be.
     remains: Option<TaskTracker>,
     /// What handlers write with.
@@ -44,8 +44,9 @@ impl Delivery {
         Self::cancelled_by(record, attempt, CancellationToken::new())
     }
 
-    /// The same, cancelled by this token.
-    pub fn cancelled_by(record: Record, attempt: u32, cancellation: CancellationToken) -> Self {
+    /// The same, cancelled by this: a [`Cancellation`], or a token that stands for all of it.
+    pub fn cancelled_by(record: Record, attempt: u32, cancellation: impl Into<Cancellation>) -> Self {
+        let cancellation = cancellation.into();
         let (remains, producer, trace, sends) = (None, None, None, OnceLock::new());
         Self { record, attempt, cancellation, remains, producer, trace, sends }
     }
@@ -60,9 +61,8 @@ impl Delivery {
         self.attempt
     }
 
-    /// Cancelled when the record's assignment is gone: it was lost, or its time to drain has passed. What the handler still does
-    /// then can't be committed, and another member may be at the same record.
-    pub fn cancellation(&self) -> &CancellationToken {
+    /// Whether the work is still wanted.
+    pub fn cancellation(&self) -> &Cancellation {
         &self.cancellation
     }
 

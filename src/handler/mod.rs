@@ -31,6 +31,8 @@ pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
 pub use pattern::{PatternError, TopicPattern};
+#[cfg(feature = "cli")]
+pub(crate) use route::NO_TIMEOUT;
 pub(crate) use route::Unhandled;
 pub use route::{Batched, Each, ProcessingOrder, Route, on};
 pub(crate) use route::{RouteSettings, RouteSpec, Work};

@@ -18,6 +18,8 @@ use crate::retry::RetryPolicy;
 
 /// How long a handler may take where its route says nothing.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long where it says that there is no limit.
+pub(crate) const NO_TIMEOUT: Duration = Duration::MAX;
 
 /// Which records must wait for one another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -414,6 +416,14 @@ impl<S: 'static, K> Route<S, K> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
+    }
+
+    /// An attempt may take as long as it takes. One that hangs then holds its worker, and its lane, for ever, and nothing tells: where
+    /// there is a time that no attempt takes, say it as the [`timeout`](Self::timeout). A revocation or a stop asks it to end, by a
+    /// [`Cancellation`](super::extract::Cancellation).
+    #[must_use]
+    pub fn no_timeout(self) -> Self {
+        self.timeout(NO_TIMEOUT)
     }
 }
 

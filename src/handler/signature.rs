@@ -27,7 +27,7 @@ pub trait Function<Args> {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an `async fn` whose last argument is a `Vec`, after at most three others",
     label = "not an `async fn` that takes a `Vec` last",
-    note = "a batch's handler takes `Vec<T>` where `T: FromRecord`, or `Vec<(T1, T2)>`, and before it `State`, `Producer` or a `CancellationToken`"
+    note = "a batch's handler takes `Vec<T>` where `T: FromRecord`, or `Vec<(T1, T2)>`, and before it `State`, `Producer` or `Cancellation`"
 )]
 pub trait BatchFunction<Args> {}
 

@@ -86,6 +86,11 @@ impl DurationHistogram {
         Tally(self.0.local())
     }
 
+    /// How long they took together, to the nearest nanosecond that a float can tell.
+    pub fn sum(&self) -> Duration {
+        Duration::try_from_secs_f64(self.0.get_sample_sum()).unwrap_or(Duration::MAX)
+    }
+
     /// How many durations were observed.
     pub fn count(&self) -> u64 {
         self.0.get_sample_count()

@@ -150,3 +150,33 @@ label! {
         Failed = "failed",
     }
 }
+
+label! {
+    /// Where the number of workers goes.
+    pub enum ScalingDirection("direction") {
+        /// There are more.
+        Grow = "grow",
+        /// There are fewer.
+        Shrink = "shrink",
+        /// There are as many.
+        Hold = "hold",
+    }
+}
+
+label! {
+    /// What everything waits for, as far as the number of workers goes.
+    pub enum ScalingReason("reason") {
+        /// The handlers: lanes are ready that no worker is free for.
+        HandlerBound = "handler-bound",
+        /// The order: what is queued waits behind what runs, and more workers would have nothing to do.
+        OrderingBound = "ordering-bound",
+        /// The source: there is little to do.
+        SourceBound = "source-bound",
+        /// What the handlers ask: each attempt takes longer for the others.
+        LatencyBound = "latency-bound",
+        /// The rate that somebody has set.
+        RateBound = "rate-bound",
+        /// Nothing: the workers keep up.
+        Balanced = "balanced",
+    }
+}

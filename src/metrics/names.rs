@@ -15,7 +15,13 @@ pub(super) const QUEUE_CAPACITY: Name = ("daemon_queue_capacity", "How many reco
 pub(super) const PARKED_RECORDS: Name =
     ("daemon_parked_records", "Records that wait for a retry, with their lane's successors.");
 pub(super) const PARKED_BYTES: Name = ("daemon_parked_bytes", "Bytes of keys and values of the parked records.");
-pub(super) const WORKERS: Name = ("daemon_workers", "How many workers there are.");
+pub(super) const WORKERS: Name = ("daemon_workers", "How many workers may run records.");
+pub(super) const WORKERS_MIN: Name = ("daemon_workers_min", "How many workers there are at least.");
+pub(super) const WORKERS_MAX: Name = ("daemon_workers_max", "How many workers there are at most.");
+pub(super) const SCALING: Name = (
+    "daemon_scaling_decisions_total",
+    "Decisions about the number of workers, one a second where it follows what there is to do: where it went, and what everything waited for.",
+);
 pub(super) const WORKERS_BUSY: Name = ("daemon_workers_busy", "Workers that run records now.");
 pub(super) const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and timed-out ones included.");
 pub(super) const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");

@@ -12,7 +12,6 @@ use anyhow::anyhow;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_all};
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::lanes::{BatchRun, Effects, Entry, Halt, Lanes, Run};
 use super::meter::Attempted;
@@ -21,6 +20,7 @@ use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
 use super::watchdog::Slot;
+use crate::handler::extract::Cancellation;
 use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, RouteSettings, Verdict, Work};
 use crate::panic;
 
@@ -90,16 +90,18 @@ pub(super) async fn run<G: Progress>(
             parts.push(part);
         }
         let tried = parts.iter().map(|part| part.tried.len()).sum();
-        let gone = gone(&parts);
+        let ending = Ending::of(&parts);
         let work = (tried > 0).then(|| {
-            let token = gone.0.clone();
+            let cancellation = ending.cancellation.clone();
             // The handler runs no code of its own before the first poll but its arguments'.
-            catch_unwind(AssertUnwindSafe(|| gathering.start(&BatchContext::new(token, shared.producer.clone()))))
+            catch_unwind(AssertUnwindSafe(|| {
+                gathering.start(&BatchContext::new(cancellation, shared.producer.clone()))
+            }))
         });
         let verdicts = match work {
             None => Verdicts::All(Judged::Done),
             Some(Err(panic)) => Verdicts::of_all(&route.settings, Verdict::Panicked(panic::message(panic))),
-            Some(Ok(work)) => attempt(work, &route.settings, gone, tried).await,
+            Some(Ok(work)) => attempt(work, &route.settings, ending, tried).await,
         };
         (parts, tried, verdicts)
     };
@@ -146,8 +148,8 @@ impl<P: Copy> Part<P> {
             self.refused = Some((entry, Next::Letter(failure)));
             return;
         }
-        let token = self.run.context.gone.clone();
-        let delivery = Delivery::cancelled_by(entry.record.clone(), entry.failures + 1, token);
+        let cancellation = self.run.context.cancellation.clone();
+        let delivery = Delivery::cancelled_by(entry.record.clone(), entry.failures + 1, cancellation);
         match add(&delivery) {
             Ok(()) => self.tried.push_back(entry),
             Err(judged) => match outcome(judged, entry.failures) {
@@ -221,41 +223,54 @@ impl Verdicts {
     }
 }
 
-/// Cancelled when the assignment of one of the records is gone, and what to wait on for that.
-type Gone = (CancellationToken, Option<BoxFuture<'static, ()>>);
+/// What a batch's handler hears of the end of its assignments: of each end as soon as it is that of one of them.
+struct Ending {
+    cancellation: Cancellation,
+    /// Where there are several: brings it from them to the handler.
+    relay: Option<BoxFuture<'static, ()>>,
+}
 
-fn gone<P>(parts: &[Part<P>]) -> Gone {
-    let mut tokens: Vec<(super::source::Epoch, CancellationToken)> = Vec::new();
-    for context in parts.iter().map(|part| &part.run.context) {
-        if tokens.iter().all(|(epoch, _)| *epoch != context.epoch) {
-            tokens.push((context.epoch, context.gone.clone()));
+impl Ending {
+    fn of<P>(parts: &[Part<P>]) -> Self {
+        let mut all: Vec<Cancellation> = Vec::new();
+        for part in parts {
+            let cancellation = &part.run.context.cancellation;
+            if !all.iter().any(|known| known.is_of(cancellation)) {
+                all.push(cancellation.clone());
+            }
         }
-    }
-    match &tokens[..] {
-        [(_, only)] => (only.clone(), None),
-        _ => {
-            let first = select_all(tokens.into_iter().map(|(_, token)| token.cancelled_owned().boxed()));
-            (CancellationToken::new(), Some(first.map(|_| ()).boxed()))
+        if let [only] = &all[..] {
+            return Self { cancellation: only.clone(), relay: None };
         }
+        let cancellation = Cancellation::default();
+        let told = cancellation.clone();
+        let relay = async move {
+            select_all(all.iter().map(|one| one.requested().boxed())).await;
+            told.request();
+            select_all(all.iter().map(|one| one.gone().boxed())).await;
+            told.give_up();
+        };
+        Self { cancellation, relay: Some(relay.boxed()) }
     }
 }
 
-async fn attempt(work: BoxFuture<'static, BatchResult>, route: &RouteSettings, gone: Gone, records: usize) -> Verdicts {
-    let (token, gone) = gone;
+async fn attempt(
+    work: BoxFuture<'static, BatchResult>,
+    route: &RouteSettings,
+    ending: Ending,
+    records: usize,
+) -> Verdicts {
     let limit = route.timeout;
     // The work is dropped in there where its time is over: that is the handler's code, too.
     let limited = async move { timeout(limit, work).await };
     let guarded = AssertUnwindSafe(limited).catch_unwind();
     let mut guarded = std::pin::pin!(guarded);
-    let ended = match gone {
+    let ended = match ending.relay {
         None => guarded.await,
-        Some(gone) => tokio::select! {
+        Some(relay) => tokio::select! {
             biased;
             ended = guarded.as_mut() => ended,
-            () = gone => {
-                token.cancel();
-                guarded.await
-            }
+            () = relay => guarded.await,
         },
     };
     match ended {

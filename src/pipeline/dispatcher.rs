@@ -28,8 +28,7 @@ pub(super) async fn dispatch<G: Progress>(shared: Arc<Shared<G>>, slots: Vec<Arc
         if due.is_some_and(|due| due <= now) {
             shared.change(|lanes| lanes.wake(now));
         }
-        let ready = shared.lanes().ready();
-        shared.wake_workers(ready);
+        shared.wake_idle();
         if look.is_none() && shared.was_laden() {
             look = Some(now + STUCK);
         }

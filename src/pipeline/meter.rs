@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use super::dead_letter::{PublishError, Reason};
 use super::lanes::{Census, Hold, PartitionCensus};
+use super::scaling::Verdict;
 use super::source::CommitError;
 use crate::metrics::{CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics, RebalanceKind, Tally};
 use crate::record::{Timestamp, TopicPartition};
@@ -44,8 +46,11 @@ impl Attempted {
 }
 
 impl Meter {
-    pub(super) fn new(metrics: Arc<DaemonMetrics>, workers: usize, capacity: usize) -> Self {
-        metrics.workers.set(workers);
+    /// For this many workers at least and at most.
+    pub(super) fn new(metrics: Arc<DaemonMetrics>, workers: RangeInclusive<usize>, capacity: usize) -> Self {
+        metrics.workers.set(*workers.start());
+        metrics.workers_min.set(*workers.start());
+        metrics.workers_max.set(*workers.end());
         metrics.queue_capacity.set(capacity);
         Self { metrics, partitions: Mutex::new(HashMap::new()) }
     }
@@ -73,6 +78,17 @@ impl Meter {
             }
         }
         attempted.times.flush();
+    }
+
+    /// Attempts that ended so far, and how long they took together.
+    pub(super) fn attempts(&self) -> (u64, Duration) {
+        (self.metrics.processing.count(), self.metrics.processing.sum())
+    }
+
+    /// It was decided how many workers there are.
+    pub(super) fn scaled(&self, verdict: &Verdict) {
+        self.metrics.scaling.of(verdict.direction).of(verdict.reason).add(1);
+        self.metrics.workers.set(verdict.workers);
     }
 
     /// Records that their route's filter passed over.
@@ -185,6 +201,8 @@ impl Drop for Meter {
             &metrics.parked_records,
             &metrics.parked_bytes,
             &metrics.workers,
+            &metrics.workers_min,
+            &metrics.workers_max,
             &metrics.workers_busy,
             &metrics.in_flight,
             &metrics.handlers_overdue,

@@ -22,6 +22,7 @@ mod meter;
 pub(crate) mod micro;
 mod outcome;
 mod reader;
+mod scaling;
 pub mod seek;
 mod settings;
 mod shared;
@@ -57,11 +58,13 @@ use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
 use meter::Meter;
 use reader::Reader;
+use scaling::Controller;
 use shared::Shared;
 use source::Source;
 use watchdog::Slot;
 
 pub use reader::Beat;
+pub use scaling::{Scaling, ScalingMode};
 pub use settings::{PipelineSettings, SettingsError};
 
 /// How long a source may take to leave its group at a stop, and handlers that were dropped to end after a failure.
@@ -166,7 +169,9 @@ impl<S: Source> Pipeline<S> {
             settings.queue_records = enough;
         }
         let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let meter = Meter::new(metrics, settings.workers, settings.queue_records);
+        let scaling = settings.scaling.map(|scaling| Controller::new(scaling, settings.workers));
+        let fewest = scaling.as_ref().map_or(settings.workers, Controller::workers);
+        let meter = Meter::new(metrics, fewest..=settings.workers, settings.queue_records);
         let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();
@@ -183,6 +188,11 @@ impl<S: Source> Pipeline<S> {
             settings.stall_after,
             Arc::clone(&beat),
         )));
+
+        if let Some(controller) = scaling {
+            shared.change(|lanes| lanes.set_workers(fewest));
+            tasks.spawn(forever(scaling::scale(Arc::clone(&shared), controller)));
+        }
 
         let workers_stop = CancellationToken::new();
         let mut workers = JoinSet::new();

@@ -147,6 +147,8 @@ pub(super) fn halt<G: Progress>(
             attempted.retried += 1;
             Halt::Retry(Entry { failures: failure.attempts, ..entry }, now + delay)
         }
+        // It may have ended because it was asked to: its record is given back, and the next owner has all of the retries.
+        Next::Letter(failure) if context.is_released() && is_worth_a_retry(failure.reason) => Halt::Retry(entry, now),
         Next::Letter(failure) if context.dead_letter_topic.is_some() => Halt::Letter(entry, failure),
         Next::Letter(failure) => {
             shared.fail(PipelineError::Fatal(format!(
@@ -158,6 +160,14 @@ pub(super) fn halt<G: Progress>(
             )));
             Halt::Stop(entry)
         }
+    }
+}
+
+/// Whether only the number of attempts has made a letter of it.
+fn is_worth_a_retry(reason: Reason) -> bool {
+    match reason {
+        Reason::Error | Reason::Timeout | Reason::Panic => true,
+        Reason::Undecodable | Reason::Poison | Reason::NotRetryable => false,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::scaling::Scaling;
+
 /// How a daemon reads, queues, works and commits. Every field has a default; use struct update syntax to change some.
 ///
 /// ```
@@ -12,8 +14,10 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineSettings {
-    /// Handlers at once (default: 10).
+    /// Handlers at once (default: 10); where they are scaled, at most.
     pub workers: usize,
+    /// How their number follows what there is to do; `None`, the default, leaves it as it is.
+    pub scaling: Option<Scaling>,
     /// Records that may be ready or running (default: 100); at least twice the workers.
     pub queue_records: usize,
     /// Bytes of keys and values that may be ready or running (default: 64 MiB).
@@ -47,6 +51,7 @@ impl Default for PipelineSettings {
     fn default() -> Self {
         Self {
             workers: 10,
+            scaling: None,
             queue_records: 100,
             queue_bytes: 64 << 20,
             parked_records: 10_000,
@@ -89,6 +94,9 @@ impl PipelineSettings {
             }
         };
         require((1..=100_000).contains(&self.workers), "workers", self.workers.to_string(), "between 1 and 100,000");
+        for (setting, found, allowed) in self.scaling.iter().flat_map(|scaling| scaling.faults(self.workers)) {
+            require(false, setting, found, allowed);
+        }
         let enough = self.queue_records >= self.workers.saturating_mul(2);
         require(enough, "queue_records", self.queue_records.to_string(), "at least twice `workers`");
         require(

@@ -23,7 +23,6 @@ pub(super) struct Shared<G: Progress> {
     pub(super) meter: Meter,
     /// What handlers write with.
     pub(super) producer: Option<Producer>,
-    workers: usize,
     /// A lane is ready: for the workers.
     pub(super) ready: Notify,
     /// There may be room: for the reader.
@@ -50,7 +49,6 @@ impl<G: Progress> Shared<G> {
             daemon,
             meter,
             producer,
-            workers: limits.workers,
             ready: Notify::new(),
             room: Notify::new(),
             letters: Notify::new(),
@@ -81,8 +79,11 @@ impl<G: Progress> Shared<G> {
 
     /// A change made by one of the pipeline's own tasks.
     pub(super) fn change(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
-        let ((), effects) = self.apply(|lanes| ((), change(lanes)));
-        self.wake_workers(effects.ready);
+        let (idle, effects) = self.apply(|lanes| {
+            let effects = change(lanes);
+            (lanes.idle(), effects)
+        });
+        self.wake_workers(effects.ready.min(idle));
         if effects.timer {
             self.dispatch.notify_one();
         }
@@ -117,9 +118,16 @@ impl<G: Progress> Shared<G> {
         self.laden.swap(false, Ordering::AcqRel)
     }
 
-    /// Wakes as many workers as there are lanes for.
-    pub(super) fn wake_workers(&self, ready: usize) {
-        for _ in 0..ready.min(self.workers) {
+    /// Wakes as many workers as could take something.
+    pub(super) fn wake_idle(&self) {
+        let lanes = self.lanes();
+        let ready = lanes.ready().min(lanes.idle());
+        drop(lanes);
+        self.wake_workers(ready);
+    }
+
+    fn wake_workers(&self, workers: usize) {
+        for _ in 0..workers {
             self.ready.notify_one();
         }
     }

@@ -22,14 +22,8 @@ pub(super) struct Look {
 
 impl Look {
     /// What the lanes and the workers show: `at_work` are the attempts that run and are not overdue.
-    pub(super) fn new(
-        ended: u64,
-        census: &Census,
-        at_work: &[&AssignmentContext],
-        workers: usize,
-        now: Instant,
-    ) -> Self {
-        if at_work.len() >= workers || !census.may_start {
+    pub(super) fn new(ended: u64, census: &Census, at_work: &[&AssignmentContext], now: Instant) -> Self {
+        if at_work.len() >= census.workers || !census.may_start {
             return Self { ended, idle: 0 };
         }
         let is_excused = |partition: &PartitionCensus| {

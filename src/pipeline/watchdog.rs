@@ -128,7 +128,7 @@ pub(super) async fn watch<G: Progress>(
         let census = shared.lanes().census();
         shared.meter.census(&census, now, Timestamp::now());
         let at_work: Vec<&AssignmentContext> = at_work.iter().map(Arc::as_ref).collect();
-        let look = Look::new(shared.meter.ended(), &census, &at_work, slots.len(), now);
+        let look = Look::new(shared.meter.ended(), &census, &at_work, now);
         let found = stall.look(look, now);
         if found.is_some() != stalled {
             stalled = found.is_some();

@@ -192,7 +192,7 @@ fn delivery<G: Progress>(
     record: Record,
     attempt: u32,
 ) -> Delivery {
-    let delivery = Delivery::cancelled_by(record, attempt, context.gone.clone());
+    let delivery = Delivery::cancelled_by(record, attempt, context.cancellation.clone());
     let delivery = match &context.route.work {
         Work::Each(handler) if handler.outlives_its_future() => delivery.counted_by(&slot.remains),
         _ => delivery,

@@ -198,6 +198,7 @@ impl Simulation {
             producer: None,
             settings: PipelineSettings {
                 workers: plan.workers,
+                scaling: plan.scaling,
                 queue_records: plan.queue,
                 parked_records: plan.parked,
                 commit_interval: plan.commit_interval,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use daemonry::handler::ProcessingOrder;
+use daemonry::pipeline::{Scaling, ScalingMode};
 use fastrand::Rng;
 
 /// What the handler does with a record.
@@ -51,6 +52,7 @@ pub(crate) struct Plan {
     pub(crate) order: ProcessingOrder,
     pub(crate) partitions: i32,
     pub(crate) workers: usize,
+    pub(crate) scaling: Option<Scaling>,
     pub(crate) queue: usize,
     pub(crate) parked: usize,
     pub(crate) commit_interval: Duration,
@@ -90,10 +92,12 @@ impl Plan {
         let faults = (0..rng.usize(0..12)).map(|_| fault(&mut rng, partitions, gentle));
         let mut faults: Vec<_> = faults.collect();
         faults.sort_by_key(|(at, _)| *at);
+        let scaling = scaling(&mut rng, workers);
         Self {
             order,
             partitions,
             workers,
+            scaling,
             queue: workers * 2 + [0, 1, 10, 100][rng.usize(0..4)],
             parked: [1, 5, 1_000][rng.usize(0..3)],
             commit_interval: Duration::from_millis([20, 300, 1_000][rng.usize(0..3)]),
@@ -108,6 +112,17 @@ impl Plan {
             gentle,
         }
     }
+}
+
+/// Workers that come and go as often as they may, in half of the plans.
+fn scaling(rng: &mut Rng, workers: usize) -> Option<Scaling> {
+    let mode = [None, None, Some(ScalingMode::Queue), Some(ScalingMode::Latency)][rng.usize(0..4)]?;
+    let (min, second) = (rng.usize(1..=workers), Duration::from_secs(1));
+    let marks = [(0.2, 0.8), (0.05, 0.1), (0.7, 0.9)][rng.usize(0..3)];
+    let (shrink_below, grow_above) = marks;
+    let tolerance = if rng.bool() { 1.01 } else { 1.5 };
+    let usual = Scaling::by_queue();
+    Some(Scaling { mode, min, grow_above, shrink_below, cool_down: second, shrink_after: second, tolerance, ..usual })
 }
 
 fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool, batches: bool) -> Behaviour {

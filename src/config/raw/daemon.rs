@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::units::{Period, Size};
+use super::scaling::ScalingSection;
+use crate::config::units::{Limit, Period, Size};
 use crate::daemon::MissingDeadLetterTopic;
 use crate::handler::ProcessingOrder;
 use crate::pipeline::PipelineSettings;
@@ -22,9 +23,12 @@ pub(in crate::config) struct DaemonSection {
     /// The consumer group; by default the cluster's. Daemons that read the same topic need one each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) group: Option<String>,
-    /// Handlers at once.
+    /// Handlers at once; where `scaling` changes their number, at most.
     #[schemars(range(min = 1, max = 100_000))]
     pub(in crate::config) workers: usize,
+    /// How the number of workers follows what there is to do.
+    #[serde(skip_serializing_if = "ScalingSection::is_fixed")]
+    pub(in crate::config) scaling: ScalingSection,
     /// Records that may be ready or running; at least twice the workers.
     #[schemars(range(min = 2, max = 10_000_000))]
     pub(in crate::config) queue_records: usize,
@@ -69,6 +73,7 @@ impl Default for DaemonSection {
     fn default() -> Self {
         let PipelineSettings {
             workers,
+            scaling: _,
             queue_records,
             queue_bytes,
             parked_records,
@@ -88,6 +93,7 @@ impl Default for DaemonSection {
             cluster: None,
             group: None,
             workers,
+            scaling: ScalingSection::default(),
             queue_records,
             queue_bytes: Size(queue_bytes),
             parked_records,
@@ -111,6 +117,7 @@ impl DaemonSection {
     pub(in crate::config) fn pipeline(&self) -> PipelineSettings {
         PipelineSettings {
             workers: self.workers,
+            scaling: self.scaling.scaling(),
             queue_records: self.queue_records,
             queue_bytes: self.queue_bytes.0,
             parked_records: self.parked_records,
@@ -138,9 +145,9 @@ pub(crate) struct TopicSection {
     /// How failed attempts are repeated.
     #[serde(skip_serializing_if = "RetriesSection::is_empty")]
     pub(crate) retries: RetriesSection,
-    /// How long an attempt may take.
+    /// How long an attempt may take; with `none` as long as it takes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) timeout: Option<Period>,
+    pub(crate) timeout: Option<Limit>,
     /// The topic for dead letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dead_letter: Option<String>,

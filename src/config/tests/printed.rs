@@ -22,6 +22,7 @@ daemons:
   orders:
     topics:
       orders.created: {timeout: 90s}
+      orders.cancelled: {timeout: none}
   ticker:
 app:
   currency: USD
@@ -65,7 +66,7 @@ daemons:
           cap: 30s
           jitter: 0.2
           max: 3
-        timeout: 10min
+        timeout: none
       orders.created:
         dead_letter: orders.failed
         order: key
@@ -112,6 +113,27 @@ stop:
 ";
     let shown = printed(text);
     assert!(shown == expected, "shown:\n{shown}");
+}
+
+#[test]
+fn scaling_is_shown_where_there_is_any() {
+    let orders = "orders: {workers: 40, scaling: {mode: queue, min: 4}}";
+    let shown = printed(&REST.replace("orders: {}", orders));
+    let expected = "
+    scaling:
+      cool_down: 2s
+      grow_above: 0.8
+      grow_by: 1.0
+      min: 4
+      mode: queue
+      shrink_after: 30s
+      shrink_below: 0.2
+      shrink_by: 0.5
+      tolerance: 1.5
+";
+    assert!(shown.contains(expected), "{shown}");
+    check(&shown, "ok");
+    assert_eq!(printed(&shown), shown);
 }
 
 #[test]

@@ -52,6 +52,9 @@ fn what_can_work_is_valid() {
         "kafka: {main: {brokers: \"a:1\", group: g}}\ndaemons:\n  ticker:\n  orders: {workers: 3, high_mark: 0.9, topics: {orders.created: {order: key, timeout: 3s, retries: {max: 0, jitter: 0}}}}",
     );
     both_take(&format!("app: {{currency: USD}}{REST}"));
+    both_take(
+        "kafka: {main: {brokers: \"a:1\", group: g}}\ndaemons: {ticker: {}, orders: {workers: 64, queue_records: 200, scaling: {mode: latency, min: 4, cool_down: 5s, tolerance: 2}}}",
+    );
 }
 
 #[test]
@@ -90,6 +93,9 @@ fn what_is_refused_by_key_or_type_is_not_valid() {
         "daemons: {orders: {workers: 0}, ticker: {}}",
         "daemons: {orders: {workers: \"3\"}, ticker: {}}",
         "daemons: {orders: {wrokers: 3}, ticker: {}}",
+        "daemons: {orders: {scaling: {mode: auto}}, ticker: {}}",
+        "daemons: {orders: {scaling: {mode: queue, min: 0}}, ticker: {}}",
+        "daemons: {orders: {scaling: {mode: queue, shrink_by: 2}}, ticker: {}}",
         "daemons: {orders: {queue_bytes: 64}, ticker: {}}",
         "daemons: {orders: {high_mark: 1.5}, ticker: {}}",
         "daemons: {orders: {handler_threads: 0}, ticker: {}}",

@@ -9,13 +9,15 @@
 //! | [`State<T>`] | what the router was given, or a part of it | |
 //! | [`Topic`], [`Partition`], [`Offset`], `Option<`[`Timestamp`]`>` | where and when | |
 //! | [`Attempt`] | which attempt it is, from 1 | |
-//! | [`CancellationToken`] | cancelled when the assignment is gone | |
+//! | [`Cancellation`] | asked to end, by a revocation or a stop; and then, that the assignment is gone | |
+//! | [`CancellationToken`](tokio_util::sync::CancellationToken) | cancelled when the assignment is gone | |
 //! | [`Producer`] | writes records, which are acknowledged before this one is finished | |
 //! | [`Record`], [`Delivery`] | all of it | |
 //! | `Option<Json<T>>`, `Option<Header<T>>` | none for a tombstone, or without the header | it is there and can't be decoded |
 //! | `(A, B)`, up to four | several at once, for the records of a [batch](super::on_batch) | one of them can't be drawn |
 //! | `Result<T, Rejection>` of any of them | what it is, or why it can't be | |
 
+mod cancellation;
 mod headers;
 mod producer;
 mod state;
@@ -24,12 +26,12 @@ use std::fmt;
 
 use bytes::Bytes as SharedBytes;
 use serde::de::DeserializeOwned;
-use tokio_util::sync::CancellationToken;
 
 use super::Delivery;
 use super::error::Rejection;
 use crate::record::{Offset, Partition, Record, Timestamp, Topic};
 
+pub use cancellation::Cancellation;
 pub use headers::{Header, Headers, NamedHeader};
 pub(super) use producer::Outgoing;
 pub use producer::Producer;
@@ -189,13 +191,6 @@ impl<S> FromRecord<S> for Offset {
 impl<S> FromRecord<S> for Option<Timestamp> {
     fn from_record(delivery: &Delivery, _state: &S) -> Result<Self, Rejection> {
         Ok(delivery.record().timestamp())
-    }
-}
-
-/// See [`Delivery::cancellation`].
-impl<S> FromRecord<S> for CancellationToken {
-    fn from_record(delivery: &Delivery, _state: &S) -> Result<Self, Rejection> {
-        Ok(delivery.cancellation().clone())
     }
 }
 

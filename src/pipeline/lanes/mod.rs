@@ -27,6 +27,7 @@ mod place;
 mod rate;
 mod release;
 mod running;
+mod scaling;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub(super) use place::{AssignmentContext, Hold};
 use rate::Budget;
 pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
+pub(super) use scaling::Demands;
 
 /// The index of a lane.
 pub(super) type LaneId = usize;
@@ -67,6 +69,7 @@ pub(super) struct Limits {
     pub(super) high: f64,
     /// … and goes on at this one.
     pub(super) low: f64,
+    /// How many workers there are.
     pub(super) workers: usize,
     /// Ready lanes from which on nothing more is asked for, of all partitions: workers find enough, and what waits for longer grows cold.
     pub(super) ahead: usize,
@@ -164,7 +167,9 @@ pub(super) struct Lanes<G: Progress> {
     letters: VecDeque<LaneId>,
     /// What counts against the bounds, of all places.
     loads: Loads,
-    /// Lanes out with a worker.
+    /// How many workers may be at something.
+    workers: usize,
+    /// How many are.
     busy: usize,
     /// Open places without a queued record: each keeps a slot.
     empty: usize,
@@ -202,6 +207,7 @@ impl<G: Progress> Lanes<G> {
             due: VecDeque::new(),
             letters: VecDeque::new(),
             loads: Loads::default(),
+            workers: limits.workers,
             busy: 0,
             empty: 0,
             open: 0,

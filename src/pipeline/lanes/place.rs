@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
 use super::entry::Loads;
 use super::gather::GatherId;
 use crate::handler::RouteSpec;
+use crate::handler::extract::Cancellation;
 use crate::record::{Offset, Topic, TopicPartition};
 
 /// What a worker takes of several lanes at once is to be done after about this time.
@@ -28,8 +27,8 @@ pub(in crate::pipeline) struct AssignmentContext {
     pub(in crate::pipeline) route: Arc<RouteSpec>,
     /// Where its dead letters go; none where the daemon stops instead.
     pub(in crate::pipeline) dead_letter_topic: Option<Topic>,
-    /// Cancelled when the assignment is gone.
-    pub(in crate::pipeline) gone: CancellationToken,
+    /// What its handlers hear of its end.
+    pub(in crate::pipeline) cancellation: Cancellation,
     /// No handler may be started any more. Looked at before every record, so it isn't behind the token's lock.
     released: AtomicBool,
     /// What a record takes lately, in nanoseconds; 0 while nothing is known.
@@ -44,7 +43,7 @@ impl AssignmentContext {
             topic_partition,
             route,
             dead_letter_topic,
-            gone: CancellationToken::new(),
+            cancellation: Cancellation::default(),
             released: AtomicBool::new(false),
             cost: AtomicU64::new(0),
         }
@@ -86,6 +85,7 @@ impl AssignmentContext {
 
     pub(super) fn release(&self) {
         self.released.store(true, Ordering::Release);
+        self.cancellation.request();
     }
 }
 

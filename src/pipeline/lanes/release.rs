@@ -16,7 +16,9 @@ use crate::record::TopicPartition;
 pub(in crate::pipeline) struct Census {
     pub(in crate::pipeline) queued: Load,
     pub(in crate::pipeline) parked: Load,
+    /// Workers that are at something, and that may be.
     pub(in crate::pipeline) busy: usize,
+    pub(in crate::pipeline) workers: usize,
     pub(in crate::pipeline) oldest: Option<Instant>,
     /// Whether the rate lets anything begin.
     pub(in crate::pipeline) may_start: bool,
@@ -82,7 +84,7 @@ impl<G: Progress> Lanes<G> {
             let Some(place) = self.place_by_epoch.remove(epoch) else { continue };
             self.clear(place, true, &mut effects);
             if let Some(assignment) = self.places[place].assignment.take() {
-                assignment.context.gone.cancel();
+                assignment.context.cancellation.give_up();
             }
             self.places[place].hold = None;
             self.places[place].wake_at = None;
@@ -171,6 +173,7 @@ impl<G: Progress> Lanes<G> {
             queued: self.loads.queued,
             parked: self.loads.parked,
             busy: self.busy,
+            workers: self.workers,
             oldest,
             may_start: self.startable() > 0,
             partitions: partitions.collect(),

@@ -37,12 +37,15 @@ impl<G: Progress> Lanes<G> {
     ) -> (Option<Taken>, Effects) {
         debug_assert!(cargo.is_empty(), "a worker holds one haul at a time");
         let mut effects = Effects::default();
+        if self.idle() == 0 {
+            return (None, effects);
+        }
         if self.startable() == 0 {
             // Whoever has a clock is to look when something may begin.
             effects.timer = !self.turns.is_empty();
             return (None, effects);
         }
-        let most = if self.open > 1 { (self.limits.workers - 1).max(1) } else { self.limits.workers };
+        let most = self.most();
         for _ in 0..self.turns.len() {
             let Some(turn) = self.turns.pop_front() else { break };
             let busy = match turn {

@@ -1,9 +1,11 @@
 mod admission;
 mod audit;
 mod chance;
+mod crew;
 mod hauls;
 mod memory;
 mod model;
+mod scaling;
 
 use std::time::Duration;
 
@@ -462,9 +464,9 @@ fn what_comes_back_for_a_lost_assignment_settles_nothing() {
     let mut bench = Bench::keyed(1, 2, 10);
     bench.push(0, 0, "a");
     let run = bench.taken();
-    assert!(!run.0.context.gone.is_cancelled());
+    assert!(!run.0.context.cancellation.is_gone());
     bench.lose(0);
-    assert!(run.0.context.gone.is_cancelled());
+    assert!(run.0.context.cancellation.is_gone());
     assert_eq!(bench.lanes.loads.queued.records, 1, "its handler still runs");
     bench.assign(0, 1, ProcessingOrder::Key);
     bench.push(1, 0, "ab");

@@ -24,6 +24,8 @@ pub(super) enum Step {
     /// The source delivers what the reader asked for, or a part of it.
     Deliver(Index),
     Take,
+    /// So many workers may be at something, of those that there are.
+    Scale(Index),
     /// A worker reports some of its run as finished.
     Settle(Index, u8),
     /// A worker's run ends after some more records.
@@ -47,6 +49,7 @@ pub(super) enum Ending {
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
     pub(super) order: ProcessingOrder,
+    /// How many workers there are.
     pub(super) workers: usize,
     pub(super) queue: Load,
     pub(super) parked: Load,
@@ -92,6 +95,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Ending::Stop),
     ];
     let step = prop_oneof![
+        3 => any::<Index>().prop_map(Step::Scale),
         3 => partition().prop_map(Step::Assign),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),

@@ -53,12 +53,14 @@ impl Log {
 
 pub(super) struct World {
     pub(super) setting: Setting,
+    /// How many workers may be at something.
+    pub(super) workers: usize,
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
     /// What the workers have, until all of its lanes have come back.
     pub(super) loads: BTreeMap<u64, Taken>,
-    numbers: u64,
+    pub(super) numbers: u64,
     route: Arc<RouteSpec>,
     pub(super) letters: Vec<LetterJob<Offset>>,
     /// What came in and is neither finished nor given back.
@@ -68,7 +70,7 @@ pub(super) struct World {
     /// What the reader asked for and waits for.
     pub(super) asked: Option<Demand>,
     epochs: u64,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 impl World {
@@ -98,6 +100,7 @@ impl World {
             asked: None,
             epochs: 0,
             now: Instant::now(),
+            workers: setting.workers,
             setting,
         }
     }
@@ -123,7 +126,7 @@ impl World {
     }
 
     /// Everybody who must hear of it does.
-    fn hear(&mut self, effects: Effects) {
+    pub(super) fn hear(&mut self, effects: Effects) {
         if effects.room {
             self.asked = None;
         }
@@ -189,6 +192,11 @@ impl World {
                 if self.busy() < self.setting.workers {
                     self.take();
                 }
+            }
+            Step::Scale(workers) => {
+                self.workers = 1 + workers.index(self.setting.workers);
+                let effects = self.lanes.set_workers(self.workers);
+                self.hear(effects);
             }
             Step::Settle(held, records) => {
                 if !self.held.is_empty() {
@@ -319,55 +327,6 @@ impl World {
             let effects = self.lanes.push(batch, self.now);
             self.hear(effects);
         }
-        true
-    }
-
-    /// Workers that are at something.
-    pub(super) fn busy(&self) -> usize {
-        self.loads.len()
-    }
-
-    fn take(&mut self) -> bool {
-        let mut cargo = Cargo::default();
-        let now = self.now;
-        let (taken, effects) = self.lanes.take(&mut cargo, || now);
-        self.hear(effects);
-        let entries = &mut cargo.entries;
-        self.numbers += 1;
-        let open = self.logs.iter().filter(|log| log.is_open()).count();
-        let most = if open > 1 { (self.setting.workers - 1).max(1) } else { self.setting.workers };
-        match taken {
-            None => return false,
-            Some(Taken::Haul(haul)) => {
-                let taken = cargo.lanes.len();
-                assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");
-                for (lane, count) in std::mem::take(&mut cargo.lanes) {
-                    assert!(count > 0, "a lane without a record");
-                    let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
-                    self.held.push(Held { run, entries: entries.drain(..count).collect(), load: self.numbers });
-                }
-                let of_place = |load: &&Taken| matches!(load, Taken::Haul(other) if other.place == haul.place);
-                let busy = 1 + self.loads.values().filter(of_place).count();
-                assert!(
-                    busy <= most,
-                    "a partition has {busy} of {} workers while {open} are open",
-                    self.setting.workers
-                );
-                self.loads.insert(self.numbers, Taken::Haul(haul));
-            }
-            Some(Taken::Batch(mut batch)) => {
-                let max = self.setting.batch.expect("the route takes batches");
-                assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
-                for (run, count) in std::mem::take(&mut batch.parts) {
-                    assert!(count > 0, "a run without a record");
-                    let entries = entries.drain(..count).collect();
-                    self.held.push(Held { run, entries, load: self.numbers });
-                }
-                self.loads.insert(self.numbers, Taken::Batch(batch));
-                assert!(self.loads.len() <= most, "{} batches at once of {most}", self.loads.len());
-            }
-        }
-        assert!(cargo.entries.is_empty(), "records that belong to no lane");
         true
     }
 

@@ -1,0 +1,88 @@
+//! The world's workers: how many there may be at something, and what each takes.
+
+use super::super::*;
+use super::chance::PARTITIONS;
+use super::model::{Held, TOPIC, World};
+
+impl World {
+    /// Workers that are at something.
+    pub(super) fn busy(&self) -> usize {
+        self.loads.len()
+    }
+
+    /// How many workers a partition holds, or its route's batches.
+    fn held_by(&self, place: Option<PlaceId>) -> usize {
+        let of = |load: &&Taken| match load {
+            Taken::Haul(haul) => place == Some(haul.place),
+            Taken::Batch(_) => place.is_none(),
+        };
+        self.loads.values().filter(of).count()
+    }
+
+    fn place(&self, partition: usize) -> PlaceId {
+        self.lanes.place_of[&TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"))]
+    }
+
+    /// How many one partition may hold while there are others.
+    fn share(&self) -> usize {
+        (self.workers - 1).max(1)
+    }
+
+    /// How many more workers may take something: what anybody holds beyond the share counts for nobody.
+    pub(super) fn idle(&self) -> usize {
+        let open: Vec<_> = (0..PARTITIONS).filter(|partition| self.logs[*partition].is_open()).collect();
+        let alone = match open[..] {
+            [only] if self.setting.batch.is_none() => Some(Some(self.place(only))),
+            [_] => Some(None),
+            _ => None,
+        };
+        let most = |place| if alone == Some(place) { self.workers } else { self.share() };
+        let places = (0..self.lanes.places.len()).map(Some).chain([None]);
+        let held: usize = places.map(|place| self.held_by(place).min(most(place))).sum();
+        let beyond_share = self.workers.saturating_sub(held);
+        self.workers.saturating_sub(self.busy()).max(beyond_share).min(self.setting.workers - self.busy())
+    }
+
+    pub(super) fn take(&mut self) -> bool {
+        let idle = self.idle();
+        let mut cargo = Cargo::default();
+        let now = self.now;
+        let (taken, effects) = self.lanes.take(&mut cargo, || now);
+        self.hear(effects);
+        let entries = &mut cargo.entries;
+        self.numbers += 1;
+        let open = self.logs.iter().filter(|log| log.is_open()).count();
+        let most = if open > 1 { self.share() } else { self.workers };
+        if taken.is_some() {
+            assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers);
+        }
+        match taken {
+            None => return false,
+            Some(Taken::Haul(haul)) => {
+                let taken = cargo.lanes.len();
+                assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");
+                for (lane, count) in std::mem::take(&mut cargo.lanes) {
+                    assert!(count > 0, "a lane without a record");
+                    let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
+                    self.held.push(Held { run, entries: entries.drain(..count).collect(), load: self.numbers });
+                }
+                let busy = 1 + self.held_by(Some(haul.place));
+                assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.workers);
+                self.loads.insert(self.numbers, Taken::Haul(haul));
+            }
+            Some(Taken::Batch(mut batch)) => {
+                let max = self.setting.batch.expect("the route takes batches");
+                assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
+                for (run, count) in std::mem::take(&mut batch.parts) {
+                    assert!(count > 0, "a run without a record");
+                    let entries = entries.drain(..count).collect();
+                    self.held.push(Held { run, entries, load: self.numbers });
+                }
+                self.loads.insert(self.numbers, Taken::Batch(batch));
+                assert!(self.held_by(None) <= most, "{} batches at once of {most}", self.loads.len());
+            }
+        }
+        assert!(cargo.entries.is_empty(), "records that belong to no lane");
+        true
+    }
+}
