@@ -54,16 +54,18 @@ idle: ## What an idle process costs: CPU over a minute each, with 1, 100 and 1,0
 
 # RUNS=1 makes each run once, ROWS=w1a,w2 only some; PAGE=docs/performance.md puts the tables there.
 BENCH_FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(ROWS),--rows $(ROWS)) $(if $(PAGE),--page $(PAGE))
-BENCH_PROGRAMS := $(foreach program,with-kafka bench rawt rawb bare,--bin $(program)) --example peer --example ledger
+# Not as one workspace: the deployable daemon has mimalloc, and all that is built with it. The raw loops are to have what rdkafka's users have.
+BENCH_BUILD = cargo build --locked --release -p integration -p bench $(addprefix --bin ,with-kafka bench rawt rawb bare) && \
+	cargo build --locked --release -p daemonry --features tls,mimalloc --example peer --example ledger
 
 bench: ## The figures to reach, measured beside raw loops, with verdicts; minutes. RUNS=1 ROWS=w1a,w2 for less
 	@bash scripts/tools.sh tls
-	cargo build --locked --release --workspace $(BENCH_PROGRAMS)
+	$(BENCH_BUILD)
 	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench ours $(BENCH_FLAGS)
 
 bench-peers: ## The same beside other frameworks, which it builds, or PEERS="franz old=./peer"
 	@bash scripts/tools.sh tls
-	cargo build --locked --release --workspace $(BENCH_PROGRAMS)
+	$(BENCH_BUILD)
 	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench peers $(PEERS) $(BENCH_FLAGS)
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
