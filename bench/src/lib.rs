@@ -1,7 +1,7 @@
 //! Measures daemonry: `bench ours` beside what it stands on, `bench peers` beside other frameworks too.
 //!
-//! A [row](row::Row) of the table of figures has a [plan](plan): which programs consume what, one at a time. What each run came to is a
-//! [sample](sample::Sample); [targets](targets) are what the medians are held against, and the [table](table) shows both. All programs
+//! A [row](row::Row) of the table of figures has a [plan]: which programs consume what, one at a time. What each run came to is a
+//! [sample](sample::Sample); [targets] are what the medians are held against, and the [table] shows both. All programs
 //! print the same line at their end, a [`meter::Report`].
 
 pub mod builder;
