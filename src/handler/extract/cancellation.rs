@@ -17,7 +17,8 @@ use crate::handler::{Delivery, Rejection};
 /// | that time is over, or the partition was lost | [`gone`](Self::gone) | give up: nothing that it does is committed, and another member may be at the same record |
 ///
 /// A handler that ends with an error once it was asked to has its record given back, whether retries are left or not: the next owner of the
-/// partition begins it again. Errors that no retry is for, such as poison, make a dead letter all the same. One that goes on keeps its worker, and its lane in this process, until it ends.
+/// partition begins it again. Errors that no retry is for, such as poison, make a dead letter all the same. One that goes on keeps its worker,
+/// and its lane in this process, until it ends.
 ///
 /// ```
 /// use daemonry::handler::extract::{Cancellation, Text};
