@@ -259,11 +259,17 @@ impl<G: Progress> Shift<'_, G> {
     /// The next entry, of the lane that is begun or else of the next one.
     fn begin(&mut self) -> Option<Entry<G::Position>> {
         let bench = &mut *self.bench;
-        while bench.entries.is_empty() {
+        loop {
+            if let Some(entry) = bench.entries.pop_front() {
+                return Some(entry);
+            }
             bench.done.extend(bench.lane.take());
-            bench.lane = Some(self.slot.cargo.lock().next_lane(&mut bench.entries)?);
+            let (lane, first) = self.slot.cargo.lock().next_lane(&mut bench.entries)?;
+            bench.lane = Some(lane);
+            if first.is_some() {
+                return first;
+            }
         }
-        bench.entries.pop_front()
     }
 
     fn report(&mut self) {

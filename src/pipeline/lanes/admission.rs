@@ -91,6 +91,14 @@ impl<G: Progress> Lanes<G> {
         place.loads.queued.records == 0 && place.open().is_some()
     }
 
+    /// What waits in this place may have become parked where it counted against the queue before, for want of room: then a slot is kept for it.
+    pub(super) fn note_parked(&mut self, id: PlaceId, was_empty: bool, effects: &mut Effects) {
+        if !was_empty && self.is_empty_open(id) {
+            self.empty += 1;
+            effects.room = true;
+        }
+    }
+
     /// Something of this place was finished or given back: lets waiting retries in, ends backpressure, wakes the reader.
     pub(super) fn freed(&mut self, id: PlaceId, was_empty: bool, effects: &mut Effects) {
         if !was_empty && self.is_empty_open(id) {

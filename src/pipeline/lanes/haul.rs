@@ -70,15 +70,19 @@ impl<P> Cargo<P> {
         self.lanes.push_back((lane, count));
     }
 
-    /// Unloads the next lane: it is begun.
-    pub(in crate::pipeline) fn next_lane(&mut self, entries: &mut VecDeque<Entry<P>>) -> Option<LaneId> {
+    /// Unloads the next lane, which is begun, with its first entry if it has any; the others come behind `entries`.
+    pub(in crate::pipeline) fn next_lane(
+        &mut self,
+        entries: &mut VecDeque<Entry<P>>,
+    ) -> Option<(LaneId, Option<Entry<P>>)> {
         let (lane, count) = self.lanes.pop_front()?;
+        let first = if count > 0 { self.entries.pop_front() } else { None };
         if self.lanes.is_empty() && entries.is_empty() {
             std::mem::swap(&mut self.entries, entries);
         } else {
-            move_front(&mut self.entries, entries, count);
+            move_front(&mut self.entries, entries, count.saturating_sub(1));
         }
-        Some(lane)
+        Some((lane, first))
     }
 
     /// Unloads the entries of a batch, which has its lanes itself.

@@ -46,8 +46,11 @@ impl<G: Progress> Lanes<G> {
         self.key_budgets = rate.map(|rate| KeyBudgets { rate, keys: HashMap::default(), look_at: MANY });
         for id in 0..self.lanes.len() {
             if self.lanes[id].limited {
+                let place = self.lanes[id].place;
+                let was_empty = self.is_empty_open(place);
                 self.unpark(id);
                 self.reopen(id, &mut effects);
+                self.note_parked(place, was_empty, &mut effects);
             }
         }
         self.promote(&mut effects);

@@ -27,6 +27,8 @@ impl<G: Progress> Lanes<G> {
             }
             let lane_id = first.remove();
             let spent_until = self.spent_now(lane_id, now);
+            let place = self.lanes[lane_id].place;
+            let was_empty = self.is_empty_open(place);
             let lane = &mut self.lanes[lane_id];
             lane.timer = None;
             lane.limited = false;
@@ -35,7 +37,7 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Letter;
                 self.letters.push_back(lane_id);
                 effects.letters = true;
-            } else if self.places[lane.place].paused {
+            } else if self.places[place].paused {
                 self.suspend(lane_id);
             } else if let Some(until) = spent_until {
                 self.limit(lane_id, until, &mut effects);
@@ -43,6 +45,7 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
             }
+            self.note_parked(place, was_empty, &mut effects);
         }
         self.promote(&mut effects);
         self.ripen(now, &mut effects);

@@ -35,11 +35,13 @@ impl<G: Progress> Lanes<G> {
 
     fn resume(&mut self, place: PlaceId, effects: &mut Effects) {
         self.places[place].paused = false;
+        let was_empty = self.is_empty_open(place);
         for id in self.lanes_of(place) {
             if self.lanes[id].state == State::Paused {
                 self.reopen(id, effects);
             }
         }
+        self.note_parked(place, was_empty, effects);
         self.promote(effects);
         effects.room = true;
     }

@@ -144,8 +144,9 @@ impl Bench {
     /// All of it succeeds.
     fn succeed(&mut self, (haul, mut cargo): Held) -> Told {
         let (mut entries, mut done) = (VecDeque::new(), Vec::new());
-        while let Some(lane) = cargo.next_lane(&mut entries) {
+        while let Some((lane, first)) = cargo.next_lane(&mut entries) {
             done.push(lane);
+            entries.extend(first);
         }
         let mut settled = entries.into_iter().map(|entry| (entry.ticket.done(), entry.bytes)).collect();
         let told = self.lanes.report(&haul, &mut settled, &mut done);
@@ -170,8 +171,8 @@ impl Bench {
 
     fn halt(&mut self, (haul, mut cargo): Held, halt: impl FnOnce(Entry<Offset>) -> Halt<Offset>) -> Told {
         let mut entries = VecDeque::new();
-        let lane = cargo.next_lane(&mut entries).expect("a haul has a lane");
-        let entry = entries.pop_front().expect("a lane has a record");
+        let (lane, first) = cargo.next_lane(&mut entries).expect("a haul has a lane");
+        let entry = first.expect("a lane has a record");
         Told(self.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, Some(halt(entry)), NOTHING))
     }
 

@@ -97,12 +97,13 @@ impl Passage {
         let Self { lanes, cargo, entries, settled, done, .. } = self;
         let (mut begun, mut ended): (Option<LaneId>, u32) = (None, 0);
         loop {
-            while entries.is_empty() {
+            let mut next = entries.pop_front();
+            while next.is_none() {
                 done.extend(begun.take());
-                let Some(lane) = cargo.next_lane(entries) else { break };
-                begun = Some(lane);
+                let Some((lane, first)) = cargo.next_lane(entries) else { break };
+                (begun, next) = (Some(lane), first);
             }
-            let Some(entry) = entries.pop_front() else { break };
+            let Some(entry) = next else { break };
             settled.push((entry.ticket.done(), entry.bytes));
             ended += 1;
             if settled.len() >= REPORT_AT {

@@ -1,7 +1,8 @@
 //! When reading is held back, and when it goes on.
 
-use super::Bench;
+use super::{Bench, SECOND};
 use crate::handler::ProcessingOrder;
+use crate::record::TopicPartition;
 
 #[test]
 fn reading_is_held_back_at_the_high_mark_and_goes_on_at_the_low_one() {
@@ -64,4 +65,20 @@ fn partitions_with_something_to_do_share_what_may_be_ready() {
     bench.push(3, 0, "d");
     bench.lanes.limits.ahead = 100;
     assert_eq!(bench.allowed(0), 63, "few are not worth a turn of the reader");
+}
+
+#[test]
+fn a_partition_whose_last_record_becomes_a_parked_one_while_it_waits_keeps_a_slot() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 2, 4, 8, 1);
+    let paused = |partition: i32| move |place: &TopicPartition| place.partition.0 <= partition;
+    bench.push(0, 0, "aa");
+    let _full = bench.lanes.set_paused(paused(0));
+    bench.push(1, 0, "a");
+    let held = bench.taken();
+    bench.fail(held, SECOND);
+    assert_eq!((bench.lanes.loads.queued.records, bench.lanes.empty), (2, 0), "the parked have no room for it");
+    let _both = bench.lanes.set_paused(paused(1));
+    bench.lose(0);
+    let told = bench.wait(SECOND);
+    assert_eq!((bench.lanes.loads.parked.records, bench.lanes.empty, told.room), (1, 1, true));
 }

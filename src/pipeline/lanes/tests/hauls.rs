@@ -32,12 +32,12 @@ fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
     bench.push(0, 4, "de");
     bench.takes(0, 1_000_000);
     let mut entries = VecDeque::new();
-    let lane = cargo.next_lane(&mut entries).expect("it has three");
+    let (lane, begun) = cargo.next_lane(&mut entries).expect("it has three");
     assert_eq!(bench.lanes.give_back(cargo.take()).ready, 2);
     assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
     let (b, c) = (bench.taken(), bench.taken());
     assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
-    let begun = entries.pop_front().expect("it has two records");
+    let begun = begun.expect("it has two records");
     let mut settled = vec![(begun.ticket.done(), begun.bytes)];
     let _told = bench.lanes.report(&haul, &mut settled, &mut Vec::new());
     assert_eq!(bench.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, None, NOTHING).ready, 1);
