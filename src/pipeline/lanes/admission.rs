@@ -127,7 +127,7 @@ impl<G: Progress> Lanes<G> {
             place.hold = None;
             effects.room = true;
         }
-        effects.commit |= self.commit_due().is_some();
+        effects.commit |= self.tells_commit();
     }
 
     /// Lets lanes whose retry is due into the queue, as far as there is room: in turn, and leaving a slot to each partition that

@@ -86,7 +86,7 @@ impl<G: Progress> Lanes<G> {
             self.pressed = true;
             effects.pressure = Some(true);
         }
-        effects.commit |= self.commit_due().is_some();
+        effects.commit |= self.tells_commit();
         effects
     }
 }

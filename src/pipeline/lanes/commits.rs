@@ -22,9 +22,15 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
+    /// Whether the committer is to hear of it: once for each reason, and not for every record that ends until it is made.
+    pub(super) fn tells_commit(&mut self) -> bool {
+        let due = self.commit_due();
+        due.is_some() && due != std::mem::replace(&mut self.commit_told, due)
+    }
+
     /// What may be committed now, where that is news to the source.
     pub(in crate::pipeline) fn commits(&mut self) -> Vec<(Epoch, G::Commit)> {
-        (self.uncommitted, self.placed) = (0, false);
+        (self.uncommitted, self.placed, self.commit_told) = (0, false, None);
         let assignments = self.places.iter_mut().filter_map(|place| place.assignment.as_mut());
         let commits = assignments.filter_map(|open| {
             let commit = open.progress.commit()?;

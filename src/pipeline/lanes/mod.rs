@@ -183,6 +183,8 @@ pub(super) struct Lanes<G: Progress> {
     uncommitted: usize,
     /// An assignment began at a place that was not committed.
     placed: bool,
+    /// What the committer has heard of since the last commit.
+    commit_told: Option<CommitDue>,
     /// What may begin, where that is limited.
     budget: Option<Budget>,
     /// The same for each key.
@@ -216,6 +218,7 @@ impl<G: Progress> Lanes<G> {
             parked_holds: false,
             uncommitted: 0,
             placed: false,
+            commit_told: None,
             budget: None,
             key_budgets: None,
         }
@@ -236,7 +239,7 @@ impl<G: Progress> Lanes<G> {
         }
         // A place that nobody has committed yet: whoever sought it waits for that.
         self.placed |= progress.commit().is_some();
-        effects.commit |= self.placed;
+        effects.commit |= self.tells_commit();
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];
