@@ -47,11 +47,8 @@ impl<G: Progress> Lanes<G> {
         let open = self.places.iter_mut().filter(|place| place.open().is_some());
         for (place, (epoch, Share { queued, room, .. })) in open.zip(shares) {
             // Its own bounds keep it out, or the slots that are kept for others.
-            place.wake_at = (demand.records(epoch) == 0 && place.wake_below.is_none()).then_some(if room == 0 {
-                share.records / 2
-            } else {
-                queued / 2
-            });
+            let mark = if room == 0 { share.records / 2 } else { queued / 2 };
+            place.wake_at = (demand.records(epoch) == 0 && place.wake_below.is_none()).then_some(mark);
         }
         let low = scaled(self.limits.queue.records, self.limits.low);
         // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark.
@@ -85,25 +82,21 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// Whether this place is open and has nothing queued.
-    pub(super) fn is_empty_open(&self, place: PlaceId) -> bool {
-        let place = &self.places[place];
-        place.loads.queued.records == 0 && place.open().is_some()
-    }
-
-    /// What waits in this place may have become parked where it counted against the queue before, for want of room: then a slot is kept for it.
-    pub(super) fn note_parked(&mut self, id: PlaceId, was_empty: bool, effects: &mut Effects) {
-        if !was_empty && self.is_empty_open(id) {
-            self.empty += 1;
-            effects.room = true;
+    /// Counts this place among those that keep a slot, or no longer, as it is now. Says whether it keeps one that kept none before.
+    pub(super) fn count_slot(&mut self, id: PlaceId) -> bool {
+        let place = &mut self.places[id];
+        let keeps = place.loads.queued.records == 0 && place.open().is_some();
+        match (std::mem::replace(&mut place.keeps_slot, keeps), keeps) {
+            (false, true) => self.empty += 1,
+            (true, false) => self.empty -= 1,
+            (false, false) | (true, true) => return false,
         }
+        keeps
     }
 
     /// Something of this place was finished or given back: lets waiting retries in, ends backpressure, wakes the reader.
-    pub(super) fn freed(&mut self, id: PlaceId, was_empty: bool, effects: &mut Effects) {
-        if !was_empty && self.is_empty_open(id) {
-            self.empty += 1;
-        }
+    pub(super) fn freed(&mut self, id: PlaceId, effects: &mut Effects) {
+        self.count_slot(id);
         self.promote(effects);
         if self.pressed {
             let low = self.mark(self.limits.low);
@@ -160,17 +153,15 @@ impl<G: Progress> Lanes<G> {
         }
         let free = self.limits.queue.records.saturating_sub(self.loads.queued.records);
         let first = place.loads.queued.records == 0;
-        let open = place.open().is_some();
-        let others = self.empty - usize::from(first && open);
+        let others = self.empty - usize::from(place.keeps_slot);
         if free == 0 || (!first && free <= others) {
             // Its own successors may hold the slots that it waits for: then it takes the place of one, or it would wait for ever.
             let Some(successor) = entries.find(|entry| entry.bound == Bound::Queue) else { return false };
             successor.count_against(Bound::Parked, [&mut self.loads, &mut place.loads]);
         }
         head.count_against(Bound::Queue, [&mut self.loads, &mut place.loads]);
-        if first && open {
-            self.empty -= 1;
-        }
+        let place = lane.place;
+        self.count_slot(place);
         true
     }
 

@@ -18,7 +18,6 @@ impl<G: Progress> Lanes<G> {
         let mut effects = Effects::default();
         let Some(&place_id) = self.place_by_epoch.get(&arrivals.epoch) else { return effects };
         let Some(context) = self.places[place_id].open().map(|open| Arc::clone(&open.context)) else { return effects };
-        let was_empty = self.places[place_id].loads.queued.records == 0;
         // One look for the whole batch: it is for a metric.
         let stamp = arrivals
             .records
@@ -79,9 +78,7 @@ impl<G: Progress> Lanes<G> {
         if let (Some(next), Some(assignment)) = (arrivals.next, &mut self.places[place_id].assignment) {
             assignment.progress.passed(next);
         }
-        if was_empty && self.places[place_id].loads.queued.records > 0 {
-            self.empty -= 1;
-        }
+        self.count_slot(place_id);
         if !self.pressed && self.is_above(self.limits.high) {
             self.pressed = true;
             effects.pressure = Some(true);

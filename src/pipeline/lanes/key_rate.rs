@@ -47,10 +47,9 @@ impl<G: Progress> Lanes<G> {
         for id in 0..self.lanes.len() {
             if self.lanes[id].limited {
                 let place = self.lanes[id].place;
-                let was_empty = self.is_empty_open(place);
                 self.unpark(id);
                 self.reopen(id, &mut effects);
-                self.note_parked(place, was_empty, &mut effects);
+                effects.room |= self.count_slot(place);
             }
         }
         self.promote(&mut effects);

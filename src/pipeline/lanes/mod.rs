@@ -247,7 +247,7 @@ impl<G: Progress> Lanes<G> {
         place.assignment = Some(Assignment::new(context, progress));
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
-        self.empty += usize::from(place.loads.queued.records == 0);
+        self.count_slot(id);
         effects.room = true;
         effects
     }

@@ -28,7 +28,6 @@ impl<G: Progress> Lanes<G> {
             let lane_id = first.remove();
             let spent_until = self.spent_now(lane_id, now);
             let place = self.lanes[lane_id].place;
-            let was_empty = self.is_empty_open(place);
             let lane = &mut self.lanes[lane_id];
             lane.timer = None;
             lane.limited = false;
@@ -45,7 +44,8 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
             }
-            self.note_parked(place, was_empty, &mut effects);
+            // What had no room among the parked until now counts as one of them.
+            effects.room |= self.count_slot(place);
         }
         self.promote(&mut effects);
         self.ripen(now, &mut effects);
@@ -69,7 +69,6 @@ impl<G: Progress> Lanes<G> {
         weight: Weight,
     ) -> Effects {
         let mut effects = Effects::default();
-        let was_empty = self.is_empty_open(run.place);
         self.uncount(run.place, weight.bound, weight.bytes);
         self.lanes[run.lane].out_since = None;
         if let Some(assignment) = self.places[run.place].live(run.context.epoch) {
@@ -82,7 +81,7 @@ impl<G: Progress> Lanes<G> {
             self.uncommitted += 1;
         }
         self.reopen(run.lane, &mut effects);
-        self.freed(run.place, was_empty, &mut effects);
+        self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
         effects
     }
@@ -92,7 +91,6 @@ impl<G: Progress> Lanes<G> {
         let mut effects = Effects::default();
         let LetterJob { run, mut entry } = job;
         self.lanes[run.lane].out_since = None;
-        let was_empty = self.is_empty_open(run.place);
         match self.places[run.place].live(run.context.epoch) {
             Some(assignment) if !assignment.context.is_released() => {
                 assignment.out -= 1;
@@ -111,7 +109,7 @@ impl<G: Progress> Lanes<G> {
                 self.reopen(run.lane, &mut effects);
             }
         }
-        self.freed(run.place, was_empty, &mut effects);
+        self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
         effects
     }

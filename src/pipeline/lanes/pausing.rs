@@ -20,7 +20,6 @@ impl<G: Progress> Lanes<G> {
     }
 
     fn pause(&mut self, place: PlaceId, effects: &mut Effects) {
-        let was_empty = self.is_empty_open(place);
         self.places[place].paused = true;
         for id in self.lanes_of(place) {
             if matches!(self.lanes[id].state, State::Ready | State::Due) {
@@ -30,18 +29,17 @@ impl<G: Progress> Lanes<G> {
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
         self.forget_ready(place, effects);
-        self.freed(place, was_empty, effects);
+        self.freed(place, effects);
     }
 
     fn resume(&mut self, place: PlaceId, effects: &mut Effects) {
         self.places[place].paused = false;
-        let was_empty = self.is_empty_open(place);
         for id in self.lanes_of(place) {
             if self.lanes[id].state == State::Paused {
                 self.reopen(id, effects);
             }
         }
-        self.note_parked(place, was_empty, effects);
+        self.count_slot(place);
         self.promote(effects);
         effects.room = true;
     }

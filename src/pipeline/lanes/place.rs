@@ -141,6 +141,8 @@ pub(super) struct Place<G> {
     pub(super) in_turns: bool,
     /// Its share of what counts against the bounds, with what still runs for earlier assignments.
     pub(super) loads: Loads,
+    /// It is counted among the open ones without a queued record.
+    pub(super) keeps_slot: bool,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
     /// Nothing of it is started.
@@ -161,6 +163,7 @@ impl<G: Progress> Place<G> {
             ready: VecDeque::new(),
             in_turns: false,
             loads: Loads::default(),
+            keeps_slot: false,
             busy: 0,
             paused: false,
             hold: None,

@@ -59,12 +59,11 @@ impl<G: Progress> Lanes<G> {
             self.open -= 1;
             // The last one that is open may hold every worker.
             effects.ready += self.turns.len();
-            self.empty -= usize::from(self.places[place].loads.queued.records == 0);
             if let Some(assignment) = &self.places[place].assignment {
                 assignment.context.release();
             }
             self.clear(place, false, &mut effects);
-            self.freed(place, true, &mut effects);
+            self.freed(place, &mut effects);
             self.note_drained(place, &mut effects);
         }
         effects
@@ -89,7 +88,7 @@ impl<G: Progress> Lanes<G> {
             self.places[place].hold = None;
             self.places[place].wake_at = None;
             self.places[place].wake_below = None;
-            self.freed(place, true, &mut effects);
+            self.freed(place, &mut effects);
         }
         // Fewer partitions may each hold more workers, and a drain that waits for what is void need not wait any longer.
         effects.ready += self.turns.len();

@@ -135,9 +135,8 @@ impl<G: Progress> Lanes<G> {
         settled: &mut Vec<(Settled<G::Position>, usize)>,
     ) -> Effects {
         let mut effects = Effects::default();
-        let was_empty = self.is_empty_open(run.place);
         self.settle_all(run.place, &run.context, settled);
-        self.freed(run.place, was_empty, &mut effects);
+        self.freed(run.place, &mut effects);
         effects
     }
 
@@ -168,9 +167,8 @@ impl<G: Progress> Lanes<G> {
         halt: Option<Halt<G::Position>>,
     ) -> Effects {
         let mut effects = Effects::default();
-        let was_empty = self.is_empty_open(run.place);
         self.come_back(run.lane, &run.context, unstarted.drain(..), halt, &mut effects);
-        self.freed(run.place, was_empty, &mut effects);
+        self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
         effects
     }
@@ -183,12 +181,11 @@ impl<G: Progress> Lanes<G> {
         done: &mut Vec<LaneId>,
     ) -> Effects {
         let mut effects = Effects::default();
-        let was_empty = self.is_empty_open(haul.place);
         self.settle_all(haul.place, &haul.context, settled);
         for lane in done.drain(..) {
             self.come_back(lane, &haul.context, [].into_iter(), None, &mut effects);
         }
-        self.freed(haul.place, was_empty, &mut effects);
+        self.freed(haul.place, &mut effects);
         self.note_drained(haul.place, &mut effects);
         effects
     }
@@ -198,14 +195,13 @@ impl<G: Progress> Lanes<G> {
         let mut effects = Effects::default();
         let Cargo { context: Some(context), lanes, mut entries } = cargo else { return effects };
         let Some(place) = lanes.front().map(|(lane, _)| self.lanes[*lane].place) else { return effects };
-        let was_empty = self.is_empty_open(place);
         let ready = self.places[place].ready.len();
         for (lane, count) in lanes {
             self.come_back(lane, &context, entries.drain(..count), None, &mut effects);
         }
         let ready = self.places[place].ready.len() - ready;
         self.places[place].ready.rotate_right(ready);
-        self.freed(place, was_empty, &mut effects);
+        self.freed(place, &mut effects);
         self.note_drained(place, &mut effects);
         effects
     }
@@ -227,14 +223,13 @@ impl<G: Progress> Lanes<G> {
         effects.ready += self.places[haul.place].hauls().saturating_sub(before);
         self.busy -= 1;
         self.places[haul.place].busy -= 1;
-        let was_empty = self.is_empty_open(haul.place);
         if let Some((lane, unstarted)) = begun {
             self.come_back(lane, &haul.context, unstarted.drain(..), halt, &mut effects);
         }
         for (lane, count) in cargo.lanes.drain(..) {
             self.come_back(lane, &haul.context, cargo.entries.drain(..count), None, &mut effects);
         }
-        self.freed(haul.place, was_empty, &mut effects);
+        self.freed(haul.place, &mut effects);
         self.note_drained(haul.place, &mut effects);
         effects
     }
