@@ -69,7 +69,7 @@ where
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut due, mut soonest) = (false, Instant::now());
     loop {
-        tokio::select! {
+        let is_time = tokio::select! {
             biased;
             request = requests.recv() => {
                 let Some(Request { epochs, deadline, reply }) = request else { return Ok(()) };
@@ -80,6 +80,7 @@ where
                 if fenced {
                     return Err(PipelineError::Fatal(CommitError::Fenced.to_string()));
                 }
+                false
             }
             () = shared.commit.notified() => {
                 let reason = shared.lanes().commit_due();
@@ -89,15 +90,14 @@ where
                     // It is in a commit that was made since.
                     None => {}
                 }
+                false
             }
-            () = sleep_until(soonest), if due => {
-                commit_once(&shared, &mut committer).await?;
-                (due, soonest) = (false, Instant::now() + APART);
-            }
-            _ = ticks.tick() => {
-                commit_once(&shared, &mut committer).await?;
-                (due, soonest) = (false, Instant::now() + APART);
-            }
+            () = sleep_until(soonest), if due => true,
+            _ = ticks.tick() => true,
+        };
+        if is_time {
+            commit_once(&shared, &mut committer).await?;
+            (due, soonest) = (false, Instant::now() + APART);
         }
     }
 }

@@ -97,44 +97,23 @@ impl Scaling {
         Self { mode: ScalingMode::Latency, ..Self::by_queue() }
     }
 
-    /// What is wrong with it, where there are so many workers at most: each time the setting's name, what it is, and what it may be.
-    pub(super) fn faults(&self, workers: usize) -> Vec<(&'static str, String, &'static str)> {
-        let share = |share: f64| 0.0 < share && share <= 1.0;
-        let marks = share(self.shrink_below) && share(self.grow_above) && self.shrink_below < self.grow_above;
-        let both = format!("{} (shrink_below {})", self.grow_above, self.shrink_below);
-        let faults = [
-            (
-                (1..=workers).contains(&self.min),
-                "scaling.min",
-                self.min.to_string(),
-                "at least 1 and at most `workers`",
-            ),
-            (marks, "scaling.grow_above", both, "above `shrink_below`, and both above 0 and at most 1"),
-            (
-                0.0 < self.grow_by && self.grow_by <= 10.0,
-                "scaling.grow_by",
-                self.grow_by.to_string(),
-                "above 0 and at most 10",
-            ),
-            (
-                0.0 < self.shrink_by && self.shrink_by < 1.0,
-                "scaling.shrink_by",
-                self.shrink_by.to_string(),
-                "above 0 and below 1",
-            ),
-            (!self.cool_down.is_zero(), "scaling.cool_down", format!("{:?}", self.cool_down), "above 0"),
-            (!self.shrink_after.is_zero(), "scaling.shrink_after", format!("{:?}", self.shrink_after), "above 0"),
-            (
-                1.0 < self.tolerance && self.tolerance <= 100.0,
-                "scaling.tolerance",
-                self.tolerance.to_string(),
-                "above 1 and at most 100",
-            ),
-        ];
-        faults
-            .into_iter()
-            .filter(|(holds, ..)| !holds)
-            .map(|(_, name, found, allowed)| (name, found, allowed))
-            .collect()
+    /// Has each setting required to be what it may be, where there are so many workers at most: whether it is, its name, what it is, and what
+    /// it may be.
+    pub(super) fn check(&self, workers: usize, require: &mut impl FnMut(bool, &'static str, String, &'static str)) {
+        let &Self { min, grow_above, shrink_below, grow_by, shrink_by, cool_down, shrink_after, tolerance, .. } = self;
+        let allowed = "at least 1 and at most `workers`";
+        require((1..=workers).contains(&min), "scaling.min", min.to_string(), allowed);
+        let marks = 0.0 < shrink_below && shrink_below < grow_above && grow_above <= 1.0;
+        let found = format!("{grow_above} (shrink_below {shrink_below})");
+        require(marks, "scaling.grow_above", found, "above `shrink_below`, and both above 0 and at most 1");
+        let grows = 0.0 < grow_by && grow_by <= 10.0;
+        require(grows, "scaling.grow_by", grow_by.to_string(), "above 0 and at most 10");
+        let shrinks = 0.0 < shrink_by && shrink_by < 1.0;
+        require(shrinks, "scaling.shrink_by", shrink_by.to_string(), "above 0 and below 1");
+        for (setting, time) in [("scaling.cool_down", cool_down), ("scaling.shrink_after", shrink_after)] {
+            require(!time.is_zero(), setting, format!("{time:?}"), "above 0");
+        }
+        let tolerates = 1.0 < tolerance && tolerance <= 100.0;
+        require(tolerates, "scaling.tolerance", tolerance.to_string(), "above 1 and at most 100");
     }
 }

@@ -94,8 +94,8 @@ impl PipelineSettings {
             }
         };
         require((1..=100_000).contains(&self.workers), "workers", self.workers.to_string(), "between 1 and 100,000");
-        for (setting, found, allowed) in self.scaling.iter().flat_map(|scaling| scaling.faults(self.workers)) {
-            require(false, setting, found, allowed);
+        if let Some(scaling) = &self.scaling {
+            scaling.check(self.workers, &mut require);
         }
         let enough = self.queue_records >= self.workers.saturating_mul(2);
         require(enough, "queue_records", self.queue_records.to_string(), "at least twice `workers`");

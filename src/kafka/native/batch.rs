@@ -151,14 +151,15 @@ impl Slot {
         unsafe {
             let raw = &*message.as_ptr();
             let (offset, handles) = (Offset(raw.offset), Handles::one());
-            if raw.len + raw.key_len < copied_from {
-                let key = Span { start: raw.key, length: raw.key_len };
-                let value = Span { start: raw.payload, length: raw.len };
+            let key = Span::of(bytes(raw.key, raw.key_len));
+            let value = Span::of(bytes(raw.payload, raw.len));
+            if key.length + value.length < copied_from {
                 return Self { offset, key, value, handles, body: Body::Message(message, OnceLock::new()) };
             }
             let copy = Box::new(Copied::of(message));
             sys::rd_kafka_message_destroy(message.as_ptr());
-            let (key, value) = (Span::of(copy.key()), Span::of(copy.value()));
+            let (of_key, of_value) = copy.bytes.split_at(key.length);
+            let (key, value) = (key.moved_to(of_key), value.moved_to(of_value));
             Self { offset, key, value, handles, body: Body::Copy(NonNull::from(Box::leak(copy))) }
         }
     }
@@ -174,6 +175,11 @@ impl Span {
             start: bytes.as_ptr().cast(),
             length: bytes.len(),
         })
+    }
+
+    /// The same bytes where they were copied to. None are none there, too.
+    fn moved_to(self, copy: &[u8]) -> Self {
+        if self.start.is_null() { self } else { Self::of(Some(copy)) }
     }
 }
 

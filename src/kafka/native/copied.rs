@@ -1,6 +1,5 @@
 //! A record in memory of its own.
 
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use rdkafka::bindings as sys;
@@ -13,11 +12,8 @@ use crate::record::{Header, Timestamp};
 #[derive(Debug)]
 pub(super) struct Copied {
     pub(super) timestamp: Option<Timestamp>,
-    /// Where the key stands, if there is one; likewise the value.
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
-    /// Key and value, in memory of one piece.
-    bytes: Box<[u8]>,
+    /// Key and value, one behind the other.
+    pub(super) bytes: Box<[u8]>,
     headers: Vec<CopiedHeader>,
 }
 
@@ -32,29 +28,16 @@ impl Copied {
     pub(super) unsafe fn of(message: NonNull<sys::rd_kafka_message_t>) -> Self {
         let raw = message.as_ptr();
         // SAFETY: as the caller promises; all is copied before the call returns.
-        let (key, value, headers, timestamp) = unsafe {
+        unsafe {
+            let (key, value) = (bytes((*raw).key, (*raw).key_len), bytes((*raw).payload, (*raw).len));
             let headers = Headers::parse(message);
             let headers = (0..).map_while(|nth| headers.and_then(|headers| headers.get(nth)));
-            let headers = headers.map(|header| (Box::from(header.name), header.value.map(Box::from))).collect();
-            let (key, value) = (bytes((*raw).key, (*raw).key_len), bytes((*raw).payload, (*raw).len));
-            (key, value, headers, timestamp(message))
-        };
-        let start = key.map_or(0, <[u8]>::len);
-        Self {
-            timestamp,
-            key: key.map(|key| 0..key.len()),
-            value: value.map(|value| start..start + value.len()),
-            bytes: [key.unwrap_or_default(), value.unwrap_or_default()].concat().into_boxed_slice(),
-            headers,
+            Self {
+                timestamp: timestamp(message),
+                bytes: [key.unwrap_or_default(), value.unwrap_or_default()].concat().into_boxed_slice(),
+                headers: headers.map(|header| (Box::from(header.name), header.value.map(Box::from))).collect(),
+            }
         }
-    }
-
-    pub(super) fn key(&self) -> Option<&[u8]> {
-        self.key.clone().map(|range| &self.bytes[range])
-    }
-
-    pub(super) fn value(&self) -> Option<&[u8]> {
-        self.value.clone().map(|range| &self.bytes[range])
     }
 
     /// The header in place `nth`.
