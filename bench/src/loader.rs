@@ -42,9 +42,7 @@ impl Loader {
     pub fn fill(&self, topic: &Topic) -> Result<()> {
         let name = topic.full_name();
         if self.topics.exists(&name)? {
-            // From 0: nothing of it expires.
-            let held: i64 = self.topics.ends(&name)?.values().map(|end| end.0).sum();
-            if held.cast_unsigned() == topic.messages {
+            if self.held(&name)? == topic.messages {
                 return Ok(());
             }
             self.delete(&name)?;
@@ -63,9 +61,15 @@ impl Loader {
             }
         }
         producer.flush(FLUSH).with_context(|| format!("not all of {name} was taken"))?;
-        let held: i64 = self.topics.ends(&name)?.values().map(|end| end.0).sum();
-        ensure!(held.cast_unsigned() == topic.messages, "{name} holds {held} messages");
+        let held = self.held(&name)?;
+        ensure!(held == topic.messages, "{name} holds {held} messages");
         Ok(())
+    }
+
+    /// How many messages a topic has, of which nothing expires.
+    fn held(&self, name: &str) -> Result<u64> {
+        let held: i64 = self.topics.ends(name)?.values().map(|end| end.0).sum();
+        Ok(held.cast_unsigned())
     }
 
     /// Makes an empty topic of 8 partitions with a name of its own.

@@ -1,8 +1,13 @@
 //! What the raw loops `rawt` and `rawb` share: a client as a careful program would set it up, and its commits.
 
+use std::time::Duration;
+
 use meter::Flags;
 use rdkafka::error::KafkaResult;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+/// Time between two commits.
+pub const COMMIT: Duration = Duration::from_secs(1);
 
 /// A client that starts at the beginning and commits by hand.
 ///

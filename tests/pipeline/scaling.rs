@@ -95,12 +95,17 @@ async fn steady_load_finds_its_workers_and_keeps_them() {
     process.stop_cleanly().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn few_keys_get_as_many_workers_as_they_are_and_are_called_ordering_bound() {
-    let scene = scene(1, 64, ScalingMode::Queue);
+/// Records of three keys of one partition, which is a hot one.
+fn write_three_keys(scene: &Scene) {
     for n in 0..6_000 {
         scene.write(0, ["a", "b", "c"][n % 3]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_keys_get_as_many_workers_as_they_are_and_are_called_ordering_bound() {
+    let scene = scene(1, 64, ScalingMode::Queue);
+    write_three_keys(&scene);
     let journal = Journal::new();
     let process = scene.start(sleeping(&journal, millis(100)));
     sleep(secs(120)).await;
@@ -113,9 +118,7 @@ async fn few_keys_get_as_many_workers_as_they_are_and_are_called_ordering_bound(
 #[tokio::test(start_paused = true)]
 async fn one_hot_partition_of_many_is_given_one_worker_more_than_its_keys() {
     let scene = scene(4, 64, ScalingMode::Queue);
-    for n in 0..6_000 {
-        scene.write(0, ["a", "b", "c"][n % 3]);
-    }
+    write_three_keys(&scene);
     let journal = Journal::new();
     let process = scene.start(sleeping(&journal, millis(100)));
     sleep(secs(120)).await;

@@ -19,7 +19,7 @@ pub struct Flags {
     /// Messages to handle.
     #[arg(long)]
     pub count: u64,
-    /// What the handler does: none, sleep:MS, skew:MS:SLOWMS.
+    /// What the handler does: none, sleep:MS, cpu:US, skew:MS:SLOWMS.
     #[arg(long, default_value = "none", value_parser = Work::parse)]
     pub work: Work,
     /// Handlers at once, where the consumer has such a thing.

@@ -1,7 +1,7 @@
 //! What every Rust program that is measured shares: its flags, what its handler does, what it counts, and the line that it prints.
 //!
 //! A consumer reads a topic from its beginning until so many messages are handled, commits only what has been handled, and prints one
-//! line of JSON, a [`Report`]. `examples/peer.rs` and the Go programs do the same by themselves.
+//! line of JSON, a [`Report`]. The Go programs do the same by themselves.
 
 pub mod flags;
 pub mod meter;

@@ -33,7 +33,15 @@ struct First {
 impl Meter {
     /// For a run of `count` messages.
     pub fn new(count: u64) -> Self {
-        let kept = if count <= LATENCIES { count } else { 0 };
+        Self::with_latencies(count, if count <= LATENCIES { count } else { 0 })
+    }
+
+    /// The same for a handler that doesn't see a message's time.
+    pub fn without_latencies(count: u64) -> Self {
+        Self::with_latencies(count, 0)
+    }
+
+    fn with_latencies(count: u64, kept: u64) -> Self {
         Self {
             count,
             started: AtomicU64::new(0),

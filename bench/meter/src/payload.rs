@@ -11,6 +11,11 @@ pub const NUMBER: (usize, usize) = (5, 10);
 /// Where `ts` stands, and its length.
 pub const SENT_US: (usize, usize) = (21, 16);
 
+/// Where `k` stands, and its length.
+pub const KEY: (usize, usize) = (42, 8);
+/// Where `s` stands, and its length.
+pub const SEQUENCE: (usize, usize) = (55, 8);
+
 /// The number at a place.
 pub fn field(payload: &[u8], (at, length): (usize, usize)) -> u64 {
     let digits = payload.get(at..at + length).unwrap_or_default().iter().filter(|byte| byte.is_ascii_digit());
@@ -46,6 +51,7 @@ mod tests {
 
         assert_eq!(buffer.len(), 200);
         assert_eq!(field(buffer.as_bytes(), NUMBER), 1_234_567);
+        assert_eq!([KEY, SEQUENCE].map(|place| field(buffer.as_bytes(), place)), [9_999, 42]);
         assert!(now_us().abs_diff(field(buffer.as_bytes(), SENT_US)) < 60_000_000);
         let value: serde_json::Value = serde_json::from_str(&buffer).unwrap();
         assert_eq!((&value["k"], &value["s"]), (&9_999.into(), &42.into()));

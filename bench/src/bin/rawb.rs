@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use bench::raw::{Positions, client};
+use bench::raw::{COMMIT, Positions, client};
 use clap::Parser as _;
 use meter::{Flags, Meter};
 use rdkafka::ClientContext;
@@ -22,8 +22,6 @@ use rdkafka::bindings as rd;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::types::RDKafkaRespErr;
 
-/// Time between two commits.
-const COMMIT: Duration = Duration::from_secs(1);
 /// Messages that are read at once.
 const BATCH: usize = 1_000;
 

@@ -5,14 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bench::raw::{Positions, client};
+use bench::raw::{COMMIT, Positions, client};
 use clap::Parser as _;
 use meter::{Flags, Meter};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::Message as _;
 
-/// Time between two commits, and the messages after which the clock is looked at.
-const COMMIT: Duration = Duration::from_secs(1);
+/// Messages after which the clock is looked at.
 const LOOK: u64 = 1_024;
 
 fn main() -> Result<()> {
