@@ -1,15 +1,21 @@
-//! The runtime that a consumer's handlers run on.
+//! What a consumer runs on: its pipeline on a thread of its own, its handlers on a runtime.
 //!
-//! Owned by one run of the daemon. The invariant: it goes without waiting for its threads, on whatever way the run ends: dropped as
-//! it is, a runtime waits for them, and inside of another runtime it panics.
+//! Both are owned by one run of the daemon. The invariants: the handlers' runtime goes without waiting for its threads, on whatever way the
+//! run ends (dropped as it is, a runtime waits for them, and inside of another runtime it panics); the pipeline goes with whoever waits
+//! for it.
 
+use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::thread::available_parallelism;
+use std::panic::resume_unwind;
+use std::thread::{self, available_parallelism};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
-/// See the module.
+/// The runtime that handlers run on.
 #[derive(Debug)]
 pub(super) struct HandlerRuntime(Option<Runtime>);
 
@@ -39,9 +45,50 @@ impl Drop for HandlerRuntime {
     }
 }
 
+/// Runs this on a thread of its own, with a runtime of its own, and waits for it. A runtime of several threads would wake two of them for
+/// each record that comes alone, the second one to look for more work; and daemons that share one would wait for each other. A panic
+/// comes out here; dropped, it drops `work` at its next `.await`.
+///
+/// # Errors
+/// Where no thread or runtime could be started.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    name: &str,
+    work: impl Future<Output = T> + Send + 'static,
+) -> io::Result<T> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (reply, answer) = oneshot::channel();
+    let (span, wanted) = (Span::current(), CancellationToken::new());
+    let unwanted = wanted.clone();
+    let _wanted = wanted.drop_guard();
+    let run = move || {
+        let _span = span.entered();
+        if let Some(ended) = runtime.block_on(unwanted.run_until_cancelled(work)) {
+            // Whoever waited may be gone.
+            drop(reply.send(ended));
+        }
+        // What is left of it on other threads isn't waited for.
+        runtime.shutdown_background();
+    };
+    let thread = thread::Builder::new().name(format!("{name}-pipeline")).spawn(run)?;
+    match answer.await {
+        Ok(ended) => Ok(ended),
+        Err(_) => match thread.join() {
+            Err(panic) => resume_unwind(panic),
+            Ok(()) => unreachable!("it is dropped only with this"),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::panic::AssertUnwindSafe;
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use tokio::task::JoinSet;
+
     use super::*;
+    use crate::panic::message;
 
     #[tokio::test]
     async fn runtime_goes_within_another_one_while_a_handler_blocks() -> io::Result<()> {
@@ -57,5 +104,39 @@ mod tests {
         release.send(()).expect("it still runs");
         work.await.expect("it was not cut off");
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_thread_answers_from_its_own_runtime() -> io::Result<()> {
+        let here = thread::current().id();
+        let work = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut tasks = JoinSet::from_iter([async { thread::current().id() }]);
+            let spawned = tasks.join_next().await.expect("one was spawned").expect("it ends");
+            (thread::current().id(), spawned, thread::current().name().map(str::to_owned))
+        };
+        let (there, spawned, name) = on_a_thread("orders", work).await?;
+        assert!(there != here && spawned == there);
+        assert_eq!(name.as_deref(), Some("orders-pipeline"));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_panic_on_the_thread_comes_out() {
+        let work = async { panic!("broken") };
+        let panic = AssertUnwindSafe(on_a_thread::<()>("orders", work)).catch_unwind().await.expect_err("it panics");
+        assert_eq!(message(panic), "broken");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_dropped() {
+        let (held, dropped) = oneshot::channel::<()>();
+        let work = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        let waiting = tokio::time::timeout(Duration::from_millis(20), on_a_thread("orders", work));
+        waiting.await.expect_err("it never ends");
+        dropped.await.expect_err("it was dropped");
     }
 }

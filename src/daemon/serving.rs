@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::readiness::readiness;
-use super::runtime::HandlerRuntime;
+use super::runtime::{HandlerRuntime, on_a_thread};
 use super::{DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
 use crate::pipeline::control::Control;
@@ -62,7 +62,9 @@ impl Serving {
             stop_drain: context.drain(),
             control,
         };
-        match pipeline.run(context.stop().clone(), handlers.handle()).await? {
+        let stop = context.stop().clone();
+        let run = async move { pipeline.run(stop, handlers.handle()).await };
+        match on_a_thread(context.name(), run).await.map_err(DaemonError::failed)?? {
             Stopped { unfinished: 0, uncommitted: false } => Ok(Ended::Drained),
             Stopped { unfinished: 0, uncommitted: true } => Ok(Ended::Unrecorded),
             Stopped { unfinished, .. } => Ok(Ended::Unfinished { work: unfinished }),

@@ -1,18 +1,19 @@
 //! The partitions that are ours now, and the reading of their queues.
 //!
-//! Owner: the event thread. The invariant: what isn't in here isn't read, and isn't committed.
+//! The event thread changes it, and whoever polls the source reads by it, through [`Reading`](super::reading::Reading). The invariant: what
+//! isn't in here isn't read, and isn't committed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Waker;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::Client;
 use super::native::{Buffer, Failure, PartitionQueue, cached_end, position};
-use super::wake::Wake;
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Batch, Epoch};
-use crate::record::{NextOffset, Offset, TopicPartition};
+use crate::record::{NextOffset, Offset, Record, TopicPartition};
 
 /// How many records one partition gives at a time, before the next has its turn.
 const BATCH: usize = 1000;
@@ -33,7 +34,9 @@ pub(super) struct Assigned {
     pub(super) queue: PartitionQueue,
     /// No record below this one may come any more; `None` while it starts at its beginning.
     pub(super) next: Option<Offset>,
-    /// Whether it is not read for now: it is being given up, or looks for a place to go on.
+    /// Records that were read and that no demand has allowed yet.
+    ahead: Vec<Record>,
+    /// Whether it is not read for now: it is being given up, looks for a place to go on, or something went wrong with it.
     pub(super) held: bool,
     /// About how many bytes a record has: rises at once, falls slowly.
     record_size: usize,
@@ -57,12 +60,24 @@ impl Assigned {
     ) -> Self {
         // Only reading gives the client a position, and nothing was read yet.
         let positioned = position(client, &place).is_none();
-        Self { epoch, place, queue, next, held: false, record_size: 0, end: -1, fetched_end: -1, positioned }
+        Self {
+            epoch,
+            place,
+            queue,
+            next,
+            ahead: Vec::new(),
+            held: false,
+            record_size: 0,
+            end: -1,
+            fetched_end: -1,
+            positioned,
+        }
     }
 
     /// The pipeline is given it anew, and knows nothing of it.
     pub(super) fn renew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
+        self.ahead.clear();
         self.end = -1;
     }
 
@@ -87,20 +102,60 @@ impl Assigned {
         })
     }
 
+    /// Reads at most `max` records, about as many as the demand's bytes allow, unless there are some; says how many bytes there are now.
+    fn read_ahead(&mut self, max: usize, demand: &Demand, buffer: &mut Buffer, faults: &mut Faults) -> usize {
+        if !self.ahead.is_empty() || !self.queue.is_rung() {
+            return self.ahead.iter().map(Record::size).sum();
+        }
+        let copied_from = if demand.are_brief(self.epoch) { BRIEF_COPIED_FROM } else { 0 };
+        let read = self.queue.read(max.min(fitting(demand.bytes(), self.record_size)), copied_from, buffer);
+        if !read.failures.is_empty() {
+            (self.held, self.positioned) = (true, false);
+            faults.failures.extend(read.failures.into_iter().map(|failure| (self.epoch, failure)));
+        }
+        let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { return 0 };
+        if self.next.is_some_and(|next| first.offset() < next) {
+            self.held = true;
+            faults.rewound = Some(self.place.clone());
+            return 0;
+        }
+        self.next = Some(last.offset().next().offset());
+        self.positioned = true;
+        self.learn_size(read.records.len(), read.bytes);
+        self.ahead = read.records;
+        read.bytes
+    }
+
+    /// The records that were read, at most `max`, and of `most` bytes, except that the last one may go over it. What isn't admitted is the
+    /// next to be. Whether there may be one at all is in `max`.
+    fn admit(&mut self, max: usize, bytes: usize, most: usize) -> Option<(Vec<Record>, usize)> {
+        let mut records = std::mem::take(&mut self.ahead);
+        if records.len() > max || bytes > most {
+            let mut used = 0;
+            let fits = records.iter().take(max).take_while(|record| {
+                let fits = used < most || used == 0;
+                used += if fits { record.size() } else { 0 };
+                fits
+            });
+            let count = fits.count();
+            self.ahead = records.split_off(count);
+            return (count > 0).then_some((records, used));
+        }
+        (!records.is_empty()).then_some((records, bytes))
+    }
+
     fn learn_size(&mut self, records: usize, bytes: usize) {
         let mean = bytes.div_ceil(records.max(1));
         self.record_size = mean.max((self.record_size * 7 + mean) / 8);
     }
 }
 
-/// What one round of reading brought.
+/// What went wrong while reading, for the event thread.
 #[derive(Debug, Default)]
-pub(super) struct Round {
-    /// Records with their size in bytes, a batch a partition.
-    pub(super) batches: Vec<(Batch, usize)>,
-    /// What went wrong, and where.
+pub(super) struct Faults {
+    /// What was told in the place of records; what they are of is held.
     pub(super) failures: Vec<(Epoch, Failure)>,
-    /// A partition whose offsets went back.
+    /// A partition whose offsets went back, held too.
     pub(super) rewound: Option<TopicPartition>,
 }
 
@@ -111,6 +166,7 @@ pub(super) struct Assignment {
     /// Who is read first in the next round.
     turn: usize,
     buffer: Buffer,
+    faults: Faults,
 }
 
 impl Assignment {
@@ -126,21 +182,17 @@ impl Assignment {
 
     /// Takes all out.
     pub(super) fn clear(&mut self) -> Vec<Assigned> {
+        self.faults = Faults::default();
         std::mem::take(&mut self.partitions)
     }
 
     /// Takes the queues of these partitions again, after they were unassigned and before they are assigned. Where one can't be had its
     /// partition is gone from here.
-    pub(super) fn retake(
-        &mut self,
-        places: &[TopicPartition],
-        client: &Arc<Client>,
-        wake: &Arc<Wake>,
-    ) -> KafkaResult<()> {
+    pub(super) fn retake(&mut self, places: &[TopicPartition], client: &Arc<Client>, waker: &Waker) -> KafkaResult<()> {
         for assigned in self.remove(places) {
             // First, or it would silence the new one: for the most part they are handles of the same.
             drop(assigned.queue);
-            let queue = PartitionQueue::take(client, &assigned.place, wake);
+            let queue = PartitionQueue::take(client, &assigned.place, waker.clone());
             let queue = queue.ok_or(KafkaError::Global(RDKafkaErrorCode::UnknownPartition))?;
             self.partitions.push(Assigned { queue, ..assigned });
         }
@@ -188,43 +240,34 @@ impl Assignment {
         self.partitions.iter().for_each(|assigned| assigned.queue.ring());
     }
 
-    /// Whether records may wait in a queue that is to be read.
-    pub(super) fn has_unread(&self) -> bool {
-        self.partitions.iter().any(|assigned| !assigned.held && assigned.queue.is_rung())
+    /// Whether something went wrong that nobody has taken yet.
+    pub(super) fn has_faults(&self) -> bool {
+        !self.faults.failures.is_empty() || self.faults.rewound.is_some()
+    }
+
+    /// What went wrong since this was last asked.
+    pub(super) fn take_faults(&mut self) -> Faults {
+        std::mem::take(&mut self.faults)
     }
 
     /// Reads what the demand allows, a batch a partition, each round starting with another one.
-    pub(super) fn read(&mut self, demand: &mut Demand) -> Round {
-        let mut round = Round::default();
+    pub(super) fn read(&mut self, mut demand: Demand) -> Vec<Batch> {
+        let mut batches = Vec::new();
         let (count, mut left) = (self.partitions.len(), DELIVERY);
         self.turn = (self.turn + 1) % count.max(1);
         for step in 0..count {
             let assigned = &mut self.partitions[(self.turn + step) % count];
-            if assigned.held || left == 0 || !assigned.queue.is_rung() {
+            let max = demand.records(assigned.epoch).min(left).min(BATCH);
+            if assigned.held || max == 0 {
                 continue;
             }
-            let max =
-                demand.records(assigned.epoch).min(left).min(BATCH).min(fitting(demand.bytes(), assigned.record_size));
-            if max == 0 {
-                continue;
-            }
-            let copied_from = if demand.are_brief(assigned.epoch) { BRIEF_COPIED_FROM } else { 0 };
-            let read = assigned.queue.read(max, copied_from, &mut self.buffer);
-            assigned.positioned &= read.failures.is_empty();
-            round.failures.extend(read.failures.into_iter().map(|failure| (assigned.epoch, failure)));
-            let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { continue };
-            if assigned.next.is_some_and(|next| first.offset() < next) {
-                round.rewound = Some(assigned.place.clone());
-                break;
-            }
-            assigned.next = Some(last.offset().next().offset());
-            assigned.positioned = true;
-            assigned.learn_size(read.records.len(), read.bytes);
-            demand.take(assigned.epoch, read.records.len(), read.bytes);
-            left -= read.records.len();
-            round.batches.push((Batch { epoch: assigned.epoch, records: read.records, next: None }, read.bytes));
+            let bytes = assigned.read_ahead(max, &demand, &mut self.buffer, &mut self.faults);
+            let Some((records, bytes)) = assigned.admit(max, bytes, demand.bytes()) else { continue };
+            demand.take(assigned.epoch, records.len(), bytes);
+            left -= records.len();
+            batches.push(Batch { epoch: assigned.epoch, records, next: None });
         }
-        round
+        batches
     }
 
     /// Where partitions end that have moved since this was last asked.
@@ -257,7 +300,9 @@ impl Assignment {
     /// records. Where nothing is left to read nothing is asked.
     pub(super) fn passed(&mut self, client: &Client) -> Vec<Batch> {
         let behind = |assigned: &&mut Assigned| {
-            !assigned.held && (!assigned.positioned || assigned.next.is_none_or(|next| next.0 < assigned.end))
+            !assigned.held
+                && assigned.ahead.is_empty()
+                && (!assigned.positioned || assigned.next.is_none_or(|next| next.0 < assigned.end))
         };
         let passed = self.partitions.iter_mut().filter(behind).filter_map(|assigned| {
             Some(Batch { epoch: assigned.epoch, records: Vec::new(), next: Some(assigned.passed(client)?) })

@@ -30,7 +30,6 @@ pub(super) enum Drained {
 impl Drain {
     /// Asks the pipeline for these assignments, of which nothing is read any more.
     pub(super) fn begin(epochs: Vec<Epoch>, around: &Surroundings) -> Self {
-        around.mailbox.forget(&epochs);
         let time = around.config.revoke_drain;
         let (revocation, wait) = Revocation::new(epochs, tokio::time::Instant::now() + time);
         around.mailbox.tell(Event::Revoked(revocation));

@@ -31,6 +31,7 @@ mod native;
 mod obstacles;
 mod producer;
 mod pulse;
+mod reading;
 mod rebalance;
 mod resets;
 mod seeks;

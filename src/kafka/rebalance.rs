@@ -193,7 +193,7 @@ impl Rebalances {
 /// Acknowledges an assignment that is void already.
 fn acknowledge_unread(places: &[TopicPartition], client: &Arc<Client>, around: &Surroundings) -> Result<Step, Halt> {
     // Once taken, a partition's records don't come through the common queue any more, where they would be strays.
-    places.iter().for_each(|place| drop(PartitionQueue::take(client, place, &around.wake)));
+    places.iter().for_each(|place| drop(PartitionQueue::take(client, place, around.arrived())));
     acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client).map_err(broken)?;
     Ok(Step::None)
 }
@@ -211,7 +211,7 @@ fn assign(
     drop(assignment.remove(&places));
     let mut queues = Vec::with_capacity(starts.len());
     for place in &places {
-        let queue = PartitionQueue::take(client, place, &around.wake);
+        let queue = PartitionQueue::take(client, place, around.arrived());
         queues.push(queue.ok_or_else(|| Halt::Rebuild(format!("the queue of {place} could not be taken")))?);
     }
     acknowledge(starts.iter().map(|start| (&start.place, start.offset())), client).map_err(broken)?;
@@ -259,7 +259,6 @@ fn revoke(
 fn lose(places: &[TopicPartition], assignment: &mut Assignment, around: &Surroundings) {
     let epochs = assignment.hold(places);
     if !epochs.is_empty() {
-        around.mailbox.forget(&epochs);
         around.mailbox.tell(Event::Lost(epochs));
     }
 }

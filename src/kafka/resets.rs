@@ -146,7 +146,6 @@ fn go_on(
     let forward =
         around.config.out_of_range == OutOfRange::Earliest && assigned.next.is_some_and(|next| target >= next);
     if !forward {
-        around.mailbox.forget(&[reset.epoch]);
         around.mailbox.tell(Event::Lost(vec![reset.epoch]));
         assigned.renew(around.next_epoch());
         let tag = around.tag(&place.topic);
@@ -196,7 +195,7 @@ fn fetch(
         consumer.unassign()?;
     }
     // Of a topic that was out of sight librdkafka has let go with that, and makes its partitions and their queues anew.
-    assignment.retake(&places, client, &around.wake)?;
+    assignment.retake(&places, client, &around.arrived())?;
     let start = |next: Option<Offset>| next.map_or(rdkafka::Offset::Beginning, |next| rdkafka::Offset::Offset(next.0));
     let again = assignment.iter().filter(|assigned| places.contains(&assigned.place));
     let again = list(again.map(|assigned| (&assigned.place, start(assigned.next))))?;

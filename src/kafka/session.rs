@@ -3,6 +3,7 @@
 //! Owner: the event thread. When a client can't go on, its session is ended, all its assignments are lost, and a new one begins.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{debug, warn};
 
-use super::assignment::Assignment;
+use super::assignment::{Assignment, Faults};
 use super::client::{Client, Destroyed};
 use super::commits::Commits;
 use super::config::{GroupProtocol, KafkaConfig};
@@ -19,13 +20,13 @@ use super::faults::{self, Fault};
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
 use super::pulse::Pulse;
+use super::reading::Reading;
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::seeks::Seeks;
 use super::selection::Selection;
 use super::startup::Startup;
 use super::wake::Wake;
-use crate::pipeline::demand::Demand;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{CommitError, Epoch, Event, SourceError};
@@ -44,6 +45,7 @@ pub(super) struct Surroundings {
     pub(super) config: KafkaConfig,
     pub(super) selection: Selection,
     pub(super) mailbox: Arc<Mailbox>,
+    pub(super) reading: Arc<Reading>,
     pub(super) wake: Arc<Wake>,
     /// Whether a broker ever answered a question: then our credentials were good once.
     pub(super) was_reached: bool,
@@ -68,11 +70,18 @@ pub(super) enum Halt {
 }
 
 impl Surroundings {
-    pub(super) fn new(config: KafkaConfig, selection: Selection, mailbox: Arc<Mailbox>, wake: Arc<Wake>) -> Self {
+    pub(super) fn new(
+        config: KafkaConfig,
+        selection: Selection,
+        mailbox: Arc<Mailbox>,
+        reading: Arc<Reading>,
+        wake: Arc<Wake>,
+    ) -> Self {
         Self {
             config,
             selection,
             mailbox,
+            reading,
             wake,
             was_reached: false,
             heard: Instant::now(),
@@ -85,6 +94,11 @@ impl Surroundings {
     pub(super) fn next_epoch(&mut self) -> Epoch {
         self.epochs += 1;
         Epoch(self.epochs)
+    }
+
+    /// What the queues of partitions wake.
+    pub(super) fn arrived(&self) -> Waker {
+        Waker::from(Arc::clone(self.mailbox.arrived()))
     }
 
     /// How many assignments there were so far.
@@ -105,7 +119,6 @@ pub(super) struct Session {
     destroyed: Destroyed,
     startup: Startup,
     pulse: Pulse,
-    assignment: Assignment,
     rebalances: Rebalances,
     resets: Resets,
     seeks: Seeks,
@@ -125,7 +138,6 @@ impl Session {
             destroyed,
             startup: Startup::new(),
             pulse: Pulse::new(),
-            assignment: Assignment::default(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
             seeks: Seeks::default(),
@@ -143,33 +155,29 @@ impl Session {
 
     /// Takes up the wish for another place.
     pub(super) fn seek(&mut self, seek: Seek, around: &Surroundings) {
-        self.seeks.push(seek, &self.client, &self.assignment, around);
+        self.seeks.push(seek, &self.client, &around.reading.change(), around);
     }
 
-    /// Does all that can be done without waiting. Reads within the demand, and uses it up if anything came; says whether
-    /// anything did.
-    pub(super) fn turn(&mut self, demand: &mut Option<Demand>, around: &mut Surroundings) -> Result<bool, Halt> {
+    /// Does all that can be done without waiting.
+    pub(super) fn turn(&mut self, around: &mut Surroundings) -> Result<(), Halt> {
         self.client.serve().map_err(|_| Halt::Rebuild("a record came past its partition's queue".to_owned()))?;
         self.hear(around)?;
-        let is_free = self.assignment.is_empty() && self.rebalances.is_idle();
+        let reading = Arc::clone(&around.reading);
+        let assignment = &mut *reading.change();
+        let is_free = assignment.is_empty() && self.rebalances.is_idle();
         self.startup.advance(&self.client, around, is_free)?;
-        self.feel_pulse(around);
-        self.rebalances.advance(&self.client, &mut self.assignment, around)?;
+        self.feel_pulse(assignment, around);
+        self.face(assignment.take_faults(), assignment, around)?;
+        self.rebalances.advance(&self.client, assignment, around)?;
         if self.rebalances.is_idle() {
-            self.resets.advance(&self.client, &mut self.assignment, around)?;
-            self.seeks.advance(&self.client, &mut self.assignment, around)?;
+            self.resets.advance(&self.client, assignment, around)?;
+            self.seeks.advance(&self.client, assignment, around)?;
         }
-        if self.commits.advance(&self.client, &self.assignment, around) && around.selection.has_patterns() {
+        if self.commits.advance(&self.client, assignment, around) && around.selection.has_patterns() {
             self.startup.look_again();
         }
         self.seeks.committed(&self.commits.take_taken());
-        self.look_around(around)?;
-        self.read(demand, around)
-    }
-
-    /// Whether records may wait to be read.
-    pub(super) fn has_unread(&self) -> bool {
-        self.assignment.has_unread()
+        self.look_around(assignment, around)
     }
 
     /// How long nothing needs to be done unless something wakes us.
@@ -214,8 +222,7 @@ impl Session {
     /// assignments end with it.
     fn put_down(&mut self, around: &mut Surroundings) -> Vec<Epoch> {
         drop(self.hear(around));
-        let epochs: Vec<Epoch> = self.assignment.clear().into_iter().map(|assigned| assigned.epoch).collect();
-        around.mailbox.forget(&epochs);
+        let epochs: Vec<Epoch> = around.reading.change().clear().into_iter().map(|assigned| assigned.epoch).collect();
         self.rebalances.finish(&self.client);
         epochs
     }
@@ -253,36 +260,37 @@ impl Session {
     }
 
     /// Before the group is joined its topics are asked for all the time.
-    fn feel_pulse(&mut self, around: &mut Surroundings) {
+    fn feel_pulse(&mut self, assignment: &mut Assignment, around: &mut Surroundings) {
         if !around.was_reached {
             return;
         }
-        let places = self.assignment.iter().map(|assigned| &assigned.place);
+        let places = assignment.iter().map(|assigned| &assigned.place);
         let ends = self.pulse.advance(&self.client, places, around);
-        let moved = self.assignment.learn_ends(&ends);
+        let moved = assignment.learn_ends(&ends);
         if !moved.is_empty() {
             around.mailbox.tell_ends(moved);
         }
     }
 
     /// What is due from time to time.
-    fn look_around(&mut self, around: &Surroundings) -> Result<(), Halt> {
+    fn look_around(&mut self, assignment: &mut Assignment, around: &Surroundings) -> Result<(), Halt> {
         if self.beat.elapsed() >= BEAT {
             self.beat = Instant::now();
-            self.assignment.ring_all();
+            assignment.ring_all();
+            around.mailbox.arrived().notify();
         }
         if self.ends_told.elapsed() < ENDS {
             return Ok(());
         }
         self.ends_told = Instant::now();
-        self.look_for_membership(around);
-        let moved = self.assignment.moved_ends(&self.client);
+        self.look_for_membership(assignment, around);
+        let moved = assignment.moved_ends(&self.client);
         if !moved.is_empty() {
             around.mailbox.tell_ends(moved);
         }
-        let passed = self.assignment.passed(&self.client);
+        let passed = assignment.passed(&self.client);
         if !passed.is_empty() {
-            around.mailbox.deliver(passed.into_iter().map(|batch| (batch, 0)).collect());
+            around.mailbox.tell(Event::Records(passed));
         }
         if self.commits.is_stuck() {
             return Err(Halt::Rebuild("a commit was never answered".to_owned()));
@@ -295,41 +303,35 @@ impl Session {
 
     /// Under KIP-848 librdkafka has no word for a member that is taken in while there is nothing for it. It is one that stands by, though,
     /// and not one that waits for its group.
-    fn look_for_membership(&mut self, around: &Surroundings) {
+    fn look_for_membership(&mut self, assignment: &Assignment, around: &Surroundings) {
         let is_told = around.config.protocol != GroupProtocol::Consumer;
         if is_told || self.taken_in || generation(&self.client).is_none() {
             return;
         }
         self.taken_in = true;
-        if self.assignment.is_empty() && self.rebalances.is_idle() {
+        if assignment.is_empty() && self.rebalances.is_idle() {
             around.mailbox.tell(Event::Assigned(Vec::new()));
         }
     }
 
-    fn read(&mut self, wanted: &mut Option<Demand>, around: &Surroundings) -> Result<bool, Halt> {
-        let Some(demand) = wanted.as_mut().filter(|demand| !demand.is_none()) else { return Ok(false) };
-        let round = self.assignment.read(demand);
-        for (epoch, failure) in round.failures {
+    /// Does what is to be done about what went wrong with partitions while they were read.
+    fn face(&mut self, faults: Faults, assignment: &mut Assignment, around: &Surroundings) -> Result<(), Halt> {
+        for (epoch, failure) in faults.failures {
             if failure.code == Code::AutoOffsetReset {
-                self.resets.push(epoch, &failure, &self.client, &mut self.assignment, around)?;
-            } else if let Some(place) = self.assignment.get_mut(epoch).map(|assigned| assigned.place.clone()) {
+                self.resets.push(epoch, &failure, &self.client, assignment, around)?;
+            } else if let Some(place) = assignment.get_mut(epoch).map(|assigned| assigned.place.clone()) {
                 faults::of_partition(&place, &failure, around)?;
                 if faults::is_of_topic(failure.code) {
                     self.startup.look_again();
                 }
-                self.resets.fetch_again(epoch, &mut self.assignment);
+                self.resets.fetch_again(epoch, assignment);
             }
         }
-        if let Some(place) = round.rewound {
-            return Err(Halt::Rebuild(format!(
-                "the offsets of {place} went back, it may have been deleted and made anew"
-            )));
+        match faults.rewound {
+            Some(place) => {
+                Err(Halt::Rebuild(format!("the offsets of {place} went back, it may have been deleted and made anew")))
+            }
+            None => Ok(()),
         }
-        if round.batches.is_empty() {
-            return Ok(false);
-        }
-        around.mailbox.deliver(round.batches);
-        *wanted = None;
-        Ok(true)
     }
 }

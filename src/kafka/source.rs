@@ -14,7 +14,9 @@ use super::client::Client;
 use super::committer::KafkaCommitter;
 use super::config::{ConfigError, KafkaConfig};
 use super::mailbox::{CloseRequest, Mailbox};
+use super::reading::Reading;
 use super::selection::{Admit, Selection};
+use super::session::Surroundings;
 use super::thread::EventThread;
 use super::wake::Wake;
 use crate::pipeline::demand::Demand;
@@ -41,6 +43,8 @@ const ABANDONED: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct KafkaSource {
     mailbox: Arc<Mailbox>,
+    reading: Arc<Reading>,
+    wake: Arc<Wake>,
     thread: Option<JoinHandle<()>>,
     ended: CancellationToken,
 }
@@ -67,9 +71,15 @@ impl KafkaSource {
         let wake = Arc::new(Wake::default());
         let (client, destroyed) = Client::new(&properties, config, &wake).map_err(|error| config.refused(&error))?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
-        let selection = Selection::new(subscription, admit);
-        let thread =
-            EventThread::new(config.clone(), properties, selection, client, destroyed, Arc::clone(&mailbox), wake);
+        let reading = Arc::new(Reading::new(Arc::clone(mailbox.arrived())));
+        let around = Surroundings::new(
+            config.clone(),
+            Selection::new(subscription, admit),
+            Arc::clone(&mailbox),
+            Arc::clone(&reading),
+            Arc::clone(&wake),
+        );
+        let thread = EventThread::new(properties, around, client, destroyed);
         // What the thread logs belongs to whoever made the source.
         let (span, ended) = (tracing::Span::current(), CancellationToken::new());
         let end = ended.clone().drop_guard();
@@ -81,12 +91,30 @@ impl KafkaSource {
             .name("kafka-events".to_owned())
             .spawn(work)
             .map_err(|error| ConfigError::one(format!("no thread could be started for the Kafka client: {error}")))?;
-        Ok(Self { mailbox, thread: Some(thread), ended })
+        Ok(Self { mailbox, reading, wake, thread: Some(thread), ended })
     }
 
     /// Cancelled when its client has left the group, or has given up trying to, some time after it was closed or dropped.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.clone()
+    }
+
+    /// What there is, without waiting: what the event thread tells first, then records.
+    fn next(&self, demand: &Demand) -> Option<Result<Event<OffsetTracker>, SourceError>> {
+        // In this order: what is assigned once this is let go can't be read before it was told.
+        let assignment = self.reading.try_read();
+        if let Some(told) = self.mailbox.next() {
+            return Some(told);
+        }
+        let mut assignment = assignment?;
+        if demand.is_none() {
+            return None;
+        }
+        let batches = assignment.read(demand.clone());
+        if assignment.has_faults() {
+            self.wake.wake();
+        }
+        (!batches.is_empty()).then_some(Ok(Event::Records(batches)))
     }
 
     fn ask_to_close(&self, deadline: std::time::Instant) -> oneshot::Receiver<Result<(), SourceError>> {
@@ -101,7 +129,16 @@ impl Source for KafkaSource {
     type Committer = KafkaCommitter;
 
     async fn poll(&mut self, demand: &Demand, timeout: Duration) -> Result<Event<OffsetTracker>, SourceError> {
-        self.mailbox.next(demand, timeout).await
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(next) = self.next(demand) {
+                return next;
+            }
+            // What arrives in between is not slept over: it is remembered until somebody waits.
+            if timeout_at(deadline, self.mailbox.arrived().notified()).await.is_err() {
+                return self.next(demand).unwrap_or(Ok(Event::Idle));
+            }
+        }
     }
 
     fn committer(&mut self) -> KafkaCommitter {

@@ -12,14 +12,11 @@ use rdkafka::ClientConfig;
 use tracing::{error, info, warn};
 
 use super::client::{Client, Destroyed};
-use super::config::KafkaConfig;
-use super::mailbox::{CloseRequest, Mailbox, Wishes};
+use super::mailbox::{CloseRequest, Wishes};
 use super::obstacles::REFUSALS;
-use super::selection::Selection;
 use super::session::{BEAT, Halt, Session, Surroundings};
 use super::trouble::Until;
 use super::wake::Wake;
-use crate::pipeline::demand::Demand;
 use crate::pipeline::seek::SeekError;
 use crate::pipeline::source::{CommitError, SourceError};
 
@@ -41,7 +38,6 @@ pub(super) struct EventThread {
     taken: Option<Taken>,
     /// How often the brokers have refused us.
     refusals: u32,
-    demand: Option<Demand>,
     /// Nothing is read any more; commits and rebalances go on until the source is closed.
     failed: bool,
 }
@@ -66,25 +62,21 @@ impl std::fmt::Debug for ClientConfigDebug {
 impl EventThread {
     /// The thread of a source whose first client is made already.
     pub(super) fn new(
-        config: KafkaConfig,
         properties: ClientConfig,
-        selection: Selection,
+        around: Surroundings,
         client: Arc<Client>,
         destroyed: Destroyed,
-        mailbox: Arc<Mailbox>,
-        wake: Arc<Wake>,
     ) -> Self {
-        let session = Session::new(client, destroyed, &wake);
+        let session = Session::new(client, destroyed, &around.wake);
         Self {
             properties: ClientConfigDebug(properties),
-            around: Surroundings::new(config, selection, mailbox, wake),
+            around,
             session: Some(session),
             since: Instant::now(),
             again: Instant::now(),
             pause: PAUSE,
             taken: None,
             refusals: 0,
-            demand: None,
             failed: false,
         }
     }
@@ -107,9 +99,7 @@ impl EventThread {
                 return self.close(close);
             }
             match self.turn() {
-                Ok(true) => {}
-                Ok(false) if self.has_unread() && self.around.mailbox.starve() => {}
-                Ok(false) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
+                Ok(()) => Wake::pause(self.session.as_ref().map_or(BEAT, Session::pause)),
                 Err(Halt::Rebuild(reason)) => self.rebuild(&reason),
                 Err(Halt::Taken(reason)) => self.wait_for_the_other(reason),
                 Err(Halt::Refused(_)) if self.failed => Wake::pause(BEAT),
@@ -119,11 +109,6 @@ impl EventThread {
                 Err(Halt::Fail(error)) => self.fail(error),
             }
         }
-    }
-
-    /// Whether records wait to be read.
-    fn has_unread(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::has_unread)
     }
 
     fn fail(&mut self, error: SourceError) {
@@ -157,9 +142,6 @@ impl EventThread {
     }
 
     fn take_up(&mut self, wishes: Wishes) -> Option<CloseRequest> {
-        if let Some(demand) = wishes.demand {
-            self.demand = Some(demand);
-        }
         for request in wishes.commits {
             match &mut self.session {
                 Some(session) => session.commit(request),
@@ -180,24 +162,20 @@ impl EventThread {
         wishes.close
     }
 
-    fn turn(&mut self) -> Result<bool, Halt> {
-        if self.failed {
-            self.demand = None;
+    fn turn(&mut self) -> Result<(), Halt> {
+        if self.session.is_none() && !self.failed && Instant::now() >= self.again {
+            self.begin()?;
         }
-        match &mut self.session {
-            Some(session) => session.turn(&mut self.demand, &mut self.around),
-            None if !self.failed && Instant::now() >= self.again => self.begin(),
-            None => Ok(false),
-        }
+        self.session.as_mut().map_or(Ok(()), |session| session.turn(&mut self.around))
     }
 
-    fn begin(&mut self) -> Result<bool, Halt> {
+    fn begin(&mut self) -> Result<(), Halt> {
         let (client, destroyed) = Client::new(&self.properties.0, &self.around.config, &self.around.wake)
             .map_err(|error| Halt::Rebuild(self.around.config.refused(&error).to_string()))?;
         info!("the Kafka client is made anew");
         self.session = Some(Session::new(client, destroyed, &self.around.wake));
         self.since = Instant::now();
-        Ok(true)
+        Ok(())
     }
 
     fn rebuild(&mut self, reason: &str) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -27,6 +28,8 @@ use crate::metrics::RebalanceKind;
 
 /// How long the last commit of a stop may take once the handlers have ended or their time is over.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+/// After so many records the pipeline's other tasks have their turn: they may be on the same thread, and a source may always have more.
+const TURN: usize = 4096;
 
 pub(super) struct Reader<S: Source> {
     pub(super) source: S,
@@ -74,8 +77,13 @@ impl<S: Source> Reader<S> {
         let mut failure = None;
         let mut wait = Instant::now();
         let mut failed_before = false;
+        let mut taken = 0;
         let shared = Arc::clone(&self.shared);
         loop {
+            if taken >= TURN {
+                taken = 0;
+                yield_now().await;
+            }
             let demand = if stopping.is_some() { Demand::none() } else { shared.lanes().demand() };
             let now = Instant::now();
             tokio::select! {
@@ -104,6 +112,7 @@ impl<S: Source> Reader<S> {
                             if std::mem::take(&mut failed_before) {
                                 (self.beat)(Beat::Recovered);
                             }
+                            taken += event.records();
                             self.take(event, &mut drains, stopping.is_some()).err()
                         }
                         Err(SourceError::Transient(error)) => {

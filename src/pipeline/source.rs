@@ -78,6 +78,16 @@ pub enum Event<G: Progress> {
     Idle,
 }
 
+impl<G: Progress> Event<G> {
+    /// How many records come with it.
+    pub fn records(&self) -> usize {
+        match self {
+            Self::Records(batches) => batches.iter().map(|batch| batch.records.len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// A partition that became ours.
 #[derive(Debug)]
 pub struct Assigned<G> {

@@ -4,13 +4,13 @@ use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 
 use rdkafka::bindings as sys;
 
 use super::batch::{Read, adopt};
 use super::queue::{Bell, Queue};
 use crate::kafka::client::Client;
-use crate::kafka::wake::Wake;
 use crate::record::TopicPartition;
 
 /// Room for what one read brings, kept from read to read.
@@ -24,13 +24,13 @@ unsafe impl Send for Buffer {}
 #[derive(Debug)]
 struct PartitionBell {
     rung: AtomicBool,
-    wake: Arc<Wake>,
+    waker: Waker,
 }
 
 impl Bell for PartitionBell {
     fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
-            self.wake.wake();
+            self.waker.wake_by_ref();
         }
     }
 }
@@ -45,10 +45,10 @@ pub(in crate::kafka) struct PartitionQueue {
 
 impl PartitionQueue {
     /// Takes the partition's records out of the client's common queue into their own. To be called before the partition is
-    /// assigned, so that no record goes astray.
-    pub(in crate::kafka) fn take(client: &Arc<Client>, place: &TopicPartition, wake: &Arc<Wake>) -> Option<Self> {
+    /// assigned, so that no record goes astray. `waker` is woken, under the queue's lock, when something arrives that nobody knows of.
+    pub(in crate::kafka) fn take(client: &Arc<Client>, place: &TopicPartition, waker: Waker) -> Option<Self> {
         let topic = CString::new(place.topic.as_str()).ok()?;
-        let bell = PartitionBell { rung: AtomicBool::new(true), wake: Arc::clone(wake) };
+        let bell = PartitionBell { rung: AtomicBool::new(true), waker };
         // SAFETY: the client is live and the topic a C string; what comes back is a handle of our own. The queue is live, and a
         // null target ends forwarding; as librdkafka notes that the application asked for it, an assignment doesn't set it up
         // again.

@@ -134,7 +134,7 @@ struct Reader {
 
 impl Reader {
     fn take(&self) -> PartitionQueue {
-        PartitionQueue::take(&self.client, &place(), &self.wake).expect("a queue")
+        PartitionQueue::take(&self.client, &place(), Arc::clone(&self.wake).into()).expect("a queue")
     }
 
     fn assign(&self, offset: i64) {

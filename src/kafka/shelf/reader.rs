@@ -183,7 +183,7 @@ impl Reader for KafkaReader {
         self.strands.clear();
         for span in spans {
             let place = place(topic, span);
-            let queue = PartitionQueue::take(&self.client, &place, &self.wake);
+            let queue = PartitionQueue::take(&self.client, &place, Arc::clone(&self.wake).into());
             let queue = queue.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
             let strand =
                 Strand { queue, place, next: span.from, end: span.end, read: VecDeque::new(), is_through: false };
