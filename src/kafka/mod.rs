@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  librdkafka's threads                  event thread                                    pipeline
-//!    fetchers ──► partition queues ─────► session ── assignment, rebalance,               KafkaSource
-//!    group, commits ──► event queue ────►            commits, resets ──► mailbox ◄──────► KafkaCommitter
-//!                 bells ──► wake ───────►
+//!    fetchers ──► partition queues ───────────────────── assignment ──────────────────► KafkaSource
+//!    group, commits ──► event queue ─────► session ── rebalance, ▲
+//!                 bells ──► wake ────────►            commits, resets ──► mailbox ◄──────► KafkaCommitter
 //! ```
 //!
-//! One thread of our own talks to the consumer: it polls for events, takes part in rebalances, reads each partition's queue
-//! by itself, and hands records over within the pipeline's demand. A partition that is to be held back is not read; nothing
+//! One thread of our own talks to the consumer: it polls for events, takes part in rebalances, commits, and says which partitions are
+//! read. The poll of the source reads their queues, each by itself, within the pipeline's demand: a thread more on the records' way
+//! would cost more than all else that is done for them. A partition that is to be held back is not read; nothing
 //! is paused, so nothing that was fetched is thrown away. Blocking questions to the cluster are errands on threads of their
 //! own. What is `unsafe` stands in `native`.
 

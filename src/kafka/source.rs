@@ -1,6 +1,7 @@
 //! The Kafka source: the pipeline's side of it.
 //!
-//! Owner: the reader. It holds the mailbox and the event thread's handle; all that is Kafka happens on that thread.
+//! Owner: the reader. It holds the mailbox and the event thread's handle. Records are read here, by what the event thread says is assigned;
+//! all else that is Kafka happens on that thread.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};

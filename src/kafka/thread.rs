@@ -1,4 +1,4 @@
-//! The event thread: it alone talks to the consumer.
+//! The event thread: it alone talks to the consumer, except that the poll of the source reads the partitions' queues.
 //!
 //! Owner of the session. It never blocks on the network, never waits for the pipeline, and never spins: with nothing to do it
 //! pauses until a queue, an errand or the pipeline wakes it. The invariant: polling goes on whatever the pipeline does, so
