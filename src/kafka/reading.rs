@@ -6,7 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -36,8 +36,9 @@ impl Reading {
     /// The assignment, to be read by; `None` while it is being changed. Then `arrived` is notified once that is over.
     pub(super) fn try_read(&self) -> Option<MutexGuard<'_, Assignment>> {
         self.assignment.try_lock().or_else(|| {
-            self.turned_away.store(true, Ordering::SeqCst);
-            // It may have been let go before anybody could see that.
+            self.turned_away.store(true, Ordering::Relaxed);
+            // It may have been let go before anybody could see that. With the other fence: either it is seen there, or the lock is free here.
+            fence(Ordering::SeqCst);
             self.assignment.try_lock()
         })
     }
@@ -67,7 +68,8 @@ impl DerefMut for Change<'_> {
 impl Drop for Change<'_> {
     fn drop(&mut self) {
         drop(self.assignment.take());
-        if self.reading.turned_away.swap(false, Ordering::SeqCst) {
+        fence(Ordering::SeqCst);
+        if self.reading.turned_away.swap(false, Ordering::Relaxed) {
             self.reading.arrived.notify();
         }
     }

@@ -121,7 +121,7 @@ impl<G: Progress> Shared<G> {
     /// Wakes as many workers as could take something.
     pub(super) fn wake_idle(&self) {
         let lanes = self.lanes();
-        let ready = lanes.ready().min(lanes.idle());
+        let ready = lanes.ready(lanes.idle());
         drop(lanes);
         self.wake_workers(ready);
     }
@@ -135,9 +135,9 @@ impl<G: Progress> Shared<G> {
     fn apply<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> (R, Effects) {
         let mut lanes = self.lanes.lock();
         let (answer, mut effects) = change(&mut lanes);
-        // Several lanes may be one worker's.
+        // Several lanes may be one worker's; and more than those that are idle, and the one that asks, is nobody's.
         if effects.ready > 1 {
-            effects.ready = effects.ready.min(lanes.ready());
+            effects.ready = lanes.ready(effects.ready.min(lanes.idle() + 1));
         }
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         drop(lanes);

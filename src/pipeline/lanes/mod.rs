@@ -261,16 +261,22 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// How many workers could take something now.
-    pub(super) fn ready(&self) -> usize {
+    /// How many workers could take something now, counted up to `most`: with many partitions nobody wants to look at all of them.
+    pub(super) fn ready(&self, most: usize) -> usize {
         if self.startable() == 0 {
             return 0;
         }
-        let ready = self.turns.iter().map(|turn| match *turn {
-            Turn::Place(place) => self.places[place].hauls(),
-            Turn::Gather(gather) => self.gathers[gather].batches(),
-        });
-        ready.sum()
+        let mut ready = 0;
+        for turn in &self.turns {
+            if ready >= most {
+                return most;
+            }
+            ready += match *turn {
+                Turn::Place(place) => self.places[place].hauls(),
+                Turn::Gather(gather) => self.gathers[gather].batches(),
+            };
+        }
+        ready.min(most)
     }
 
     /// Handlers that run, for assignments that are over too.

@@ -28,7 +28,7 @@ impl<G: Progress> Lanes<G> {
         }
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
-        self.forget_ready(place, effects);
+        self.forget_ready(&[place], effects);
         self.freed(place, effects);
     }
 
