@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test soak-lite idle bench bench-peers book sanitize fmt
+.PHONY: help demo check micro micro-accept test soak-lite idle bench bench-peers book sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,9 @@ book: ## Build the book of docs/ into target/book; installs mdbook if it is miss
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
 	bash scripts/sanitize.sh
+
+fuzz: ## Fuzz what is read of other people's bytes, SECONDS=60 each of TARGETS; needs a nightly Rust
+	SECONDS_EACH=$(or $(SECONDS),60) bash scripts/fuzz.sh $(TARGETS)
 
 fmt: ## Format the sources
 	@bash scripts/tools.sh lint
