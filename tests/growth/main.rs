@@ -46,8 +46,8 @@ struct Case {
     daemons: usize,
     /// How many records each daemon has.
     records: usize,
-    /// How many of them are handled before any counts: to start a worker costs once what some records do. All count where this is none, and
-    /// with them what is done at the start and at the end.
+    /// How many of them are handled before any counts: to start a worker, or to take a partition, costs once what some records do. All count
+    /// where this is none, and with them what is done at the start and at the end.
     first: usize,
     /// How long a handler waits.
     work: Option<Duration>,
@@ -66,7 +66,7 @@ fn more_than_a_hundred_times_the_partitions() {
     assert_growth(
         "partitions",
         [8, 100, 1_000],
-        |n| Case { partitions: i32::try_from(n).expect("few"), ..SMALL },
+        |n| Case { partitions: i32::try_from(n).expect("few"), first: 20_000, ..SMALL },
         32 << 10,
     );
 }
