@@ -141,6 +141,10 @@ pub struct DaemonMetrics {
     pub commit_metadata_bytes: Gauge,
     /// Changes of the assignment.
     pub rebalances: PerLabel<RebalanceKind, Counter>,
+    /// Partitions whose next offset was gone and that went on elsewhere, each time.
+    pub resets: Counter,
+    /// Offsets that were passed over by that, as far as they can be counted.
+    pub missed_offsets: Counter,
     /// Restarts after a failure.
     pub restarts: Counter,
     /// 1 for the state that it is in, 0 for each other one.
@@ -187,6 +191,8 @@ impl DaemonMetrics {
             window: family.gauge(WINDOW),
             commit_metadata_bytes: family.gauge(METADATA),
             rebalances: family.counters(REBALANCES),
+            resets: family.counter(RESETS),
+            missed_offsets: family.counter(MISSED_OFFSETS),
             restarts: family.counter(RESTARTS),
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),

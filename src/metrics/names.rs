@@ -55,6 +55,12 @@ pub(super) const WINDOW: Name = (
 pub(super) const METADATA: Name =
     ("daemon_commit_metadata_bytes", "Metadata of the largest commit that was acknowledged last, of all partitions.");
 pub(super) const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
+pub(super) const RESETS: Name = (
+    "daemon_resets_total",
+    "Partitions whose next offset was gone and that went on elsewhere, as `out_of_range` says, each time.",
+);
+pub(super) const MISSED_OFFSETS: Name =
+    ("daemon_missed_offsets_total", "Offsets that were passed over by that, as far as they can be counted.");
 pub(super) const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
 pub(super) const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
 pub(super) const BACKPRESSURE: Name =

@@ -115,6 +115,12 @@ impl Meter {
         self.metrics.forgotten_runs.add(runs);
     }
 
+    /// A partition went on elsewhere, past so many offsets, if that is known.
+    pub(super) fn missed(&self, offsets: Option<u64>) {
+        self.metrics.resets.add(1);
+        self.metrics.missed_offsets.add(offsets.unwrap_or(0));
+    }
+
     pub(super) fn rebalanced(&self, kind: RebalanceKind) {
         self.metrics.rebalances.of(kind).add(1);
     }

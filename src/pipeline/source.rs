@@ -69,6 +69,8 @@ pub enum Event<G: Progress> {
     Revoked(Revocation),
     /// These partitions are no longer ours, and nothing can be committed for them.
     Lost(Vec<Epoch>),
+    /// Records were removed before they were read, and the partition goes on elsewhere, as a policy says.
+    Missed(Missed),
     /// Where these partitions end now (the offset that the next record written to them will get), for the lag.
     Ends(Vec<(Epoch, Offset)>),
     /// Something stands in the way of the reading, of all of it or of a part, and what to do about it; the source goes on trying by
@@ -86,6 +88,15 @@ impl<G: Progress> Event<G> {
             _ => 0,
         }
     }
+}
+
+/// A partition whose next records were gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Which partition.
+    pub topic_partition: TopicPartition,
+    /// How many offsets were passed over; `None` where that can't be known, as the partition was cut off or made anew.
+    pub offsets: Option<u64>,
 }
 
 /// A partition that became ours.
