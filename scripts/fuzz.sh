@@ -3,6 +3,8 @@
 # fuzz/artifacts/<target>/: once mended it belongs in the corpus, which `make test` replays. What only reached something new is left under
 # the target directory.
 #
+# Without a sanitizer: what is fuzzed has no `unsafe`, and librdkafka can't be configured with one. `make sanitize` is for that.
+#
 # A nightly toolchain is needed: FUZZ_TOOLCHAIN names another one than `nightly`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,6 +30,6 @@ for target in "${targets[@]}"; do
     found=$target_dir/fuzz-corpus/$target
     mkdir -p "$found"
     PATH="$target_dir/tools/bin:$PATH" CARGO_TARGET_DIR="$target_dir/fuzz" \
-        cargo "+$toolchain" fuzz run "$target" "$found" "fuzz/corpus/$target" -- \
+        cargo "+$toolchain" fuzz run --sanitizer none "$target" "$found" "fuzz/corpus/$target" -- \
         -max_total_time="${SECONDS_EACH:-60}" -rss_limit_mb=1024 -timeout=10
 done
