@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
 pub use labels::{
-    CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus, RebalanceKind,
-    ScalingDirection, ScalingReason,
+    BreakerState, CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus,
+    RebalanceKind, ScalingDirection, ScalingReason,
 };
 
 use crate::record::TopicPartition;
@@ -156,6 +158,8 @@ pub struct DaemonMetrics {
     /// Runs of finished records that no longer fitted a commit.
     pub forgotten_runs: Counter,
     lag: Arc<Lag>,
+    breaker_open: IntGaugeVec,
+    breaker_changes: IntCounterVec,
 }
 
 impl DaemonMetrics {
@@ -195,6 +199,9 @@ impl DaemonMetrics {
             partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
             forgotten_runs: family.counter(FORGOTTEN_RUNS),
             lag: Arc::new(family.lag()),
+            breaker_open: family.register(IntGaugeVec::new(family.plain(BREAKER_OPEN), &[TOPIC])),
+            breaker_changes: family
+                .register(IntCounterVec::new(family.plain(BREAKER_CHANGES), &[TOPIC, BreakerState::NAME])),
         }
     }
 
@@ -204,10 +211,28 @@ impl DaemonMetrics {
         self.lag.hold(topic_partition.clone())
     }
 
+    /// The metrics of a route's circuit breaker, by the topic that it is for or its pattern's text. Exposed from then on.
+    pub fn circuit_breaker(&self, route: &str) -> CircuitBreakerMetrics {
+        let changes = |state: BreakerState| Counter(self.breaker_changes.with_label_values(&[route, state.value()]));
+        CircuitBreakerMetrics {
+            open: Gauge(self.breaker_open.with_label_values(&[route])),
+            changes: PerLabel::new(changes),
+        }
+    }
+
     /// Records between what is finished and the ends of all assigned partitions.
     pub fn lag_messages(&self) -> u64 {
         self.lag.total()
     }
+}
+
+/// The metrics of a route's circuit breaker.
+#[derive(Debug)]
+pub struct CircuitBreakerMetrics {
+    /// 1 while it is open or half-open.
+    pub open: Gauge,
+    /// How often it became what.
+    pub changes: PerLabel<BreakerState, Counter>,
 }
 
 /// The metrics of one assigned partition.

@@ -69,9 +69,10 @@ fn router(
     member: Arc<Mutex<Option<MemberId>>>,
     process: u64,
 ) -> Router {
-    let (world, broker) = (Arc::clone(world), broker.clone());
+    let (world, broker, outage) = (Arc::clone(world), broker.clone(), plan.outage.clone());
     let one = move |record: Record| {
         let (world, broker, member) = (Arc::clone(&world), broker.clone(), Arc::clone(&member));
+        let outage = outage.clone();
         async move {
             let partition = record.partition().0;
             let id: usize = std::str::from_utf8(record.value().unwrap()).unwrap().parse().unwrap();
@@ -86,6 +87,9 @@ fn router(
                 sleep(behaviour.sleep).await;
             }
             let error = || anyhow::anyhow!("attempt {attempts} fails");
+            if outage.contains(&world.lock().elapsed()) {
+                return Err(error().into());
+            }
             match behaviour.kind {
                 Kind::Poison => return Err(HandlerError::poison(error())),
                 Kind::Skip => {
@@ -104,7 +108,8 @@ fn router(
     };
     let retry = RetryPolicy::exponential().max_retries(plan.max_retries);
     let Some(max) = plan.batch else {
-        return Router::new().topic(TOPIC, on(one).order(plan.order).retry(retry).timeout(plan.timeout));
+        let route = on(one).order(plan.order).retry(retry).circuit_breaker(plan.breaker).timeout(plan.timeout);
+        return Router::new().topic(TOPIC, route);
     };
     // One record of the batch after the other; what is behind one of its lane that failed isn't begun.
     let order = plan.order;
@@ -135,6 +140,7 @@ fn router(
     // Time for each of them.
     let (within, timeout) = (Duration::from_millis(300), plan.timeout + Duration::from_secs(5));
     let route = on_batch(many).max(max).within(within).order(plan.order).retry(retry).timeout(timeout);
+    let route = route.circuit_breaker(plan.breaker);
     Router::new().topic(TOPIC, route)
 }
 
