@@ -85,6 +85,7 @@ impl<G: Progress> Lanes<G> {
         self.reopen(run.lane, &mut effects);
         self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
+        self.try_again(&mut effects);
         effects
     }
 
@@ -113,6 +114,7 @@ impl<G: Progress> Lanes<G> {
         }
         self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
+        self.try_again(&mut effects);
         effects
     }
 

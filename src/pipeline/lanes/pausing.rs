@@ -1,5 +1,5 @@
-//! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, or their route's breaker is open. What is running ends; what is ready waits, and counts against
-//! the bound of the parked, so that it takes no room from others.
+//! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, or their route's circuit breaker is
+//! open. What is running ends; what is ready waits, and counts against the bound of the parked, so that it takes no room from others.
 
 use super::super::source::Progress;
 use super::{Effects, LaneId, Lanes, PlaceId, State};
