@@ -104,7 +104,7 @@ async fn sit_out_an_hour<K>(scene: Scene, downstream: Downstream, route: Route<(
     until("everything", || (0..partitions).all(|partition| scene.committed(partition) == 500)).await;
     assert!(!is_open(&scene) && changes(&scene, BreakerState::Closed) >= 1);
     for partition in 0..partitions {
-        assert_eq!(scene.letters(partition), [], "letters of an outage");
+        assert!(scene.letters(partition).is_empty(), "letters of an outage");
         let handled = downstream.handled.offsets(partition);
         for key in 0..i64::try_from(keys).unwrap() {
             let of_key = |offset: &&i64| *offset % 400 % i64::try_from(keys).unwrap() == key;
@@ -258,8 +258,10 @@ async fn another_route_goes_on_beside_one_that_is_held_back() {
     );
     let process = scene.start_router(router);
     until("it opens", || is_open(&scene)).await;
-    let offset = |n: i64| daemonry::record::OwnedRecord::new(n.to_string()).with_key(n.to_string());
-    (0..1_000).for_each(|n| drop(scene.broker.produce("bills", 0, offset(n))));
+    let bill = |n: i64| daemonry::record::OwnedRecord::new(n.to_string()).with_key(n.to_string());
+    for n in 0..1_000 {
+        scene.broker.produce("bills", 0, bill(n));
+    }
     let begun = handled.elapsed();
     until("the others", || handled.began().len() == 1_000).await;
     assert!(handled.elapsed() - begun < secs(1), "they had to wait");
@@ -281,7 +283,7 @@ async fn stop_while_it_is_open_waits_for_nothing_and_what_failed_runs_again_else
     downstream.recovers();
     let next = scene.start(downstream.failing());
     until("everything", || scene.committed(0) == 200).await;
-    assert_eq!(scene.letters(0), []);
+    assert!(scene.letters(0).is_empty());
     next.stop_cleanly().await;
 }
 

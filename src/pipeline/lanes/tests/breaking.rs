@@ -31,7 +31,8 @@ impl Bench {
         let (haul, mut cargo) = held;
         let mut entries = VecDeque::new();
         let (lane, first) = cargo.next_lane(&mut entries).expect("something was taken");
-        let entry = first.expect("it has a record");
+        let mut entry = first.expect("it has a record");
+        entry.failures += u32::from(!haul.context.is_held_back());
         let complaint = Complaint { offset: entry.record.offset(), error: "down".to_owned() };
         let effects = self.lanes.complain(lane, &haul.context, complaint, self.now);
         let halt = Halt::Retry(entry, self.now + Duration::from_secs(1));
@@ -41,11 +42,6 @@ impl Bench {
 
     fn state(&self) -> BreakerState {
         self.lanes.circuits[0].breaker.state()
-    }
-
-    fn wait(&mut self, time: Duration) -> Effects {
-        self.now += time;
-        self.lanes.wake(self.now)
     }
 }
 
