@@ -5,7 +5,7 @@
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
-//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--steer] [--sabotage WHAT]
+//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
 //!
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
@@ -23,6 +23,8 @@
 //! ```
 //!
 //! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
+//!
+//! `--outage` names a file that stands for an outage of what handlers need: while it is there, every attempt fails.
 //!
 //! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
 //! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
@@ -141,6 +143,9 @@ struct Args {
     /// The second daemon's brokers [those of the first].
     #[arg(long)]
     beside_brokers: Option<String>,
+    /// While this file is there, every attempt fails.
+    #[arg(long)]
+    outage: Option<PathBuf>,
     /// Takes commands from standard input.
     #[arg(long)]
     steer: bool,
@@ -310,7 +315,16 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig>
 
 fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
     let sabotage = args.sabotage;
-    let handle = move |record: Record, Attempt(attempt): Attempt| obey(Arc::clone(&ledger), record, attempt, sabotage);
+    let outage = args.outage.clone().map(Arc::new);
+    let handle = move |record: Record, Attempt(attempt): Attempt| {
+        let (ledger, outage) = (Arc::clone(&ledger), outage.clone());
+        async move {
+            if outage.is_some_and(|file| file.exists()) {
+                return Err(anyhow!("what the handler needs is gone").into());
+            }
+            obey(ledger, record, attempt, sabotage).await
+        }
+    };
     let order = match args.order {
         _ if sabotage == Some(Sabotage::BreakOrder) => ProcessingOrder::Unordered,
         Order::Partition => ProcessingOrder::Partition,

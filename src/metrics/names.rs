@@ -70,6 +70,14 @@ pub(super) const BACKPRESSURE_CHANGES: Name =
 pub(super) const STALLED: Name =
     ("daemon_stalled", "1 while records wait and nothing was processed for as long as `stall_after` says.");
 pub(super) const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
+pub(super) const BREAKER_OPEN: Name = (
+    "daemon_circuit_breaker_open",
+    "1 while the route of this topic, or of the pattern of this text, is held back because whatever it is given fails.",
+);
+pub(super) const BREAKER_CHANGES: Name = (
+    "daemon_circuit_breaker_changes_total",
+    "Changes of a route's circuit breaker, by what it became; `open` also each time that the record that was tried failed.",
+);
 pub(super) const FORGOTTEN_RUNS: Name = (
     "daemon_forgotten_runs_total",
     "Runs of finished records that no longer fitted a commit and would run again after a crash.",

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::PipelineError;
-use super::lanes::{Effects, Lanes, Limits};
+use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
 use crate::producer::Producer;
@@ -140,7 +141,12 @@ impl<G: Progress> Shared<G> {
             effects.ready = lanes.ready(effects.ready.min(lanes.idle() + 1));
         }
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
+        let news = if effects.breakers { lanes.take_news() } else { Vec::new() };
         drop(lanes);
+        for news in &news {
+            self.meter.breaker(&news.route.of, &news.change);
+            tell(&self.daemon, news);
+        }
         if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
             self.meter.backpressure(pressed);
             let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
@@ -180,6 +186,38 @@ impl<G: Progress> Shared<G> {
             self.drained.notify_waiters();
         }
         (answer, effects)
+    }
+}
+
+/// Says what became of a route's circuit breaker, and why.
+fn tell(daemon: &str, BreakerNews { route, change }: &BreakerNews) {
+    let (topic, now) = (route.of.as_str(), Instant::now());
+    match change {
+        BreakerChange::Opened(grounds, until) => warn!(
+            daemon,
+            topic,
+            attempts = grounds.attempts,
+            keys = grounds.keys,
+            failed = grounds.failed,
+            window = ?grounds.window,
+            error = grounds.error,
+            open = ?until.saturating_duration_since(now),
+            "circuit breaker opened: whatever the record, its handler fails; nothing of the route is started"
+        ),
+        BreakerChange::StaysOpen(error, until) => info!(
+            daemon,
+            topic,
+            error,
+            open = ?until.saturating_duration_since(now),
+            "circuit breaker stays open, the record that was tried failed"
+        ),
+        BreakerChange::HalfOpen => debug!(daemon, topic, "circuit breaker half-open, one record is tried"),
+        BreakerChange::Closed(since) => info!(
+            daemon,
+            topic,
+            open = ?now.saturating_duration_since(*since),
+            "circuit breaker closed, a record was handled"
+        ),
     }
 }
 

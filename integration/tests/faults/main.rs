@@ -4,6 +4,7 @@
 mod bounds;
 mod checker;
 mod crashes;
+mod downstream;
 mod exits;
 mod letters;
 mod outages;

@@ -67,6 +67,7 @@ impl<G: Progress> Lanes<G> {
                 letter_tries: 0,
                 stuck: false,
                 alone: false,
+                tried_open: false,
                 bound,
             });
             match (lane.state, self.places[place_id].gather) {
@@ -84,6 +85,7 @@ impl<G: Progress> Lanes<G> {
             effects.pressure = Some(true);
         }
         effects.commit |= self.tells_commit();
+        self.try_again(&mut effects);
         effects
     }
 }

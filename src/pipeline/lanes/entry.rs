@@ -38,6 +38,8 @@ pub(in crate::pipeline) struct Entry<P, R = Record> {
     pub(in crate::pipeline) stuck: bool,
     /// It was in a batch that failed as a whole: it is tried by itself, so that it is known whose fault it was.
     pub(in crate::pipeline) alone: bool,
+    /// It was tried while its route's circuit breaker was open.
+    pub(in crate::pipeline) tried_open: bool,
     pub(in crate::pipeline) bound: Bound,
 }
 
@@ -55,10 +57,23 @@ impl<P, R> Entry<P, R> {
             letter_tries,
             stuck,
             alone,
+            tried_open,
             bound,
         } = self;
-        let entry =
-            Entry { ticket, record, failures, received, stamp, bytes, failure, letter_tries, stuck, alone, bound };
+        let entry = Entry {
+            ticket,
+            record,
+            failures,
+            received,
+            stamp,
+            bytes,
+            failure,
+            letter_tries,
+            stuck,
+            alone,
+            tried_open,
+            bound,
+        };
         (entry, handed_out)
     }
 }

@@ -14,6 +14,7 @@
 
 mod admission;
 mod arriving;
+mod breaking;
 mod by_key;
 mod commits;
 mod entry;
@@ -39,6 +40,8 @@ use super::source::{Assigned, Epoch, Progress};
 use crate::handler::RouteSpec;
 use crate::record::{Offset, TopicPartition};
 
+pub(super) use breaking::{BreakerChange, BreakerNews, Complaint};
+use breaking::{Circuit, Passage};
 use by_key::LanesByKey;
 pub(super) use commits::CommitDue;
 use entry::{Bound, Loads};
@@ -97,6 +100,8 @@ pub(super) struct Effects {
     pub(super) pressure: Option<bool>,
     /// Records that were passed over because their route doesn't want them.
     pub(super) unwanted: usize,
+    /// Something became of a circuit breaker.
+    pub(super) breakers: bool,
 }
 
 impl Effects {
@@ -111,6 +116,7 @@ impl Effects {
             commit: self.commit || later.commit,
             pressure: later.pressure.or(self.pressure),
             unwanted: self.unwanted + later.unwanted,
+            breakers: self.breakers || later.breakers,
         }
     }
 }
@@ -123,6 +129,12 @@ pub(super) struct Run {
     lane: LaneId,
     place: PlaceId,
     pub(super) context: Arc<AssignmentContext>,
+}
+
+impl Run {
+    pub(super) fn lane(&self) -> LaneId {
+        self.lane
+    }
 }
 
 /// Why a run stopped before its end.
@@ -189,6 +201,12 @@ pub(super) struct Lanes<G: Progress> {
     budget: Option<Budget>,
     /// The same for each key.
     key_budgets: Option<KeyBudgets>,
+    /// For each route that has a circuit breaker, what it is at.
+    circuits: Vec<Circuit>,
+    /// How many of them hold their routes back.
+    held_back: usize,
+    /// What became of them since somebody looked.
+    news: Vec<BreakerNews>,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -221,6 +239,9 @@ impl<G: Progress> Lanes<G> {
             commit_told: None,
             budget: None,
             key_budgets: None,
+            circuits: Vec::new(),
+            held_back: 0,
+            news: Vec::new(),
         }
     }
 
@@ -241,10 +262,12 @@ impl<G: Progress> Lanes<G> {
         self.placed |= progress.commit().is_some();
         effects.commit |= self.tells_commit();
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
+        let circuit = self.circuit(&route);
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
         let place = &mut self.places[id];
-        place.gather = gather;
+        (place.gather, place.circuit) = (gather, circuit);
         place.assignment = Some(Assignment::new(context, progress));
+        place.let_pass(circuit.map_or(Passage::Free, |circuit| self.circuits[circuit].passage));
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.count_slot(id);

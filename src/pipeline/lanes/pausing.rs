@@ -1,5 +1,5 @@
-//! Pausing: partitions of which nothing is started, until they may go on. What is running ends; what is ready waits, and counts against
-//! the bound of the parked, so that it takes no room from others.
+//! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, or their route's circuit breaker is
+//! open. What is running ends; what is ready waits, and counts against the bound of the parked, so that it takes no room from others.
 
 use super::super::source::Progress;
 use super::{Effects, LaneId, Lanes, PlaceId, State};
@@ -10,17 +10,22 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn set_paused(&mut self, is_paused: impl Fn(&TopicPartition) -> bool) -> Effects {
         let mut effects = Effects::default();
         for id in 0..self.places.len() {
-            match (self.places[id].paused, is_paused(&self.places[id].topic_partition)) {
-                (false, true) => self.pause(id, &mut effects),
-                (true, false) => self.resume(id, &mut effects),
+            let place = &mut self.places[id];
+            let stood_still = place.stands_still();
+            place.paused = is_paused(&place.topic_partition);
+            match (stood_still, place.stands_still()) {
+                (false, true) => self.stand_still(id, &mut effects),
+                (true, false) => self.go_on(id, &mut effects),
+                // What is tried of a route that is held back isn't, of a partition that is paused.
+                (true, true) if self.places[id].paused => self.stand_still(id, &mut effects),
                 _ => {}
             }
         }
+        self.try_again(&mut effects);
         effects
     }
 
-    fn pause(&mut self, place: PlaceId, effects: &mut Effects) {
-        self.places[place].paused = true;
+    pub(super) fn stand_still(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if matches!(self.lanes[id].state, State::Ready | State::Due) {
                 self.suspend(id);
@@ -32,8 +37,7 @@ impl<G: Progress> Lanes<G> {
         self.freed(place, effects);
     }
 
-    fn resume(&mut self, place: PlaceId, effects: &mut Effects) {
-        self.places[place].paused = false;
+    pub(super) fn go_on(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if self.lanes[id].state == State::Paused {
                 self.reopen(id, effects);
@@ -47,6 +51,7 @@ impl<G: Progress> Lanes<G> {
     /// Has a lane wait until its place goes on.
     pub(super) fn suspend(&mut self, id: LaneId) {
         self.lanes[id].state = State::Paused;
+        self.end_trial(id);
         self.count_as_parked(id);
     }
 

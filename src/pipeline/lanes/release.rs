@@ -30,7 +30,8 @@ pub(in crate::pipeline) struct Census {
 pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) hold: Option<Hold>,
-    pub(in crate::pipeline) paused: bool,
+    /// Nothing of it is started: somebody has paused it, or its route's circuit breaker is open.
+    pub(in crate::pipeline) stands_still: bool,
     /// When the last of its retries is due, or the batch that is gathered of it.
     pub(in crate::pipeline) waits_until: Option<Instant>,
     pub(in crate::pipeline) lag: Option<u64>,
@@ -69,6 +70,7 @@ impl<G: Progress> Lanes<G> {
             self.freed(place, &mut effects);
             self.note_drained(place, &mut effects);
         }
+        self.try_again(&mut effects);
         effects
     }
 
@@ -100,6 +102,7 @@ impl<G: Progress> Lanes<G> {
         // Fewer partitions may each hold more workers, and a drain that waits for what is void need not wait any longer.
         effects.ready += self.turns.len();
         effects.drained = true;
+        self.try_again(&mut effects);
         effects
     }
 
@@ -124,6 +127,7 @@ impl<G: Progress> Lanes<G> {
             }
             self.unpark(id);
             if state != State::Out && keep == 0 {
+                self.end_trial(id);
                 self.discard(id);
             }
         }
@@ -183,7 +187,7 @@ impl<G: Progress> Lanes<G> {
                 Some(PartitionCensus {
                     topic_partition: place.topic_partition.clone(),
                     hold: place.hold,
-                    paused: place.paused,
+                    stands_still: place.stands_still(),
                     waits_until,
                     uncommitted: assignment.finished - assignment.covered,
                     window: assignment.progress.window(),
