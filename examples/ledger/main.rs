@@ -5,6 +5,7 @@
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
+//!        [--out-of-range stop|earliest|latest]
 //!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
 //!
@@ -59,7 +60,7 @@ use clap::{Parser, ValueEnum};
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
-use daemonry::kafka::{GroupProtocol, KafkaConfig};
+use daemonry::kafka::{GroupProtocol, KafkaConfig, OutOfRange};
 use daemonry::pipeline::PipelineSettings;
 use daemonry::pipeline::control::Control;
 use daemonry::record::Record;
@@ -128,6 +129,9 @@ struct Args {
     /// What to do about a dead-letter topic that does not exist.
     #[arg(long, default_value = "refuse")]
     missing_dead_letter: Missing,
+    /// Where to go on when records were removed before they were read.
+    #[arg(long, default_value = "stop")]
+    out_of_range: Removed,
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long)]
     admin: Option<SocketAddr>,
@@ -172,6 +176,13 @@ enum Protocol {
 enum Missing {
     Refuse,
     Create,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Removed {
+    Stop,
+    Earliest,
+    Latest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -299,6 +310,11 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig>
         Protocol::Classic => GroupProtocol::Cooperative,
         Protocol::Eager => GroupProtocol::Eager,
         Protocol::Consumer => GroupProtocol::Consumer,
+    };
+    kafka.out_of_range = match args.out_of_range {
+        Removed::Stop => OutOfRange::Stop,
+        Removed::Earliest => OutOfRange::Earliest,
+        Removed::Latest => OutOfRange::Latest,
     };
     kafka.instance_id.clone_from(&args.instance_id);
     kafka.instance_wait = Duration::from_millis(args.instance_wait_ms);
