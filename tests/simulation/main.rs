@@ -415,9 +415,15 @@ fn every_seed_keeps_the_invariants() {
     for (seed, error) in failed.iter().take(10) {
         let plan = Plan::of(*seed);
         eprintln!(
-            "seed {seed}: {error}\n  order {:?}, {} records, faults {:?}",
+            "seed {seed}: {error:.60}\n  order {:?}, {} records, batch {:?}, queue {}, workers {}, retries {}, {:?}, {:?}, faults {:.20?}",
             plan.order,
             plan.records.len(),
+            plan.batch,
+            plan.queue,
+            plan.workers,
+            plan.max_retries,
+            plan.breaker,
+            plan.timeout,
             plan.faults
         );
     }

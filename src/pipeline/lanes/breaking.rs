@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::super::breaker::{Breaker, Grounds, Reach, State as BreakerState};
 use super::super::source::Progress;
+use super::entry::Bound;
 use super::{AssignmentContext, Effects, LaneId, Lanes, PlaceId, State};
 use crate::handler::RouteSpec;
 use crate::record::Offset;
@@ -202,8 +203,42 @@ impl<G: Progress> Lanes<G> {
         (circuit.trial, circuit.last) = (Some(lane), lane);
         let head = self.lanes[lane].queue.front_mut().expect("it was chosen for its head");
         head.tried_open = true;
-        self.make_startable(lane, effects);
-        self.promote(effects);
+        if self.let_in(id, lane) {
+            self.make_ready(lane, effects);
+        } else {
+            // Other routes have all slots, and will leave some.
+            self.make_startable(lane, effects);
+            self.promote(effects);
+        }
+    }
+
+    /// Finds a slot in the queue for the head of a lane that is to be tried. Slots that are kept for others don't count: while nothing of its
+    /// route is started, they may be for partitions that stand still as well. Nor do those of records that wait: one of them gives way, or all
+    /// would wait for it, and it for them.
+    fn let_in(&mut self, id: CircuitId, lane: LaneId) -> bool {
+        let place_id = self.lanes[lane].place;
+        let is_in =
+            |lanes: &Self, lane: LaneId| lanes.lanes[lane].queue.front().map(|head| head.bound) == Some(Bound::Queue);
+        if is_in(self, lane) {
+            return true;
+        }
+        if self.loads.queued.records >= self.limits.queue.records {
+            let waits = |one: LaneId| {
+                one == lane
+                    || matches!(self.lanes[one].state, State::Paused | State::Parked)
+                        && self.places[self.lanes[one].place].circuit == Some(id)
+            };
+            let has_one = |one: LaneId| self.lanes[one].queue.iter().any(|entry| entry.bound == Bound::Queue);
+            let Some(one) = (0..self.lanes.len()).find(|&one| waits(one) && has_one(one)) else { return false };
+            let place = self.lanes[one].place;
+            let last = self.lanes[one].queue.iter_mut().rfind(|entry| entry.bound == Bound::Queue).expect("it has one");
+            last.count_against(Bound::Parked, [&mut self.loads, &mut self.places[place].loads]);
+            self.count_slot(place);
+        }
+        let head = self.lanes[lane].queue.front_mut().expect("it was chosen for its head");
+        head.count_against(Bound::Queue, [&mut self.loads, &mut self.places[place_id].loads]);
+        self.count_slot(place_id);
+        true
     }
 
     /// A lane that was out has come back, or can't start after all: where its head was tried and nothing came of it, another one is.
