@@ -82,7 +82,7 @@ pub enum Event<G: Progress> {
 
 impl<G: Progress> Event<G> {
     /// How many records come with it.
-    pub fn records(&self) -> usize {
+    pub(super) fn records(&self) -> usize {
         match self {
             Self::Records(batches) => batches.iter().map(|batch| batch.records.len()).sum(),
             _ => 0,
