@@ -17,7 +17,8 @@ const MOST_KEYS: usize = 1_000;
 /// The evidence is a route's latest attempts, as far back as nine out of ten of them failed: with errors worth a retry or by their timeout.
 /// Poison, errors that aren't retried, and panics never count. It opens when these are 50 attempts over 20 keys within the window. Where there are
 /// fewer lanes, so many can't come together: then twice as many attempts are enough as lanes can run at once, over more than half of
-/// the lanes that have a record. It never opens for a single key, unless [`keys`](Self::keys) says so.
+/// the lanes that have a record, and what is tried uses up its retries after an hour, as it may be the records after all. It never opens
+/// for a single key, unless [`keys`](Self::keys) says so.
 ///
 /// ```
 /// use daemonry::circuit_breaker::CircuitBreaker;
@@ -40,6 +41,7 @@ pub struct CircuitBreaker {
     window: Option<Duration>,
     open: Duration,
     cap: Duration,
+    patience: Duration,
 }
 
 /// A setting of a circuit breaker that can't work.
@@ -56,7 +58,7 @@ pub struct CircuitBreakerError {
 
 impl CircuitBreaker {
     /// On: 50 attempts over 20 keys, nine out of ten failed, within 30 s or three timeouts, whichever is longer; open for 5 s, and twice as
-    /// long each time, up to 1 min.
+    /// long each time, up to 1 min; patient for 1 h where lanes are few.
     pub fn new() -> Self {
         Self {
             is_on: true,
@@ -66,6 +68,7 @@ impl CircuitBreaker {
             window: None,
             open: Duration::from_secs(5),
             cap: Duration::from_secs(60),
+            patience: Duration::from_secs(3_600),
         }
     }
 
@@ -111,6 +114,14 @@ impl CircuitBreaker {
     #[must_use]
     pub fn cap(self, cap: Duration) -> Self {
         Self { cap, ..self }
+    }
+
+    /// The same, where lanes are few, trying records for this long without using up their retries (default: 1 h). There an outage looks like
+    /// records that never succeed, and nothing but time tells them apart: after it each record that is tried has an attempt less, and
+    /// becomes a dead letter with its last one. The breaker stays open meanwhile, so that is one attempt each [`cap`](Self::cap) at most.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Everything that is wrong with it, at once.
@@ -171,6 +182,11 @@ impl CircuitBreaker {
         self.open.saturating_mul(factor).min(self.cap)
     }
 
+    /// How long records are tried for nothing where lanes are few.
+    pub(crate) fn patience_of_few(&self) -> Duration {
+        self.patience
+    }
+
     /// What it never is open for longer than.
     pub(crate) fn longest(&self) -> Duration {
         self.cap
@@ -179,8 +195,8 @@ impl CircuitBreaker {
     /// All of it.
     #[cfg(feature = "cli")]
     pub(crate) fn parts(&self) -> Parts {
-        let Self { is_on, attempts, keys, failed, window, open, cap } = *self;
-        Parts { is_on, attempts, keys, failed, window, open, cap }
+        let Self { is_on, attempts, keys, failed, window, open, cap, patience } = *self;
+        Parts { is_on, attempts, keys, failed, window, open, cap, patience }
     }
 }
 
@@ -195,13 +211,14 @@ pub(crate) struct Parts {
     pub(crate) window: Option<Duration>,
     pub(crate) open: Duration,
     pub(crate) cap: Duration,
+    pub(crate) patience: Duration,
 }
 
 #[cfg(feature = "cli")]
 impl From<Parts> for CircuitBreaker {
     fn from(parts: Parts) -> Self {
-        let Parts { is_on, attempts, keys, failed, window, open, cap } = parts;
-        Self { is_on, attempts, keys, failed, window, open, cap }
+        let Parts { is_on, attempts, keys, failed, window, open, cap, patience } = parts;
+        Self { is_on, attempts, keys, failed, window, open, cap, patience }
     }
 }
 

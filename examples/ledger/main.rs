@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
-//!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
+//!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--patience-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
 //!        [--out-of-range stop|earliest|latest]
@@ -57,6 +57,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use clap::{Parser, ValueEnum};
+use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
@@ -102,6 +103,9 @@ struct Args {
     /// What an attempt may take.
     #[arg(long, default_value_t = 600_000)]
     timeout_ms: u64,
+    /// How long the circuit breaker takes few lanes that fail for an outage, with a trial each half second [an hour, up to a minute].
+    #[arg(long)]
+    patience_ms: Option<u64>,
     /// The topic for dead letters [<topic>.dlq].
     #[arg(long)]
     dead_letter: Option<String>,
@@ -348,7 +352,12 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
         Order::Unordered => ProcessingOrder::Unordered,
     };
     let retry = RetryPolicy::exponential().max_retries(args.retries).base(Duration::from_millis(args.backoff_ms));
-    let route = on(handle).order(order).retry(retry).timeout(Duration::from_millis(args.timeout_ms));
+    let breaker = args.patience_ms.map_or_else(CircuitBreaker::new, |patience| {
+        let trials = Duration::from_millis(500);
+        CircuitBreaker::new().open(trials).cap(trials).patience(Duration::from_millis(patience))
+    });
+    let timeout = Duration::from_millis(args.timeout_ms);
+    let route = on(handle).order(order).retry(retry).circuit_breaker(breaker).timeout(timeout);
     match &args.dead_letter {
         Some(topic) => route.dead_letter(topic.as_str()),
         None => route,

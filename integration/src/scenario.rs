@@ -99,7 +99,9 @@ impl Scenario {
             .with("order", order.name())
             .with("workers", 16)
             .with("retries", 3)
-            .with("backoff-ms", 20);
+            .with("backoff-ms", 20)
+            // Records that fail for ever may stand at the head of each partition.
+            .with("patience-ms", 2_000);
         Ok(Self {
             name: name.to_owned(),
             seed,
@@ -147,7 +149,7 @@ impl Scenario {
         &self.topics
     }
 
-    /// The flags that its processes are started with unless a test changes some: 16 workers, 3 retries from 20 ms on.
+    /// The flags that its processes are started with unless a test changes some: 16 workers, 3 retries from 20 ms on, 2 s of patience.
     pub fn flags(&self) -> Flags {
         self.flags.clone()
     }

@@ -71,6 +71,8 @@ pub(super) struct Breaker {
     openings: u32,
     /// When it first did.
     opened: Option<Instant>,
+    /// There were too few lanes for all of the evidence.
+    is_few: bool,
     /// When a record was last tried.
     tried: Option<Instant>,
 }
@@ -80,7 +82,7 @@ impl Breaker {
     pub(super) fn new(settings: CircuitBreaker, timeout: Duration) -> Self {
         let window = settings.window_of(timeout);
         let evidence = Evidence::new(window, settings.most_keys());
-        Self { settings, window, state: State::Closed, evidence, openings: 0, opened: None, tried: None }
+        Self { settings, window, state: State::Closed, evidence, openings: 0, opened: None, is_few: false, tried: None }
     }
 
     pub(super) fn state(&self) -> State {
@@ -126,6 +128,7 @@ impl Breaker {
         if !opens {
             return None;
         }
+        self.is_few = !is_enough;
         let failed = self.evidence.failed;
         // One that opens again soon has been closed too early.
         if self.tried.is_none_or(|tried| now.saturating_duration_since(tried) > self.settings.longest()) {
@@ -140,6 +143,13 @@ impl Breaker {
     /// The record that was tried failed, too.
     pub(super) fn trial_failed(&mut self, now: Instant) {
         self.open(now);
+    }
+
+    /// Whether the record that is tried is to use up a retry: for too long nothing has told an outage from records that never succeed.
+    pub(super) fn lost_patience(&self) -> bool {
+        let open_for = |(opened, tried): (Instant, Instant)| tried.saturating_duration_since(opened);
+        self.is_few
+            && self.opened.zip(self.tried).is_some_and(|times| open_for(times) >= self.settings.patience_of_few())
     }
 
     fn open(&mut self, now: Instant) {

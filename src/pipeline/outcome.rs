@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::PipelineError;
 use super::dead_letter::{Failure, Reason};
-use super::lanes::{AssignmentContext, Complaint, Entry, Halt};
+use super::lanes::{AssignmentContext, Complaint, Entry, Halt, Trial};
 use super::meter::Attempted;
 use super::shared::Shared;
 use super::source::Progress;
@@ -143,7 +143,7 @@ pub(super) fn halt<G: Progress>(
         Next::Letter(failure) => (failure, None),
     };
     let counts = context.route.settings.circuit_breaker.is_on() && is_an_outages(failure.reason);
-    let is_spared = counts && context.is_held_back();
+    let is_spared = counts && context.is_held_back() && entry.trial != Trial::Counted;
     log(&shared.daemon, &entry, failure, delay, is_spared);
     let complaint = counts.then(|| Complaint { offset: entry.record.offset(), error: failure.error.clone() });
     let halt = match next {
@@ -153,7 +153,9 @@ pub(super) fn halt<G: Progress>(
         }
         Next::Retry(delay, failure) => {
             attempted.retried += 1;
-            Halt::Retry(Entry { failures: failure.attempts, ..entry }, now + delay)
+            // The next trial is counted by itself.
+            let trial = entry.trial.min(Trial::Free);
+            Halt::Retry(Entry { failures: failure.attempts, trial, ..entry }, now + delay)
         }
         // It may have ended because it was asked to: its record is given back, and the next owner has all of the retries.
         Next::Letter(failure) if context.is_released() && is_worth_a_retry(failure.reason) => Halt::Retry(entry, now),

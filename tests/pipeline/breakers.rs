@@ -144,6 +144,40 @@ async fn outage_leaves_no_letter_where_lanes_are_few() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bad_records_at_the_head_of_all_lanes_become_letters_once_the_breaker_has_lost_its_patience() {
+    let scene = Scene::new(2);
+    (0..2).for_each(|partition| (0..2).for_each(|_| scene.write(partition, "bad")));
+    (0..2).for_each(|partition| fill(&scene, partition, 9, 100));
+    let downstream = Downstream::up();
+    let process = scene.start(downstream.failing().order(ProcessingOrder::Partition));
+    sleep(HOUR).await;
+    assert!(is_open(&scene), "it could be an outage");
+    assert!((0..2).all(|partition| scene.letters(partition).is_empty()));
+    let trials = downstream.tried.began().len();
+    // At most three attempts are left of either, and then four of each of the next ones: a minute each.
+    sleep(secs(20 * 60)).await;
+    assert_eq!([0, 1].map(|partition| scene.letters(partition).len()), [2, 2]);
+    assert!(downstream.tried.began().len() - trials >= 4);
+    until("everything", || (0..2).all(|partition| scene.committed(partition) == 102)).await;
+    assert!(!is_open(&scene));
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_has_no_end_where_the_evidence_is_all_there() {
+    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (30, 100));
+    fill(&scene, 0, 60, 60);
+    let downstream = Downstream::down();
+    let process = scene.start(downstream.failing());
+    sleep(24 * HOUR).await;
+    assert!(is_open(&scene) && scene.letters(0).is_empty());
+    downstream.recovers();
+    until("everything", || scene.committed(0) == 60).await;
+    assert!(scene.letters(0).is_empty());
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn outage_leaves_no_letter_of_batches() {
     for is_whole in [true, false] {
         let downstream = Downstream::down();

@@ -34,12 +34,15 @@ pub(crate) struct CircuitBreakerSection {
     /// It is open for no longer than this until a record is tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cap: Option<Period>,
+    /// Where lanes are few, records that are tried use up their retries after it has been open for this long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) patience: Option<Period>,
 }
 
 impl CircuitBreakerSection {
     /// What a route has.
     pub(in crate::config) fn of(breaker: CircuitBreaker) -> Self {
-        let Parts { is_on, attempts, keys, failed, window, open, cap } = breaker.parts();
+        let Parts { is_on, attempts, keys, failed, window, open, cap, patience } = breaker.parts();
         if !is_on {
             return Self { enabled: Some(false), ..Self::default() };
         }
@@ -51,6 +54,7 @@ impl CircuitBreakerSection {
             window: window.map(Period),
             open: Some(Period(open)),
             cap: Some(Period(cap)),
+            patience: Some(Period(patience)),
         }
     }
 
@@ -65,6 +69,7 @@ impl CircuitBreakerSection {
             window: self.window.map(|window| window.0).or(before.window),
             open: self.open.map_or(before.open, |open| open.0),
             cap: self.cap.map_or(before.cap, |cap| cap.0),
+            patience: self.patience.map_or(before.patience, |patience| patience.0),
         })
     }
 

@@ -66,6 +66,7 @@ daemons:
           failed: 0.9
           keys: 20
           open: 5s
+          patience: 1h
         dead_letter: orders.cancelled.dlq
         order: partition
         retries:

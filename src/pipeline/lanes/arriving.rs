@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::arrival::{Admittance, Arrival, Arrivals};
 use super::super::source::Progress;
 use super::super::ticket::Ticket;
-use super::entry::{Bound, Entry};
+use super::entry::{Bound, Entry, Trial};
 use super::{Effects, Lanes, State};
 
 impl<G: Progress> Lanes<G> {
@@ -67,7 +67,7 @@ impl<G: Progress> Lanes<G> {
                 letter_tries: 0,
                 stuck: false,
                 alone: false,
-                tried_open: false,
+                trial: Trial::Never,
                 bound,
             });
             match (lane.state, self.places[place_id].gather) {

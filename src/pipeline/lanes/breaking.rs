@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::super::breaker::{Breaker, Grounds, Reach, State as BreakerState};
 use super::super::source::Progress;
-use super::entry::Bound;
+use super::entry::{Bound, Trial};
 use super::{AssignmentContext, Effects, LaneId, Lanes, PlaceId, State};
 use crate::handler::RouteSpec;
 use crate::record::Offset;
@@ -188,7 +188,7 @@ impl<G: Progress> Lanes<G> {
                 continue;
             }
             let Some(head) = lane.queue.front() else { continue };
-            let rank = (head.failures > 0 || head.tried_open, lane_id <= last, lane_id);
+            let rank = (head.failures > 0 || head.trial != Trial::Never, lane_id <= last, lane_id);
             match self.spent_until(lane_id) {
                 Some(until) => self.limit(lane_id, until, effects),
                 None if best.is_none_or(|best| rank < best) => best = Some(rank),
@@ -201,8 +201,9 @@ impl<G: Progress> Lanes<G> {
     fn begin_trial(&mut self, id: CircuitId, lane: LaneId, effects: &mut Effects) {
         let circuit = &mut self.circuits[id];
         (circuit.trial, circuit.last) = (Some(lane), lane);
+        let trial = if circuit.breaker.lost_patience() { Trial::Counted } else { Trial::Free };
         let head = self.lanes[lane].queue.front_mut().expect("it was chosen for its head");
-        head.tried_open = true;
+        head.trial = trial;
         if self.let_in(id, lane) {
             self.make_ready(lane, effects);
         } else {

@@ -45,7 +45,7 @@ use breaking::{Circuit, Passage};
 use by_key::LanesByKey;
 pub(super) use commits::CommitDue;
 use entry::{Bound, Loads};
-pub(super) use entry::{Entry, Load};
+pub(super) use entry::{Entry, Load, Trial};
 pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
 pub(super) use haul::{Cargo, Haul};
