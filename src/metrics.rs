@@ -159,8 +159,6 @@ pub struct DaemonMetrics {
     pub backpressure: Gauge,
     /// How often backpressure went on or off.
     pub backpressure_changes: Counter,
-    /// 1 while records wait and nothing is processed.
-    pub stalled: Gauge,
     /// Partitions that aren't read now.
     pub partitions_held: PerLabel<HoldReason, Gauge>,
     /// Runs of finished records that no longer fitted a commit.
@@ -205,7 +203,6 @@ impl DaemonMetrics {
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),
             backpressure_changes: family.counter(BACKPRESSURE_CHANGES),
-            stalled: family.gauge(STALLED),
             partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
             forgotten_runs: family.counter(FORGOTTEN_RUNS),
             lag: Arc::new(family.lag()),
@@ -308,6 +305,7 @@ impl Family<'_> {
         Lag::new(
             self.register(IntGaugeVec::new(self.plain(LAG_MESSAGES), &[TOPIC, PARTITION])),
             self.register(GaugeVec::new(self.plain(LAG_SECONDS), &[TOPIC, PARTITION])),
+            self.register(IntGaugeVec::new(self.plain(STALLED), &[TOPIC, PARTITION])),
         )
     }
 }

@@ -4,7 +4,7 @@
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--patience-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
-//!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
+//!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
 //!        [--out-of-range stop|earliest|latest]
 //!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
@@ -127,6 +127,9 @@ struct Args {
     session_timeout_ms: Option<u64>,
     #[arg(long, default_value_t = 1_000)]
     commit_interval_ms: u64,
+    /// How long nothing may come of a partition's records until that is told; after as long again the daemon fails.
+    #[arg(long, default_value_t = 300_000)]
+    stall_after_ms: u64,
     /// A file with properties of librdkafka's, `name=value` a line.
     #[arg(long)]
     properties: Option<PathBuf>,
@@ -419,6 +422,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         workers: args.workers,
         queue_records: args.queue.unwrap_or_else(|| 100.max(args.workers * 2)),
         commit_interval: Duration::from_millis(args.commit_interval_ms),
+        stall_after: Duration::from_millis(args.stall_after_ms),
         ..PipelineSettings::default()
     };
     let restart = RestartPolicy::exponential()

@@ -123,6 +123,15 @@ pub enum DaemonError {
     /// others drain, and the process ends with code 4.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
+    /// It does nothing of what it could do. It is restarted as after a failure, once: where the run after that has done nothing either,
+    /// the others drain, and the process ends with code 4, for whoever runs it to start another one.
+    #[error("{error}")]
+    Stalled {
+        /// What it doesn't do.
+        error: Box<dyn Error + Send + Sync>,
+        /// Whether it has done some of it before, in this run.
+        moved: bool,
+    },
     /// It can't go on, and must not be restarted: another member has taken its place, or a policy says to stop. The others drain,
     /// and the process ends with code 4.
     #[error(transparent)]

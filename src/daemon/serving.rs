@@ -77,6 +77,7 @@ impl From<PipelineError> for DaemonError {
         match error {
             PipelineError::Misconfigured(_) => Self::config(error),
             PipelineError::Failed(_) => Self::failed(error),
+            PipelineError::Stalled { moved, .. } => Self::Stalled { error: error.into(), moved },
             PipelineError::Fatal(_) => Self::fatal(error),
         }
     }

@@ -26,8 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long there may be none until that is trouble. With what a question takes it is noticed within 30 s.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// What the brokers say; none where they say nothing.
-type Answer = Option<Vec<(TopicPartition, i64)>>;
+/// What the brokers say of the partitions that were asked for; none where they say nothing.
+type Answer = Option<Heard>;
+
+/// What was heard of partitions, each of which is in one of them.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Where they end.
+    pub(super) ends: Vec<(TopicPartition, i64)>,
+    /// Nobody answers for them.
+    pub(super) silent: Vec<TopicPartition>,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -43,33 +52,33 @@ impl Pulse {
         Self { asking: None, due: Instant::now() + EVERY }
     }
 
-    /// Goes as far as it can without waiting. Gives the ends of these partitions, where they are newly known.
-    pub(super) fn advance<'a>(
+    /// Goes as far as it can without waiting. Gives what is newly heard of these partitions, were it only that nobody answers for any.
+    pub(super) fn advance<'a, I: Iterator<Item = &'a TopicPartition>>(
         &mut self,
         client: &Arc<Client>,
-        places: impl Iterator<Item = &'a TopicPartition>,
+        places: impl Fn() -> I,
         around: &mut Surroundings,
-    ) -> Vec<(TopicPartition, i64)> {
+    ) -> Option<Heard> {
         let now = Instant::now();
         if self.asking.is_none() && now >= self.due {
             let (client, topic) = (Arc::clone(client), around.selection.topics().into_iter().next());
-            let places: Vec<TopicPartition> = places.cloned().collect();
+            let places: Vec<TopicPartition> = places().cloned().collect();
             let errand = Errand::run("kafka-pulse", &around.wake, move || ask(&client, topic.as_ref(), &places));
             self.asking = errand.ok();
             self.due = now + AGAIN;
         }
-        let Some(answer) = self.asking.as_ref().and_then(Errand::answer) else { return Vec::new() };
+        let answer = self.asking.as_ref().and_then(Errand::answer)?;
         self.asking = None;
-        if let Some(ends) = answer.flatten() {
+        if let Some(heard) = answer.flatten() {
             (around.heard, self.due) = (now, now + EVERY);
-            return ends;
+            return Some(heard);
         }
         self.due = now + AGAIN;
         if now.saturating_duration_since(around.heard) >= SILENCE {
             let say = faults::unreachable(client.obstacles().last(), &around.config);
             around.mailbox.trouble(Until::Answered, say);
         }
-        Vec::new()
+        Some(Heard { ends: Vec::new(), silent: places().cloned().collect() })
     }
 }
 
@@ -80,10 +89,14 @@ fn ask(client: &Client, topic: Option<&Topic>, places: &[TopicPartition]) -> Ans
     // For the end of a partition one asks as for a time.
     let ends = list(places.iter().map(|place| (place, Place::End)));
     let ends = ends.and_then(|ends| consumer.offsets_for_times(ends, PATIENCE));
-    let Ok(ends) = ends else { return Some(Vec::new()) };
-    let known = ends.elements().into_iter().filter_map(|end| match (end.error(), end.offset()) {
-        (Ok(()), Place::Offset(offset)) => Some((TopicPartition::new(end.topic(), end.partition()), offset)),
-        _ => None,
-    });
-    Some(known.collect())
+    let Ok(ends) = ends else { return Some(Heard { ends: Vec::new(), silent: places.to_vec() }) };
+    let mut heard = Heard::default();
+    for end in ends.elements() {
+        let place = TopicPartition::new(end.topic(), end.partition());
+        match (end.error(), end.offset()) {
+            (Ok(()), Place::Offset(offset)) => heard.ends.push((place, offset)),
+            _ => heard.silent.push(place),
+        }
+    }
+    Some(heard)
 }

@@ -19,7 +19,7 @@ use super::context::Signal;
 use super::faults::{self, Fault};
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
-use super::pulse::Pulse;
+use super::pulse::{Heard, Pulse};
 use super::reading::Reading;
 use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
@@ -119,6 +119,8 @@ pub(super) struct Session {
     destroyed: Destroyed,
     startup: Startup,
     pulse: Pulse,
+    /// Those for which nobody answers, as it was told.
+    silent: Vec<Epoch>,
     rebalances: Rebalances,
     resets: Resets,
     seeks: Seeks,
@@ -138,6 +140,7 @@ impl Session {
             destroyed,
             startup: Startup::new(),
             pulse: Pulse::new(),
+            silent: Vec::new(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
             seeks: Seeks::default(),
@@ -268,11 +271,18 @@ impl Session {
         if !around.was_reached {
             return;
         }
-        let places = assignment.iter().map(|assigned| &assigned.place);
-        let ends = self.pulse.advance(&self.client, places, around);
+        let places = || assignment.iter().map(|assigned| &assigned.place);
+        let Some(Heard { ends, silent }) = self.pulse.advance(&self.client, places, around) else { return };
         let moved = assignment.learn_ends(&ends);
         if !moved.is_empty() {
             around.mailbox.tell_ends(moved);
+        }
+        let is_silent = |place| silent.contains(place);
+        let silent = assignment.iter().filter(|assigned| is_silent(&assigned.place)).map(|assigned| assigned.epoch);
+        let silent: Vec<Epoch> = silent.collect();
+        if silent != self.silent {
+            self.silent.clone_from(&silent);
+            around.mailbox.tell(Event::Silent(silent));
         }
     }
 

@@ -94,6 +94,7 @@ impl Scene {
                 let place = |epoch: Epoch| self.assigned.iter().find(|(_, of)| **of == epoch).map(|(place, _)| *place);
                 self.ends.extend(ends.iter().filter_map(|(epoch, end)| Some((place(*epoch)?, end.0))));
             }
+            Ok(Event::Silent(_)) => {}
             Ok(Event::Trouble(say)) => self.troubles.extend(say),
             Ok(Event::Missed(missed)) => panic!("{missed:?}, where nothing is removed"),
             Ok(Event::Idle) => {}

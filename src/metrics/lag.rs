@@ -1,4 +1,4 @@
-//! The lag of a daemon's partitions, exposed for as long as somebody holds a partition's.
+//! The metrics of a daemon's partitions, exposed for as long as somebody holds a partition's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub struct PartitionMetrics {
     pub lag_messages: Gauge,
     /// Age of the partition's oldest unfinished record.
     pub lag_seconds: SecondsGauge,
+    /// 1 while records of it wait and for too long nothing has come of them.
+    pub stalled: Gauge,
     topic_partition: TopicPartition,
     lag: Arc<Lag>,
 }
@@ -26,18 +28,19 @@ impl Drop for PartitionMetrics {
     }
 }
 
-/// The lag of a daemon's partitions, and how many handles each of them has.
+/// The metrics of a daemon's partitions, and how many handles each of them has.
 #[derive(Debug)]
 pub(super) struct Lag {
     messages: IntGaugeVec,
     seconds: GaugeVec,
+    stalled: IntGaugeVec,
     holders: Mutex<HashMap<TopicPartition, usize>>,
 }
 
 impl Lag {
     /// Of no partition yet.
-    pub(super) fn new(messages: IntGaugeVec, seconds: GaugeVec) -> Self {
-        Self { messages, seconds, holders: Mutex::default() }
+    pub(super) fn new(messages: IntGaugeVec, seconds: GaugeVec, stalled: IntGaugeVec) -> Self {
+        Self { messages, seconds, stalled, holders: Mutex::default() }
     }
 
     pub(super) fn hold(self: &Arc<Self>, topic_partition: TopicPartition) -> PartitionMetrics {
@@ -48,6 +51,7 @@ impl Lag {
         PartitionMetrics {
             lag_messages: Gauge(self.messages.with_label_values(&labels)),
             lag_seconds: SecondsGauge(self.seconds.with_label_values(&labels)),
+            stalled: Gauge(self.stalled.with_label_values(&labels)),
             topic_partition,
             lag: Arc::clone(self),
         }
@@ -72,6 +76,7 @@ impl Lag {
             // Held under the lock, the labels are there.
             drop(self.messages.remove_label_values(&labels));
             drop(self.seconds.remove_label_values(&labels));
+            drop(self.stalled.remove_label_values(&labels));
         }
     }
 }

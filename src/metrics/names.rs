@@ -67,8 +67,10 @@ pub(super) const BACKPRESSURE: Name =
     ("daemon_backpressure_active", "1 while reading is held back because the lanes are full.");
 pub(super) const BACKPRESSURE_CHANGES: Name =
     ("daemon_backpressure_changes_total", "How often backpressure went on or off.");
-pub(super) const STALLED: Name =
-    ("daemon_stalled", "1 while records wait and nothing was processed for as long as `stall_after` says.");
+pub(super) const STALLED: Name = (
+    "daemon_partition_stalled",
+    "1 while records of the partition wait and nothing of it was processed for as long as `stall_after` says.",
+);
 pub(super) const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
 pub(super) const BREAKER_OPEN: Name = (
     "daemon_circuit_breaker_open",

@@ -158,15 +158,11 @@ impl Meter {
         self.metrics.handlers_overdue.set(count);
     }
 
-    pub(super) fn stalled(&self, stalled: bool) {
-        self.metrics.stalled.set(usize::from(stalled));
-    }
-
-    /// Attempts that have ended so far, and records without one.
-    pub(super) fn ended(&self) -> u64 {
-        let ended =
-            [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::Failed, MessageStatus::DeadLettered];
-        ended.into_iter().map(|status| self.metrics.messages.of(status).get()).sum()
+    /// These partitions stall.
+    pub(super) fn stalled(&self, stalled: &[TopicPartition]) {
+        for (place, partition) in self.partitions.lock().iter() {
+            partition.metrics.stalled.set(usize::from(stalled.contains(place)));
+        }
     }
 
     /// Takes over what the lanes hold now.
@@ -237,7 +233,6 @@ impl Drop for Meter {
             &metrics.in_flight,
             &metrics.handlers_overdue,
             &metrics.backpressure,
-            &metrics.stalled,
             &metrics.partitions_assigned,
             &metrics.uncommitted,
             &metrics.window,
@@ -270,7 +265,7 @@ impl fmt::Debug for Meter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::Window;
+    use super::super::source::{Epoch, Window};
     use super::*;
     use crate::metrics::Metrics;
 
@@ -282,9 +277,13 @@ mod tests {
         let ages = (1_000..).step_by(1_000).zip(seen).map(|(clock, &(lag, oldest_timestamp))| {
             let census = PartitionCensus {
                 topic_partition: place.clone(),
+                epoch: Epoch(1),
                 hold: None,
                 stands_still: false,
                 waits_until: None,
+                waits_for_letter: false,
+                is_silent: false,
+                finished: 0,
                 lag,
                 uncommitted: 0,
                 window: Window::default(),

@@ -85,6 +85,14 @@ pub enum PipelineError {
     /// It can't go on. The daemon has failed, and is restarted.
     #[error("{0}")]
     Failed(String),
+    /// It does nothing for a partition though it could. The daemon is restarted; where that has not helped, the process ends with code 4.
+    #[error("{reason}")]
+    Stalled {
+        /// Which partition, and for how long.
+        reason: String,
+        /// Whether something of it was finished before, in this run.
+        moved: bool,
+    },
     /// It can't go on, and must not be restarted. The process ends with code 4.
     #[error("{0}")]
     Fatal(String),

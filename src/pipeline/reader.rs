@@ -189,6 +189,7 @@ impl<S: Source> Reader<S> {
                 );
             }
             Event::Ends(ends) => self.shared.lanes().note_ends(&ends),
+            Event::Silent(silent) => self.shared.lanes().note_silent(&silent),
             Event::Trouble(Some(error)) => {
                 warn!(daemon = self.shared.daemon.as_str(), error, "reading is in trouble, it goes on being tried");
                 (self.beat)(Beat::Failing(error));

@@ -40,8 +40,10 @@ pub struct PipelineSettings {
     pub read_timeout: Duration,
     /// How long to wait after a failed read (default: 1 s).
     pub read_error_wait: Duration,
-    /// How long nothing may be processed while records wait until the daemon is no longer ready (default: 5 min). Handlers within their
-    /// timeout, retries before their time and pauses are waited for.
+    /// How long nothing of a partition may be processed while its records wait until the daemon is no longer ready (default: 5 min). After as
+    /// long again it fails and is restarted, with a client made anew; where that has not helped, the process ends with code 4. Handlers
+    /// within their timeout, retries before their time, pauses, circuit breakers and partitions that nobody answers for are waited for; a
+    /// dead letter that can't be written restarts nothing. Not below the half minute in which silence is noticed.
     pub stall_after: Duration,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,

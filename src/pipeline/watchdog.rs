@@ -12,12 +12,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use super::PipelineError;
 use super::lanes::{AssignmentContext, Cargo};
 use super::reader::Beat;
 use super::shared::Shared;
 use super::source::Progress;
-use super::stall::{Look, Stall};
-use crate::record::{Record, Timestamp};
+use super::stall::{Stall, Stalls, sights};
+use crate::record::{Record, Timestamp, TopicPartition};
 
 /// How often the slots and the lanes are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -100,14 +101,15 @@ impl Attempting {
     }
 }
 
-/// Looks at every worker and at the lanes once a second, for ever. A stall of `stall_after` is told to the probes.
+/// Looks at every worker and at the lanes once a second, for ever. A partition that stalls for `stall_after` is told to the probes, and ends the
+/// pipeline after as long again, unless nothing but its letter is missing.
 pub(super) async fn watch<G: Progress>(
     shared: Arc<Shared<G>>,
     slots: Vec<Arc<Slot<G::Position>>>,
     stall_after: Duration,
     beat: Arc<dyn Fn(Beat) + Send + Sync>,
 ) {
-    let (mut stall, mut stalled) = (Stall::new(stall_after, Instant::now()), false);
+    let (mut stalls, mut told) = (Stalls::new(stall_after), Vec::new());
     let mut named = vec![None; slots.len()];
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -128,28 +130,46 @@ pub(super) async fn watch<G: Progress>(
         let census = shared.lanes().census();
         shared.meter.census(&census, now, Timestamp::now());
         let at_work: Vec<&AssignmentContext> = at_work.iter().map(Arc::as_ref).collect();
-        let look = Look::new(shared.meter.ended(), &census, &at_work, now);
-        let found = stall.look(look, now);
-        if found.is_some() != stalled {
-            stalled = found.is_some();
-            tell(&shared.daemon, stalled.then_some((stall_after, look.idle)), &*beat);
-            shared.meter.stalled(stalled);
+        let found = stalls.look(sights(&census, &at_work, now), now);
+        tell(&shared.daemon, &found, &mut told, &*beat);
+        shared.meter.stalled(&told);
+        let lasting = found.iter().find(|stall| !stall.for_letter && stall.time >= stall_after.saturating_mul(2));
+        if let Some(stall) = lasting {
+            shared.fail(PipelineError::Stalled { reason: stall.to_string(), moved: stall.moved });
         }
     }
 }
 
-/// Says that nothing is done any more though so many records wait, or that something is again.
-fn tell(daemon: &str, stalled: Option<(Duration, u64)>, beat: &(dyn Fn(Beat) + Send + Sync)) {
-    match stalled {
-        Some((after, idle)) => {
-            error!(daemon, ?after, records = idle, "nothing is processed though records wait");
-            beat(Beat::Stalled(format!("nothing was processed for {after:?} though {idle} records wait")));
-        }
-        None => {
-            info!(daemon, "records are processed again, or none wait");
-            beat(Beat::Flowing);
-        }
+/// Says of which partitions nothing is done any more though records wait, where these are others than were told, and of which something is again.
+fn tell(daemon: &str, stalls: &[Stall], told: &mut Vec<TopicPartition>, beat: &(dyn Fn(Beat) + Send + Sync)) {
+    let mut now: Vec<TopicPartition> = stalls.iter().map(|stall| stall.topic_partition.clone()).collect();
+    now.sort();
+    if now == *told {
+        return;
     }
+    for stall in stalls.iter().filter(|stall| !told.contains(&stall.topic_partition)) {
+        let Stall { topic_partition, time, records, for_letter, .. } = stall;
+        let (topic, partition) = (topic_partition.topic.as_str(), topic_partition.partition.0);
+        error!(
+            daemon,
+            topic,
+            partition,
+            ?time,
+            records,
+            for_letter,
+            "nothing of the partition is processed though records wait"
+        );
+    }
+    for place in told.iter().filter(|place| !now.contains(place)) {
+        let (topic, partition) = (place.topic.as_str(), place.partition.0);
+        info!(daemon, topic, partition, "records of the partition are processed again, or none wait");
+    }
+    beat(match stalls {
+        [] => Beat::Flowing,
+        [first] => Beat::Stalled(first.to_string()),
+        [first, others @ ..] => Beat::Stalled(format!("{first}; other partitions that stall: {}", others.len())),
+    });
+    *told = now;
 }
 
 /// Says once that an attempt overstays, and once that it has ended.

@@ -48,6 +48,7 @@ impl Child {
     pub(super) async fn run(self, first: Box<dyn Daemon>) {
         let mut restarts = Restarts::new(self.policy);
         let mut worked = Worked::NotYet;
+        let mut stalled_before = false;
         let mut made = Ok(first);
         loop {
             let ended = match made {
@@ -58,7 +59,8 @@ impl Child {
                 Ok(ended) => return self.end(ended),
                 Err(error) => error,
             };
-            let Some(delay) = self.judge(&error, worked, &mut restarts) else { return };
+            let Some(delay) = self.judge(&error, worked, stalled_before, &mut restarts) else { return };
+            stalled_before = matches!(error, DaemonError::Stalled { .. });
             let stop = self.shutdown.token();
             tokio::select! {
                 biased;
@@ -114,7 +116,13 @@ impl Child {
     }
 
     /// How long to wait for the restart after this failure; `None` where it was final.
-    fn judge(&self, error: &DaemonError, worked: Worked, restarts: &mut Restarts) -> Option<Duration> {
+    fn judge(
+        &self,
+        error: &DaemonError,
+        worked: Worked,
+        stalled_before: bool,
+        restarts: &mut Restarts,
+    ) -> Option<Duration> {
         let text = chain(error);
         let is_final = match error {
             DaemonError::Config(_) if worked == Worked::NotYet => {
@@ -123,6 +131,8 @@ impl Child {
             }
             // What worked once is not misconfigured: somebody has changed something else, and may change it back.
             DaemonError::Config(_) | DaemonError::Failed(_) => self.shutdown.is_requested(),
+            // Made anew, it does nothing either: what is wrong is not in it alone.
+            DaemonError::Stalled { moved, .. } => (stalled_before && !moved) || self.shutdown.is_requested(),
             DaemonError::Fatal(_) => true,
         };
         if is_final {

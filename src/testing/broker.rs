@@ -44,6 +44,15 @@ pub enum CommitFault {
     Delay(Duration),
 }
 
+/// What is wrong with a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionFault {
+    /// None of its records are delivered, though where it ends is told: as by a client whose fetching got stuck.
+    Withheld,
+    /// Nobody answers for it, as where it has no leader.
+    Silent,
+}
+
 /// A member's number in its group; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub(super) u64);
@@ -56,6 +65,7 @@ pub(super) struct Member {
     pub(super) refusal: Option<String>,
     pub(super) events: VecDeque<Event<OffsetTracker>>,
     pub(super) ends_told: HashMap<Epoch, Offset>,
+    pub(super) silent_told: Vec<Epoch>,
 }
 
 /// A partition that a member owns.
@@ -101,6 +111,7 @@ pub(super) struct State {
     pub(super) moved: bool,
     pub(super) commit_faults: VecDeque<CommitFault>,
     pub(super) poll_faults: VecDeque<String>,
+    pub(super) partition_faults: HashMap<TopicPartition, PartitionFault>,
     pub(super) letter_fault: Option<PublishError>,
     pub(super) letter_delay: Duration,
     pub(super) send_fault: Option<SendError>,
@@ -194,8 +205,8 @@ impl MemoryBroker {
         state.next_member += 1;
         let refusal = state.logs.keys().find_map(|place| subscription.ambiguity(&place.topic));
         let refusal = refusal.map(|ambiguity| ambiguity.to_string());
-        let (events, ends_told) = (VecDeque::new(), HashMap::new());
-        state.members.insert(id, Member { subscription, refusal, events, ends_told });
+        let (events, ends_told, silent_told) = (VecDeque::new(), HashMap::new(), Vec::new());
+        state.members.insert(id, Member { subscription, refusal, events, ends_told, silent_told });
         state.rebalance();
         drop(state);
         self.changed.notify_waiters();
@@ -239,6 +250,17 @@ impl MemoryBroker {
         self.state.lock().poll_faults.extend(errors);
     }
 
+    /// This is wrong with a partition, until it is taken back with `None`.
+    pub fn fault(&self, topic: &str, partition: i32, fault: Option<PartitionFault>) {
+        let (place, mut state) = (TopicPartition::new(topic, partition), self.state.lock());
+        match fault {
+            Some(fault) => state.partition_faults.insert(place, fault),
+            None => state.partition_faults.remove(&place),
+        };
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     /// Dead letters are refused with this error, until it is taken back with `None`.
     pub fn refuse_letters(&self, error: Option<PublishError>) {
         self.state.lock().letter_fault = error;
@@ -249,6 +271,7 @@ impl MemoryBroker {
         let mut state = self.state.lock();
         state.commit_faults.clear();
         state.poll_faults.clear();
+        state.partition_faults.clear();
         state.letter_fault = None;
         state.send_fault = None;
     }

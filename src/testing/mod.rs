@@ -26,6 +26,6 @@ mod shelf;
 mod source;
 mod writes;
 
-pub use broker::{CommitFault, MemberId, MemoryBroker};
+pub use broker::{CommitFault, MemberId, MemoryBroker, PartitionFault};
 pub use daemon::{Counts, TestDaemon, TestOptions};
 pub use source::{MemoryCommitter, MemorySource};

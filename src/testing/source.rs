@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::broker::{CommitFault, MemberId, MemoryBroker, State};
+use super::broker::{CommitFault, MemberId, MemoryBroker, PartitionFault, State};
 use crate::pipeline::demand::Demand;
 use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Assigned, Batch, CommitError, Committer, Epoch, Event, Source, SourceError};
@@ -60,6 +60,9 @@ impl MemorySource {
         if let Some(batches) = self.read(&mut state, demand.clone()) {
             return Ok(Some(Event::Records(batches)));
         }
+        if let Some(silent) = self.silent(&mut state) {
+            return Ok(Some(Event::Silent(silent)));
+        }
         Ok(self.ends(&mut state).map(Event::Ends))
     }
 
@@ -81,7 +84,9 @@ impl MemorySource {
         let mut open: Vec<TopicPartition> = state
             .owners
             .iter()
-            .filter(|(_, owner)| owner.member == self.member && owner.is_open())
+            .filter(|(place, owner)| {
+                owner.member == self.member && owner.is_open() && !state.partition_faults.contains_key(place)
+            })
             .map(|(place, _)| place.clone())
             .collect();
         if open.is_empty() {
@@ -112,6 +117,18 @@ impl MemorySource {
             }
         }
         (!batches.is_empty()).then_some(batches)
+    }
+
+    /// Those that nobody answers for, where that has changed.
+    fn silent(&self, state: &mut State) -> Option<Vec<Epoch>> {
+        let is_silent = |place| state.partition_faults.get(place) == Some(&PartitionFault::Silent);
+        let owned = state.owners.iter().filter(|(place, owner)| owner.member == self.member && is_silent(place));
+        let silent: Vec<Epoch> = owned.map(|(_, owner)| owner.epoch).collect();
+        let told = &mut state.members.get_mut(&self.member)?.silent_told;
+        (*told != silent).then(|| {
+            told.clone_from(&silent);
+            silent
+        })
     }
 
     fn ends(&self, state: &mut State) -> Option<Vec<(Epoch, crate::record::Offset)>> {

@@ -153,6 +153,7 @@ impl Member {
             }
             Ok(Event::Missed(missed)) => self.missed.push(missed.offsets),
             Ok(Event::Ends(ends)) => self.ends.extend(ends.into_iter().map(|(epoch, end)| (epoch, end.0))),
+            Ok(Event::Silent(_)) => {}
             Ok(Event::Trouble(say)) => self.troubles.extend(say),
             Ok(Event::Idle) => {}
             Err(error) => return Err(error),

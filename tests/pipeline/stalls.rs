@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::{HandlerError, Route, on, on_batch};
-use daemonry::pipeline::Beat;
 use daemonry::pipeline::control::Scope;
 use daemonry::pipeline::dead_letter::PublishError;
-use daemonry::record::Record;
+use daemonry::pipeline::{Beat, PipelineError};
+use daemonry::record::{Record, TopicPartition};
 use daemonry::retry::RetryPolicy;
+use daemonry::testing::PartitionFault;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::scene::{Journal, Scene, secs, sleeping, text, until};
+use crate::scene::{Journal, Scene, TOPIC, secs, sleeping, text, until};
 
 const AFTER: Duration = Duration::from_secs(300);
 
@@ -31,6 +32,10 @@ fn scene(partitions: i32) -> (Scene, Told) {
         _ => {}
     });
     (scene, told)
+}
+
+fn is_stalled(scene: &Scene, partition: i32) -> bool {
+    scene.metrics.partition(&TopicPartition::new(TOPIC, partition)).stalled.get() == 1
 }
 
 fn poison() -> Route {
@@ -54,10 +59,12 @@ async fn a_partition_that_waits_for_its_dead_letter_stalls_until_the_letter_is_w
     sleep(secs(20)).await;
     let (at, stalled) = told.lock()[0];
     assert!(stalled && at >= AFTER, "{at:?}");
-    assert_eq!(scene.metrics.stalled.get(), 1);
+    // However long: a restart would not write it either.
+    sleep(AFTER * 5).await;
+    assert!(is_stalled(&scene, 0));
     scene.broker.heal();
     until("its end", || told.lock().len() == 2).await;
-    assert!(!told.lock()[1].1 && scene.metrics.stalled.get() == 0);
+    assert!(!told.lock()[1].1 && !is_stalled(&scene, 0));
     process.stop_cleanly().await;
 }
 
@@ -138,5 +145,45 @@ async fn a_daemon_with_nothing_to_do_does_not_stall() {
     let process = scene.start(poison());
     sleep(AFTER * 5).await;
     assert_eq!((scene.committed(0), told.lock().len()), (3, 0));
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_partition_that_gets_nothing_is_told_while_the_others_flow_and_then_ends_the_run() {
+    let (scene, told) = scene(2);
+    scene.fill(0, 3);
+    let process = scene.start(poison());
+    until("all of it", || scene.committed(0) == 3).await;
+    scene.broker.fault(TOPIC, 0, Some(PartitionFault::Withheld));
+    scene.write(0, "late");
+    for _ in 0..31 {
+        scene.write(1, "other");
+        sleep(secs(10)).await;
+    }
+    assert!(told.lock()[0].1 && is_stalled(&scene, 0) && !is_stalled(&scene, 1));
+    assert_eq!(scene.committed(1), 31);
+    let ended = process.ended().await.unwrap_err();
+    let PipelineError::Stalled { reason, moved } = &ended else { panic!("{ended:?}") };
+    assert_eq!(reason, "nothing of orders[0] was processed for 600 s though 1 records wait");
+    assert!(moved, "it had done something before");
+
+    // The next one has it.
+    scene.broker.heal();
+    let process = scene.start(poison());
+    until("the rest", || scene.committed(0) == 4).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_nobody_answers_for_does_not_stall() {
+    let (scene, told) = scene(1);
+    scene.broker.fault(TOPIC, 0, Some(PartitionFault::Silent));
+    scene.fill(0, 3);
+    let process = scene.start(poison());
+    sleep(AFTER * 20).await;
+    assert_eq!(*told.lock(), []);
+    scene.broker.heal();
+    scene.write(0, "d");
+    until("all of it", || scene.committed(0) == 4).await;
     process.stop_cleanly().await;
 }

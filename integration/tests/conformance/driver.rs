@@ -141,7 +141,7 @@ where
                 }
             }
             // A broker's hiccup is none of what is asked here.
-            Event::Trouble(_) => {}
+            Event::Silent(_) | Event::Trouble(_) => {}
             Event::Missed(missed) => panic!("{missed:?}, where nothing is removed"),
             Event::Idle => return false,
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
 use integration::checker::Order;
+use integration::patience::until_true;
 use integration::payload::{Mix, Payload};
 use integration::scale::Scale;
 use integration::{Scenario, brokers};
@@ -65,6 +66,40 @@ fn all_workers_but_one_blocked_while_the_rest_flows() -> Result<()> {
     let verdict = scenario.pass(vec![member], Duration::from_secs(40))?;
     assert_eq!(verdict.duplicates, 0);
     Ok(())
+}
+
+/// A handler blocks its thread for ever. It is named, the other partitions go on and the probes answer; as nothing can end it, the process does in
+/// the end, for another one to take its place.
+#[test]
+fn handler_never_ends() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "never-ends", Order::Partition)?;
+    scenario.produce_to(Partition(0), [Payload::obeyed(STUCK, "stuck", "\"block_ms\":1000000000")])?;
+    let flags = scenario.flags().with("timeout-ms", 1_000).with("stall-after-ms", 6_000).with("drain-ms", 1_000);
+    let mut member = scenario.start(&flags.with("admin", "127.0.0.1:0"))?;
+    let load = scenario.load(100, Mix::default());
+    until_true(Duration::from_secs(20), "the partition among those that stall", || {
+        Ok(member.metric("daemon_partition_stalled", "partition=\"0\"")? == 1.0)
+    })?;
+    let before = Instant::now();
+    assert_eq!(member.get("/livez")?.0, 200);
+    let (code, ready) = member.get("/readyz")?;
+    ensure!(code == 503 && ready.contains("[0] was processed for"), "{code}: {ready}");
+    ensure!(before.elapsed() < Duration::from_secs(2), "the probes took {:?}", before.elapsed());
+    let others: f64 =
+        (1..8).map(|n| member.metric("daemon_partition_stalled", &format!("partition=\"{n}\""))).sum::<Result<_>>()?;
+    ensure!(others < 0.5, "{others} others stall");
+    scenario.until_more(200, Duration::from_secs(5))?;
+    assert_eq!(member.wait(Duration::from_secs(30))?, 4);
+    scenario.unload(load)?;
+    let log = member.log()?;
+    for told in
+        ["handler overstays its timeout", "nothing of the partition is processed", "handlers that have not ended: 1"]
+    {
+        ensure!(log.contains(told), "`{told}` is missing in {log}");
+    }
+    let stuck = scenario.entries()?.iter().filter(|entry| entry.partition == Partition(0)).count();
+    assert_eq!(stuck, 0);
+    scenario.close()
 }
 
 /// More records of one key come at once than can be done in seconds, one after the other. The other keys, in its partition too, don't wait

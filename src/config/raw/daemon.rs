@@ -57,7 +57,7 @@ pub(in crate::config) struct DaemonSection {
     pub(in crate::config) read_timeout: Period,
     /// How long to wait after a failed read.
     pub(in crate::config) read_error_wait: Period,
-    /// How long nothing may be processed while records wait until the daemon is no longer ready.
+    /// How long nothing of a partition may be processed while its records wait until the daemon is no longer ready; after as long again it is restarted.
     pub(in crate::config) stall_after: Period,
     /// What to do about a dead-letter topic that doesn't exist: refuse to start, and leave a topic alone that a pattern finds later; or create it.
     pub(in crate::config) missing_dead_letter_topic: MissingDeadLetterTopic,

@@ -284,6 +284,13 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
+    /// Of these assignments, and of no others, nobody answers for their partition now.
+    pub(super) fn note_silent(&mut self, silent: &[Epoch]) {
+        for assignment in self.places.iter_mut().filter_map(|place| place.assignment.as_mut()) {
+            assignment.is_silent = silent.contains(&assignment.context.epoch);
+        }
+    }
+
     /// How many workers could take something now, counted up to `most`: with many partitions nobody wants to look at all of them.
     pub(super) fn ready(&self, most: usize) -> usize {
         if self.startable() == 0 {

@@ -148,11 +148,23 @@ pub(super) struct Assignment<G> {
     pub(super) stuck_letters: usize,
     /// Where the partition ends now.
     pub(super) end: Option<Offset>,
+    /// Nobody answers for it now.
+    pub(super) is_silent: bool,
 }
 
 impl<G> Assignment<G> {
     pub(super) fn new(context: Arc<AssignmentContext>, progress: G) -> Self {
-        Self { context, progress, out: 0, finished: 0, offered: 0, covered: 0, stuck_letters: 0, end: None }
+        Self {
+            context,
+            progress,
+            out: 0,
+            finished: 0,
+            offered: 0,
+            covered: 0,
+            stuck_letters: 0,
+            end: None,
+            is_silent: false,
+        }
     }
 }
 

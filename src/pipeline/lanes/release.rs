@@ -29,12 +29,19 @@ pub(in crate::pipeline) struct Census {
 #[derive(Debug)]
 pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
+    pub(in crate::pipeline) epoch: Epoch,
     pub(in crate::pipeline) hold: Option<Hold>,
     /// Nothing of it is started: somebody has paused it, or its route's circuit breaker is open.
     pub(in crate::pipeline) stands_still: bool,
     /// When the last of its retries is due, or the batch that is gathered of it.
     pub(in crate::pipeline) waits_until: Option<Instant>,
+    /// A dead letter of it could not be written.
+    pub(in crate::pipeline) waits_for_letter: bool,
+    /// Nobody answers for it.
+    pub(in crate::pipeline) is_silent: bool,
     pub(in crate::pipeline) lag: Option<u64>,
+    /// Finished in this assignment.
+    pub(in crate::pipeline) finished: u64,
     /// Finished, and not covered by an acknowledged commit.
     pub(in crate::pipeline) uncommitted: u64,
     pub(in crate::pipeline) window: Window,
@@ -186,9 +193,13 @@ impl<G: Progress> Lanes<G> {
                 let assignment = place.assignment.as_ref()?;
                 Some(PartitionCensus {
                     topic_partition: place.topic_partition.clone(),
+                    epoch: assignment.context.epoch,
                     hold: place.hold,
                     stands_still: place.stands_still(),
                     waits_until,
+                    waits_for_letter: assignment.stuck_letters > 0,
+                    is_silent: assignment.is_silent,
+                    finished: assignment.finished,
                     uncommitted: assignment.finished - assignment.covered,
                     window: assignment.progress.window(),
                     lag: assignment.end.map(|end| assignment.progress.lag(end)),

@@ -183,6 +183,36 @@ async fn daemon_that_ran_well_for_the_window_has_all_its_restarts_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn daemon_that_stalls_is_restarted_and_the_process_stops_where_that_has_not_helped() {
+    let stalled = |moved| DaemonError::Stalled { error: "nothing was processed".into(), moved };
+    let mut scene = start(RestartPolicy::default(), move |_, context| async move {
+        context.health().ready();
+        sleep(secs(600)).await;
+        Err(stalled(false))
+    });
+    scene.ended().await;
+    assert_eq!((scene.runs(), scene.status().state), (vec![0, 601], DaemonState::Failed));
+    assert!(scene.shutdown.is_requested() && scene.error() == "nothing was processed");
+
+    // One that gets something done in each run goes on, and so does one that fails otherwise in between.
+    let scene = start(RestartPolicy::default(), move |n, context| async move {
+        context.health().ready();
+        if n == 5 {
+            return works(context).await;
+        }
+        sleep(secs(600)).await;
+        Err(if n == 2 { DaemonError::failed("no route") } else { stalled(n == 4) })
+    });
+    scene.until(|state| state == DaemonState::Running).await;
+    let mut runs = 0;
+    while runs < 5 {
+        sleep(secs(1)).await;
+        runs = scene.runs().len();
+    }
+    assert!(!scene.shutdown.is_requested());
+}
+
+#[tokio::test(start_paused = true)]
 async fn panic_of_a_run_counts_as_a_failure() {
     let scene = start(RestartPolicy::default(), |n, context| async move {
         assert!(n > 1, "out of luck");
