@@ -5,7 +5,7 @@
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--patience-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
-//!        [--out-of-range stop|earliest|latest]
+//!        [--start earliest|latest] [--out-of-range stop|earliest|latest]
 //!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
 //!
@@ -61,7 +61,7 @@ use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
-use daemonry::kafka::{GroupProtocol, KafkaConfig, OutOfRange};
+use daemonry::kafka::{GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
 use daemonry::pipeline::PipelineSettings;
 use daemonry::pipeline::control::Control;
 use daemonry::record::Record;
@@ -136,6 +136,9 @@ struct Args {
     /// What to do about a dead-letter topic that does not exist.
     #[arg(long, default_value = "refuse")]
     missing_dead_letter: Missing,
+    /// Where to start partitions that the group has committed nothing of.
+    #[arg(long, default_value = "earliest")]
+    start: Start,
     /// Where to go on when records were removed before they were read.
     #[arg(long, default_value = "stop")]
     out_of_range: Removed,
@@ -183,6 +186,12 @@ enum Protocol {
 enum Missing {
     Refuse,
     Create,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Start {
+    Earliest,
+    Latest,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -317,6 +326,10 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig>
         Protocol::Classic => GroupProtocol::Cooperative,
         Protocol::Eager => GroupProtocol::Eager,
         Protocol::Consumer => GroupProtocol::Consumer,
+    };
+    kafka.start = match args.start {
+        Start::Earliest => StartPolicy::Earliest,
+        Start::Latest => StartPolicy::Latest,
     };
     kafka.out_of_range = match args.out_of_range {
         Removed::Stop => OutOfRange::Stop,

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use daemonry::record::Partition;
 
 use crate::checker::Produced;
 use crate::payload::Payload;
@@ -37,7 +38,7 @@ impl Load {
             let mut produced = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 let due = Instant::now() + EVERY;
-                produced.extend(write(&mut writer, &asked, payloads.by_ref().take(batch))?);
+                produced.extend(write(&mut writer, &asked, None, payloads.by_ref().take(batch))?);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             Ok(produced)
@@ -62,13 +63,18 @@ impl Drop for Load {
     }
 }
 
-/// Writes payloads, each to the partition of its key.
+/// Writes payloads, each to `partition` or else to the partition of its key.
 ///
 /// # Errors
 /// When one is not acknowledged.
-pub fn write(writer: &mut Writer, topic: &str, payloads: impl IntoIterator<Item = Payload>) -> Result<Vec<Produced>> {
+pub fn write(
+    writer: &mut Writer,
+    topic: &str,
+    partition: Option<Partition>,
+    payloads: impl IntoIterator<Item = Payload>,
+) -> Result<Vec<Produced>> {
     let payloads: Vec<Payload> = payloads.into_iter().collect();
     let messages: Vec<_> = payloads.iter().map(|payload| payload.message.clone()).collect();
-    let places = writer.write(topic, None, &messages)?;
+    let places = writer.write(topic, partition, &messages)?;
     Ok(payloads.into_iter().zip(places).map(|(payload, place)| payload.produced(place)).collect())
 }

@@ -17,6 +17,8 @@ use crate::topics::{Group, Topics};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(150);
+/// Time between two lists of the topic's partitions.
+const LISTED: Duration = Duration::from_secs(1);
 
 /// The looking, in the background until it is stopped.
 #[derive(Debug)]
@@ -31,8 +33,9 @@ impl Sampler {
     /// # Errors
     /// When no client can be made.
     pub fn start(topics: &Topics, topic: &str, group: &str, ledger: &Path) -> Result<Self> {
-        let partitions = topics.partitions(topic)?;
+        let mut partitions = topics.partitions(topic)?;
         let (group, topic, ledger) = (topics.group(group)?, topic.to_owned(), ledger.to_owned());
+        let (topics, mut listed) = (topics.again()?, Instant::now());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -40,6 +43,11 @@ impl Sampler {
             loop {
                 let last = stopped.load(Ordering::Relaxed);
                 let due = Instant::now() + EVERY;
+                // There may be more of them.
+                if listed.elapsed() >= LISTED || last {
+                    listed = Instant::now();
+                    partitions = topics.partitions(&topic).unwrap_or(partitions);
+                }
                 match sample(&group, &topic, &partitions, &ledger) {
                     Ok(sample) => samples.push(sample),
                     // No broker answers, as a test may wish it; the last look must succeed.

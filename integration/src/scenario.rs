@@ -227,7 +227,7 @@ impl Scenario {
     /// # Errors
     /// When one is not acknowledged.
     pub fn produce(&mut self, payloads: impl IntoIterator<Item = Payload>) -> Result<()> {
-        let produced = load::write(&mut Writer::connect(&self.bootstrap)?, &self.topic, payloads)?;
+        let produced = load::write(&mut Writer::connect(&self.bootstrap)?, &self.topic, None, payloads)?;
         self.produced.extend(produced);
         Ok(())
     }
@@ -237,11 +237,23 @@ impl Scenario {
     /// # Errors
     /// When one is not acknowledged.
     pub fn produce_to(&mut self, partition: Partition, payloads: impl IntoIterator<Item = Payload>) -> Result<()> {
-        let payloads: Vec<Payload> = payloads.into_iter().collect();
-        let messages: Vec<_> = payloads.iter().map(|payload| payload.message.clone()).collect();
-        let offsets = self.topics.produce_to(&self.topic, partition, &messages)?;
-        let places = offsets.into_iter().map(|offset| (partition, offset));
-        self.produced.extend(payloads.into_iter().zip(places).map(|(payload, place)| payload.produced(place)));
+        let mut writer = Writer::connect(&self.bootstrap)?;
+        self.produced.extend(load::write(&mut writer, &self.topic, Some(partition), payloads)?);
+        Ok(())
+    }
+
+    /// Writes payloads to one partition, in one batch that is compressed by this codec.
+    ///
+    /// # Errors
+    /// When one is not acknowledged.
+    pub fn produce_compressed(
+        &mut self,
+        codec: &str,
+        partition: Partition,
+        payloads: impl IntoIterator<Item = Payload>,
+    ) -> Result<()> {
+        let mut writer = Writer::compressing(&self.bootstrap, codec)?;
+        self.produced.extend(load::write(&mut writer, &self.topic, Some(partition), payloads)?);
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use daemonry::record::{NextOffset, Offset, Partition};
 use futures_executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -50,6 +52,11 @@ impl Topics {
         let admin = config(&bootstrap).create().context("cannot make an admin client")?;
         let client = config(&bootstrap).create().context("cannot make a client")?;
         Ok(Self { bootstrap, admin, client })
+    }
+
+    /// Another one for the same brokers.
+    pub(crate) fn again(&self) -> Result<Self> {
+        Self::connect(&self.bootstrap)
     }
 
     /// Creates a topic with `partitions` partitions, with as many replicas as the brokers have by default, and the topic settings `settings`, and waits
@@ -107,6 +114,21 @@ impl Topics {
             result.map_err(|(_, code)| anyhow!("cannot set what was asked for the topic `{topic}`: {code}"))?;
         }
         Ok(())
+    }
+
+    /// Has a topic have so many partitions, more than before.
+    ///
+    /// # Errors
+    /// When it has as many already.
+    pub fn grow(&self, topic: &str, partitions: u16) -> Result<()> {
+        let more = NewPartitions::new(topic, partitions.into());
+        let results = block_on(self.admin.create_partitions([&more], &options())).context("cannot add partitions")?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow!("cannot add partitions to the topic `{topic}`: {code}"))?;
+        }
+        until_true(DEADLINE, &format!("the new partitions of `{topic}`"), || {
+            Ok(self.partitions(topic)?.len() == usize::from(partitions))
+        })
     }
 
     /// Deletes a topic.

@@ -33,16 +33,33 @@ impl Writer {
     /// # Errors
     /// When no client can be made.
     pub fn connect(bootstrap: &str) -> Result<Self> {
-        let producer = config(bootstrap)
+        Self::with(bootstrap, &[])
+    }
+
+    /// One whose batches are as large as what is written at once, and compressed by this codec.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn compressing(bootstrap: &str, codec: &str) -> Result<Self> {
+        let large = ("batch.size", "500000000");
+        Self::with(bootstrap, &[("compression.type", codec), large, ("linger.ms", "1000")])
+    }
+
+    fn with(bootstrap: &str, properties: &[(&str, &str)]) -> Result<Self> {
+        let mut config = config(bootstrap);
+        config
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             // As Java's producers do it.
             .set("partitioner", "murmur2_random")
             // The broker's limit is the one that tests are about.
-            .set("message.max.bytes", "104857600")
-            .set("delivery.timeout.ms", DEADLINE.as_millis().to_string())
-            .create_with_context(Reports(Mutex::new(BTreeMap::new())))
-            .context("cannot make a producer")?;
+            .set("message.max.bytes", "500000000")
+            .set("delivery.timeout.ms", DEADLINE.as_millis().to_string());
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        let producer =
+            config.create_with_context(Reports(Mutex::new(BTreeMap::new()))).context("cannot make a producer")?;
         Ok(Self { producer })
     }
 

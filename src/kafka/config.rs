@@ -40,9 +40,10 @@ pub enum StartPolicy {
     /// At its first record.
     #[default]
     Earliest,
-    /// At its end. The place is committed at once, so that no restart can skip what came in since.
+    /// At its end. The place is committed at once, so that no restart can skip what came in since. A partition that is added while the
+    /// daemon runs starts at its first record all the same.
     Latest,
-    /// Nowhere: the daemon fails, and says why.
+    /// Nowhere: the daemon fails, and says why. A partition that is added while it runs starts at its first record.
     Fail,
 }
 
@@ -107,8 +108,8 @@ pub struct KafkaConfig {
     pub start: StartPolicy,
     /// What to do when the committed offset is gone (stop by default).
     pub out_of_range: OutOfRange,
-    /// How often topics for the patterns are looked for (every 30 s by default), at the same moments of the clock by all members of a group.
-    /// Without patterns nothing is looked for.
+    /// How often new partitions of the topics are looked for, and topics for the patterns (every 30 s by default); these at the same moments of
+    /// the clock by all members of a group.
     pub topic_refresh: Duration,
     /// Bytes of records that the pipeline may hold (64 MiB by default). What the client fetches ahead is kept to a quarter of it, 16 MiB at most.
     pub byte_budget: usize,
@@ -198,6 +199,8 @@ impl KafkaConfig {
             .set("fetch.max.bytes", (ahead / 4).clamp(MIB, 16 * MIB).to_string())
             // By default a fetcher that ran ahead looks only once a second whether there is room again.
             .set("fetch.queue.backoff.ms", "5")
+            // New partitions are read from their start, but not before they are seen: five minutes late, by default.
+            .set("topic.metadata.refresh.interval.ms", self.topic_refresh.as_millis().clamp(10, 3_600_000).to_string())
             // A request that asks only for partitions with nothing new waits this long at the broker, 500 ms by default; one that ran
             // ahead when it was sent, and has room again since, waits with it.
             .set("fetch.wait.max.ms", "100");

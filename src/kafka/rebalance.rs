@@ -178,8 +178,9 @@ impl Rebalances {
             assign(&[], client, assignment, around)?;
             return Ok(Step::None);
         }
-        let question = (Arc::clone(client), places.clone(), around.config.start);
-        let errand = Errand::run("kafka-offsets", &around.wake, move || look_up(&question.0, &question.1, question.2));
+        let (client, asked, policy, known) =
+            (Arc::clone(client), places.clone(), around.config.start, Arc::clone(&around.known));
+        let errand = Errand::run("kafka-offsets", &around.wake, move || look_up(&client, &asked, policy, &known));
         Ok(match errand {
             Ok(errand) => Step::Looking(places, errand),
             Err(error) => {

@@ -25,6 +25,7 @@ use super::rebalance::{Change, Rebalances};
 use super::resets::Resets;
 use super::seeks::Seeks;
 use super::selection::Selection;
+use super::starts::Known;
 use super::startup::Startup;
 use super::wake::Wake;
 use crate::pipeline::metadata::LaneTag;
@@ -53,6 +54,8 @@ pub(super) struct Surroundings {
     pub(super) heard: Instant,
     /// Whether the group ever gave us something: then the configuration can't be all wrong.
     pub(super) was_assigned: bool,
+    /// Which partitions are no news.
+    pub(super) known: Arc<Known>,
     epochs: u64,
 }
 
@@ -86,6 +89,7 @@ impl Surroundings {
             was_reached: false,
             heard: Instant::now(),
             was_assigned: false,
+            known: Arc::default(),
             epochs: 0,
         }
     }

@@ -3,18 +3,21 @@
 //! Asked on a thread of its own. The invariant: a partition is assigned only with an answer; where it can't be had, it is
 //! asked again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer};
-use tracing::warn;
+use rdkafka::error::KafkaResult;
+use tracing::{info, warn};
 
 use super::client::{Client, list};
 use super::config::StartPolicy;
 use super::native::committed;
 use crate::pipeline::source::SourceError;
-use crate::record::TopicPartition;
+use crate::record::{Topic, TopicPartition};
 
 /// How long one request may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,11 +49,38 @@ pub(super) enum NoStart {
     Refused(SourceError),
 }
 
+/// How many partitions the topics had when one of theirs was first given to us.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<HashMap<Topic, usize>>);
+
+impl Known {
+    /// Looks how many a topic has, the first time.
+    fn note(&self, client: &Client, place: &TopicPartition) -> KafkaResult<()> {
+        if self.0.lock().contains_key(&place.topic) {
+            return Ok(());
+        }
+        let metadata = client.consumer().fetch_metadata(Some(place.topic.as_str()), PATIENCE)?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        // Of one that is out of sight nothing is known.
+        if partitions > 0 {
+            self.0.lock().insert(place.topic.clone(), partitions);
+        }
+        Ok(())
+    }
+
+    /// Whether it was not there then.
+    fn came_later(&self, place: &TopicPartition) -> bool {
+        let number = usize::try_from(place.partition.0).unwrap_or(0);
+        self.0.lock().get(&place.topic).is_some_and(|&partitions| number >= partitions)
+    }
+}
+
 /// Asks the coordinator, and the partitions' leaders where they have to start at the end.
 pub(super) fn look_up(
     client: &Arc<Client>,
     places: &[TopicPartition],
     policy: StartPolicy,
+    known: &Known,
 ) -> Result<Vec<Start>, NoStart> {
     let question = list(places.iter().map(|place| (place, Offset::Invalid))).map_err(unknown)?;
     let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(unknown)?;
@@ -60,6 +90,18 @@ pub(super) fn look_up(
             return Err(unknown(error));
         }
         starts.push(Start { place: committed.place, offset: committed.offset, metadata: committed.metadata });
+    }
+    if policy != StartPolicy::Earliest {
+        for place in places {
+            known.note(client, place).map_err(unknown)?;
+        }
+        // Nobody could have read them before, so what they hold is news, wherever the others were to start.
+        for start in starts.iter_mut().filter(|start| start.offset.is_none() && known.came_later(&start.place)) {
+            let (first, _) = watermarks(client, &start.place).map_err(unknown)?;
+            info!(topic = %start.place.topic, partition = start.place.partition.0, "the partition is new, it is read from its start");
+            pin(client, &start.place, first).map_err(unknown)?;
+            start.offset = Some(first);
+        }
     }
     let new: Vec<&mut Start> = starts.iter_mut().filter(|start| start.offset.is_none()).collect();
     if let Some(first) = new.first() {
@@ -87,17 +129,17 @@ pub(super) fn look_up(
 }
 
 /// Where the partition ends now.
-fn end_of(client: &Client, place: &TopicPartition) -> rdkafka::error::KafkaResult<i64> {
+fn end_of(client: &Client, place: &TopicPartition) -> KafkaResult<i64> {
     watermarks(client, place).map(|(_, end)| end)
 }
 
 /// Its first offset, and the one behind its last.
-pub(super) fn watermarks(client: &Client, place: &TopicPartition) -> rdkafka::error::KafkaResult<(i64, i64)> {
+pub(super) fn watermarks(client: &Client, place: &TopicPartition) -> KafkaResult<(i64, i64)> {
     client.consumer().fetch_watermarks(place.topic.as_str(), place.partition.0, PATIENCE)
 }
 
 /// Commits where the partition starts.
-pub(super) fn pin(client: &Client, place: &TopicPartition, offset: i64) -> rdkafka::error::KafkaResult<()> {
+pub(super) fn pin(client: &Client, place: &TopicPartition, offset: i64) -> KafkaResult<()> {
     client.consumer().commit(&list([(place, Offset::Offset(offset))])?, CommitMode::Sync)
 }
 

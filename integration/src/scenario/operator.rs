@@ -2,6 +2,8 @@
 //!
 //! For the verdict each is a seek: from its place on all runs again, and what lies below is left out.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use daemonry::record::{NextOffset, Offset, Partition};
 
@@ -33,6 +35,18 @@ impl Scenario {
         let done = Some(self.moment());
         self.note_sought(Sought { partition, place: below, asked, done });
         Ok(())
+    }
+
+    /// Says that compaction has taken what the topic doesn't hold any more: nothing need become of it. Answers how much that is.
+    ///
+    /// # Errors
+    /// When the topic can't be read.
+    pub fn note_compacted(&mut self) -> Result<usize> {
+        let left: HashSet<_> =
+            self.topics.read(&self.topic)?.into_iter().map(|stored| (stored.partition, stored.offset)).collect();
+        let before = self.produced.len();
+        self.produced.retain(|produced| left.contains(&(produced.stored.partition, produced.stored.offset)));
+        Ok(before - self.produced.len())
     }
 
     /// Has all that the group has committed forgotten, in a way of the caller's: it begins again at the beginning of each partition. No

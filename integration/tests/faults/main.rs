@@ -11,6 +11,7 @@ mod letters;
 mod networks;
 mod operators;
 mod outages;
+mod partitions;
 mod payloads;
 mod peers;
 mod rebalances;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
-use integration::checker::{Fate, Order};
+use integration::checker::{Bounds, Fate, Order};
 use integration::payload::Payload;
+use integration::vitals::BOUNDS;
 use integration::{Message, Scenario, brokers};
 
 /// As much as a broker takes by default, with some room for what stands around it.
@@ -26,6 +27,32 @@ fn large(id: u64) -> Payload {
 fn with_headers(payload: Payload) -> Payload {
     let named = |message: Message, n: usize| message.header(format!("header-{}", n % 100), n.to_string());
     Payload { message: (0..HEADERS).fold(payload.message, named), ..payload }
+}
+
+/// A few KiB that become many MiB once they are decompressed. librdkafka does that with a whole batch, so it takes one of each partition in
+/// memory, and no more than that.
+#[test]
+fn decompression_bomb() -> Result<()> {
+    /// Of a MiB each, in a batch.
+    const RECORDS: u64 = 24;
+    const BATCHES: u64 = 3;
+    let mut scenario = Scenario::open(&brokers()?, "bomb", Order::Key)?;
+    let codecs = ["gzip", "lz4", "zstd"];
+    for (partition, codec) in (0..8).zip(codecs.into_iter().cycle()) {
+        for batch in 0..BATCHES {
+            let ids = 1_000 * (u64::try_from(partition)? * BATCHES + batch)..;
+            scenario.produce_compressed(codec, Partition(partition), ids.take(RECORDS as usize).map(large))?;
+        }
+    }
+    let flags = scenario.flags().with("admin", "127.0.0.1:0");
+    let mut member = scenario.start(&flags)?;
+    scenario.watch(&mut member)?;
+    scenario.watches()[0].allow(Bounds { memory: BOUNDS.memory + (8 * RECORDS << 20), ..BOUNDS });
+    let verdict = scenario.finish(vec![member], Duration::from_secs(90))?;
+    verdict.ensure_clean()?;
+    let peak = scenario.vitals()[0].peak(|look| look.memory).unwrap_or_default();
+    eprintln!("bomb: at most {} MiB were held of {} MiB, decompressed", peak >> 20, 8 * BATCHES * RECORDS);
+    scenario.close()
 }
 
 #[test]
