@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use daemonry::app::App;
@@ -103,4 +104,43 @@ fn every_link_within_the_repository_leads_somewhere() {
             assert!(found, "{}: {target} names no heading", path.display());
         }
     }
+}
+
+/// The tests of all sources below this folder, by their names.
+fn tests_below(folder: &Path, found: &mut HashSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_below(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = read(&path);
+            let mut lines = source.lines().map(str::trim_start);
+            while let Some(line) = lines.next() {
+                if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                    let name = lines.find_map(|line| line.split_once("fn ")?.1.split_once('('));
+                    found.extend(name.map(|(name, _)| name.to_owned()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_promise_names_tests_that_there_are() {
+    let mut tests = HashSet::new();
+    ["src", "tests", "integration"].iter().for_each(|folder| tests_below(&root().join(folder), &mut tests));
+    let guarantees = read("docs/guarantees.md");
+    let (promised, _) = guarantees.split_once("## Exit codes").expect("the promises come first");
+    let rows = promised.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
+    let mut promises = 0;
+    for row in rows {
+        let shown = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap();
+        let names: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing shows: {row}");
+        for name in names {
+            assert!(tests.contains(name), "there is no test `{name}`, which is to show: {row}");
+        }
+        promises += 1;
+    }
+    assert!(promises >= 30, "only {promises} were found");
 }

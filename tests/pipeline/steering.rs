@@ -249,3 +249,50 @@ async fn a_rate_of_each_key_counts_retries_and_what_batches_take() {
         process.stop_cleanly().await;
     }
 }
+
+/// Two members come and go, partitions move and are lost, and somebody pauses and resumes at any moment of it: once nothing is paused any more,
+/// each partition goes on.
+#[tokio::test(start_paused = true)]
+async fn pause_resume_across_rebalances() {
+    const PARTITIONS: i32 = 4;
+    const STEPS: usize = 10_000;
+    let mut random = fastrand::Rng::with_seed(7);
+    let scene = Scene::new(PARTITIONS);
+    let journal = Journal::new();
+    let start = || scene.start(sleeping(&journal, millis(1)));
+    let (first, mut second) = (start(), None);
+    for step in 1..=STEPS {
+        let one = random.i32(0..PARTITIONS);
+        scene.write(one, &format!("key-{}", random.u8(0..20)));
+        let scope = match random.u8(0..8) {
+            0 => Scope::All,
+            1 => Scope::Topic(TOPIC.into()),
+            _ => partition(one),
+        };
+        match random.u8(0..20) {
+            0..8 => scene.control.pause(scope),
+            8..16 => scene.control.resume(&scope),
+            16 => scene.broker.revoke(TOPIC, one),
+            17 => scene.broker.lose(TOPIC, one),
+            _ => {
+                second = match second.take() {
+                    None => Some(start()),
+                    Some(process) => {
+                        process.stop_cleanly().await;
+                        None
+                    }
+                }
+            }
+        }
+        sleep(millis(random.u64(0..20))).await;
+        if step % 100 == 0 {
+            scene.control.paused().iter().for_each(|scope| scene.control.resume(scope));
+            let ends = || (0..PARTITIONS).all(|one| scene.committed(one) == scene.broker.end(TOPIC, one).0);
+            until(&format!("everything, after {step} steps"), ends).await;
+        }
+    }
+    first.stop_cleanly().await;
+    if let Some(second) = second {
+        second.stop_cleanly().await;
+    }
+}

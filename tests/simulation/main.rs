@@ -34,7 +34,7 @@ use world::World;
 
 const TOPIC: &str = "orders";
 const LETTERS: &str = "orders.dlq";
-const DEFAULT_SEEDS: u64 = 5_000;
+const DEFAULT_SEEDS: u64 = 10_000;
 /// Everything must be settled within this much virtual time after the last fault.
 const SETTLED_WITHIN: Duration = Duration::from_secs(3_600);
 /// The same where a circuit breaker may let one record a minute try, and each may fail five times.
