@@ -35,6 +35,13 @@ impl Flags {
         self
     }
 
+    /// The same without this flag: with what the program has by default.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.flags.retain(|(known, _)| known != name);
+        self
+    }
+
     /// The same with a command before the flags.
     #[must_use]
     pub fn command(self, command: &str) -> Self {

@@ -18,6 +18,7 @@ fn every_message_fails() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "outage", Order::Key)?;
     let outage = scenario.directory().join("outage");
     let flags = scenario.flags().with("admin", "127.0.0.1:0").with("outage", outage.display());
+    let flags = flags.without("patience-ms");
     // By default: with the scenario's short delays retries would be used up in no time.
     let mut member = scenario.start(&flags.with("backoff-ms", 1_000))?;
     let load = scenario.load(200, Mix { poison: 0, failing: 0, ..Mix::default() });

@@ -20,6 +20,8 @@ use crate::record::{Offset, Partition, Record, Timestamp, Topic, TopicPartition}
 
 /// How many records of a partition are taken at a time.
 const BATCH: usize = 500;
+/// How soon a question is asked again that nobody could answer just now.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long nothing may come although there is something.
 const STALLED: Duration = Duration::from_secs(60);
 /// How long to wait for a bell that may have been missed.
@@ -117,6 +119,15 @@ impl KafkaReader {
     }
 }
 
+/// Whether it may be answered in a moment, by whoever leads the partition then.
+fn is_between_leaders(code: Code) -> bool {
+    use Code::{FencedLeaderEpoch, LeaderNotAvailable, NotLeaderForPartition, ReplicaNotAvailable, UnknownLeaderEpoch};
+    matches!(
+        code,
+        FencedLeaderEpoch | LeaderNotAvailable | NotLeaderForPartition | ReplicaNotAvailable | UnknownLeaderEpoch
+    )
+}
+
 impl Reader for KafkaReader {
     fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
         let what = "can't ask about the topic";
@@ -147,13 +158,20 @@ impl Reader for KafkaReader {
         })?;
         let mut spans = Vec::with_capacity(partitions);
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            let marks = consumer.fetch_watermarks(topic.as_str(), partition, PATIENCE);
-            let (low, high) = marks.map_err(|error| match code_of(&error) {
-                Code::TopicAuthorizationFailed => Self::forbidden(topic),
-                code => self.failed(code, "can't ask where the topic ends"),
-            })?;
+            let (low, high) = loop {
+                let code = match consumer.fetch_watermarks(topic.as_str(), partition, PATIENCE) {
+                    Ok(marks) => break marks,
+                    Err(error) => code_of(&error),
+                };
+                self.stop.check()?;
+                match code {
+                    Code::TopicAuthorizationFailed => return Err(Self::forbidden(topic)),
+                    // A topic that was just made, or whose leader has just gone.
+                    code if is_between_leaders(code) && Instant::now() < deadline => Wake::pause(AGAIN),
+                    code => return Err(self.failed(code, "can't ask where the topic ends")),
+                }
+            };
             spans.push(Span { partition: Partition(partition), from: Offset(low), end: Offset(high) });
-            self.stop.check()?;
         }
         Ok(Some(Survey { id: TopicId(format!("{id:032x}")), spans }))
     }
