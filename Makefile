@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test faults soak-lite idle bench bench-peers book sanitize fuzz fmt
+.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,10 +48,10 @@ faults: ## Every fault at length, on a real Kafka: kills, stops, storms, cluster
 	cargo build --locked --workspace --bins --examples
 	DAEMONRY_FAULTS=long $(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture $(ONLY)
 
-soak-lite: ## Ten minutes of traffic, or MINUTES=…, with rebalances and a broker's restart: ledger clean, memory flat
+soak: ## Half an hour, or MINUTES=…, of every fault at random on three brokers: ledger clean, memory flat
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
-	SOAK_SECONDS=$$(($(or $(MINUTES),10) * 60)) $(WITH_KAFKA) cargo test --locked --workspace --test soak -- --nocapture
+	SOAK_SECONDS=$$(($(or $(MINUTES),30) * 60)) $(WITH_KAFKA) cargo test --locked --workspace --test soak -- --nocapture
 
 idle: ## What an idle process costs: CPU over a minute each, with 1, 100 and 1,000 partitions
 	@bash scripts/tools.sh tls

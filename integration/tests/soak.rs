@@ -1,88 +1,255 @@
-//! Traffic of every kind on a Kafka of its own, for a while: members come and go, the broker is killed and comes back. The ledger must be
-//! clean in the end, and memory flat.
+//! Every fault at random, one after the other, on three brokers behind networks that fail: processes are killed, stopped and frozen, come and
+//! go; brokers die, leaders move, networks are cut, slow or silent; what handlers need goes away, and so does the topic for dead letters.
+//! The ledger must be clean in the end, and memory flat.
 //!
-//! `SOAK_SECONDS` says for how long; 40 s by default, ten minutes by `make soak-lite`.
+//! `SOAK_SECONDS` says for how long; a minute by default, half an hour by `make soak`. `DAEMONRY_SEED` has the same faults in the same order.
 
 use std::env;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
 use integration::checker::Order;
-use integration::patience::until_true;
+use integration::load::Load;
 use integration::payload::Mix;
 use integration::scenario::STOP;
-use integration::{Broker, BrokerOptions, Member, Scenario};
+use integration::{BrokerOptions, Cluster, Flags, Link, Member, Proxy, Scenario};
+use rustix::process::Signal;
 
-/// How long the broker is away.
-const OUTAGE: Duration = Duration::from_secs(5);
-/// What progress may take once it is back.
-const BOUND: Duration = Duration::from_secs(30);
+const BROKERS: usize = 3;
+/// What progress may take once a fault is over.
+const BOUND: Duration = Duration::from_secs(40);
 /// What memory may grow by beside a tenth: what allocators keep, for the most part.
 const SLACK: u64 = 16 << 20;
+/// After this time without a word a group gives a member up.
+const SESSION: Duration = Duration::from_secs(6);
+const FAST: Link = Link::Open(Duration::ZERO);
 
-/// How much memory a member held, at even times.
-#[derive(Default)]
-struct Watched(Vec<u64>);
+/// Brokers, each with a network before it.
+struct Ground {
+    proxies: Vec<Proxy>,
+    cluster: Cluster,
+}
 
-impl Watched {
-    /// The mean of one of five parts of the time, in bytes.
-    fn fifth(&self, part: usize) -> u64 {
-        let size = (self.0.len() / 5).max(1);
-        let of = self.0.iter().skip(part * size).take(size).collect::<Vec<_>>();
-        of.iter().copied().sum::<u64>() / of.len().max(1) as u64
+impl Ground {
+    fn start() -> Result<Self> {
+        const NAME: &str = "PROXIED";
+        let proxies = (0..BROKERS).map(|_| Proxy::start()).collect::<Result<Vec<_>>>()?;
+        let behind = |proxy: &Proxy| BrokerOptions::default().listener_behind(NAME, proxy.port());
+        let cluster = Cluster::start_each(proxies.iter().map(behind).collect())?;
+        for (proxy, listener) in proxies.iter().zip(cluster.listeners(NAME)) {
+            proxy.lead_to(&listener)?;
+        }
+        Ok(Self { proxies, cluster })
     }
 
-    /// The second fifth against the last: the first one is for warming up.
-    fn ensure_flat(&self) -> Result<()> {
-        let (early, late) = (self.fifth(1), self.fifth(4));
-        eprintln!("memory: {} KiB in the second fifth of the time, {} KiB in the last", early >> 10, late >> 10);
-        ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
+    /// The way of the processes to the brokers.
+    fn bootstrap(&self) -> String {
+        self.proxies.iter().map(Proxy::address).collect::<Vec<_>>().join(",")
+    }
+
+    fn link(&self, link: Link) {
+        self.proxies.iter().for_each(|proxy| proxy.set(link));
+    }
+}
+
+/// The processes of one group.
+struct Group {
+    scenario: Scenario,
+    flags: Flags,
+    /// It is under watch, and nothing is done to it.
+    stays: Member,
+    others: Vec<Member>,
+    load: Load,
+}
+
+impl Group {
+    fn start(ground: &Ground, protocol: &str) -> Result<Self> {
+        let mut scenario = Scenario::open(&ground.cluster.bootstrap(), &format!("soak.{protocol}"), Order::Key)?;
+        let outage = scenario.directory().join("outage");
+        let flags = scenario.flags().with("brokers", ground.bootstrap()).with("outage", outage.display());
+        // Retries must outlast an outage until the circuit breaker has seen it.
+        let flags = flags.with("admin", "127.0.0.1:0").with("backoff-ms", 500).with("patience-ms", 3_600_000);
+        let flags = match protocol {
+            "classic" => flags.with("session-timeout-ms", SESSION.as_millis()),
+            protocol => flags.with("group-protocol", protocol),
+        };
+        let load = scenario.load(100, Mix::default());
+        let mut stays = scenario.start(&flags)?;
+        let mut others = vec![scenario.start(&flags)?, scenario.start(&flags)?];
+        for member in others.iter_mut().chain([&mut stays]) {
+            scenario.until_works(member, Duration::from_secs(60))?;
+        }
+        scenario.watch(&mut stays)?;
+        Ok(Self { scenario, flags, stays, others, load })
+    }
+
+    fn join(&mut self) -> Result<()> {
+        let next = self.scenario.start(&self.flags)?;
+        self.others.push(next);
+        Ok(())
+    }
+
+    fn any(&mut self, random: &mut Rng) -> Member {
+        self.others.swap_remove(random.usize(0..self.others.len()))
+    }
+
+    fn stop(&mut self, mut member: Member) -> Result<()> {
+        let code = member.stop(STOP)?;
+        ensure!(code == 0, "process {} ended with code {code}, log {}", member.pid(), member.log_path().display());
         Ok(())
     }
 }
 
-/// Lets time pass, and watches a member's memory.
-fn watch(member: &Member, watched: &mut Watched, time: Duration) -> Result<()> {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        watched.0.push(member.memory()?);
-        thread::sleep(Duration::from_millis(500));
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Stop,
+    Freeze,
+    Join,
+    Leave,
+    BrokerKilled,
+    BrokerStopped,
+    LeadersMove,
+    NetworkCut,
+    NetworkSlow,
+    NetworkSilent,
+    ConnectionsHalfOpen,
+    Outage,
+    LettersGone,
+}
+
+impl Fault {
+    const ALL: [Self; 14] = [
+        Self::Kill,
+        Self::Stop,
+        Self::Freeze,
+        Self::Join,
+        Self::Leave,
+        Self::BrokerKilled,
+        Self::BrokerStopped,
+        Self::LeadersMove,
+        Self::NetworkCut,
+        Self::NetworkSlow,
+        Self::NetworkSilent,
+        Self::ConnectionsHalfOpen,
+        Self::Outage,
+        Self::LettersGone,
+    ];
+
+    /// Has it happen, and be over.
+    fn happen(self, ground: &mut Ground, group: &mut Group, random: &mut Rng) -> Result<()> {
+        let mut between = |millis: std::ops::Range<u64>| Duration::from_millis(random.u64(millis));
+        match self {
+            Self::Kill => {
+                let victim = group.any(random);
+                group.scenario.kill(victim)?;
+                group.join()?;
+            }
+            Self::Stop => {
+                let leaver = group.any(random);
+                group.stop(leaver)?;
+                group.join()?;
+            }
+            Self::Freeze => {
+                let time = SESSION + between(1_000..4_000);
+                let mut zombie = group.any(random);
+                zombie.signal(Signal::STOP)?;
+                group.scenario.note_gone(zombie.pid(), integration::patience::unix_ms());
+                thread::sleep(time);
+                zombie.signal(Signal::CONT)?;
+                group.others.push(zombie);
+            }
+            Self::Join if group.others.len() < 4 => group.join()?,
+            Self::Leave | Self::Join => {
+                if group.others.len() > 1 {
+                    let leaver = group.any(random);
+                    group.stop(leaver)?;
+                }
+            }
+            Self::BrokerKilled | Self::BrokerStopped => {
+                let time = between(0..8_000);
+                let broker = ground.cluster.broker(random.i32(1..=3));
+                if self == Self::BrokerKilled {
+                    broker.kill()?
+                } else {
+                    broker.stop()?
+                }
+                thread::sleep(time);
+                ground.cluster.restart_stopped()?;
+            }
+            Self::LeadersMove => ground.cluster.move_leaders(group.scenario.topic())?,
+            Self::NetworkCut => {
+                ground.link(Link::Cut);
+                thread::sleep(between(200..3_500));
+                ground.link(FAST);
+            }
+            Self::NetworkSlow => {
+                ground.link(Link::Open(between(20..200)));
+                thread::sleep(between(1_000..5_000));
+                ground.link(FAST);
+            }
+            Self::NetworkSilent => {
+                ground.link(Link::Silent);
+                thread::sleep(between(1_000..4_000));
+                ground.link(FAST);
+            }
+            Self::ConnectionsHalfOpen => ground.proxies[random.usize(0..BROKERS)].half_open(),
+            Self::Outage => {
+                let file = group.scenario.directory().join("outage");
+                fs::write(&file, "")?;
+                thread::sleep(between(1_000..6_000));
+                fs::remove_file(&file)?;
+            }
+            Self::LettersGone => {
+                group.scenario.delete_letters()?;
+                thread::sleep(between(500..4_000));
+                group.scenario.create_letters()?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[test]
-fn soak_lite() -> Result<()> {
-    let seconds = env::var("SOAK_SECONDS").ok().map_or(Ok(40), |text| text.parse()).context("SOAK_SECONDS")?;
-    let quarter = Duration::from_secs(seconds) / 4;
-    let mut broker = Broker::start(BrokerOptions::default())?;
-    let mut scenario = Scenario::open(&broker.bootstrap(), "soak", Order::Key)?;
-    let flags = scenario.flags().with("admin", "127.0.0.1:0");
-    let load = scenario.load(150, Mix::default());
-    let mut stays = scenario.start(&flags)?;
-    let mut goes = scenario.start(&flags)?;
-    for member in [&mut stays, &mut goes] {
-        scenario.until_works(member, Duration::from_secs(40))?;
+fn soak() -> Result<()> {
+    let seconds = env::var("SOAK_SECONDS").ok().map_or(Ok(60), |text| text.parse()).context("SOAK_SECONDS")?;
+    let mut ground = Ground::start()?;
+    let mut groups = [Group::start(&ground, "classic")?, Group::start(&ground, "consumer")?];
+    let mut random = Rng::with_seed(groups[0].scenario.seed());
+    let (start, mut left, mut faults) = (Instant::now(), Vec::new(), 0);
+    while start.elapsed() < Duration::from_secs(seconds) {
+        // Each once, in an order of their own, before any comes again.
+        if left.is_empty() {
+            left = Fault::ALL.to_vec();
+            random.shuffle(&mut left);
+        }
+        let (fault, of) = (left.pop().context("there are some")?, random.usize(0..groups.len()));
+        eprintln!("{:>6.1} s: {fault:?} of {}", start.elapsed().as_secs_f32(), groups[of].scenario.topic());
+        fault.happen(&mut ground, &mut groups[of], &mut random)?;
+        for group in &mut groups {
+            group.scenario.note_resumption(&format!("{fault:?}"), BOUND);
+        }
+        for group in &mut groups {
+            group.scenario.until_resumed().with_context(|| format!("after {fault:?}, fault {faults}"))?;
+        }
+        faults += 1;
+        thread::sleep(Duration::from_millis(random.u64(0..1_500)));
     }
-    let mut watched = Watched::default();
-    watch(&stays, &mut watched, quarter)?;
-
-    let mut joins = scenario.start(&flags)?;
-    scenario.until_works(&mut joins, Duration::from_secs(40))?;
-    watch(&stays, &mut watched, quarter)?;
-
-    broker.kill()?;
-    thread::sleep(OUTAGE);
-    broker.restart()?;
-    scenario.until_more(50, BOUND)?;
-    until_true(BOUND, "a process that is ready again", || Ok(stays.get("/readyz")?.0 == 200))?;
-    watch(&stays, &mut watched, quarter)?;
-
-    ensure!(goes.stop(STOP)? == 0, "it did not drain, log {}", goes.log_path().display());
-    watch(&stays, &mut watched, quarter)?;
-
-    scenario.unload(load)?;
-    scenario.pass(vec![stays, joins], Duration::from_secs(60))?;
-    watched.ensure_flat()
+    for group in groups {
+        let Group { mut scenario, stays, mut others, load, .. } = group;
+        scenario.unload(load)?;
+        others.push(stays);
+        let verdict = scenario.finish(others, Duration::from_secs(120))?;
+        verdict.ensure_clean()?;
+        for vitals in scenario.vitals() {
+            let (early, late) = vitals.memory_early_and_late();
+            eprintln!("memory: {} KiB early, {} KiB late, after {faults} faults", early >> 10, late >> 10);
+            ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
+        }
+        scenario.close()?;
+    }
+    Ok(())
 }

@@ -53,7 +53,7 @@ fn compaction_leaves_gaps() -> Result<()> {
     scenario.topics().set(scenario.topic(), &[&[("cleanup.policy", "compact")], &eager[..]].concat())?;
     // Of each ten one has a key of its own, and stays.
     let payload = |id: u64| {
-        let key = if id % 10 == 0 { format!("own-{id}") } else { format!("key-{}", id % 7) };
+        let key = if id.is_multiple_of(10) { format!("own-{id}") } else { format!("key-{}", id % 7) };
         Payload::obeyed(id, &key, "")
     };
     scenario.produce((0..4_000).map(payload))?;

@@ -47,7 +47,7 @@ fn decompression_bomb() -> Result<()> {
     let flags = scenario.flags().with("admin", "127.0.0.1:0");
     let mut member = scenario.start(&flags)?;
     scenario.watch(&mut member)?;
-    scenario.watches()[0].allow(Bounds { memory: BOUNDS.memory + (8 * RECORDS << 20), ..BOUNDS });
+    scenario.watches()[0].allow(Bounds { memory: BOUNDS.memory + ((8 * RECORDS) << 20), ..BOUNDS });
     let verdict = scenario.finish(vec![member], Duration::from_secs(90))?;
     verdict.ensure_clean()?;
     let peak = scenario.vitals()[0].peak(|look| look.memory).unwrap_or_default();
