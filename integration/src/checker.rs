@@ -230,10 +230,12 @@ fn nothing_runs_twice(evidence: &Evidence, histories: &Histories<'_>, violations
             if evidence.by_a_zombie(again) || seeks.explain(before, again) {
                 continue;
             }
-            let crash = evidence.crashes.iter().find(|crash| crash.pid == before.pid);
+            let of_it = || evidence.crashes.iter().filter(|crash| crash.pid == before.pid);
+            let is_fresh = |crash: &&Crash| before.unix_ms.saturating_add(patience) >= crash.unix_ms;
+            let crash = of_it().find(is_fresh).or_else(|| of_it().next_back());
             let why = match crash {
                 None => format!("although process {} did not crash", before.pid),
-                Some(crash) if before.unix_ms.saturating_add(patience) < crash.unix_ms => {
+                Some(crash) if !is_fresh(&crash) => {
                     format!("although it was done {} ms before the crash", crash.unix_ms - before.unix_ms)
                 }
                 Some(_) => continue,

@@ -374,15 +374,12 @@ impl Scenario {
         }
         settled.with_context(|| {
             let first = |places: &BTreeMap<_, _>| format!("{:?}", places.keys().take(5).collect::<Vec<_>>());
-            format!(
-                "{}: not settled: {} successes and {} letters are missing, the first of them {} and {}; ledger and logs in {}",
-                self.name,
-                successes.len(),
-                letters.len(),
-                first(&successes),
-                first(&letters),
-                self.path().display()
-            )
+            // Letters are looked at once all successes are there.
+            let missing = match successes.len() {
+                0 => format!("{} letters are missing, the first of them {}", letters.len(), first(&letters)),
+                count => format!("{count} successes are missing, the first of them {}", first(&successes)),
+            };
+            format!("{}: not settled: {missing}; ledger and logs in {}", self.name, self.path().display())
         })
     }
 

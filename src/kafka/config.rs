@@ -284,6 +284,8 @@ impl KafkaConfig {
         client
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "daemonry")
+            // What a connection that is half-open swallows is missed after a minute by default: later than a group gives up a member.
+            .set("socket.timeout.ms", "30000")
             // By default up to 10 s pass before a broker is tried again: longer than a group with short timeouts, once its coordinator
             // is back, waits for its members.
             .set("reconnect.backoff.max.ms", "1000");
