@@ -155,6 +155,8 @@ impl Meter {
             metrics.partitions_held.of(hold.into()).set(held);
         }
         metrics.partitions_assigned.set(census.partitions.len());
+        let on_probation = census.partitions.iter().filter(|partition| partition.probation).count();
+        metrics.partitions_on_probation.set(on_probation);
         let sum = |of: fn(&PartitionCensus) -> u64| usize::try_from(census.partitions.iter().map(of).sum::<u64>());
         metrics.uncommitted.set(sum(|partition| partition.uncommitted).unwrap_or(usize::MAX));
         metrics.window.set(sum(|partition| partition.window.records).unwrap_or(usize::MAX));
@@ -209,6 +211,7 @@ impl Drop for Meter {
             &metrics.backpressure,
             &metrics.stalled,
             &metrics.partitions_assigned,
+            &metrics.partitions_on_probation,
             &metrics.uncommitted,
             &metrics.window,
             &metrics.commit_metadata_bytes,
@@ -252,6 +255,7 @@ mod tests {
                 topic_partition: place.clone(),
                 hold: None,
                 paused: false,
+                probation: false,
                 waits_until: None,
                 lag,
                 uncommitted: 0,

@@ -167,7 +167,7 @@ pub(super) fn halt<G: Progress>(
 fn is_worth_a_retry(reason: Reason) -> bool {
     match reason {
         Reason::Error | Reason::Timeout | Reason::Panic => true,
-        Reason::Undecodable | Reason::Poison | Reason::NotRetryable => false,
+        Reason::Undecodable | Reason::Poison | Reason::NotRetryable | Reason::Crash => false,
     }
 }
 

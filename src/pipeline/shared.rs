@@ -139,6 +139,7 @@ impl<G: Progress> Shared<G> {
         if effects.ready > 1 {
             effects.ready = effects.ready.min(lanes.ready());
         }
+        let passed = if effects.passed { lanes.take_passed() } else { Vec::new() };
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         drop(lanes);
         if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
@@ -163,6 +164,10 @@ impl<G: Progress> Shared<G> {
                     "queue has room again, fetching goes on"
                 );
             }
+        }
+        for place in passed {
+            let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
+            warn!(daemon, topic, partition, "partition has passed its probation");
         }
         if effects.unwanted > 0 {
             self.meter.unwanted(effects.unwanted);

@@ -29,7 +29,10 @@ impl Coverage {
 
 fn runs(low: i64, metadata: &str) -> Option<Vec<(i64, i64)>> {
     let fields: Vec<&str> = metadata.split(':').collect();
-    let &["dm1", _lanes, form, payload] = fields.as_slice() else { return None };
+    let (form, payload) = match *fields.as_slice() {
+        ["dm1", _lanes, form, payload] | ["dm2", _lanes, form, payload, _usage] => (form, payload),
+        _ => return None,
+    };
     let bytes = base64url(payload)?;
     match form {
         "r" => {
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn text_of_others_covers_nothing_above_the_offset() {
-        for metadata in ["", "x", "dm2:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
+        for metadata in ["", "x", "dm3:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
         {
             assert_eq!(Coverage::of(Offset(5), metadata), Coverage { next: 5, runs: Vec::new() }, "{metadata}");
         }

@@ -1,7 +1,7 @@
 //! Commits: what the trackers of the assigned partitions have to say to the source.
 
 use super::super::source::{Epoch, Progress};
-use super::Lanes;
+use super::{Effects, Lanes, Trial};
 
 /// When a commit is to be made before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,11 @@ impl<G: Progress> Lanes<G> {
         (self.uncommitted, self.placed, self.commit_told) = (0, false, None);
         let assignments = self.places.iter_mut().filter_map(|place| place.assignment.as_mut());
         let commits = assignments.filter_map(|open| {
-            let commit = open.progress.commit()?;
+            // Where records run one at a time, each has to be announced: it may cost what is finished behind it.
+            let commit = match open.trial {
+                Trial::None | Trial::Unmarked => open.progress.commit()?,
+                Trial::Probation(_) | Trial::Over => open.progress.commit_forgetting()?.0,
+            };
             open.offered = open.finished;
             Some((open.context.epoch, commit))
         });
@@ -46,6 +50,7 @@ impl<G: Progress> Lanes<G> {
         let mut commits = Vec::with_capacity(epochs.len());
         for &epoch in epochs {
             let Some(open) = self.assignment(epoch) else { continue };
+            open.progress.hand_over();
             if let Some((commit, runs)) = open.progress.commit_forgetting() {
                 open.offered = open.finished;
                 forgotten += runs;
@@ -56,13 +61,14 @@ impl<G: Progress> Lanes<G> {
     }
 
     /// The source has taken these.
-    pub(in crate::pipeline) fn acknowledge(&mut self, commits: &[(Epoch, G::Commit)]) {
+    pub(in crate::pipeline) fn acknowledge(&mut self, commits: &[(Epoch, G::Commit)]) -> Effects {
         for (epoch, commit) in commits {
             if let Some(assignment) = self.assignment(*epoch) {
                 assignment.progress.acknowledge(commit);
                 assignment.covered = assignment.offered;
             }
         }
+        self.answered(commits)
     }
 
     /// The source finds these commits too large.

@@ -117,16 +117,17 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// Takes a batch.
+    /// Takes a batch of so many records at most.
     pub(super) fn take_batch(
         &mut self,
         id: GatherId,
         entries: &mut VecDeque<Entry<G::Position>>,
+        most: usize,
         clock: impl Fn() -> Instant,
         effects: &mut Effects,
     ) -> BatchRun {
         let mut parts = Vec::new();
-        let max = self.gathers[id].size.max.get().min(self.startable());
+        let max = self.gathers[id].size.max.get().min(self.startable()).min(most);
         while entries.len() < max
             && let Some(&(lane_id, _)) = self.gathers[id].lanes.front()
         {

@@ -126,7 +126,7 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
         let spent_until = self.spent_until(id);
         match self.lanes[id].queue.front().map(|entry| entry.bound) {
-            Some(_) if self.places[self.lanes[id].place].paused => self.suspend(id),
+            Some(_) if self.places[self.lanes[id].place].halted => self.suspend(id),
             Some(_) if let Some(until) = spent_until => self.limit(id, until, effects),
             Some(Bound::Queue) => self.make_ready(id, effects),
             Some(Bound::Parked) => {

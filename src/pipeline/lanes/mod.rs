@@ -24,6 +24,7 @@ mod lane;
 mod parking;
 mod pausing;
 mod place;
+mod probation;
 mod rate;
 mod release;
 mod running;
@@ -50,6 +51,7 @@ use key_rate::KeyBudgets;
 use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
+use probation::Trial;
 use rate::Budget;
 pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
@@ -97,6 +99,8 @@ pub(super) struct Effects {
     pub(super) pressure: Option<bool>,
     /// Records that were passed over because their route doesn't want them.
     pub(super) unwanted: usize,
+    /// Partitions have passed their probation.
+    pub(super) passed: bool,
 }
 
 impl Effects {
@@ -111,6 +115,7 @@ impl Effects {
             commit: self.commit || later.commit,
             pressure: later.pressure.or(self.pressure),
             unwanted: self.unwanted + later.unwanted,
+            passed: self.passed || later.passed,
         }
     }
 }
@@ -189,6 +194,12 @@ pub(super) struct Lanes<G: Progress> {
     budget: Option<Budget>,
     /// The same for each key.
     key_budgets: Option<KeyBudgets>,
+    /// Places with something in the way of their records.
+    tried: usize,
+    /// A record on probation is out, unless nobody is at anything.
+    suspect_out: bool,
+    /// Partitions that have passed their probation, until somebody is told.
+    passed: Vec<TopicPartition>,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -221,6 +232,9 @@ impl<G: Progress> Lanes<G> {
             commit_told: None,
             budget: None,
             key_budgets: None,
+            tried: 0,
+            suspect_out: false,
+            passed: Vec::new(),
         }
     }
 
@@ -242,9 +256,11 @@ impl<G: Progress> Lanes<G> {
         effects.commit |= self.tells_commit();
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
+        let trial = self.trial_of(&progress);
         let place = &mut self.places[id];
         place.gather = gather;
         place.assignment = Some(Assignment::new(context, progress));
+        self.set_trial(id, trial);
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.count_slot(id);
@@ -253,12 +269,17 @@ impl<G: Progress> Lanes<G> {
     }
 
     /// Where partitions end now.
-    pub(super) fn note_ends(&mut self, ends: &[(Epoch, Offset)]) {
+    pub(super) fn note_ends(&mut self, ends: &[(Epoch, Offset)]) -> Effects {
         for (epoch, end) in ends {
             if let Some(assignment) = self.assignment(*epoch) {
                 assignment.end = Some(*end);
             }
         }
+        let mut effects = Effects::default();
+        if self.tried > 0 {
+            self.review(&mut effects);
+        }
+        effects
     }
 
     /// How many workers could take something now.

@@ -36,7 +36,7 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Letter;
                 self.letters.push_back(lane_id);
                 effects.letters = true;
-            } else if self.places[place].paused {
+            } else if self.places[place].halted {
                 self.suspend(lane_id);
             } else if let Some(until) = spent_until {
                 self.limit(lane_id, until, &mut effects);

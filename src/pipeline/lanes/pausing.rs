@@ -2,7 +2,7 @@
 //! the bound of the parked, so that it takes no room from others.
 
 use super::super::source::Progress;
-use super::{Effects, LaneId, Lanes, PlaceId, State};
+use super::{Effects, LaneId, Lanes, PlaceId, State, Trial};
 use crate::record::TopicPartition;
 
 impl<G: Progress> Lanes<G> {
@@ -21,6 +21,7 @@ impl<G: Progress> Lanes<G> {
 
     fn pause(&mut self, place: PlaceId, effects: &mut Effects) {
         self.places[place].paused = true;
+        self.places[place].halted = true;
         for id in self.lanes_of(place) {
             if matches!(self.lanes[id].state, State::Ready | State::Due) {
                 self.suspend(id);
@@ -34,6 +35,14 @@ impl<G: Progress> Lanes<G> {
 
     fn resume(&mut self, place: PlaceId, effects: &mut Effects) {
         self.places[place].paused = false;
+        let trial = self.places[place].assignment.as_ref().map_or(Trial::None, |assignment| assignment.trial);
+        self.places[place].halted = trial == Trial::Unmarked;
+        self.reopen_halted(place, effects);
+        effects.room = true;
+    }
+
+    /// Lets go on what waits only because its place was halted.
+    pub(super) fn reopen_halted(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if self.lanes[id].state == State::Paused {
                 self.reopen(id, effects);
@@ -41,7 +50,6 @@ impl<G: Progress> Lanes<G> {
         }
         self.count_slot(place);
         self.promote(effects);
-        effects.room = true;
     }
 
     /// Has a lane wait until its place goes on.

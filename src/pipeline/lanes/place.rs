@@ -12,6 +12,7 @@ use super::super::source::{Epoch, Progress};
 use super::LaneId;
 use super::entry::Loads;
 use super::gather::GatherId;
+use super::probation::Trial;
 use crate::handler::RouteSpec;
 use crate::handler::extract::Cancellation;
 use crate::record::{Offset, Topic, TopicPartition};
@@ -92,7 +93,7 @@ impl AssignmentContext {
 /// Why nothing more is read from a partition for now, though the queue has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pipeline) enum Hold {
-    /// What is finished could no longer be remembered in the commit's metadata.
+    /// What is finished could no longer be remembered in the commit's metadata; or nothing is, before the first commit.
     Window,
     /// The bound of the parked records is reached.
     Parked,
@@ -121,11 +122,13 @@ pub(super) struct Assignment<G> {
     pub(super) stuck_letters: usize,
     /// Where the partition ends now.
     pub(super) end: Option<Offset>,
+    pub(super) trial: Trial,
 }
 
 impl<G> Assignment<G> {
     pub(super) fn new(context: Arc<AssignmentContext>, progress: G) -> Self {
-        Self { context, progress, out: 0, finished: 0, offered: 0, covered: 0, stuck_letters: 0, end: None }
+        let trial = Trial::None;
+        Self { context, progress, out: 0, finished: 0, offered: 0, covered: 0, stuck_letters: 0, end: None, trial }
     }
 }
 
@@ -145,8 +148,10 @@ pub(super) struct Place<G> {
     pub(super) keeps_slot: bool,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
-    /// Nothing of it is started.
+    /// Somebody has paused it.
     pub(super) paused: bool,
+    /// Nothing of it is started: it is paused, or not committed to be read yet.
+    pub(super) halted: bool,
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
@@ -166,6 +171,7 @@ impl<G: Progress> Place<G> {
             keeps_slot: false,
             busy: 0,
             paused: false,
+            halted: false,
             hold: None,
             wake_at: None,
             wake_below: None,
@@ -198,6 +204,9 @@ impl<G: Progress> Place<G> {
         let assignment = self.open()?;
         if self.paused {
             Some(Hold::Paused)
+        } else if self.halted && assignment.progress.commit().is_some() {
+            // Its first commit is on its way.
+            Some(Hold::Window)
         } else if assignment.stuck_letters > 0 {
             Some(Hold::DeadLetter)
         } else if parked_full && self.loads.parked.records > 0 {

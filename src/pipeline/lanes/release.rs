@@ -8,7 +8,7 @@ use super::super::source::{Epoch, Progress, Window};
 use super::entry::{Entry, Load};
 use super::gather::Turn;
 use super::place::Hold;
-use super::{Effects, Lanes, PlaceId, State};
+use super::{Effects, Lanes, PlaceId, State, Trial};
 use crate::record::TopicPartition;
 
 /// What the lanes hold at one moment.
@@ -31,6 +31,8 @@ pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) hold: Option<Hold>,
     pub(in crate::pipeline) paused: bool,
+    /// Its records run one at a time.
+    pub(in crate::pipeline) probation: bool,
     /// When the last of its retries is due, or the batch that is gathered of it.
     pub(in crate::pipeline) waits_until: Option<Instant>,
     pub(in crate::pipeline) lag: Option<u64>,
@@ -82,6 +84,7 @@ impl<G: Progress> Lanes<G> {
         for epoch in epochs {
             let Some(place) = self.place_by_epoch.remove(epoch) else { continue };
             self.clear(place, true, &mut effects);
+            self.set_trial(place, Trial::None);
             if let Some(assignment) = self.places[place].assignment.take() {
                 assignment.context.cancellation.give_up();
             }
@@ -161,6 +164,7 @@ impl<G: Progress> Lanes<G> {
                     topic_partition: place.topic_partition.clone(),
                     hold: place.hold,
                     paused: place.paused,
+                    probation: place.is_on_probation(),
                     waits_until,
                     uncommitted: assignment.finished - assignment.covered,
                     window: assignment.progress.window(),

@@ -5,6 +5,7 @@ mod crew;
 mod hauls;
 mod memory;
 mod model;
+mod probation;
 mod scaling;
 
 use std::time::Duration;
@@ -488,6 +489,6 @@ fn commit_is_asked_for_after_so_many_completions() {
     assert_eq!(asked, [false, true, false]);
     let commits = bench.lanes.commits();
     assert_eq!(commits[0].1.next.offset(), Offset(3));
-    bench.lanes.acknowledge(&commits);
+    let _ = bench.lanes.acknowledge(&commits);
     assert!(bench.lanes.commits().is_empty());
 }
