@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test soak-lite idle bench bench-peers book sanitize fmt
+.PHONY: help demo check micro micro-accept test faults soak-lite idle bench bench-peers book sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,12 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
+
+# As many kills, moves and minutes as show rare things too; `make test` has some of each. ONLY=rebalance_storm for one of them.
+faults: ## Every fault at length, on a real Kafka: kills, stops, storms, clusters, networks; most of an hour
+	@bash scripts/tools.sh tls
+	cargo build --locked --workspace --bins --examples
+	DAEMONRY_FAULTS=long $(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture $(ONLY)
 
 soak-lite: ## Ten minutes of traffic, or MINUTES=…, with rebalances and a broker's restart: ledger clean, memory flat
 	@bash scripts/tools.sh tls
@@ -75,6 +81,9 @@ book: ## Build the book of docs/ into target/book; installs mdbook if it is miss
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
 	bash scripts/sanitize.sh
+
+fuzz: ## Fuzz what is read of other people's bytes, SECONDS=60 each of TARGETS; needs a nightly Rust
+	SECONDS_EACH=$(or $(SECONDS),60) bash scripts/fuzz.sh $(TARGETS)
 
 fmt: ## Format the sources
 	@bash scripts/tools.sh lint

@@ -25,6 +25,8 @@ die() {
 steps=("$@")
 ((${#steps[@]})) || steps=(unit source conformance letters security load valgrind)
 
+# Not the deployable daemon: it has an allocator of its own, by which no sanitizer sees anything, and all that is built with it.
+packages=(--workspace --exclude handlers)
 toolchain=${SANITIZE_TOOLCHAIN:-nightly}
 target_dir=${CARGO_TARGET_DIR:-target}
 
@@ -63,29 +65,29 @@ watched() {
 with_kafka() { watched "$target_dir/sanitize/$host/debug/with-kafka" "$@"; }
 
 # One package set for all, see the Makefile.
-build() { sanitized cargo "+$toolchain" build --locked --workspace --bins --examples; }
+build() { sanitized cargo "+$toolchain" build --locked "${packages[@]}" --bins --examples; }
 
 step() {
     case $1 in
-    unit) watched cargo "+$toolchain" test --locked --workspace --lib -- kafka:: ;;
-    source) build && with_kafka cargo "+$toolchain" test --locked --workspace --test kafka_source ;;
-    conformance) build && with_kafka cargo "+$toolchain" test --locked --workspace --test conformance ;;
-    letters) build && with_kafka cargo "+$toolchain" test --locked --workspace --test dead_letters ;;
+    unit) watched cargo "+$toolchain" test --locked "${packages[@]}" --lib -- kafka:: ;;
+    source) build && with_kafka cargo "+$toolchain" test --locked "${packages[@]}" --test kafka_source ;;
+    conformance) build && with_kafka cargo "+$toolchain" test --locked "${packages[@]}" --test conformance ;;
+    letters) build && with_kafka cargo "+$toolchain" test --locked "${packages[@]}" --test dead_letters ;;
     security)
         # It starts a broker of its own. Without LeakSanitizer: it doesn't know librdkafka's threads, which C11's `thrd_create`
         # starts, nor their stacks. What a process holds there as it ends within a handshake would count as lost.
-        build && leaks=0 watched cargo "+$toolchain" test --locked --workspace --test security -- --test-threads 2 api:: ways_in::
+        build && leaks=0 watched cargo "+$toolchain" test --locked "${packages[@]}" --test security -- --test-threads 2 api:: ways_in::
         ;;
     load)
         # One after the other: some start ten processes at once, and each is slower than it ought to be.
-        build && with_kafka cargo "+$toolchain" test --locked --workspace --test faults -- --test-threads 1 \
+        build && with_kafka cargo "+$toolchain" test --locked "${packages[@]}" --test faults -- --test-threads 1 \
             peers:: rebalance_storm sigterm_drains letters_equal_their_records
         ;;
     valgrind)
         command -v valgrind >/dev/null || die "valgrind is missing: install it, or name the steps to run without it"
         local runner=CARGO_TARGET_${host//-/_}_RUNNER
         env "${runner^^}=valgrind --quiet --error-exitcode=9 --fair-sched=yes" \
-            cargo test --locked --workspace --lib -- kafka::native::
+            cargo test --locked "${packages[@]}" --lib -- kafka::native::
         ;;
     *) die "there is no step \`$1\`, see the head of scripts/sanitize.sh" ;;
     esac

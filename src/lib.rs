@@ -9,6 +9,7 @@ pub mod admin;
 mod allocator;
 #[cfg(feature = "cli")]
 pub mod app;
+pub mod circuit_breaker;
 #[cfg(feature = "cli")]
 pub mod config;
 pub mod daemon;

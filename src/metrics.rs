@@ -6,6 +6,7 @@
 
 mod instrument;
 mod labels;
+mod lag;
 mod names;
 mod process;
 mod reference;
@@ -16,15 +17,20 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
 pub use labels::{
-    CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus, RebalanceKind,
-    ScalingDirection, ScalingReason,
+    BreakerState, CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus,
+    RebalanceKind, ScalingDirection, ScalingReason,
 };
 
+pub use lag::PartitionMetrics;
+
 use crate::record::TopicPartition;
+use lag::Lag;
 use names::*;
 use process::Process;
 pub use reference::reference;
@@ -143,6 +149,10 @@ pub struct DaemonMetrics {
     pub commit_metadata_bytes: Gauge,
     /// Changes of the assignment.
     pub rebalances: PerLabel<RebalanceKind, Counter>,
+    /// Partitions whose next offset was gone and that went on elsewhere, each time.
+    pub resets: Counter,
+    /// Offsets that were passed over by that, as far as they can be counted.
+    pub missed_offsets: Counter,
     /// Restarts after a failure.
     pub restarts: Counter,
     /// 1 for the state that it is in, 0 for each other one.
@@ -158,6 +168,8 @@ pub struct DaemonMetrics {
     /// Runs of finished records that no longer fitted a commit.
     pub forgotten_runs: Counter,
     lag: Arc<Lag>,
+    breaker_open: IntGaugeVec,
+    breaker_changes: IntCounterVec,
 }
 
 impl DaemonMetrics {
@@ -190,6 +202,8 @@ impl DaemonMetrics {
             window: family.gauge(WINDOW),
             commit_metadata_bytes: family.gauge(METADATA),
             rebalances: family.counters(REBALANCES),
+            resets: family.counter(RESETS),
+            missed_offsets: family.counter(MISSED_OFFSETS),
             restarts: family.counter(RESTARTS),
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),
@@ -198,6 +212,9 @@ impl DaemonMetrics {
             partitions_held: PerLabel::new(|reason| family.gauge_with(HELD, Some(reason))),
             forgotten_runs: family.counter(FORGOTTEN_RUNS),
             lag: Arc::new(family.lag()),
+            breaker_open: family.register(IntGaugeVec::new(family.plain(BREAKER_OPEN), &[TOPIC])),
+            breaker_changes: family
+                .register(IntCounterVec::new(family.plain(BREAKER_CHANGES), &[TOPIC, BreakerState::NAME])),
         }
     }
 
@@ -207,72 +224,28 @@ impl DaemonMetrics {
         self.lag.hold(topic_partition.clone())
     }
 
+    /// The metrics of a route's circuit breaker, by the topic that it is for or its pattern's text. Exposed from then on.
+    pub fn circuit_breaker(&self, route: &str) -> CircuitBreakerMetrics {
+        let changes = |state: BreakerState| Counter(self.breaker_changes.with_label_values(&[route, state.value()]));
+        CircuitBreakerMetrics {
+            open: Gauge(self.breaker_open.with_label_values(&[route])),
+            changes: PerLabel::new(changes),
+        }
+    }
+
     /// Records between what is finished and the ends of all assigned partitions.
     pub fn lag_messages(&self) -> u64 {
         self.lag.total()
     }
 }
 
-/// The metrics of one assigned partition.
+/// The metrics of a route's circuit breaker.
 #[derive(Debug)]
-pub struct PartitionMetrics {
-    /// Offsets from the partition's oldest unfinished record to its end.
-    pub lag_messages: Gauge,
-    /// Age of the partition's oldest unfinished record.
-    pub lag_seconds: SecondsGauge,
-    topic_partition: TopicPartition,
-    lag: Arc<Lag>,
-}
-
-impl Drop for PartitionMetrics {
-    fn drop(&mut self) {
-        self.lag.release(&self.topic_partition);
-    }
-}
-
-/// The lag of a daemon's partitions, and how many handles each of them has.
-#[derive(Debug)]
-struct Lag {
-    messages: IntGaugeVec,
-    seconds: GaugeVec,
-    holders: Mutex<HashMap<TopicPartition, usize>>,
-}
-
-impl Lag {
-    fn hold(self: &Arc<Self>, topic_partition: TopicPartition) -> PartitionMetrics {
-        let mut holders = self.holders.lock();
-        *holders.entry(topic_partition.clone()).or_default() += 1;
-        let partition = topic_partition.partition.to_string();
-        let labels = [topic_partition.topic.as_str(), &partition];
-        PartitionMetrics {
-            lag_messages: Gauge(self.messages.with_label_values(&labels)),
-            lag_seconds: SecondsGauge(self.seconds.with_label_values(&labels)),
-            topic_partition,
-            lag: Arc::clone(self),
-        }
-    }
-
-    fn total(&self) -> u64 {
-        let holders = self.holders.lock();
-        let of = |place: &TopicPartition| {
-            self.messages.with_label_values(&[place.topic.as_str(), &place.partition.to_string()]).get()
-        };
-        holders.keys().map(|place| u64::try_from(of(place)).unwrap_or(0)).sum()
-    }
-
-    fn release(&self, topic_partition: &TopicPartition) {
-        let mut holders = self.holders.lock();
-        let Some(count) = holders.get_mut(topic_partition) else { return };
-        *count -= 1;
-        if *count == 0 {
-            holders.remove(topic_partition);
-            let partition = topic_partition.partition.to_string();
-            let labels = [topic_partition.topic.as_str(), &partition];
-            // Held under the lock, the labels are there.
-            drop(self.messages.remove_label_values(&labels));
-            drop(self.seconds.remove_label_values(&labels));
-        }
-    }
+pub struct CircuitBreakerMetrics {
+    /// 1 while it is open or half-open.
+    pub open: Gauge,
+    /// How often it became what.
+    pub changes: PerLabel<BreakerState, Counter>,
 }
 
 /// Makes and registers the instruments of one daemon.
@@ -335,11 +308,10 @@ impl Family<'_> {
     }
 
     fn lag(&self) -> Lag {
-        Lag {
-            messages: self.register(IntGaugeVec::new(self.plain(LAG_MESSAGES), &[TOPIC, PARTITION])),
-            seconds: self.register(GaugeVec::new(self.plain(LAG_SECONDS), &[TOPIC, PARTITION])),
-            holders: Mutex::default(),
-        }
+        Lag::new(
+            self.register(IntGaugeVec::new(self.plain(LAG_MESSAGES), &[TOPIC, PARTITION])),
+            self.register(GaugeVec::new(self.plain(LAG_SECONDS), &[TOPIC, PARTITION])),
+        )
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
-//!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--dead-letter TOPIC]
+//!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--patience-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
-//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--steer] [--sabotage WHAT]
+//!        [--out-of-range stop|earliest|latest]
+//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
 //!
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
@@ -23,6 +24,8 @@
 //! ```
 //!
 //! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
+//!
+//! `--outage` names a file that stands for an outage of what handlers need: while it is there, every attempt fails.
 //!
 //! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
 //! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
@@ -54,10 +57,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use clap::{Parser, ValueEnum};
+use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
-use daemonry::kafka::{GroupProtocol, KafkaConfig};
+use daemonry::kafka::{GroupProtocol, KafkaConfig, OutOfRange};
 use daemonry::pipeline::PipelineSettings;
 use daemonry::pipeline::control::Control;
 use daemonry::record::Record;
@@ -99,6 +103,9 @@ struct Args {
     /// What an attempt may take.
     #[arg(long, default_value_t = 600_000)]
     timeout_ms: u64,
+    /// How long the circuit breaker takes few lanes that fail for an outage, with a trial each half second [an hour, up to a minute].
+    #[arg(long)]
+    patience_ms: Option<u64>,
     /// The topic for dead letters [<topic>.dlq].
     #[arg(long)]
     dead_letter: Option<String>,
@@ -126,6 +133,9 @@ struct Args {
     /// What to do about a dead-letter topic that does not exist.
     #[arg(long, default_value = "refuse")]
     missing_dead_letter: Missing,
+    /// Where to go on when records were removed before they were read.
+    #[arg(long, default_value = "stop")]
+    out_of_range: Removed,
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long)]
     admin: Option<SocketAddr>,
@@ -141,6 +151,9 @@ struct Args {
     /// The second daemon's brokers [those of the first].
     #[arg(long)]
     beside_brokers: Option<String>,
+    /// While this file is there, every attempt fails.
+    #[arg(long)]
+    outage: Option<PathBuf>,
     /// Takes commands from standard input.
     #[arg(long)]
     steer: bool,
@@ -167,6 +180,13 @@ enum Protocol {
 enum Missing {
     Refuse,
     Create,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Removed {
+    Stop,
+    Earliest,
+    Latest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -306,6 +326,11 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig>
         Protocol::Eager => GroupProtocol::Eager,
         Protocol::Consumer => GroupProtocol::Consumer,
     };
+    kafka.out_of_range = match args.out_of_range {
+        Removed::Stop => OutOfRange::Stop,
+        Removed::Earliest => OutOfRange::Earliest,
+        Removed::Latest => OutOfRange::Latest,
+    };
     kafka.instance_id.clone_from(&args.instance_id);
     kafka.instance_wait = Duration::from_millis(args.instance_wait_ms);
     kafka.session_timeout = args.session_timeout_ms.map(Duration::from_millis);
@@ -321,7 +346,16 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig>
 
 fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
     let sabotage = args.sabotage;
-    let handle = move |record: Record, Attempt(attempt): Attempt| obey(Arc::clone(&ledger), record, attempt, sabotage);
+    let outage = args.outage.clone().map(Arc::new);
+    let handle = move |record: Record, Attempt(attempt): Attempt| {
+        let (ledger, outage) = (Arc::clone(&ledger), outage.clone());
+        async move {
+            if outage.is_some_and(|file| file.exists()) {
+                return Err(anyhow!("what the handler needs is gone").into());
+            }
+            obey(ledger, record, attempt, sabotage).await
+        }
+    };
     let order = match args.order {
         _ if sabotage == Some(Sabotage::BreakOrder) => ProcessingOrder::Unordered,
         Order::Partition => ProcessingOrder::Partition,
@@ -329,7 +363,12 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
         Order::Unordered => ProcessingOrder::Unordered,
     };
     let retry = RetryPolicy::exponential().max_retries(args.retries).base(Duration::from_millis(args.backoff_ms));
-    let route = on(handle).order(order).retry(retry).timeout(Duration::from_millis(args.timeout_ms));
+    let breaker = args.patience_ms.map_or_else(CircuitBreaker::new, |patience| {
+        let trials = Duration::from_millis(500);
+        CircuitBreaker::new().open(trials).cap(trials).patience(Duration::from_millis(patience))
+    });
+    let timeout = Duration::from_millis(args.timeout_ms);
+    let route = on(handle).order(order).retry(retry).circuit_breaker(breaker).timeout(timeout);
     match &args.dead_letter {
         Some(topic) => route.dead_letter(topic.as_str()),
         None => route,

@@ -57,6 +57,7 @@ fn cluster_is_answered_at_the_port_of_the_pod_and_a_stop_fits_its_grace_period()
 fn alerts_name_metrics_that_there_are() {
     let metrics = Metrics::new();
     let _partition = metrics.daemon("orders").partition(&TopicPartition::new("orders.created", 0));
+    let _breaker = metrics.daemon("orders").circuit_breaker("orders.created");
     let exposed = metrics.render();
     let mut named = 0;
     for expression in values(&read("prometheus/alerts.yml"), "expr") {

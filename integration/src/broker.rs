@@ -1,4 +1,5 @@
-//! A real Kafka broker as a child process: one node, on loopback, its data in a directory that goes with it.
+//! A real Kafka broker as a child process: one node, alone or of a [cluster](crate::Cluster), on loopback, its data in a directory that
+//! goes with it.
 //!
 //! The invariant: no broker outlives its owner, not even one that is killed with -9. A shell stands between the two and
 //! holds the read end of a pipe; when our end closes, for whatever reason, it kills the broker and removes the data.
@@ -60,6 +61,19 @@ pub struct BrokerOptions {
 struct Listener {
     name: String,
     protocol: String,
+    /// The port that clients are told, where it isn't the listener's own.
+    advertised: Option<u16>,
+}
+
+/// What makes a broker one of a cluster. Each one is a controller too.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// From 1.
+    pub(crate) id: u16,
+    /// The same for all of them.
+    pub(crate) cluster_id: String,
+    /// The ports of the controllers, that of node 1 first.
+    pub(crate) controllers: Vec<u16>,
 }
 
 impl Default for BrokerOptions {
@@ -80,8 +94,32 @@ impl BrokerOptions {
     /// by properties.
     #[must_use]
     pub fn listener(mut self, name: &str, protocol: &str) -> Self {
-        self.listeners.push(Listener { name: name.to_owned(), protocol: protocol.to_owned() });
+        self.listeners.push(Listener { name: name.to_owned(), protocol: protocol.to_owned(), advertised: None });
         self
+    }
+
+    /// Adds a plain listener on a free port of which clients are told another one: where a [proxy](crate::Proxy) stands.
+    #[must_use]
+    pub fn listener_behind(mut self, name: &str, advertised: u16) -> Self {
+        let listener =
+            Listener { name: name.to_owned(), protocol: "PLAINTEXT".to_owned(), advertised: Some(advertised) };
+        self.listeners.push(listener);
+        self
+    }
+
+    /// With so many replicas of each topic, of which all but one must be there.
+    pub(crate) fn replicated(self, replicas: usize) -> Self {
+        let topics = ["default", "offsets.topic", "transaction.state.log", "share.coordinator.state.topic"];
+        let this =
+            topics.iter().fold(self, |this, topic| this.property(format!("{topic}.replication.factor"), replicas));
+        let least = replicas.saturating_sub(1).max(1);
+        let logs = ["transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr", "min.insync.replicas"];
+        logs.iter().fold(this, |this, log| this.property(*log, least))
+    }
+
+    /// How many ports a broker of these takes, beside its controller's.
+    pub(crate) fn ports(&self) -> usize {
+        1 + self.listeners.len()
     }
 
     /// Sets the heap's limit, in MiB; 768 by default.
@@ -101,6 +139,7 @@ pub struct Broker {
     running: Option<Running>,
     home: KafkaHome,
     options: BrokerOptions,
+    node: Node,
     port: u16,
     /// The ports of the other listeners, by name.
     listeners: BTreeMap<String, u16>,
@@ -125,14 +164,23 @@ impl Broker {
 
     /// As [`start`](Self::start), with whatever the directory holds already; it goes with the broker.
     pub(crate) fn start_in(directory: TempDir, options: BrokerOptions) -> Result<Self> {
+        let mut ports = free_ports(1 + options.ports())?;
+        let controllers = vec![ports.pop().context("as many as were asked for")?];
+        let mut broker =
+            Self::prepare(directory, options, Node { id: 1, cluster_id: cluster_id(), controllers }, ports)?;
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// A broker that doesn't run yet, on these ports, as many as its options [take](BrokerOptions::ports).
+    pub(crate) fn prepare(directory: TempDir, options: BrokerOptions, node: Node, ports: Vec<u16>) -> Result<Self> {
         let home = KafkaHome::locate()?;
-        let mut ports = free_ports(2 + options.listeners.len())?.into_iter();
-        let (port, controller) = ports.next().zip(ports.next()).expect("as many as were asked for");
+        let mut ports = ports.into_iter();
+        let port = ports.next().context("a broker has a port")?;
         let listeners = options.listeners.iter().map(|listener| listener.name.clone()).zip(ports).collect();
-        write_configuration(directory.path(), &options, port, controller, &listeners)?;
-        let mut broker = Self { running: None, home, options, port, listeners, directory };
+        let broker = Self { running: None, home, options, node, port, listeners, directory };
+        broker.write_configuration()?;
         broker.format()?;
-        broker.launch()?;
         Ok(broker)
     }
 
@@ -188,7 +236,13 @@ impl Broker {
     /// When the broker doesn't answer in time; the message holds the end of its log.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.launch()
+        self.launch()?;
+        self.until_it_answers()
+    }
+
+    /// Whether it was started, and not stopped since.
+    pub(crate) fn runs(&self) -> bool {
+        self.running.is_some()
     }
 
     fn running(&mut self) -> Result<&mut Running> {
@@ -206,7 +260,7 @@ impl Broker {
         let output = self
             .home
             .class("kafka.tools.StorageTool", &self.jvm_flags())
-            .args(["format", "-t", &cluster_id(), "-c"])
+            .args(["format", "-t", &self.node.cluster_id, "-c"])
             .arg(self.directory.path().join("server.properties"))
             .output()
             .context("cannot run java: install Java 17 or later, or set KAFKA_BROKERS")?;
@@ -220,34 +274,77 @@ impl Broker {
         Ok(())
     }
 
-    fn launch(&mut self) -> Result<()> {
+    /// Starts the process, and waits for nothing: of a cluster none answers before most of them run.
+    pub(crate) fn launch(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.directory.path().join("broker.log"))?;
         let mut java = self.home.class("kafka.Kafka", &self.jvm_flags());
         java.arg(self.directory.path().join("server.properties"));
-        let mut running = Running::launch(&java, self.directory.path(), log)?;
-        let deadline = Instant::now() + START_DEADLINE;
-        loop {
-            if let Some(status) = running.exited()? {
-                bail!("the broker ended before it answered ({status}); its log ends with:\n{}", self.log_tail());
-            }
-            match answers(&self.bootstrap(), Duration::from_secs(1)) {
-                Ok(()) => break,
-                Err(error) if Instant::now() >= deadline => {
-                    let tail = self.log_tail();
-                    return Err(error.context(format!("the broker did not start in time; its log ends with:\n{tail}")));
-                }
-                Err(_) => {}
-            }
-        }
-        self.running = Some(running);
+        self.running = Some(Running::launch(&java, self.directory.path(), log)?);
         Ok(())
     }
 
+    /// Waits until the process that was launched answers.
+    pub(crate) fn until_it_answers(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_DEADLINE;
+        let failure = loop {
+            if let Some(status) = self.running()?.exited()? {
+                break anyhow::anyhow!("the broker ended before it answered ({status})");
+            }
+            match answers(&self.bootstrap(), Duration::from_secs(1)) {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() >= deadline => break error.context("the broker did not start in time"),
+                Err(_) => {}
+            }
+        };
+        self.kill()?;
+        bail!("{failure:#}; its log ends with:\n{}", self.log_tail())
+    }
+
     fn jvm_flags(&self) -> Vec<String> {
-        vec![
+        let mut flags = vec![
             format!("-Xmx{}m", self.options.heap_mib),
             format!("-Dlog4j2.configurationFile={}", self.directory.path().join("log4j2.properties").display()),
-        ]
+        ];
+        if self.node.controllers.len() > 1 {
+            // Several share a machine: none is to spend it on collecting and compiling.
+            flags.extend(["-XX:+UseSerialGC".to_owned(), "-XX:TieredStopAtLevel=1".to_owned()]);
+        }
+        flags
+    }
+
+    fn write_configuration(&self) -> Result<()> {
+        let host = Ipv4Addr::LOCALHOST;
+        let mut listeners = format!("PLAINTEXT://{host}:{}", self.port);
+        let mut advertised = listeners.clone();
+        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+        for Listener { name, protocol, advertised: told } in &self.options.listeners {
+            let own = self.listeners[name];
+            write!(listeners, ",{name}://{host}:{own}")?;
+            write!(advertised, ",{name}://{host}:{}", told.unwrap_or(own))?;
+            write!(protocols, ",{name}:{protocol}")?;
+        }
+        let Node { id, controllers, .. } = &self.node;
+        let voters: Vec<String> = (1..).zip(controllers).map(|(id, port)| format!("{id}@{host}:{port}")).collect();
+        let controller = controllers.get(usize::from(*id) - 1).context("each node has a controller's port")?;
+        let directory = self.directory.path();
+        let mut properties = format!(
+            "{SERVER_PROPERTIES}\n\
+             node.id={id}\n\
+             listeners={listeners},CONTROLLER://{host}:{controller}\n\
+             advertised.listeners={advertised}\n\
+             listener.security.protocol.map={protocols}\n\
+             controller.quorum.voters={}\n\
+             log.dirs={}\n",
+            voters.join(","),
+            directory.join("data").display(),
+        );
+        for (name, value) in &self.options.properties {
+            // Of two lines for one property the later one counts.
+            writeln!(properties, "{name}={value}")?;
+        }
+        fs::write(directory.join("server.properties"), properties)?;
+        fs::write(directory.join("log4j2.properties"), LOG4J_PROPERTIES)?;
+        Ok(())
     }
 
     /// The last lines that the broker logged.
@@ -315,41 +412,9 @@ impl Drop for Running {
     }
 }
 
-fn write_configuration(
-    directory: &Path,
-    options: &BrokerOptions,
-    port: u16,
-    controller: u16,
-    others: &BTreeMap<String, u16>,
-) -> Result<()> {
-    let host = Ipv4Addr::LOCALHOST;
-    let mut advertised = format!("PLAINTEXT://{host}:{port}");
-    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
-    for Listener { name, protocol } in &options.listeners {
-        write!(advertised, ",{name}://{host}:{}", others[name])?;
-        write!(protocols, ",{name}:{protocol}")?;
-    }
-    let mut properties = format!(
-        "{SERVER_PROPERTIES}\n\
-         listeners={advertised},CONTROLLER://{host}:{controller}\n\
-         advertised.listeners={advertised}\n\
-         listener.security.protocol.map={protocols}\n\
-         controller.quorum.voters=1@{host}:{controller}\n\
-         log.dirs={}\n",
-        directory.join("data").display(),
-    );
-    for (name, value) in &options.properties {
-        // Of two lines for one property the later one counts.
-        writeln!(properties, "{name}={value}")?;
-    }
-    fs::write(directory.join("server.properties"), properties)?;
-    fs::write(directory.join("log4j2.properties"), LOG4J_PROPERTIES)?;
-    Ok(())
-}
-
 /// Ports that nobody listens on, below those that the system hands out to connecting sockets. One of theirs could be
 /// taken while the broker is down, or, worse, a client that reconnects to it could get connected to itself.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
     let mut random = fastrand::Rng::new();
     let free = (0..200).map(|_| random.u16(12_000..32_000)).filter_map(|port| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
@@ -363,7 +428,7 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
 
 /// A new cluster's id: 16 bytes in base64 without padding, here from letters and digits only; the last of the 22
 /// characters carries just two bits.
-fn cluster_id() -> String {
+pub(crate) fn cluster_id() -> String {
     let mut id: String = (0..21).map(|_| fastrand::alphanumeric()).collect();
     id.push('A');
     id

@@ -8,8 +8,13 @@
 //! - I4: nothing runs again that a commit covered, and no commit goes back; a record that does run again was last finished by a
 //!   process that crashed, and not longer before the crash than a commit may take.
 //!
+//! - I5: after each [moment](Resumption) at which nothing hindered it any more, a record that came later was finished and committed in time.
+//! - I6: no process that was watched held more memory, descriptors or threads than it may.
+//! - I7: it was live at each look, unready whenever it had to be, ready in the end, and counted no success that the ledger doesn't have.
+//!
 //! A [seek](Sought) on purpose changes what is owed: from its place on all runs again, in order, and what lies below need not.
 
+mod conduct;
 mod coverage;
 mod evidence;
 mod history;
@@ -23,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use daemonry::record::{Offset, Partition};
 
 use crate::ledger::Entry;
+pub use conduct::{Answer, Bounds, Look, Outage, Resumption, Vitals};
+use conduct::{resumes_in_time, stays_within_bounds, tells_the_truth};
 pub use coverage::Coverage;
 pub use evidence::{Crash, Evidence, Fate, Order, Produced, Sample, origin};
 use history::{Histories, History, appended, line};
@@ -41,6 +48,9 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     letters_in_order(evidence, &histories, &mut violations);
     nothing_runs_twice(evidence, &histories, &mut violations);
     nothing_left_out_runs(evidence, &histories, &mut violations);
+    resumes_in_time(evidence, &mut violations);
+    stays_within_bounds(evidence, &mut violations);
+    tells_the_truth(evidence, &mut violations);
     Verdict {
         records: evidence.produced.len(),
         successes: evidence.ledger.len(),
@@ -118,8 +128,8 @@ fn no_commit_goes_back(evidence: &Evidence, violations: &mut Vec<Violation>) {
             let seeks = explanations.entry(partition).or_insert_with(|| Explanations::of(evidence, partition));
             if coverage.next < before && !seeks.explain_commit(coverage.next, sample) {
                 let what = format!("the committed offset went back to it from {before}, seen at {}", sample.unix_ms);
-                let offset = Offset(coverage.next);
-                violations.push(Violation { invariant: Invariant::I4, partition, offset, what });
+                let record = Some((partition, Offset(coverage.next)));
+                violations.push(Violation { invariant: Invariant::I4, record, what });
             }
         }
     }

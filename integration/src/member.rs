@@ -78,6 +78,8 @@ pub struct Cpu {
 pub struct Member {
     child: Child,
     log: PathBuf,
+    /// Where its admin server listens, once that is known.
+    admin: Option<String>,
 }
 
 impl Member {
@@ -105,7 +107,9 @@ impl Member {
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
-        Ok(Self { child, log })
+        // Given, unless any port would do.
+        let admin = flags.get("admin").filter(|address| !address.ends_with(":0")).map(str::to_owned);
+        Ok(Self { child, log, admin })
     }
 
     /// Its process id.
@@ -168,12 +172,21 @@ impl Member {
     /// # Errors
     /// When there is no answer in time.
     pub fn get(&mut self, path: &str) -> Result<(u16, String)> {
+        let address = self.admin_address()?;
+        get(&address, path).with_context(|| format!("cannot get {path} of process {}", self.pid()))
+    }
+
+    /// Where its admin server listens.
+    pub(crate) fn admin_address(&mut self) -> Result<String> {
         const LISTENS: &str = "admin server listens address=";
+        if let Some(address) = &self.admin {
+            return Ok(address.clone());
+        }
         self.until_log(LISTENS, Duration::from_secs(10))?;
         let log = self.log()?;
         let (_, address) = log.split_once(LISTENS).context("the log has just had it")?;
         let address = address.split_whitespace().next().context("an address follows")?;
-        get(address, path).with_context(|| format!("cannot get {path} of process {}", self.pid()))
+        Ok(self.admin.insert(address.to_owned()).clone())
     }
 
     /// The value of a metric that it shows, by its name and the part of its labels that tells it apart; 0 where it shows none.
@@ -288,7 +301,7 @@ impl Drop for Member {
     }
 }
 
-fn get(address: &str, path: &str) -> Result<(u16, String)> {
+pub(crate) fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

@@ -5,6 +5,7 @@ use fastrand::Rng;
 
 use crate::checker::{Fate, Produced};
 use crate::message::{Message, Stored};
+use crate::patience::unix_ms;
 
 /// A message that is to be produced, and what ought to become of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +35,8 @@ impl Payload {
     #[must_use]
     pub fn produced(self, (partition, offset): (Partition, Offset)) -> Produced {
         let Self { message, id, fate } = self;
-        Produced { stored: Stored { partition, offset, unix_ms: None, message }, id, fate }
+        let stored = Stored { partition, offset, unix_ms: None, message };
+        Produced { stored, id, fate, acknowledged_ms: unix_ms() }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! What it needs for a verdict it collects itself. Its directory, with the ledger and the logs, stays where the scenario failed.
 
+mod conduct;
+mod operator;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
@@ -13,7 +16,9 @@ use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
 use tempfile::TempDir;
 
-use crate::checker::{Crash, Evidence, Fate, Moment, Order, Owed, Produced, Sought, Verdict, judge, origin, owed};
+use crate::checker::{
+    Crash, Evidence, Fate, Moment, Order, Owed, Produced, Resumption, Sought, Verdict, Vitals, judge, origin, owed,
+};
 use crate::ledger::{self, Ledger};
 use crate::load::{self, Load};
 use crate::member::{Flags, Member};
@@ -21,7 +26,9 @@ use crate::message::Stored;
 use crate::patience::{unix_ms, until, until_true};
 use crate::payload::{Mix, Payload, Payloads};
 use crate::sampler::Sampler;
+use crate::scale;
 use crate::topics::Topics;
+use crate::vitals::Watch;
 use crate::writer::Writer;
 
 /// Broker-side times, so that a letter's timestamp says when it was there.
@@ -54,6 +61,9 @@ pub struct Scenario {
     early_letters: Vec<Stored>,
     crashes: Vec<Crash>,
     seeks: Vec<Sought>,
+    resumptions: Vec<Resumption>,
+    watches: Vec<Watch>,
+    vitals: Vec<Vitals>,
 }
 
 impl Scenario {
@@ -74,10 +84,7 @@ impl Scenario {
     /// # Errors
     /// When the topic can't be created.
     pub fn open_without_letters(bootstrap: &str, name: &str, order: Order) -> Result<Self> {
-        let seed = match std::env::var("DAEMONRY_SEED") {
-            Ok(seed) => seed.parse().context("DAEMONRY_SEED is not a number")?,
-            Err(_) => fastrand::u64(..),
-        };
+        let seed = scale::seed()?;
         let topics = Topics::connect(bootstrap)?;
         let topic = topics.create_fresh(name, PARTITIONS)?;
         let directory = tempfile::Builder::new().prefix(&format!("daemonry-{topic}-")).tempdir()?;
@@ -92,7 +99,9 @@ impl Scenario {
             .with("order", order.name())
             .with("workers", 16)
             .with("retries", 3)
-            .with("backoff-ms", 20);
+            .with("backoff-ms", 20)
+            // Records that fail for ever may stand at the head of each partition.
+            .with("patience-ms", 2_000);
         Ok(Self {
             name: name.to_owned(),
             seed,
@@ -109,6 +118,9 @@ impl Scenario {
             early_letters: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
+            resumptions: Vec::new(),
+            watches: Vec::new(),
+            vitals: Vec::new(),
         })
     }
 
@@ -137,7 +149,7 @@ impl Scenario {
         &self.topics
     }
 
-    /// The flags that its processes are started with unless a test changes some: 16 workers, 3 retries from 20 ms on.
+    /// The flags that its processes are started with unless a test changes some: 16 workers, 3 retries from 20 ms on, 2 s of patience.
     pub fn flags(&self) -> Flags {
         self.flags.clone()
     }
@@ -395,6 +407,7 @@ impl Scenario {
     /// When it doesn't settle, or a process doesn't end well. A verdict with violations is none.
     pub fn finish(&mut self, members: Vec<Member>, deadline: Duration) -> Result<Verdict> {
         self.settle(deadline)?;
+        self.stop_watches()?;
         let mut members = members;
         for member in &mut members {
             member.signal(rustix::process::Signal::TERM)?;
@@ -427,6 +440,8 @@ impl Scenario {
             crashes: self.crashes.clone(),
             seeks: std::mem::take(&mut self.seeks),
             uncommitted: UNCOMMITTED,
+            resumptions: std::mem::take(&mut self.resumptions),
+            vitals: self.vitals.clone(),
         };
         let verdict = judge(&evidence);
         eprintln!("{}: {verdict}", self.name);

@@ -23,6 +23,9 @@ use crate::writer::Writer;
 /// How long one request may take, a broker's restart in between included.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What the protocol calls the brokers' own default.
+const DEFAULT_REPLICAS: i32 = -1;
+
 /// A connection to the cluster. Cheap enough to make one a test.
 pub struct Topics {
     bootstrap: String,
@@ -49,13 +52,13 @@ impl Topics {
         Ok(Self { bootstrap, admin, client })
     }
 
-    /// Creates a topic with `partitions` partitions, one replica each, and the topic settings `settings`, and waits
+    /// Creates a topic with `partitions` partitions, with as many replicas as the brokers have by default, and the topic settings `settings`, and waits
     /// until the brokers show it.
     ///
     /// # Errors
     /// When the topic exists, or a setting is refused.
     pub fn create(&self, topic: &str, partitions: u16, settings: &[(&str, &str)]) -> Result<()> {
-        let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(1));
+        let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(DEFAULT_REPLICAS));
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let results = block_on(self.admin.create_topics([&new], &options())).context("cannot ask for a topic")?;
         for result in results {
@@ -67,6 +70,17 @@ impl Topics {
             let led = metadata.topics().iter().flat_map(|found| found.partitions());
             Ok(led.filter(|partition| partition.error().is_none() && partition.leader() >= 0).count()
                 == usize::from(partitions))
+        })?;
+        // Of several brokers each learns of it in its own time, and a process under test may ask any of them.
+        let mut several = self.bootstrap.split(',').filter(|address| *address != self.bootstrap);
+        several.try_for_each(|address| {
+            until_true(DEADLINE, &format!("the new topic `{topic}` at {address}"), || {
+                // A client that has just been made knows this one only.
+                let client: BaseConsumer = config(address).create().context("cannot make a client")?;
+                let metadata = client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
+                let knows = |count: usize| count == usize::from(partitions);
+                Ok(metadata.topics().iter().all(|found| found.error().is_none() && knows(found.partitions().len())))
+            })
         })
     }
 
@@ -107,6 +121,33 @@ impl Topics {
         Ok(())
     }
 
+    /// Removes the records below these offsets, as retention does.
+    ///
+    /// # Errors
+    /// When one is refused.
+    pub fn remove_records(&self, topic: &str, below: &[(Partition, Offset)]) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in below {
+            list.add_partition_offset(topic, partition.0, rdkafka::Offset::Offset(offset.0))?;
+        }
+        let removed = block_on(self.admin.delete_records(&list, &options())).context("cannot remove records")?;
+        removed.elements().iter().try_for_each(|element| {
+            element.error().with_context(|| format!("cannot remove records of {topic}[{}]", element.partition()))
+        })
+    }
+
+    /// Deletes a group with all its commits, as their expiry does.
+    ///
+    /// # Errors
+    /// When it has members.
+    pub fn delete_group(&self, group: &str) -> Result<()> {
+        let results = block_on(self.admin.delete_groups(&[group], &options())).context("cannot delete a group")?;
+        for result in results {
+            result.map_err(|(group, code)| anyhow!("cannot delete the group `{group}`: {code}"))?;
+        }
+        Ok(())
+    }
+
     /// The partitions of a topic, in order.
     ///
     /// # Errors
@@ -120,6 +161,25 @@ impl Topics {
         let mut partitions: Vec<_> = found.partitions().iter().map(|partition| Partition(partition.id())).collect();
         partitions.sort_unstable();
         Ok(partitions)
+    }
+
+    /// Who leads each partition of a topic, and who has it, as the brokers list them. A leader of -1 is none.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub(crate) fn replicas(&self, topic: &str) -> Result<BTreeMap<Partition, (i32, Vec<i32>)>> {
+        let metadata = self.client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
+        let partitions =
+            metadata.topics().iter().filter(|found| found.name() == topic).flat_map(|found| found.partitions());
+        Ok(partitions.map(|found| (Partition(found.id()), (found.leader(), found.replicas().to_vec()))).collect())
+    }
+
+    /// Whether there are so many brokers, and each has all that it is to have.
+    pub(crate) fn is_whole(&self, brokers: usize) -> Result<bool> {
+        let metadata = self.client.fetch_metadata(None, DEADLINE).context("cannot fetch metadata")?;
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        Ok(metadata.brokers().len() == brokers
+            && partitions.all(|found| found.leader() >= 0 && found.isr().len() == found.replicas().len()))
     }
 
     /// Whether there is such a topic.

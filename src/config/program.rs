@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::document::Document;
-use super::raw::{RetriesSection, TopicSection};
+use super::raw::{CircuitBreakerSection, RetriesSection, TopicSection};
 use super::units::{Limit, Period};
 use crate::handler::{NO_TIMEOUT, ProcessingOrder, Router, RouterError, Selector};
 use crate::record::Topic;
@@ -50,6 +50,7 @@ pub(crate) struct RouteChange {
     pub(super) base: Option<Duration>,
     pub(super) cap: Option<Duration>,
     pub(super) jitter: Option<f64>,
+    pub(super) circuit_breaker: CircuitBreakerSection,
     pub(super) timeout: Option<Duration>,
     pub(super) dead_letter: Option<Topic>,
 }
@@ -98,6 +99,7 @@ impl<S: 'static> Configurable for Router<S> {
             let section = TopicSection {
                 order: Some(route.order),
                 retries,
+                circuit_breaker: CircuitBreakerSection::of(route.circuit_breaker),
                 timeout: Some(Limit((route.timeout != NO_TIMEOUT).then_some(route.timeout))),
                 dead_letter: match &selector {
                     Selector::Topic(topic) => route.dead_letter_topic(topic),
@@ -124,6 +126,7 @@ pub(crate) fn changed<S: 'static>(router: &Router<S>, changes: &RouteChanges) ->
             .base(change.base.unwrap_or(base))
             .cap(change.cap.unwrap_or(cap))
             .jitter(change.jitter.unwrap_or(jitter));
+        route.circuit_breaker = change.circuit_breaker.over(route.circuit_breaker);
         route.timeout = change.timeout.unwrap_or(route.timeout);
         if let Some(letters) = &change.dead_letter {
             route.unhandled = crate::handler::Unhandled::DeadLetter(Some(letters.clone()));

@@ -2,6 +2,7 @@
 //!
 //! Every key may be left out. What is said of a key in its comment here is what users read.
 
+mod circuit_breaker;
 mod cluster;
 mod daemon;
 mod scaling;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use circuit_breaker::CircuitBreakerSection;
 pub(super) use cluster::{ClusterSection, Mechanism, Properties, SaslSection, SecurityProtocol, TlsSection};
 pub(super) use daemon::DaemonSection;
 pub(crate) use daemon::{RetriesSection, TopicSection};

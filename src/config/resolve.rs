@@ -255,6 +255,17 @@ fn topics(document: &mut Document, path: &KeyPath, section: &DaemonSection, rout
     for error in routes.faults(&changes) {
         let key = match &error {
             RouterError::Loop { of, .. } => path.child(of.as_str()).child("dead_letter"),
+            RouterError::CircuitBreaker(of, error) => {
+                let path = path.child(of.as_str()).child("circuit_breaker");
+                let key = path.child(error.setting);
+                let found = match document.root().at(&key) {
+                    Some(_) => document.found(&key),
+                    None => format!("`{}`, as the program has it", error.found),
+                };
+                let related: &[KeyPath] = if error.setting == "cap" { &[path.child("open")] } else { &[] };
+                document.fault(&key, related, format!("is {found}, allowed: {}", error.allowed));
+                continue;
+            }
             RouterError::ZeroTimeout(of) => path.child(of.as_str()).child("timeout"),
             RouterError::Doubled(of) => path.child(of.as_str()),
             RouterError::Empty | RouterError::Pattern(_) => path.clone(),
@@ -277,6 +288,7 @@ fn change(section: &TopicSection) -> RouteChange {
         base: retries.base.map(|period| period.0),
         cap: retries.cap.map(|period| period.0),
         jitter: retries.jitter,
+        circuit_breaker: section.circuit_breaker.clone(),
         timeout: section.timeout.map(|limit| limit.0.unwrap_or(NO_TIMEOUT)),
         dead_letter: section.dead_letter.as_deref().map(Topic::from),
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::pattern::{PatternError, TopicPattern};
 use super::route::{Either, Route};
 use super::table::{Entry, Found, TopicTable, origin_of};
+use crate::circuit_breaker::CircuitBreakerError;
 use crate::record::Topic;
 
 /// What a route is for.
@@ -59,6 +60,9 @@ pub enum RouterError {
     /// A handler that has no time at all.
     #[error("the handler of {0} has a timeout of zero: give it some time")]
     ZeroTimeout(Selector),
+    /// A circuit breaker that can't work.
+    #[error("the circuit breaker of {0} can't work: {1}")]
+    CircuitBreaker(Selector, CircuitBreakerError),
 }
 
 /// Everything that is wrong with these routes, at once.
@@ -74,9 +78,7 @@ pub(super) fn check<S: 'static>(routes: &TopicTable<Route<S, Either>>) -> Vec<Ro
         if let Some(letters) = route.settings.dead_letter_topic(topic).filter(is_read) {
             errors.push(RouterError::Loop { of: of(), letters });
         }
-        if route.settings.timeout.is_zero() {
-            errors.push(RouterError::ZeroTimeout(of()));
-        }
+        errors.extend(check_alone(route, of));
     }
     for (pattern, route) in routes.patterns() {
         let of = || Selector::Pattern(pattern.clone());
@@ -96,11 +98,16 @@ pub(super) fn check<S: 'static>(routes: &TopicTable<Route<S, Either>>) -> Vec<Ro
                 errors.push(RouterError::Loop { letters: letters.clone(), of: Selector::Topic(topic) });
             }
         }
-        if route.settings.timeout.is_zero() {
-            errors.push(RouterError::ZeroTimeout(of()));
-        }
+        errors.extend(check_alone(route, of));
     }
     errors
+}
+
+/// What is wrong with a route by itself.
+fn check_alone<S>(route: &Route<S, Either>, of: impl Fn() -> Selector) -> Vec<RouterError> {
+    let zero = route.settings.timeout.is_zero().then(|| RouterError::ZeroTimeout(of()));
+    let breaker = route.settings.circuit_breaker.check().err().unwrap_or_default();
+    zero.into_iter().chain(breaker.into_iter().map(|error| RouterError::CircuitBreaker(of(), error))).collect()
 }
 
 #[cfg(test)]

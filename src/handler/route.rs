@@ -13,6 +13,7 @@ use super::error::BoxError;
 use super::service::{HandlerService, Layered};
 use super::table::{Entry, letters_of};
 use super::{AsyncFunction, Delivery, Handler, HandlerError};
+use crate::circuit_breaker::CircuitBreaker;
 use crate::record::{Record, Topic};
 use crate::retry::RetryPolicy;
 
@@ -105,6 +106,7 @@ pub(crate) struct RouteSettings {
     pub(crate) key: Option<KeyFunction>,
     pub(crate) filter: Option<Arc<FilterOf>>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) circuit_breaker: CircuitBreaker,
     pub(crate) retryable: Option<Arc<ClassOf>>,
     pub(crate) unhandled: Unhandled,
     pub(crate) timeout: Duration,
@@ -114,6 +116,8 @@ pub(crate) struct RouteSettings {
 
 /// A route as the pipeline has it: the handler with its state, and the settings.
 pub(crate) struct RouteSpec {
+    /// The topic that it is for, or the pattern's text.
+    pub(crate) of: String,
     pub(crate) work: Work,
     pub(crate) settings: RouteSettings,
 }
@@ -258,6 +262,7 @@ impl<S: 'static, K> Route<S, K> {
             key: None,
             filter: None,
             retry: RetryPolicy::exponential(),
+            circuit_breaker: CircuitBreaker::new(),
             retryable: None,
             unhandled: Unhandled::DeadLetter(None),
             timeout: DEFAULT_TIMEOUT,
@@ -271,9 +276,9 @@ impl<S: 'static, K> Route<S, K> {
         Route { settings: self.settings, make: self.make, kind: PhantomData }
     }
 
-    /// The route as the pipeline has it.
-    pub(super) fn spec(&self, state: &S) -> RouteSpec {
-        RouteSpec { work: self.make.make(state), settings: self.settings.clone() }
+    /// The route as the pipeline has it, for this topic or the pattern of this text.
+    pub(super) fn spec(&self, of: &str, state: &S) -> RouteSpec {
+        RouteSpec { of: of.to_owned(), work: self.make.make(state), settings: self.settings.clone() }
     }
 
     /// The same with its state, and so for a router that needs none, or another one.
@@ -357,6 +362,14 @@ impl<S: 'static, K> Route<S, K> {
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.settings.retry = policy;
+        self
+    }
+
+    /// What tells an outage of what the handler needs from records that can't be handled (default: [on](CircuitBreaker::new)). While
+    /// there is one, nothing of the route is started, and no record uses up its retries.
+    #[must_use]
+    pub fn circuit_breaker(mut self, breaker: CircuitBreaker) -> Self {
+        self.settings.circuit_breaker = breaker;
         self
     }
 
@@ -452,6 +465,7 @@ impl fmt::Debug for RouteSettings {
             .field("order", &self.order)
             .field("key", &self.key.as_ref().map(|key| key.name))
             .field("retry", &self.retry)
+            .field("circuit_breaker", &self.circuit_breaker)
             .field("unhandled", &self.unhandled)
             .field("timeout", &self.timeout)
             .field("batch", &self.batch)

@@ -243,7 +243,16 @@ impl<S: 'static> Router<S> {
 impl Router {
     /// The routes as the pipeline has them.
     pub(crate) fn into_routes(self) -> Routes {
-        let table = self.routes.map(|route| Arc::new(route.spec(&())));
+        let (named, patterns) = self.routes.into_parts();
+        let mut table = TopicTable::default();
+        for (topic, route) in named {
+            let spec = Arc::new(route.spec(topic.as_str(), &()));
+            table.insert(topic, spec);
+        }
+        for (pattern, route) in patterns {
+            let spec = Arc::new(route.spec(pattern.as_str(), &()));
+            table.insert_pattern(pattern, spec);
+        }
         Routes { served: table.named().map(|(topic, route)| (topic.clone(), Arc::clone(route))).collect(), table }
     }
 }
@@ -269,6 +278,11 @@ impl Routes {
     /// The route of a topic that was resolved, or has one of its own.
     pub(crate) fn of(&self, topic: &Topic) -> Option<&Arc<RouteSpec>> {
         self.served.get(topic)
+    }
+
+    /// What the routes are for that have a circuit breaker.
+    pub(crate) fn with_circuit_breakers(&self) -> impl Iterator<Item = &str> {
+        self.table.entries().filter(|route| route.settings.circuit_breaker.is_on()).map(|route| route.of.as_str())
     }
 
     /// The largest batch that a handler takes; 1 where none takes any.

@@ -102,9 +102,14 @@ impl Assigned {
         })
     }
 
+    /// Whether there may be a record to give.
+    fn may_have_some(&self) -> bool {
+        !self.ahead.is_empty() || self.queue.is_rung()
+    }
+
     /// Reads at most `max` records, about as many as the demand's bytes allow, unless there are some; says how many bytes there are now.
     fn read_ahead(&mut self, max: usize, demand: &Demand, buffer: &mut Buffer, faults: &mut Faults) -> usize {
-        if !self.ahead.is_empty() || !self.queue.is_rung() {
+        if !self.ahead.is_empty() {
             return self.ahead.iter().map(Record::size).sum();
         }
         let copied_from = if demand.are_brief(self.epoch) { BRIEF_COPIED_FROM } else { 0 };
@@ -257,8 +262,11 @@ impl Assignment {
         self.turn = (self.turn + 1) % count.max(1);
         for step in 0..count {
             let assigned = &mut self.partitions[(self.turn + step) % count];
+            if assigned.held || !assigned.may_have_some() {
+                continue;
+            }
             let max = demand.records(assigned.epoch).min(left).min(BATCH);
-            if assigned.held || max == 0 {
+            if max == 0 {
                 continue;
             }
             let bytes = assigned.read_ahead(max, &demand, &mut self.buffer, &mut self.faults);

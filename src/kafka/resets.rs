@@ -18,7 +18,7 @@ use super::errand::Errand;
 use super::native::Failure;
 use super::session::{Halt, Surroundings};
 use super::starts::{pin, watermarks};
-use crate::pipeline::source::{Assigned as Ours, Epoch, Event, SourceError};
+use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Missed, SourceError};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
@@ -141,7 +141,9 @@ fn go_on(
     let place = &reset.place;
     let Some(assigned) = assignment.get_mut(reset.epoch) else { return Ok(()) };
     warn!(topic = %place.topic, partition = place.partition.0, offset = target.0, expected = assigned.next.map(|next| next.0),
-        "records were removed before they were read, going on behind them");
+        "the next offset is gone, going on elsewhere");
+    let offsets = assigned.next.and_then(|next| u64::try_from(target.0 - next.0).ok());
+    around.mailbox.tell(Event::Missed(Missed { topic_partition: place.clone(), offsets }));
     // Forward, what is known of the partition stays true: there is a gap. Backward it was written anew.
     let forward =
         around.config.out_of_range == OutOfRange::Earliest && assigned.next.is_some_and(|next| target >= next);

@@ -155,7 +155,7 @@ impl Session {
 
     /// Takes up the wish for another place.
     pub(super) fn seek(&mut self, seek: Seek, around: &Surroundings) {
-        self.seeks.push(seek, &self.client, &around.reading.change(), around);
+        around.reading.change(|assignment| self.seeks.push(seek, &self.client, assignment, around));
     }
 
     /// Does all that can be done without waiting.
@@ -163,7 +163,10 @@ impl Session {
         self.client.serve().map_err(|_| Halt::Rebuild("a record came past its partition's queue".to_owned()))?;
         self.hear(around)?;
         let reading = Arc::clone(&around.reading);
-        let assignment = &mut *reading.change();
+        reading.change(|assignment| self.advance(assignment, around))
+    }
+
+    fn advance(&mut self, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
         let is_free = assignment.is_empty() && self.rebalances.is_idle();
         self.startup.advance(&self.client, around, is_free)?;
         self.feel_pulse(assignment, around);
@@ -222,7 +225,8 @@ impl Session {
     /// assignments end with it.
     fn put_down(&mut self, around: &mut Surroundings) -> Vec<Epoch> {
         drop(self.hear(around));
-        let epochs: Vec<Epoch> = around.reading.change().clear().into_iter().map(|assigned| assigned.epoch).collect();
+        let assigned = around.reading.change(Assignment::clear);
+        let epochs: Vec<Epoch> = assigned.into_iter().map(|assigned| assigned.epoch).collect();
         self.rebalances.finish(&self.client);
         epochs
     }

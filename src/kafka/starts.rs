@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer};
+use tracing::warn;
 
 use super::client::{Client, list};
 use super::config::StartPolicy;
@@ -61,6 +62,11 @@ pub(super) fn look_up(
         starts.push(Start { place: committed.place, offset: committed.offset, metadata: committed.metadata });
     }
     let new: Vec<&mut Start> = starts.iter_mut().filter(|start| start.offset.is_none()).collect();
+    if let Some(first) = new.first() {
+        // Nobody can tell the two apart.
+        warn!(partitions = new.len(), first = %first.place, start = ?policy,
+            "the group has committed nothing for some partitions: it is new there, or its offsets have expired");
+    }
     match (policy, new.first()) {
         (StartPolicy::Fail, Some(start)) => {
             return Err(NoStart::Refused(SourceError::Fatal(format!(

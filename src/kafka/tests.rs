@@ -95,6 +95,7 @@ impl Scene {
                 self.ends.extend(ends.iter().filter_map(|(epoch, end)| Some((place(*epoch)?, end.0))));
             }
             Ok(Event::Trouble(say)) => self.troubles.extend(say),
+            Ok(Event::Missed(missed)) => panic!("{missed:?}, where nothing is removed"),
             Ok(Event::Idle) => {}
             Err(error) => return Err(error),
         }

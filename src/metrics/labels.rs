@@ -135,6 +135,20 @@ label! {
         DeadLetter = "dead_letter",
         /// Somebody has paused it.
         Paused = "paused",
+        /// The circuit breaker of its route is open.
+        CircuitBreaker = "circuit_breaker",
+    }
+}
+
+label! {
+    /// What a circuit breaker is at.
+    pub enum BreakerState("state") {
+        /// Nothing of its route is started.
+        Open = "open",
+        /// One record is tried.
+        HalfOpen = "half_open",
+        /// Everything is started.
+        Closed = "closed",
     }
 }
 

@@ -59,6 +59,12 @@ pub(super) const WINDOW: Name = (
 pub(super) const METADATA: Name =
     ("daemon_commit_metadata_bytes", "Metadata of the largest commit that was acknowledged last, of all partitions.");
 pub(super) const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
+pub(super) const RESETS: Name = (
+    "daemon_resets_total",
+    "Partitions whose next offset was gone and that went on elsewhere, as `out_of_range` says, each time.",
+);
+pub(super) const MISSED_OFFSETS: Name =
+    ("daemon_missed_offsets_total", "Offsets that were passed over by that, as far as they can be counted.");
 pub(super) const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
 pub(super) const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
 pub(super) const BACKPRESSURE: Name =
@@ -68,6 +74,14 @@ pub(super) const BACKPRESSURE_CHANGES: Name =
 pub(super) const STALLED: Name =
     ("daemon_stalled", "1 while records wait and nothing was processed for as long as `stall_after` says.");
 pub(super) const HELD: Name = ("daemon_partitions_held", "Partitions that aren't read now, by reason.");
+pub(super) const BREAKER_OPEN: Name = (
+    "daemon_circuit_breaker_open",
+    "1 while the route of this topic, or of the pattern of this text, is held back because whatever it is given fails.",
+);
+pub(super) const BREAKER_CHANGES: Name = (
+    "daemon_circuit_breaker_changes_total",
+    "Changes of a route's circuit breaker, by what it became; `open` also each time that the record that was tried failed.",
+);
 pub(super) const FORGOTTEN_RUNS: Name = (
     "daemon_forgotten_runs_total",
     "Runs of finished records that no longer fitted a commit and would run again after a crash.",

@@ -15,7 +15,7 @@ const HEAD: &str = "# Metrics
 What `/metrics` of the admin server exposes, in the text format of Prometheus. Made from the instruments themselves.
 
 `daemon_name` is the daemon's name. A series of a `topic` and `partition` is there while the partition is assigned to the process, and
-goes with it. All values of the other labels are exposed from the start, so that a rate sees the first event. Those that begin with
+goes with it; one of a `topic` alone is a route's, by its topic or its pattern's text. All values of the other labels are exposed from the start, so that a rate sees the first event. Those that begin with
 `process_` are exposed on Linux.
 
 | metric | type | labels | meaning |
@@ -31,6 +31,7 @@ pub fn reference() -> String {
     let metrics = Metrics::new();
     let daemon = metrics.daemon("");
     let _partition = daemon.partition(&TopicPartition::new("", 0));
+    let _breaker = daemon.circuit_breaker("");
     let mut text = HEAD.to_owned();
     for family in metrics.registry.gather() {
         let kind = match family.get_field_type() {

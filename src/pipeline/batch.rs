@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_all};
 use tokio::time::{Instant, timeout};
 
-use super::lanes::{BatchRun, Effects, Entry, Halt, Lanes, Run};
+use super::lanes::{BatchRun, Complaint, Effects, Entry, Halt, Lanes, Run};
 use super::meter::Attempted;
 use super::outcome::{Judged, Next, Outcome, alone, halt, judge, outcome};
 use super::shared::Shared;
@@ -28,6 +28,7 @@ use crate::panic;
 pub(super) struct BatchEnd<P> {
     batch: BatchRun,
     parts: Vec<Part<P>>,
+    ended: Instant,
 }
 
 /// One lane's part of it.
@@ -41,14 +42,20 @@ struct Part<P> {
     /// What goes back to the lane, in its order.
     unstarted: VecDeque<Entry<P>>,
     halt: Option<Halt<P>>,
+    /// What the circuit breaker is to hear of it.
+    complaint: Option<Complaint>,
 }
 
 impl<P: Copy> BatchEnd<P> {
     /// Hands its runs back, one after the other.
     pub(super) fn hand_back<G: Progress<Position = P>>(self, lanes: &mut Lanes<G>) -> Effects {
         let mut effects = Effects::default();
-        for Part { run, mut settled, mut unstarted, halt, .. } in self.parts {
-            effects = effects.and(lanes.settle(&run, &mut settled)).and(lanes.finish(run, &mut unstarted, halt));
+        for Part { run, mut settled, mut unstarted, halt, complaint, .. } in self.parts {
+            effects = effects.and(lanes.settle(&run, &mut settled));
+            if let Some(complaint) = complaint {
+                effects = effects.and(lanes.complain(run.lane(), &run.context, complaint, self.ended));
+            }
+            effects = effects.and(lanes.finish(run, &mut unstarted, halt));
         }
         effects.and(lanes.finish_batch(self.batch))
     }
@@ -65,7 +72,7 @@ pub(super) async fn run<G: Progress>(
 ) -> BatchEnd<G::Position> {
     let runs = std::mem::take(&mut batch.parts);
     let Some(context) = runs.first().map(|(run, _)| Arc::clone(&run.context)) else {
-        return BatchEnd { batch, parts: Vec::new() };
+        return BatchEnd { batch, parts: Vec::new(), ended: Instant::now() };
     };
     let route = &context.route;
     let Work::Batch(handler) = &route.work else { unreachable!("only routes of batches have any") };
@@ -121,17 +128,19 @@ pub(super) async fn run<G: Progress>(
             part.separate();
         }
         if let Some((entry, next)) = part.refused.take() {
-            part.halt = Some(halt(shared, &part.run.context, entry, next, now, attempted));
+            let (halt, complaint) = halt(shared, &part.run.context, entry, next, now, attempted);
+            // Nobody knows whose fault it was that a batch failed as a whole: each of its records is heard when it is tried by itself.
+            (part.halt, part.complaint) = (Some(halt), complaint.filter(|_| !anyones));
         }
     }
     shared.meter.count(attempted);
-    BatchEnd { batch, parts }
+    BatchEnd { batch, parts, ended: now }
 }
 
 impl<P: Copy> Part<P> {
     fn new(run: Run) -> Self {
         let (tried, unstarted) = (VecDeque::new(), VecDeque::new());
-        Self { run, tried, refused: None, settled: Vec::new(), unstarted, halt: None }
+        Self { run, tried, refused: None, settled: Vec::new(), unstarted, halt: None, complaint: None }
     }
 
     /// Adds a record to the batch, unless it must wait for one that can't be.

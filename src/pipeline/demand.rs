@@ -4,7 +4,7 @@
 //! here and nowhere else. Invariants: no more than the free slots are taken in all; while one partition is read
 //! further, a free slot is left for each other partition that has none in the queue.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::source::Epoch;
 

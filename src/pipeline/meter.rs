@@ -10,15 +10,20 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::dead_letter::{PublishError, Reason};
-use super::lanes::{Census, Hold, PartitionCensus};
+use super::lanes::{BreakerChange, Census, Hold, PartitionCensus};
 use super::scaling::Verdict;
 use super::source::CommitError;
-use crate::metrics::{CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics, RebalanceKind, Tally};
+use crate::metrics::{
+    BreakerState, CircuitBreakerMetrics, CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics,
+    RebalanceKind, Tally,
+};
 use crate::record::{Timestamp, TopicPartition};
 
 pub(super) struct Meter {
     metrics: Arc<DaemonMetrics>,
     partitions: Mutex<HashMap<TopicPartition, Partition>>,
+    /// Of each route that has one, by what it is for.
+    breakers: HashMap<String, CircuitBreakerMetrics>,
 }
 
 /// An assigned partition.
@@ -52,7 +57,26 @@ impl Meter {
         metrics.workers_min.set(*workers.start());
         metrics.workers_max.set(*workers.end());
         metrics.queue_capacity.set(capacity);
-        Self { metrics, partitions: Mutex::new(HashMap::new()) }
+        Self { metrics, partitions: Mutex::new(HashMap::new()), breakers: HashMap::new() }
+    }
+
+    /// The same for routes with circuit breakers, by what they are for.
+    pub(super) fn with_breakers<'a>(mut self, routes: impl Iterator<Item = &'a str>) -> Self {
+        let of = |route: &str| (route.to_owned(), self.metrics.circuit_breaker(route));
+        self.breakers = routes.map(of).collect();
+        self
+    }
+
+    /// A route's circuit breaker has changed.
+    pub(super) fn breaker(&self, route: &str, change: &BreakerChange) {
+        let Some(metrics) = self.breakers.get(route) else { return };
+        let state = match change {
+            BreakerChange::Opened(..) | BreakerChange::StaysOpen(..) => BreakerState::Open,
+            BreakerChange::HalfOpen => BreakerState::HalfOpen,
+            BreakerChange::Closed(_) => BreakerState::Closed,
+        };
+        metrics.open.set(usize::from(state != BreakerState::Closed));
+        metrics.changes.of(state).add(1);
     }
 
     /// A worker's own counts.
@@ -113,6 +137,12 @@ impl Meter {
 
     pub(super) fn forgot(&self, runs: u64) {
         self.metrics.forgotten_runs.add(runs);
+    }
+
+    /// A partition went on elsewhere, past so many offsets, if that is known.
+    pub(super) fn missed(&self, offsets: Option<u64>) {
+        self.metrics.resets.add(1);
+        self.metrics.missed_offsets.add(offsets.unwrap_or(0));
     }
 
     pub(super) fn rebalanced(&self, kind: RebalanceKind) {
@@ -219,6 +249,7 @@ impl Drop for Meter {
         let held = Hold::ALL.map(|hold| metrics.partitions_held.of(hold.into()));
         gauges.into_iter().chain(held).for_each(|gauge| gauge.set(0));
         metrics.oldest_unfinished.set(Duration::ZERO);
+        self.breakers.values().for_each(|breaker| breaker.open.set(0));
     }
 }
 
@@ -229,6 +260,7 @@ impl From<Hold> for HoldReason {
             Hold::Parked => Self::Parked,
             Hold::DeadLetter => Self::DeadLetter,
             Hold::Paused => Self::Paused,
+            Hold::CircuitBreaker => Self::CircuitBreaker,
         }
     }
 }
@@ -254,7 +286,7 @@ mod tests {
             let census = PartitionCensus {
                 topic_partition: place.clone(),
                 hold: None,
-                paused: false,
+                stands_still: false,
                 probation: false,
                 waits_until: None,
                 lag,

@@ -10,6 +10,7 @@
 
 mod arrival;
 mod batch;
+mod breaker;
 mod committer;
 pub mod control;
 pub mod dead_letter;
@@ -173,7 +174,8 @@ impl<S: Source> Pipeline<S> {
         let mut seeds = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let scaling = settings.scaling.map(|scaling| Controller::new(scaling, settings.workers));
         let fewest = scaling.as_ref().map_or(settings.workers, Controller::workers);
-        let meter = Meter::new(metrics, fewest..=settings.workers, settings.queue_records);
+        let meter = Meter::new(metrics, fewest..=settings.workers, settings.queue_records)
+            .with_breakers(routes.with_circuit_breakers());
         let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::PipelineError;
 use super::dead_letter::{Failure, Reason};
-use super::lanes::{AssignmentContext, Entry, Halt};
+use super::lanes::{AssignmentContext, Complaint, Entry, Halt, Trial};
 use super::meter::Attempted;
 use super::shared::Shared;
 use super::source::Progress;
@@ -127,7 +127,8 @@ pub(super) fn alone(route: &RouteSettings, outcome: Outcome, failures: u32, rand
     Outcome::Unfinished(Next::Retry(delay, Box::new(Failure { attempts: failures, ..*failure })))
 }
 
-/// Counts and logs a failed attempt, and says how its lane goes on.
+/// Counts and logs a failed attempt, and says how its lane goes on, and what is to be said of the attempt to its route's circuit breaker. While
+/// that is open, what it would count uses up no retry.
 pub(super) fn halt<G: Progress>(
     shared: &Shared<G>,
     context: &AssignmentContext,
@@ -135,17 +136,26 @@ pub(super) fn halt<G: Progress>(
     next: Next,
     now: Instant,
     attempted: &mut Attempted,
-) -> Halt<G::Position> {
+) -> (Halt<G::Position>, Option<Complaint>) {
     attempted.failed += 1;
     let (failure, delay) = match &next {
         Next::Retry(delay, failure) => (failure, Some(*delay)),
         Next::Letter(failure) => (failure, None),
     };
-    log(&shared.daemon, &entry, failure, delay);
-    match next {
+    let counts = context.route.settings.circuit_breaker.is_on() && is_an_outages(failure.reason);
+    let is_spared = counts && context.is_held_back() && entry.trial != Trial::Counted;
+    log(&shared.daemon, &entry, failure, delay, is_spared);
+    let complaint = counts.then(|| Complaint { offset: entry.record.offset(), error: failure.error.clone() });
+    let halt = match next {
+        _ if is_spared => {
+            attempted.retried += 1;
+            Halt::Retry(entry, now + delay.unwrap_or_default())
+        }
         Next::Retry(delay, failure) => {
             attempted.retried += 1;
-            Halt::Retry(Entry { failures: failure.attempts, ..entry }, now + delay)
+            // The next trial is counted by itself.
+            let trial = entry.trial.min(Trial::Free);
+            Halt::Retry(Entry { failures: failure.attempts, trial, ..entry }, now + delay)
         }
         // It may have ended because it was asked to: its record is given back, and the next owner has all of the retries.
         Next::Letter(failure) if context.is_released() && is_worth_a_retry(failure.reason) => Halt::Retry(entry, now),
@@ -160,7 +170,8 @@ pub(super) fn halt<G: Progress>(
             )));
             Halt::Stop(entry)
         }
-    }
+    };
+    (halt, complaint)
 }
 
 /// Whether only the number of attempts has made a letter of it.
@@ -171,12 +182,31 @@ fn is_worth_a_retry(reason: Reason) -> bool {
     }
 }
 
-fn log<P>(daemon: &str, entry: &Entry<P>, failure: &Failure, retry: Option<Duration>) {
+/// Whether an outage would end an attempt so. A panic would rather be a mistake in the handler, and doesn't pass by waiting.
+fn is_an_outages(reason: Reason) -> bool {
+    match reason {
+        Reason::Error | Reason::Timeout => true,
+        Reason::Panic | Reason::Undecodable | Reason::Poison | Reason::NotRetryable | Reason::Crash => false,
+    }
+}
+
+fn log<P>(daemon: &str, entry: &Entry<P>, failure: &Failure, retry: Option<Duration>, is_spared: bool) {
     let (topic, partition, offset) =
         (entry.record.topic().as_str(), entry.record.partition().0, entry.record.offset().0);
     let (attempt, handler) = (failure.attempts, failure.handler);
     let (reason, error) = (failure.reason.name(), failure.error.as_str());
     match retry {
+        _ if is_spared => debug!(
+            daemon,
+            topic,
+            partition,
+            offset,
+            attempt,
+            handler,
+            reason,
+            error,
+            "attempt failed while the circuit breaker is open, it uses up no retry"
+        ),
         Some(delay) => debug!(
             daemon,
             topic,

@@ -21,7 +21,7 @@ use super::control::Watch;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
-use super::source::{Assigned, Batch, Epoch, Event, Progress, Revocation, Source, SourceError};
+use super::source::{Assigned, Batch, Epoch, Event, Missed, Progress, Revocation, Source, SourceError};
 use super::{PipelineError, PipelineSettings, Stopped};
 use crate::handler::Routes;
 use crate::metrics::RebalanceKind;
@@ -180,6 +180,16 @@ impl<S: Source> Reader<S> {
                     "partitions lost, what was unfinished runs elsewhere"
                 );
                 self.shared.change(|lanes| lanes.lose(&epochs));
+            }
+            Event::Missed(Missed { topic_partition, offsets }) => {
+                self.shared.meter.missed(offsets);
+                error!(
+                    daemon = self.shared.daemon.as_str(),
+                    topic = topic_partition.topic.as_str(),
+                    partition = topic_partition.partition.0,
+                    offsets,
+                    "records were removed before they were read, they are lost to this group"
+                );
             }
             Event::Ends(ends) => self.shared.change(|lanes| lanes.note_ends(&ends)),
             Event::Trouble(Some(error)) => {

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::PipelineError;
-use super::lanes::{Effects, Lanes, Limits};
+use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
 use crate::producer::Producer;
@@ -121,7 +122,7 @@ impl<G: Progress> Shared<G> {
     /// Wakes as many workers as could take something.
     pub(super) fn wake_idle(&self) {
         let lanes = self.lanes();
-        let ready = lanes.ready().min(lanes.idle());
+        let ready = lanes.ready(lanes.idle());
         drop(lanes);
         self.wake_workers(ready);
     }
@@ -135,13 +136,18 @@ impl<G: Progress> Shared<G> {
     fn apply<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> (R, Effects) {
         let mut lanes = self.lanes.lock();
         let (answer, mut effects) = change(&mut lanes);
-        // Several lanes may be one worker's.
+        // Several lanes may be one worker's; and more than those that are idle, and the one that asks, is nobody's.
         if effects.ready > 1 {
-            effects.ready = effects.ready.min(lanes.ready());
+            effects.ready = lanes.ready(effects.ready.min(lanes.idle() + 1));
         }
         let passed = if effects.passed { lanes.take_passed() } else { Vec::new() };
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
+        let news = if effects.breakers { lanes.take_news() } else { Vec::new() };
         drop(lanes);
+        for news in &news {
+            self.meter.breaker(&news.route.of, &news.change);
+            tell(&self.daemon, news);
+        }
         if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
             self.meter.backpressure(pressed);
             let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
@@ -185,6 +191,38 @@ impl<G: Progress> Shared<G> {
             self.drained.notify_waiters();
         }
         (answer, effects)
+    }
+}
+
+/// Says what became of a route's circuit breaker, and why.
+fn tell(daemon: &str, BreakerNews { route, change }: &BreakerNews) {
+    let (topic, now) = (route.of.as_str(), Instant::now());
+    match change {
+        BreakerChange::Opened(grounds, until) => warn!(
+            daemon,
+            topic,
+            attempts = grounds.attempts,
+            keys = grounds.keys,
+            failed = grounds.failed,
+            window = ?grounds.window,
+            error = grounds.error,
+            open = ?until.saturating_duration_since(now),
+            "circuit breaker opened: whatever the record, its handler fails; nothing of the route is started"
+        ),
+        BreakerChange::StaysOpen(error, until) => info!(
+            daemon,
+            topic,
+            error,
+            open = ?until.saturating_duration_since(now),
+            "circuit breaker stays open, the record that was tried failed"
+        ),
+        BreakerChange::HalfOpen => debug!(daemon, topic, "circuit breaker half-open, one record is tried"),
+        BreakerChange::Closed(since) => info!(
+            daemon,
+            topic,
+            open = ?now.saturating_duration_since(*since),
+            "circuit breaker closed, a record was handled"
+        ),
     }
 }
 

@@ -71,6 +71,8 @@ pub enum Event<G: Progress> {
     Revoked(Revocation),
     /// These partitions are no longer ours, and nothing can be committed for them.
     Lost(Vec<Epoch>),
+    /// Records were removed before they were read, and the partition goes on elsewhere, as a policy says.
+    Missed(Missed),
     /// Where these partitions end now (the offset that the next record written to them will get), for the lag.
     Ends(Vec<(Epoch, Offset)>),
     /// Something stands in the way of the reading, of all of it or of a part, and what to do about it; the source goes on trying by
@@ -82,12 +84,21 @@ pub enum Event<G: Progress> {
 
 impl<G: Progress> Event<G> {
     /// How many records come with it.
-    pub fn records(&self) -> usize {
+    pub(super) fn records(&self) -> usize {
         match self {
             Self::Records(batches) => batches.iter().map(|batch| batch.records.len()).sum(),
             _ => 0,
         }
     }
+}
+
+/// A partition whose next records were gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Which partition.
+    pub topic_partition: TopicPartition,
+    /// How many offsets were passed over; `None` where that can't be known, as the partition was cut off or made anew.
+    pub offsets: Option<u64>,
 }
 
 /// A partition that became ours.

@@ -1,7 +1,7 @@
 //! Stall: records wait, and nothing comes of it. A pure part: whoever looks brings what it saw and the time.
 //!
 //! What counts is that the daemon does nothing although it could. So it is no stall while attempts end, however they end: retries and
-//! dead letters have metrics of their own. Nor is it one while somebody has paused what waits, while its handler runs within its
+//! dead letters have metrics of their own. Nor is it one while somebody has paused what waits or its circuit breaker is open, while its handler runs within its
 //! timeout, while its retry or its batch waits for a time that is yet to come, or while there is no worker free for it.
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Look {
                 // A batch is of all partitions, and known by its first.
                 Work::Batch(_) => context.topic_partition.topic == place.topic,
             };
-            partition.paused
+            partition.stands_still
                 || partition.waits_until.is_some_and(|until| until > now)
                 || at_work.iter().any(|context| is_at_work(&context))
         };

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, BatchEnd};
-use super::lanes::{AssignmentContext, Effects, Entry, Halt, Haul, LaneId, Taken};
+use super::lanes::{AssignmentContext, Complaint, Effects, Entry, Halt, Haul, LaneId, Taken};
 use super::meter::Attempted;
 use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
@@ -83,6 +83,7 @@ pub(super) async fn work<G: Progress>(
             delivery: None,
             current: None,
             halt: None,
+            complaint: None,
             began: now,
             clock: now,
             reported: now,
@@ -99,9 +100,9 @@ pub(super) async fn work<G: Progress>(
         })
         .await;
         drop(driven);
-        let (halt, spent) = shift.close();
+        let Closed { halt, complaint, spent } = shift.close();
         slot.end();
-        finished = Some(Finished::Haul { haul, halt, spent });
+        finished = Some(Finished::Haul { haul, halt, complaint, spent });
         // Handlers that never wait would otherwise keep the thread for ever.
         tokio::task::coop::consume_budget().await;
     }
@@ -113,9 +114,18 @@ enum Finished<P> {
     Haul {
         haul: Haul,
         halt: Option<Halt<P>>,
+        /// What the circuit breaker is to hear of the attempt that failed, and when that was.
+        complaint: Option<(Complaint, Instant)>,
         spent: (usize, Duration),
     },
     Batch(BatchEnd<P>),
+}
+
+/// How a haul ended.
+struct Closed<P> {
+    halt: Option<Halt<P>>,
+    complaint: Option<(Complaint, Instant)>,
+    spent: (usize, Duration),
 }
 
 /// What a worker is at.
@@ -147,10 +157,14 @@ fn exchange<G: Progress>(
     let taken = shared.change_as_worker(|lanes| {
         let effects = match finished {
             None => Effects::default(),
-            Some(Finished::Haul { haul, halt, spent }) => {
+            Some(Finished::Haul { haul, halt, complaint, spent }) => {
                 let Bench { settled, done, lane, entries } = bench;
+                let mut effects = lanes.report(&haul, settled, done);
+                if let (Some((complaint, at)), Some(lane)) = (complaint, *lane) {
+                    effects = effects.and(lanes.complain(lane, &haul.context, complaint, at));
+                }
                 let begun = lane.take().map(|lane| (lane, &mut *entries));
-                lanes.report(&haul, settled, done).and(lanes.unload(haul, begun, &mut cargo, halt, spent))
+                effects.and(lanes.unload(haul, begun, &mut cargo, halt, spent))
             }
             Some(Finished::Batch(ended)) => ended.hand_back(lanes),
         };
@@ -175,6 +189,7 @@ struct Shift<'a, G: Progress> {
     /// What else is known of the record that is being tried.
     current: Option<Entry<G::Position, ()>>,
     halt: Option<Halt<G::Position>>,
+    complaint: Option<Complaint>,
     began: Instant,
     /// The last look at the clock: when the current attempt began.
     clock: Instant,
@@ -206,14 +221,14 @@ fn delivery<G: Progress>(
 impl<G: Progress> Attempts for Shift<'_, G> {
     fn next(&mut self) -> Option<&Delivery> {
         let over = self.halt.is_some() || self.clock.duration_since(self.began) >= SLICE;
-        if over || self.haul.context.is_released() {
+        if over || !self.haul.may_start() {
             return None;
         }
         let mut entry = self.begin()?;
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.
             let next = Next::Letter(failure);
-            self.halt = Some(halt(self.shared, &self.haul.context, entry, next, self.clock, self.attempted));
+            self.stop_at(entry, next);
             return None;
         }
         self.slot.attempt(&entry.record, self.clock);
@@ -246,7 +261,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
             }
             Outcome::Unfinished(next) => {
                 let (entry, ()) = entry.exchange(delivery.record().clone());
-                self.halt = Some(halt(self.shared, &self.haul.context, entry, next, self.clock, self.attempted));
+                self.stop_at(entry, next);
             }
         }
         if self.bench.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
@@ -272,6 +287,12 @@ impl<G: Progress> Shift<'_, G> {
         }
     }
 
+    /// This record is not finished, and nothing behind it is begun.
+    fn stop_at(&mut self, entry: Entry<G::Position>, next: Next) {
+        let (halt, complaint) = halt(self.shared, &self.haul.context, entry, next, self.clock, self.attempted);
+        (self.halt, self.complaint) = (Some(halt), complaint);
+    }
+
     fn report(&mut self) {
         self.reported = self.clock;
         let Bench { settled, done, .. } = &mut *self.bench;
@@ -282,8 +303,9 @@ impl<G: Progress> Shift<'_, G> {
     }
 
     /// What is settled and not reported goes with the haul.
-    fn close(self) -> (Option<Halt<G::Position>>, (usize, Duration)) {
+    fn close(self) -> Closed<G::Position> {
         self.shared.meter.count(self.attempted);
-        (self.halt, (self.ended, self.clock.duration_since(self.began)))
+        let complaint = self.complaint.map(|complaint| (complaint, self.clock));
+        Closed { halt: self.halt, complaint, spent: (self.ended, self.clock.duration_since(self.began)) }
     }
 }

@@ -79,6 +79,7 @@ pub(crate) struct Member {
     pub(crate) records: Vec<Record>,
     pub(crate) revoked: Vec<Revocation>,
     pub(crate) lost: Vec<Epoch>,
+    pub(crate) missed: Vec<Option<u64>>,
     pub(crate) troubles: Vec<String>,
     pub(crate) ends: HashMap<Epoch, i64>,
     /// Partitions that are asked for nothing.
@@ -103,6 +104,7 @@ impl Member {
             records: Vec::new(),
             revoked: Vec::new(),
             lost: Vec::new(),
+            missed: Vec::new(),
             troubles: Vec::new(),
             ends: HashMap::new(),
             held: Vec::new(),
@@ -149,6 +151,7 @@ impl Member {
                 self.assigned.retain(|_, epoch| !epochs.contains(epoch));
                 self.lost.extend(epochs);
             }
+            Ok(Event::Missed(missed)) => self.missed.push(missed.offsets),
             Ok(Event::Ends(ends)) => self.ends.extend(ends.into_iter().map(|(epoch, end)| (epoch, end.0))),
             Ok(Event::Trouble(say)) => self.troubles.extend(say),
             Ok(Event::Idle) => {}

@@ -222,6 +222,7 @@ async fn an_offset_that_is_gone_stops_or_goes_on_as_the_policy_says() {
         let mut goes_on = Member::join(&settings, &topic);
         goes_on.until("all again", |member| member.records.len() == 10).await;
         assert_eq!(goes_on.lost.len(), 1, "what was known of the partition is void");
+        assert_eq!(goes_on.missed, [None], "nobody knows what stood there");
         goes_on.close().await;
     }
 

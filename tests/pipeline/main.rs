@@ -5,6 +5,7 @@
 mod assignments;
 mod backpressure;
 mod batches;
+mod breakers;
 mod commits;
 mod failures;
 mod gate;

@@ -83,7 +83,15 @@ impl Scene {
 
     /// The same, with its handlers on a runtime of their own.
     pub(crate) fn start_on<K>(&self, route: Route<(), K>, handlers: &Handle) -> Process {
-        let router = Router::new().topic(TOPIC, route);
+        self.run(Router::new().topic(TOPIC, route), handlers)
+    }
+
+    /// A process that reads what this router does.
+    pub(crate) fn start_router(&self, router: Router) -> Process {
+        self.run(router, &Handle::current())
+    }
+
+    fn run(&self, router: Router, handlers: &Handle) -> Process {
         let source = self.broker.join(router.subscription());
         let member = source.member();
         let pipeline = Pipeline {

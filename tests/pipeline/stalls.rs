@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::{HandlerError, Route, on, on_batch};
 use daemonry::pipeline::Beat;
 use daemonry::pipeline::control::Scope;
@@ -99,7 +100,8 @@ async fn retries_before_their_time_and_attempts_that_fail_are_no_stall() {
     let (scene, told) = scene(1);
     scene.fill(0, 3);
     let slow = RetryPolicy::exponential().base(secs(700)).cap(secs(700)).max_retries(3);
-    let process = scene.start(on(|_: Record| async { Err::<(), _>(anyhow::anyhow!("down")) }).retry(slow));
+    let down = on(|_: Record| async { Err::<(), _>(anyhow::anyhow!("down")) });
+    let process = scene.start(down.retry(slow).circuit_breaker(CircuitBreaker::off()));
     sleep(secs(700 * 3 + 10)).await;
     assert_eq!((scene.letters(0).len(), told.lock().len()), (3, 0));
     process.stop_cleanly().await;

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::{ErrorClass, HandlerError, ProcessingOrder, Router, on, on_batch};
 use daemonry::metrics::Metrics;
 use daemonry::pipeline::control::Control;
@@ -36,6 +37,8 @@ const LETTERS: &str = "orders.dlq";
 const DEFAULT_SEEDS: u64 = 5_000;
 /// Everything must be settled within this much virtual time after the last fault.
 const SETTLED_WITHIN: Duration = Duration::from_secs(3_600);
+/// The same where a circuit breaker may let one record a minute try, and each may fail five times.
+const SETTLED_BY_TRIALS: Duration = Duration::from_secs(24 * 3_600);
 
 type SharedWorld = Arc<Mutex<World>>;
 
@@ -69,9 +72,10 @@ fn router(
     member: Arc<Mutex<Option<MemberId>>>,
     process: u64,
 ) -> Router {
-    let (world, broker) = (Arc::clone(world), broker.clone());
+    let (world, broker, outage) = (Arc::clone(world), broker.clone(), plan.outage.clone());
     let one = move |record: Record| {
         let (world, broker, member) = (Arc::clone(&world), broker.clone(), Arc::clone(&member));
+        let outage = outage.clone();
         async move {
             let partition = record.partition().0;
             let id: usize = std::str::from_utf8(record.value().unwrap()).unwrap().parse().unwrap();
@@ -86,6 +90,11 @@ fn router(
                 sleep(behaviour.sleep).await;
             }
             let error = || anyhow::anyhow!("attempt {attempts} fails");
+            // What was finished before and runs again would else not end before the process is stopped.
+            let is_new = !world.lock().records[id].is_finished();
+            if is_new && outage.contains(&world.lock().elapsed()) {
+                return Err(error().into());
+            }
             match behaviour.kind {
                 Kind::Poison => return Err(HandlerError::poison(error())),
                 Kind::Skip => {
@@ -104,7 +113,8 @@ fn router(
     };
     let retry = RetryPolicy::exponential().max_retries(plan.max_retries);
     let Some(max) = plan.batch else {
-        return Router::new().topic(TOPIC, on(one).order(plan.order).retry(retry).timeout(plan.timeout));
+        let route = on(one).order(plan.order).retry(retry).circuit_breaker(plan.breaker).timeout(plan.timeout);
+        return Router::new().topic(TOPIC, route);
     };
     // One record of the batch after the other; what is behind one of its lane that failed isn't begun.
     let order = plan.order;
@@ -135,6 +145,7 @@ fn router(
     // Time for each of them.
     let (within, timeout) = (Duration::from_millis(300), plan.timeout + Duration::from_secs(5));
     let route = on_batch(many).max(max).within(within).order(plan.order).retry(retry).timeout(timeout);
+    let route = route.circuit_breaker(plan.breaker);
     Router::new().topic(TOPIC, route)
 }
 
@@ -228,7 +239,8 @@ impl Simulation {
             self.no_breach()?;
         }
         self.visitors_leave(&mut visitors, Instant::now() + Duration::from_secs(60)).await?;
-        let settled = timeout(SETTLED_WITHIN, async {
+        let within = if self.plan.breaker == CircuitBreaker::off() { SETTLED_WITHIN } else { SETTLED_BY_TRIALS };
+        let settled = timeout(within, async {
             loop {
                 recount_letters(&self.world, &self.broker);
                 if self.world.lock().is_settled() || !self.world.lock().breaches.is_empty() {
@@ -405,9 +417,15 @@ fn every_seed_keeps_the_invariants() {
     for (seed, error) in failed.iter().take(10) {
         let plan = Plan::of(*seed);
         eprintln!(
-            "seed {seed}: {error}\n  order {:?}, {} records, faults {:?}",
+            "seed {seed}: {error:.300}\n  order {:?}, {} records, batch {:?}, queue {}, workers {}, retries {}, {:?}, {:?}, faults {:.20?}",
             plan.order,
             plan.records.len(),
+            plan.batch,
+            plan.queue,
+            plan.workers,
+            plan.max_retries,
+            plan.breaker,
+            plan.timeout,
             plan.faults
         );
     }

@@ -1,7 +1,9 @@
 //! A plan: everything that one seed decides, before anything runs.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::ProcessingOrder;
 use daemonry::pipeline::{Scaling, ScalingMode};
 use fastrand::Rng;
@@ -58,6 +60,9 @@ pub(crate) struct Plan {
     pub(crate) commit_interval: Duration,
     pub(crate) commit_after: usize,
     pub(crate) max_retries: u32,
+    pub(crate) breaker: CircuitBreaker,
+    /// While it lasts, whatever is tried fails.
+    pub(crate) outage: Range<Duration>,
     /// How many records a batch has, where the handler takes batches.
     pub(crate) batch: Option<usize>,
     pub(crate) timeout: Duration,
@@ -93,6 +98,14 @@ impl Plan {
         let mut faults: Vec<_> = faults.collect();
         faults.sort_by_key(|(at, _)| *at);
         let scaling = scaling(&mut rng, workers);
+        let (breaker, outage) = (breaker(&mut rng), outage(&mut rng));
+        let timeout = Duration::from_secs(if gentle { 5 } else { rng.u64(1..30) });
+        let mut records = records;
+        if breaker != CircuitBreaker::off() {
+            // What never succeeds is an outage for as long as nothing else is there to be tried.
+            let longest = timeout - Duration::from_millis(200);
+            records.iter_mut().for_each(|(_, _, behaviour)| behaviour.sleep = behaviour.sleep.min(longest));
+        }
         Self {
             order,
             partitions,
@@ -103,8 +116,10 @@ impl Plan {
             commit_interval: Duration::from_millis([20, 300, 1_000][rng.usize(0..3)]),
             commit_after: [1, 10, 1_000][rng.usize(0..3)],
             max_retries: rng.u32(0..4),
+            breaker,
+            outage,
             batch,
-            timeout: Duration::from_secs(if gentle { 5 } else { rng.u64(1..30) }),
+            timeout,
             letter_delay: Duration::from_millis([0, 5, 200][rng.usize(0..3)]),
             records,
             gaps,
@@ -112,6 +127,19 @@ impl Plan {
             gentle,
         }
     }
+}
+
+/// One that opens soon, or as it does by default, or none.
+fn breaker(rng: &mut Rng) -> CircuitBreaker {
+    let eager = CircuitBreaker::new().attempts(rng.usize(1..10)).keys(rng.usize(1..5)).failed(0.3 + 0.7 * rng.f64());
+    let (open, cap) = (Duration::from_millis(rng.u64(1..3_000)), Duration::from_secs(rng.u64(3..20)));
+    [CircuitBreaker::off(), CircuitBreaker::new(), eager.open(open).cap(cap)][rng.usize(0..3)]
+}
+
+/// A time in which nothing succeeds, in half of the plans.
+fn outage(rng: &mut Rng) -> Range<Duration> {
+    let (begins, length) = (Duration::from_millis(rng.u64(0..20_000)), Duration::from_millis(rng.u64(1..60_000)));
+    if rng.bool() { begins..begins + length } else { Duration::ZERO..Duration::ZERO }
 }
 
 /// Workers that come and go as often as they may, in half of the plans.

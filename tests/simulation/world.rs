@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use daemonry::handler::ProcessingOrder;
 use daemonry::pipeline::metadata::{self, LaneTag};
@@ -81,6 +82,11 @@ impl World {
         self.by_place.insert((partition, offset.0), id);
         let lane = if self.order == ProcessingOrder::Partition { 0 } else { key };
         self.lanes.entry((partition, lane)).or_default().push(id);
+    }
+
+    /// How long it has been there.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
     }
 
     /// A fingerprint of everything that happened so far, with its times.

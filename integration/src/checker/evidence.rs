@@ -6,6 +6,7 @@ use std::time::Duration;
 use daemonry::record::{Offset, Partition};
 
 use super::Coverage;
+use super::conduct::{Resumption, Vitals};
 use super::seeks::Sought;
 use crate::ledger::Entry;
 use crate::message::Stored;
@@ -28,6 +29,8 @@ pub struct Produced {
     pub id: Option<u64>,
     /// What ought to become of it.
     pub fate: Fate,
+    /// When it had been acknowledged, milliseconds since 1970; at the latest.
+    pub acknowledged_ms: u64,
 }
 
 /// Which records wait for one another.
@@ -96,6 +99,10 @@ pub struct Evidence {
     pub seeks: Vec<Sought>,
     /// How long a success may stay uncommitted: after a crash nothing that is older may run again.
     pub uncommitted: Duration,
+    /// From when on progress had to go on.
+    pub resumptions: Vec<Resumption>,
+    /// What was seen of the processes that were watched.
+    pub vitals: Vec<Vitals>,
 }
 
 impl Evidence {

@@ -75,7 +75,7 @@ impl<'a> History<'a> {
 
     pub(super) fn violation(&self, invariant: Invariant, what: String) -> Violation {
         let Stored { partition, offset, .. } = self.produced.stored;
-        Violation { invariant, partition, offset, what }
+        Violation { invariant, record: Some((partition, offset)), what }
     }
 }
 
@@ -105,7 +105,7 @@ impl<'a> Histories<'a> {
             all.partitions.entry(produced.stored.partition).or_default().insert(produced.stored.offset.0, history);
         }
         let mut wrong = |partition, offset, what| {
-            violations.push(Violation { invariant: Invariant::I1, partition, offset, what });
+            violations.push(Violation { invariant: Invariant::I1, record: Some((partition, offset)), what });
         };
         for entry in &evidence.ledger {
             let records = all.partitions.get_mut(&entry.partition);

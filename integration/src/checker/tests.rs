@@ -22,7 +22,7 @@ impl Run {
             let message =
                 Message { key: (key != '-').then(|| key.to_lowercase().to_string().into_bytes()), ..Message::new("x") };
             let stored = Stored { partition: Partition(0), offset: Offset(offset as i64), unix_ms: None, message };
-            Produced { stored, id: Some(offset as u64), fate }
+            Produced { stored, id: Some(offset as u64), fate, acknowledged_ms: 1_000_000 }
         });
         let evidence = Evidence {
             order,
@@ -33,6 +33,8 @@ impl Run {
             crashes: Vec::new(),
             seeks: Vec::new(),
             uncommitted: Duration::from_secs(1),
+            resumptions: Vec::new(),
+            vitals: Vec::new(),
         };
         Self { evidence, now: 1_000_000 }
     }
@@ -101,7 +103,11 @@ impl Run {
     #[track_caller]
     fn breaks(self, expected: &[(Invariant, i64)]) {
         let verdict = judge(&self.evidence);
-        let found: Vec<_> = verdict.violations.iter().map(|found| (found.invariant, found.offset.0)).collect();
+        let found: Vec<_> = verdict
+            .violations
+            .iter()
+            .map(|found| (found.invariant, found.record.map_or(-1, |(_, offset)| offset.0)))
+            .collect();
         assert_eq!(found, expected, "{verdict}");
     }
 

@@ -17,6 +17,12 @@ pub enum Invariant {
     I3,
     /// Nothing runs twice but what a crash has left uncommitted.
     I4,
+    /// Progress goes on in time once nothing hinders it.
+    I5,
+    /// Memory, descriptors and threads stay bounded.
+    I6,
+    /// Probes and metrics tell the truth.
+    I7,
 }
 
 /// One broken promise.
@@ -24,18 +30,19 @@ pub enum Invariant {
 pub struct Violation {
     /// Which promise.
     pub invariant: Invariant,
-    /// The record it was broken for.
-    pub partition: Partition,
-    /// Its offset.
-    pub offset: Offset,
+    /// The record it was broken for, where it was for one.
+    pub record: Option<(Partition, Offset)>,
     /// What happened, with the lines of the ledger that show it.
     pub what: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { invariant, partition, offset, what } = self;
-        write!(f, "{invariant:?} [{partition}] offset {offset}: {what}")
+        let Self { invariant, record, what } = self;
+        match record {
+            Some((partition, offset)) => write!(f, "{invariant:?} [{partition}] offset {offset}: {what}"),
+            None => write!(f, "{invariant:?}: {what}"),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod admin;
+pub(crate) mod request;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;

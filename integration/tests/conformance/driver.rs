@@ -142,6 +142,7 @@ where
             }
             // A broker's hiccup is none of what is asked here.
             Event::Trouble(_) => {}
+            Event::Missed(missed) => panic!("{missed:?}, where nothing is removed"),
             Event::Idle => return false,
         }
         true

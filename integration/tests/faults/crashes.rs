@@ -8,12 +8,15 @@ use daemonry::record::Partition;
 use integration::checker::{Fate, Order, Verdict};
 use integration::patience::until;
 use integration::payload::{Mix, Payload};
+use integration::scale::Scale;
 use integration::{Scenario, brokers};
 
 use crate::side_by_side::{ALL, Setting, side_by_side};
 
-/// Of each setting.
-const KILLS: usize = 5;
+/// Kills of each setting; there are four of them.
+fn kills() -> Result<usize> {
+    Ok(Scale::of_environment()?.of(5, 50))
+}
 
 /// Kills processes under load, each at a random moment in its work, and starts another one after each.
 fn killed_at_random(setting: Setting) -> Result<Verdict> {
@@ -25,7 +28,7 @@ fn killed_at_random(setting: Setting) -> Result<Verdict> {
     for _ in 0..setting.members {
         running.push(scenario.start(&flags)?);
     }
-    for _ in 0..KILLS {
+    for _ in 0..kills()? {
         let mut victim = running.swap_remove(random.usize(0..running.len()));
         // One that has no partition yet has nothing to lose.
         scenario.until_works(&mut victim, Duration::from_secs(40))?;
@@ -40,7 +43,7 @@ fn killed_at_random(setting: Setting) -> Result<Verdict> {
 #[test]
 fn kill9_in_flight() -> Result<()> {
     for verdict in side_by_side(&ALL, killed_at_random)? {
-        assert_eq!(verdict.crashes, KILLS);
+        assert_eq!(verdict.crashes, kills()?);
     }
     Ok(())
 }

@@ -3,12 +3,18 @@
 
 mod bounds;
 mod checker;
+mod clusters;
 mod crashes;
+mod downstream;
 mod exits;
 mod letters;
+mod networks;
+mod operators;
 mod outages;
+mod payloads;
 mod peers;
 mod rebalances;
+mod resources;
 mod restarts;
 mod seeks;
 mod seeks_of_what_waits;

@@ -4,17 +4,16 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use integration::checker::{Order, Verdict};
 use integration::patience::unix_ms;
 use integration::payload::Mix;
+use integration::scale::{Scale, seconds};
 use integration::scenario::STOP;
 use integration::{Member, Scenario, brokers};
 
 use crate::side_by_side::{Setting, side_by_side};
 
-/// How long it goes on.
-const STORM: Duration = Duration::from_secs(60);
 /// Time between two changes.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -28,7 +27,7 @@ fn storm(setting: Setting) -> Result<Verdict> {
         running.push_back(scenario.start(&flags)?);
     }
     scenario.until_more(1, Duration::from_secs(30))?;
-    let end = Instant::now() + STORM;
+    let end = Instant::now() + seconds(40, 180)?;
     let (mut successes, mut looked, mut joins) = (0, Instant::now(), true);
     let mut leaving = Vec::new();
     while Instant::now() < end {
@@ -61,6 +60,42 @@ fn rebalance_storm() -> Result<()> {
         Setting { protocol: "consumer", members: 2, order: Order::Key },
     ];
     for verdict in side_by_side(&settings, storm)? {
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+/// Each of six members is replaced by a new one, as a deployment does it: the new one works before the old one is stopped.
+fn rolled(setting: Setting) -> Result<Verdict> {
+    let mut scenario = Scenario::open(&brokers()?, &setting.name("rolling"), setting.order)?;
+    let flags = setting.flags(&scenario);
+    let load = scenario.load(100, Mix::default());
+    let mut running: VecDeque<Member> = VecDeque::new();
+    for _ in 0..setting.members {
+        running.push_back(scenario.start(&flags)?);
+    }
+    for member in &mut running {
+        scenario.until_works(member, Duration::from_secs(60))?;
+    }
+    for _ in 0..Scale::of_environment()?.of(1, 4) * setting.members {
+        let mut next = scenario.start(&flags)?;
+        scenario.until_works(&mut next, Duration::from_secs(60))?;
+        running.push_back(next);
+        let mut former = running.pop_front().context("there are six")?;
+        let code = former.stop(STOP)?;
+        ensure!(code == 0, "process {} ended with code {code}, log {}", former.pid(), former.log_path().display());
+    }
+    scenario.unload(load)?;
+    scenario.pass(running.into(), Duration::from_secs(60))
+}
+
+#[test]
+fn rolling_deploy() -> Result<()> {
+    let settings = [
+        Setting { protocol: "classic", members: 6, order: Order::Key },
+        Setting { protocol: "consumer", members: 6, order: Order::Partition },
+    ];
+    for verdict in side_by_side(&settings, rolled)? {
         assert_eq!(verdict.duplicates, 0, "{verdict}");
     }
     Ok(())

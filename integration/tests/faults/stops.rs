@@ -50,7 +50,7 @@ fn sigterm_drains() -> Result<()> {
 /// Stops both members while the older one waits for the group, having given up what the younger one is to get. Session timeouts are
 /// Kafka's own: the group would wait that long for one that went without a word.
 #[test]
-fn sigterm_during_a_rebalance() -> Result<()> {
+fn sigterm_during_rebalance() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "sigterm.rebalance", Order::Key)?;
     let flags = scenario.flags();
     let load = scenario.load(200, Mix::default());
@@ -70,6 +70,35 @@ fn sigterm_during_a_rebalance() -> Result<()> {
     let heir = scenario.start(&flags)?;
     let verdict = scenario.pass(vec![heir], Duration::from_secs(60))?;
     assert_eq!(verdict.duplicates, 0, "{verdict}");
+    Ok(())
+}
+
+/// Stops a process whose dead letters can't be written: it gives their records back.
+#[test]
+fn sigterm_during_dead_letter_publish() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "sigterm.letters", Order::Key)?;
+    let flags = scenario.flags().with("drain-ms", 3_000);
+    let mut member = scenario.start(&flags)?;
+    let record = |id: u64| match id % 10 {
+        0 => Payload::poison(id, &format!("key-{}", id % 20)),
+        _ => Payload::obeyed(id, &format!("key-{}", id % 20), ""),
+    };
+    scenario.produce((0..200).map(record))?;
+    scenario.settle(Duration::from_secs(30))?;
+    scenario.delete_letters()?;
+    scenario.produce((200..400).map(record))?;
+    member.until_log("dead letter can't be written, its partition waits", Duration::from_secs(60))?;
+
+    let before = Instant::now();
+    let code = member.stop(STOP)?;
+
+    let took = before.elapsed();
+    ensure!(code == 0 || code == 3, "it ended with code {code}, log {}", member.log_path().display());
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    scenario.create_letters()?;
+    let heir = scenario.start(&flags)?;
+    let verdict = scenario.pass(vec![heir], Duration::from_secs(40))?;
+    assert_eq!((verdict.letters, verdict.duplicates), (40, 0), "{verdict}");
     Ok(())
 }
 

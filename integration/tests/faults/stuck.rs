@@ -1,11 +1,12 @@
-//! Handlers that don't end, and everybody else.
+//! Handlers that don't end, keys that never cease, and everybody else.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use daemonry::record::Partition;
 use integration::checker::Order;
 use integration::payload::{Mix, Payload};
+use integration::scale::Scale;
 use integration::{Scenario, brokers};
 
 /// Ids of the records that are stuck; those of the load are below.
@@ -62,6 +63,38 @@ fn all_workers_but_one_blocked_while_the_rest_flows() -> Result<()> {
     let blocked = scenario.entries()?.iter().filter(|entry| entry.key.starts_with("blocked-")).count();
     assert_eq!(blocked, 0, "the workers were not blocked all the time");
     let verdict = scenario.pass(vec![member], Duration::from_secs(40))?;
+    assert_eq!(verdict.duplicates, 0);
+    Ok(())
+}
+
+/// More records of one key come at once than can be done in seconds, one after the other. The other keys, in its partition too, don't wait
+/// for them.
+#[test]
+fn hot_key() -> Result<()> {
+    /// They take six seconds, and fit into the queue.
+    const BURST: u64 = 600;
+    /// What 99 of 100 records of the other keys may take from their acknowledgement to their success.
+    const P99: Duration = Duration::from_secs(2);
+    let is_hot = |produced: &integration::checker::Produced| produced.stored.message.key.as_deref() == Some(b"hot");
+    let mut scenario = Scenario::open(&brokers()?, "hot-key", Order::Key)?;
+    let flags = scenario.flags().with("queue", 1_000);
+    let mut member = scenario.start(&flags)?;
+    let cold = scenario.load(100, Mix { poison: 0, slow: 0, failing: 0, keys: 40 });
+    scenario.until_works(&mut member, Duration::from_secs(30))?;
+    for burst in 0..Scale::of_environment()?.of(2, 15) {
+        let ids = STUCK + burst * BURST..STUCK + (burst + 1) * BURST;
+        scenario.produce(ids.map(|id| Payload::obeyed(id, "hot", "\"sleep_ms\":10")))?;
+        scenario.settle_where(Duration::from_secs(20), is_hot)?;
+    }
+    scenario.unload(cold)?;
+    scenario.settle(Duration::from_secs(10))?;
+
+    let p99 = |latencies: Vec<Duration>| latencies[latencies.len() * 99 / 100];
+    let (hot, others) = (p99(scenario.latencies(is_hot)?), p99(scenario.latencies(|produced| !is_hot(produced))?));
+    eprintln!("hot key: p99 of its records {hot:?}, of the others' {others:?}");
+    ensure!(hot > 2 * P99, "p99 of the hot key is {hot:?}: it was not hot enough");
+    ensure!(others <= P99, "p99 of the other keys is {others:?}");
+    let verdict = scenario.pass(vec![member], Duration::from_secs(30))?;
     assert_eq!(verdict.duplicates, 0);
     Ok(())
 }

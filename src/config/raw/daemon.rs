@@ -6,6 +6,7 @@ use std::num::NonZero;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::circuit_breaker::CircuitBreakerSection;
 use super::scaling::ScalingSection;
 use crate::config::units::{Limit, Period, Size};
 use crate::daemon::MissingDeadLetterTopic;
@@ -174,6 +175,9 @@ pub(crate) struct TopicSection {
     /// How failed attempts are repeated.
     #[serde(skip_serializing_if = "RetriesSection::is_empty")]
     pub(crate) retries: RetriesSection,
+    /// What tells an outage from records that can't be handled, and holds the topic back meanwhile.
+    #[serde(skip_serializing_if = "CircuitBreakerSection::is_empty")]
+    pub(crate) circuit_breaker: CircuitBreakerSection,
     /// How long an attempt may take; with `none` as long as it takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<Limit>,

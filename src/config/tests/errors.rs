@@ -191,6 +191,17 @@ fn topics_are_checked_with_the_routes() {
         "shop.yaml:3:44: daemons.orders.topics.\"orders.created\".dead_letter: is empty, allowed: the name of a topic",
     );
     topics(
+        "circuit_breaker: {keys: 0, failed: 1.5}",
+        "\
+shop.yaml:3:55: daemons.orders.topics.\"orders.created\".circuit_breaker.keys: is `0`, allowed: between 1 and 1,000
+shop.yaml:3:66: daemons.orders.topics.\"orders.created\".circuit_breaker.failed: is `1.5`, allowed: above 0 and at most 1",
+    );
+    topics(
+        "circuit_breaker: {open: 2min}",
+        "shop.yaml:3:55: daemons.orders.topics.\"orders.created\".circuit_breaker.cap: is `60s`, as the program has it, allowed: at least as long as `open`",
+    );
+    topics("circuit_breaker: {enabled: false, keys: 0}", "ok");
+    topics(
         "order: Sometimes",
         "shop.yaml:3:38: daemons.orders.topics.\"orders.created\".order: is `Sometimes`, allowed: partition, key, unordered",
     );

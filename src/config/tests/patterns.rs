@@ -85,6 +85,6 @@ fn what_is_printed_of_a_pattern_is_a_configuration_again() {
         with_program(&router, |program| loaded.print(program))
     };
     let once = print(&format!("{TOPICS}      orders\\..+: {{timeout: 30s}}\n"));
-    assert!(once.contains("      \"orders\\\\..+\":\n        order: key\n"), "{once}");
+    assert!(once.contains("      \"orders\\\\..+\":\n        circuit_breaker:\n"), "{once}");
     assert_eq!(print(&once), once);
 }

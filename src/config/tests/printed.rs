@@ -21,7 +21,7 @@ kafka:
 daemons:
   orders:
     topics:
-      orders.created: {timeout: 90s}
+      orders.created: {timeout: 90s, circuit_breaker: {enabled: false}}
       orders.cancelled: {timeout: none}
   ticker:
 app:
@@ -59,6 +59,14 @@ daemons:
     stall_after: 5min
     topics:
       orders.cancelled:
+        circuit_breaker:
+          attempts: 50
+          cap: 1min
+          enabled: true
+          failed: 0.9
+          keys: 20
+          open: 5s
+          patience: 1h
         dead_letter: orders.cancelled.dlq
         order: partition
         retries:
@@ -68,6 +76,8 @@ daemons:
           max: 3
         timeout: none
       orders.created:
+        circuit_breaker:
+          enabled: false
         dead_letter: orders.failed
         order: key
         retries:

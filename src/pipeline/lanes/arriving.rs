@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::arrival::{Admittance, Arrival, Arrivals};
 use super::super::source::Progress;
 use super::super::ticket::Ticket;
-use super::entry::{Bound, Entry};
+use super::entry::{Bound, Entry, Trial};
 use super::probation::crash;
 use super::{Effects, Lanes, State};
 
@@ -73,6 +73,7 @@ impl<G: Progress> Lanes<G> {
                 letter_tries: 0,
                 stuck: false,
                 alone: false,
+                trial: Trial::Never,
                 bound,
             });
             match (lane.state, self.places[place_id].gather) {
@@ -92,6 +93,7 @@ impl<G: Progress> Lanes<G> {
             effects.pressure = Some(true);
         }
         effects.commit |= self.tells_commit();
+        self.try_again(&mut effects);
         effects
     }
 }

@@ -1,7 +1,8 @@
 //! Commits: what the trackers of the assigned partitions have to say to the source.
 
 use super::super::source::{Epoch, Progress};
-use super::{Effects, Lanes, Trial};
+use super::probation::Standing;
+use super::{Effects, Lanes};
 
 /// When a commit is to be made before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +35,9 @@ impl<G: Progress> Lanes<G> {
         let assignments = self.places.iter_mut().filter_map(|place| place.assignment.as_mut());
         let commits = assignments.filter_map(|open| {
             // Where records run one at a time, each has to be announced: it may cost what is finished behind it.
-            let commit = match open.trial {
-                Trial::None | Trial::Unmarked => open.progress.commit()?,
-                Trial::Probation(_) | Trial::Over => open.progress.commit_forgetting()?.0,
+            let commit = match open.standing {
+                Standing::Good | Standing::Unmarked => open.progress.commit()?,
+                Standing::Probation(_) | Standing::Passed => open.progress.commit_forgetting()?.0,
             };
             open.offered = open.finished;
             Some((open.context.epoch, commit))

@@ -17,6 +17,16 @@ pub(in crate::pipeline) enum Bound {
     Parked,
 }
 
+/// Whether it was tried while its route's circuit breaker was open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::pipeline) enum Trial {
+    Never,
+    /// For nothing, if it failed.
+    Free,
+    /// As any attempt: it uses up a retry.
+    Counted,
+}
+
 /// A record that came in and is not finished. `R` is the record itself, or nothing while it is lent to its handler.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Entry<P, R = Record> {
@@ -38,6 +48,7 @@ pub(in crate::pipeline) struct Entry<P, R = Record> {
     pub(in crate::pipeline) stuck: bool,
     /// It was in a batch that failed as a whole: it is tried by itself, so that it is known whose fault it was.
     pub(in crate::pipeline) alone: bool,
+    pub(in crate::pipeline) trial: Trial,
     pub(in crate::pipeline) bound: Bound,
 }
 
@@ -55,10 +66,23 @@ impl<P, R> Entry<P, R> {
             letter_tries,
             stuck,
             alone,
+            trial,
             bound,
         } = self;
-        let entry =
-            Entry { ticket, record, failures, received, stamp, bytes, failure, letter_tries, stuck, alone, bound };
+        let entry = Entry {
+            ticket,
+            record,
+            failures,
+            received,
+            stamp,
+            bytes,
+            failure,
+            letter_tries,
+            stuck,
+            alone,
+            trial,
+            bound,
+        };
         (entry, handed_out)
     }
 }

@@ -15,11 +15,18 @@ use super::{AssignmentContext, Entry, LaneId, PlaceId};
 pub(in crate::pipeline) struct Haul {
     pub(super) place: PlaceId,
     pub(in crate::pipeline) context: Arc<AssignmentContext>,
+    /// One record, of a route whose circuit breaker is open.
+    is_trial: bool,
 }
 
 impl Haul {
-    pub(super) fn new(place: PlaceId, context: Arc<AssignmentContext>) -> Self {
-        Self { place, context }
+    pub(super) fn new(place: PlaceId, context: Arc<AssignmentContext>, is_trial: bool) -> Self {
+        Self { place, context, is_trial }
+    }
+
+    /// Whether the next of its records may be started.
+    pub(in crate::pipeline) fn may_start(&self) -> bool {
+        self.context.may_start() || self.is_trial && !self.context.is_released()
     }
 }
 

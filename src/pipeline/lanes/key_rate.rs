@@ -53,6 +53,7 @@ impl<G: Progress> Lanes<G> {
             }
         }
         self.promote(&mut effects);
+        self.try_again(&mut effects);
         effects
     }
 

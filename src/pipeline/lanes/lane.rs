@@ -23,7 +23,7 @@ pub(super) enum State {
     Parked,
     /// Its head may be tried again once the queue has room for it.
     Due,
-    /// It waits until its place is no longer paused.
+    /// It waits until its place no longer stands still.
     Paused,
     /// Its head waits for the dead-letter stage.
     Letter,
@@ -125,15 +125,23 @@ impl<G: Progress> Lanes<G> {
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
         let spent_until = self.spent_until(id);
-        match self.lanes[id].queue.front().map(|entry| entry.bound) {
-            Some(_) if self.places[self.lanes[id].place].halted => self.suspend(id),
+        match self.lanes[id].queue.front() {
+            Some(_) if self.places[self.lanes[id].place].stands_still() => self.suspend(id),
             Some(_) if let Some(until) = spent_until => self.limit(id, until, effects),
+            Some(_) => self.make_startable(id, effects),
+            None => self.discard(id),
+        }
+    }
+
+    /// A lane may start: it is ready, or due where its head has no room in the queue yet.
+    pub(super) fn make_startable(&mut self, id: LaneId, effects: &mut Effects) {
+        match self.lanes[id].queue.front().map(|entry| entry.bound) {
             Some(Bound::Queue) => self.make_ready(id, effects),
             Some(Bound::Parked) => {
                 self.lanes[id].state = State::Due;
                 self.due.push_back(id);
             }
-            None => self.discard(id),
+            None => {}
         }
     }
 

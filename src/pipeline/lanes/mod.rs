@@ -14,6 +14,7 @@
 
 mod admission;
 mod arriving;
+mod breaking;
 mod by_key;
 mod commits;
 mod entry;
@@ -40,10 +41,12 @@ use super::source::{Assigned, Epoch, Progress};
 use crate::handler::RouteSpec;
 use crate::record::{Offset, TopicPartition};
 
+pub(super) use breaking::{BreakerChange, BreakerNews, Complaint};
+use breaking::{Circuit, Passage};
 use by_key::LanesByKey;
 pub(super) use commits::CommitDue;
 use entry::{Bound, Loads};
-pub(super) use entry::{Entry, Load};
+pub(super) use entry::{Entry, Load, Trial};
 pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
 pub(super) use haul::{Cargo, Haul};
@@ -51,7 +54,6 @@ use key_rate::KeyBudgets;
 use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
-use probation::Trial;
 use rate::Budget;
 pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
@@ -101,6 +103,8 @@ pub(super) struct Effects {
     pub(super) unwanted: usize,
     /// Partitions have passed their probation.
     pub(super) passed: bool,
+    /// Something became of a circuit breaker.
+    pub(super) breakers: bool,
 }
 
 impl Effects {
@@ -116,6 +120,7 @@ impl Effects {
             pressure: later.pressure.or(self.pressure),
             unwanted: self.unwanted + later.unwanted,
             passed: self.passed || later.passed,
+            breakers: self.breakers || later.breakers,
         }
     }
 }
@@ -128,6 +133,12 @@ pub(super) struct Run {
     lane: LaneId,
     place: PlaceId,
     pub(super) context: Arc<AssignmentContext>,
+}
+
+impl Run {
+    pub(super) fn lane(&self) -> LaneId {
+        self.lane
+    }
 }
 
 /// Why a run stopped before its end.
@@ -200,6 +211,12 @@ pub(super) struct Lanes<G: Progress> {
     suspect_out: bool,
     /// Partitions that have passed their probation, until somebody is told.
     passed: Vec<TopicPartition>,
+    /// For each route that has a circuit breaker, what it is at.
+    circuits: Vec<Circuit>,
+    /// How many of them hold their routes back.
+    held_back: usize,
+    /// What became of them since somebody looked.
+    news: Vec<BreakerNews>,
 }
 
 impl<G: Progress> Lanes<G> {
@@ -235,6 +252,9 @@ impl<G: Progress> Lanes<G> {
             tried: 0,
             suspect_out: false,
             passed: Vec::new(),
+            circuits: Vec::new(),
+            held_back: 0,
+            news: Vec::new(),
         }
     }
 
@@ -255,12 +275,14 @@ impl<G: Progress> Lanes<G> {
         self.placed |= progress.commit().is_some();
         effects.commit |= self.tells_commit();
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
+        let circuit = self.circuit(&route);
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
-        let trial = self.trial_of(&progress);
+        let standing = self.standing_of(&progress);
         let place = &mut self.places[id];
-        place.gather = gather;
+        (place.gather, place.circuit) = (gather, circuit);
         place.assignment = Some(Assignment::new(context, progress));
-        self.set_trial(id, trial);
+        place.let_pass(circuit.map_or(Passage::Free, |circuit| self.circuits[circuit].passage));
+        self.set_standing(id, standing);
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.count_slot(id);
@@ -282,16 +304,22 @@ impl<G: Progress> Lanes<G> {
         effects
     }
 
-    /// How many workers could take something now.
-    pub(super) fn ready(&self) -> usize {
+    /// How many workers could take something now, counted up to `most`: with many partitions nobody wants to look at all of them.
+    pub(super) fn ready(&self, most: usize) -> usize {
         if self.startable() == 0 {
             return 0;
         }
-        let ready = self.turns.iter().map(|turn| match *turn {
-            Turn::Place(place) => self.places[place].hauls(),
-            Turn::Gather(gather) => self.gathers[gather].batches(),
-        });
-        ready.sum()
+        let mut ready = 0;
+        for turn in &self.turns {
+            if ready >= most {
+                return most;
+            }
+            ready += match *turn {
+                Turn::Place(place) => self.places[place].hauls(),
+                Turn::Gather(gather) => self.gathers[gather].batches(),
+            };
+        }
+        ready.min(most)
     }
 
     /// Handlers that run, for assignments that are over too.

@@ -15,12 +15,13 @@ impl<G: Progress> Lanes<G> {
 
     /// When there is something to [wake](Self::wake) at the earliest.
     pub(in crate::pipeline) fn next_due(&mut self, now: Instant) -> Option<Instant> {
-        [self.next_retry(), self.next_ripe(now), self.next_grant()].into_iter().flatten().min()
+        [self.next_retry(), self.next_ripe(now), self.next_grant(), self.next_trial()].into_iter().flatten().min()
     }
 
-    /// Lets the retries and the batches go on whose time has come.
+    /// Lets the retries, the batches and the breakers go on whose time has come.
     pub(in crate::pipeline) fn wake(&mut self, now: Instant) -> Effects {
         let mut effects = Effects::default();
+        self.wake_breakers(now, &mut effects);
         while let Some(first) = self.retries.first_entry() {
             if first.key().0 > now {
                 break;
@@ -36,7 +37,7 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Letter;
                 self.letters.push_back(lane_id);
                 effects.letters = true;
-            } else if self.places[place].halted {
+            } else if self.places[place].stands_still() {
                 self.suspend(lane_id);
             } else if let Some(until) = spent_until {
                 self.limit(lane_id, until, &mut effects);
@@ -50,6 +51,7 @@ impl<G: Progress> Lanes<G> {
         self.promote(&mut effects);
         self.ripen(now, &mut effects);
         self.grant(now, &mut effects);
+        self.try_again(&mut effects);
         effects
     }
 
@@ -83,6 +85,7 @@ impl<G: Progress> Lanes<G> {
         self.reopen(run.lane, &mut effects);
         self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
+        self.try_again(&mut effects);
         effects
     }
 
@@ -111,6 +114,7 @@ impl<G: Progress> Lanes<G> {
         }
         self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
+        self.try_again(&mut effects);
         effects
     }
 

@@ -1,8 +1,9 @@
-//! Pausing: partitions of which nothing is started, until they may go on. What is running ends; what is ready waits, and counts against
-//! the bound of the parked, so that it takes no room from others.
+//! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, their route's circuit breaker is
+//! open, or it isn't committed yet that they are read. What is running ends; what is ready waits, and counts against the bound of the parked, so that it takes no room from others.
 
 use super::super::source::Progress;
-use super::{Effects, LaneId, Lanes, PlaceId, State, Trial};
+use super::place::{Gate, Place};
+use super::{Effects, LaneId, Lanes, PlaceId, State};
 use crate::record::TopicPartition;
 
 impl<G: Progress> Lanes<G> {
@@ -10,18 +11,27 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn set_paused(&mut self, is_paused: impl Fn(&TopicPartition) -> bool) -> Effects {
         let mut effects = Effects::default();
         for id in 0..self.places.len() {
-            match (self.places[id].paused, is_paused(&self.places[id].topic_partition)) {
-                (false, true) => self.pause(id, &mut effects),
-                (true, false) => self.resume(id, &mut effects),
-                _ => {}
-            }
+            self.regate(id, |place| place.paused = is_paused(&place.topic_partition), &mut effects);
         }
+        self.try_again(&mut effects);
         effects
     }
 
-    fn pause(&mut self, place: PlaceId, effects: &mut Effects) {
-        self.places[place].paused = true;
-        self.places[place].halted = true;
+    /// Something about a place changes: what may no longer be started waits, and what waited only for this goes on.
+    pub(super) fn regate(&mut self, id: PlaceId, change: impl FnOnce(&mut Place<G>), effects: &mut Effects) {
+        let place = &mut self.places[id];
+        let before = place.gate();
+        change(place);
+        match (before, place.gate()) {
+            // What is being tried of a route isn't, once it may not be.
+            (Gate::Open, Gate::Trials | Gate::Shut) | (Gate::Trials, Gate::Shut) => self.stand_still(id, effects),
+            (Gate::Trials | Gate::Shut, Gate::Open) => self.go_on(id, effects),
+            (Gate::Shut, Gate::Trials) => effects.room = true,
+            _ => {}
+        }
+    }
+
+    fn stand_still(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if matches!(self.lanes[id].state, State::Ready | State::Due) {
                 self.suspend(id);
@@ -29,20 +39,11 @@ impl<G: Progress> Lanes<G> {
         }
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
-        self.forget_ready(place, effects);
+        self.forget_ready(&[place], effects);
         self.freed(place, effects);
     }
 
-    fn resume(&mut self, place: PlaceId, effects: &mut Effects) {
-        self.places[place].paused = false;
-        let trial = self.places[place].assignment.as_ref().map_or(Trial::None, |assignment| assignment.trial);
-        self.places[place].halted = trial == Trial::Unmarked;
-        self.reopen_halted(place, effects);
-        effects.room = true;
-    }
-
-    /// Lets go on what waits only because its place was halted.
-    pub(super) fn reopen_halted(&mut self, place: PlaceId, effects: &mut Effects) {
+    fn go_on(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if self.lanes[id].state == State::Paused {
                 self.reopen(id, effects);
@@ -55,6 +56,7 @@ impl<G: Progress> Lanes<G> {
     /// Has a lane wait until its place goes on.
     pub(super) fn suspend(&mut self, id: LaneId) {
         self.lanes[id].state = State::Paused;
+        self.end_trial(id);
         self.count_as_parked(id);
     }
 

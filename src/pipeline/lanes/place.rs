@@ -5,20 +5,26 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
+use super::breaking::{CircuitId, Passage};
 use super::entry::Loads;
 use super::gather::GatherId;
-use super::probation::Trial;
+use super::probation::Standing;
 use crate::handler::RouteSpec;
 use crate::handler::extract::Cancellation;
 use crate::record::{Offset, Topic, TopicPartition};
 
 /// What a worker takes of several lanes at once is to be done after about this time.
 const HAUL_NANOS: u64 = 50_000;
+
+/// Its partition is on its way out.
+const RELEASED: u8 = 1;
+/// Its route's circuit breaker is open.
+const HELD_BACK: u8 = 2;
 
 /// What a worker needs to know of the assignment that its run came in under.
 #[derive(Debug)]
@@ -30,8 +36,8 @@ pub(in crate::pipeline) struct AssignmentContext {
     pub(in crate::pipeline) dead_letter_topic: Option<Topic>,
     /// What its handlers hear of its end.
     pub(in crate::pipeline) cancellation: Cancellation,
-    /// No handler may be started any more. Looked at before every record, so it isn't behind the token's lock.
-    released: AtomicBool,
+    /// Why no handler may be started, if any of it is set. Looked at before every record, so it isn't behind the token's lock.
+    bars: AtomicU8,
     /// What a record takes lately, in nanoseconds; 0 while nothing is known.
     cost: AtomicU64,
 }
@@ -45,7 +51,7 @@ impl AssignmentContext {
             route,
             dead_letter_topic,
             cancellation: Cancellation::default(),
-            released: AtomicBool::new(false),
+            bars: AtomicU8::new(0),
             cost: AtomicU64::new(0),
         }
     }
@@ -80,13 +86,31 @@ impl AssignmentContext {
         }
     }
 
+    /// Whether a handler may be started.
+    pub(in crate::pipeline) fn may_start(&self) -> bool {
+        self.bars.load(Ordering::Acquire) == 0
+    }
+
     pub(in crate::pipeline) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
+        self.bars.load(Ordering::Acquire) & RELEASED != 0
+    }
+
+    /// Whether its route's circuit breaker is open: what fails now uses up no retry.
+    pub(in crate::pipeline) fn is_held_back(&self) -> bool {
+        self.bars.load(Ordering::Acquire) & HELD_BACK != 0
     }
 
     pub(super) fn release(&self) {
-        self.released.store(true, Ordering::Release);
+        self.bars.fetch_or(RELEASED, Ordering::AcqRel);
         self.cancellation.request();
+    }
+
+    fn hold_back(&self, held_back: bool) {
+        if held_back {
+            self.bars.fetch_or(HELD_BACK, Ordering::AcqRel);
+        } else {
+            self.bars.fetch_and(!HELD_BACK, Ordering::AcqRel);
+        }
     }
 }
 
@@ -101,10 +125,24 @@ pub(in crate::pipeline) enum Hold {
     DeadLetter,
     /// Somebody has paused it.
     Paused,
+    /// The circuit breaker of its route is open.
+    CircuitBreaker,
 }
 
 impl Hold {
-    pub(in crate::pipeline) const ALL: [Self; 4] = [Self::Window, Self::Parked, Self::DeadLetter, Self::Paused];
+    pub(in crate::pipeline) const ALL: [Self; 5] =
+        [Self::Window, Self::Parked, Self::DeadLetter, Self::Paused, Self::CircuitBreaker];
+}
+
+/// What may be started of a place. On probation that is one record at a time, whatever else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Everything.
+    Open,
+    /// What its route's circuit breaker tries.
+    Trials,
+    /// Nothing: somebody has paused it, or it isn't committed yet that it is read.
+    Shut,
 }
 
 /// One assignment of a place, from its start to its end.
@@ -122,13 +160,14 @@ pub(super) struct Assignment<G> {
     pub(super) stuck_letters: usize,
     /// Where the partition ends now.
     pub(super) end: Option<Offset>,
-    pub(super) trial: Trial,
+    /// What is in the way of its records.
+    pub(super) standing: Standing,
 }
 
 impl<G> Assignment<G> {
     pub(super) fn new(context: Arc<AssignmentContext>, progress: G) -> Self {
-        let trial = Trial::None;
-        Self { context, progress, out: 0, finished: 0, offered: 0, covered: 0, stuck_letters: 0, end: None, trial }
+        let standing = Standing::Good;
+        Self { context, progress, out: 0, finished: 0, offered: 0, covered: 0, stuck_letters: 0, end: None, standing }
     }
 }
 
@@ -138,6 +177,8 @@ pub(super) struct Place<G> {
     pub(super) assignment: Option<Assignment<G>>,
     /// Where its lanes are gathered for batches, if its route takes any.
     pub(super) gather: Option<GatherId>,
+    /// Its route's circuit, if that has a breaker.
+    pub(super) circuit: Option<CircuitId>,
     /// Lanes that a worker may take, in turn.
     pub(super) ready: VecDeque<LaneId>,
     /// Whether this place stands in the queue of turns.
@@ -148,10 +189,10 @@ pub(super) struct Place<G> {
     pub(super) keeps_slot: bool,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
-    /// Somebody has paused it.
+    /// Somebody has paused it: nothing of it is started.
     pub(super) paused: bool,
-    /// Nothing of it is started: it is paused, or not committed to be read yet.
-    pub(super) halted: bool,
+    /// What the breaker lets through.
+    passage: Passage,
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
@@ -165,13 +206,14 @@ impl<G: Progress> Place<G> {
             topic_partition,
             assignment: None,
             gather: None,
+            circuit: None,
             ready: VecDeque::new(),
             in_turns: false,
             loads: Loads::default(),
             keeps_slot: false,
             busy: 0,
             paused: false,
-            halted: false,
+            passage: Passage::Free,
             hold: None,
             wake_at: None,
             wake_below: None,
@@ -189,6 +231,35 @@ impl<G: Progress> Place<G> {
         self.wake_below.take_if(|mark| self.ready.len() <= *mark).is_some()
     }
 
+    /// What of it may be started.
+    pub(super) fn gate(&self) -> Gate {
+        if self.paused || self.is_unmarked() {
+            Gate::Shut
+        } else if self.is_held_back() {
+            Gate::Trials
+        } else {
+            Gate::Open
+        }
+    }
+
+    /// Whether nothing of it is started, but what its breaker tries.
+    pub(super) fn stands_still(&self) -> bool {
+        self.gate() != Gate::Open
+    }
+
+    /// Whether its route's circuit breaker is not closed.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.passage != Passage::Free
+    }
+
+    /// What its breaker lets through from now on.
+    pub(super) fn let_pass(&mut self, passage: Passage) {
+        self.passage = passage;
+        if let Some(assignment) = &self.assignment {
+            assignment.context.hold_back(passage != Passage::Free);
+        }
+    }
+
     /// The assignment, if records may be read and started for it.
     pub(super) fn open(&self) -> Option<&Assignment<G>> {
         self.assignment.as_ref().filter(|assignment| !assignment.context.is_released())
@@ -204,9 +275,11 @@ impl<G: Progress> Place<G> {
         let assignment = self.open()?;
         if self.paused {
             Some(Hold::Paused)
-        } else if self.halted && assignment.progress.commit().is_some() {
+        } else if assignment.standing == Standing::Unmarked && assignment.progress.commit().is_some() {
             // Its first commit is on its way.
             Some(Hold::Window)
+        } else if self.passage == Passage::Shut {
+            Some(Hold::CircuitBreaker)
         } else if assignment.stuck_letters > 0 {
             Some(Hold::DeadLetter)
         } else if parked_full && self.loads.parked.records > 0 {

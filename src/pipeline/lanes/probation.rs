@@ -5,6 +5,8 @@
 //! - what is announced last is acknowledged before its record starts, and what was announced before is taken back with it;
 //! - nothing runs beside a record on probation, and nothing on probation beside anything else.
 
+use tokio::time::Instant;
+
 use super::super::dead_letter::{Failure, Reason};
 use super::super::source::{Epoch, Progress};
 use super::gather::Turn;
@@ -12,20 +14,19 @@ use super::haul::Cargo;
 use super::place::Place;
 use super::{Effects, LaneId, Lanes, PlaceId, Taken};
 use crate::record::TopicPartition;
-use tokio::time::Instant;
 
-/// What is in the way of an assignment's records.
+/// How an assignment stands: what is in the way of its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Trial {
+pub(super) enum Standing {
     /// Nothing.
     #[default]
-    None,
+    Good,
     /// That it is read isn't committed yet: none of them is started.
     Unmarked,
     /// They run one at a time, so many of them.
     Probation(usize),
     /// They did so; that isn't committed yet.
-    Over,
+    Passed,
 }
 
 /// Who may be given something to do.
@@ -39,36 +40,41 @@ pub(super) enum Turnout {
 impl<G: Progress> Place<G> {
     /// Whether it isn't committed yet that it is read.
     pub(super) fn is_unmarked(&self) -> bool {
-        self.trial() == Trial::Unmarked
+        self.standing() == Standing::Unmarked
     }
 
-    fn trial(&self) -> Trial {
-        self.assignment.as_ref().map_or(Trial::None, |assignment| assignment.trial)
+    fn standing(&self) -> Standing {
+        self.assignment.as_ref().map_or(Standing::Good, |assignment| assignment.standing)
+    }
+
+    fn set_standing(&mut self, standing: Standing) {
+        if let Some(assignment) = &mut self.assignment {
+            assignment.standing = standing;
+        }
     }
 
     /// Whether its records run one at a time.
     pub(super) fn is_on_probation(&self) -> bool {
-        matches!(self.trial(), Trial::Probation(_) | Trial::Over)
+        matches!(self.standing(), Standing::Probation(_) | Standing::Passed)
     }
 }
 
 impl<G: Progress> Lanes<G> {
     /// What is in the way of an assignment that begins with this.
-    pub(super) fn trial_of(&self, progress: &G) -> Trial {
+    pub(super) fn standing_of(&self, progress: &G) -> Standing {
         match (progress.is_on_probation(), progress.is_announced()) {
-            (true, _) => Trial::Probation(self.limits.queue.records),
-            (false, false) => Trial::Unmarked,
-            (false, true) => Trial::None,
+            (true, _) => Standing::Probation(self.limits.queue.records),
+            (false, false) => Standing::Unmarked,
+            (false, true) => Standing::Good,
         }
     }
 
     /// Begins, or ends, what is in the way of a place's records.
-    pub(super) fn set_trial(&mut self, id: PlaceId, trial: Trial) {
-        let place = &mut self.places[id];
-        let Some(assignment) = &mut place.assignment else { return };
-        let before = std::mem::replace(&mut assignment.trial, trial);
-        self.tried = self.tried + usize::from(trial != Trial::None) - usize::from(before != Trial::None);
-        place.halted = place.paused || trial == Trial::Unmarked;
+    pub(super) fn set_standing(&mut self, id: PlaceId, standing: Standing) {
+        let before = self.places[id].standing();
+        self.places[id].set_standing(standing);
+        let after = self.places[id].standing();
+        self.tried = self.tried + usize::from(after != Standing::Good) - usize::from(before != Standing::Good);
     }
 
     /// Who may be given something, while something is in the way of somebody's records.
@@ -85,7 +91,11 @@ impl<G: Progress> Lanes<G> {
         match suspect {
             Some(_) if self.busy > 0 => Turnout::Nobody,
             Some((place, lane)) if self.announces(suspect, effects) => Turnout::Suspect(place, lane),
-            None if !self.turns.is_empty() && self.announces(None, effects) => Turnout::Anybody,
+            None if !self.turns.is_empty() && self.announces(None, effects) => {
+                // Somebody may have been sent away for what is no longer ready.
+                effects.ready += self.ready(self.idle());
+                Turnout::Anybody
+            }
             _ => Turnout::Nobody,
         }
     }
@@ -93,7 +103,7 @@ impl<G: Progress> Lanes<G> {
     /// The next record to run alone, if one is ready.
     fn suspect(&self) -> Option<(PlaceId, LaneId)> {
         self.places.iter().enumerate().find_map(|(id, place)| {
-            let Trial::Probation(_) = place.open()?.trial else { return None };
+            let Standing::Probation(_) = place.open()?.standing else { return None };
             let lane = match place.gather {
                 // Ripe or not: it isn't to be one of a batch.
                 Some(gather) => {
@@ -132,7 +142,7 @@ impl<G: Progress> Lanes<G> {
         effects: &mut Effects,
     ) -> Option<Taken> {
         if let Some(assignment) = &mut self.places[place].assignment
-            && let Trial::Probation(left) = &mut assignment.trial
+            && let Standing::Probation(left) = &mut assignment.standing
         {
             *left = left.saturating_sub(1);
         }
@@ -157,21 +167,21 @@ impl<G: Progress> Lanes<G> {
         for id in 0..self.places.len() {
             let Some(assignment) = &mut self.places[id].assignment else { continue };
             let progress = &mut assignment.progress;
-            match assignment.trial {
-                Trial::Probation(left) if !is_out => {
+            match assignment.standing {
+                Standing::Probation(left) if !is_out => {
                     let at_its_end = assignment.end.is_some_and(|end| progress.lag(end) == 0);
                     let is_through = left == 0 || at_its_end && progress.unfinished() == 0;
                     if is_through || !progress.is_on_probation() {
                         progress.end_probation();
                         self.placed = true;
-                        self.set_trial(id, Trial::Over);
+                        self.set_standing(id, Standing::Passed);
                     }
                 }
-                Trial::Over if progress.is_announced() => {
+                Standing::Passed if progress.is_announced() => {
                     self.passed.push(self.places[id].topic_partition.clone());
                     effects.passed = true;
-                    self.set_trial(id, Trial::None);
-                    effects.ready += self.ready().max(1);
+                    self.set_standing(id, Standing::Good);
+                    effects.ready += self.ready(self.limits.workers).max(1);
                 }
                 _ => {}
             }
@@ -193,7 +203,7 @@ impl<G: Progress> Lanes<G> {
         if self.tried > 0 {
             self.start_marked(commits, &mut effects);
             self.review(&mut effects);
-            effects.ready += self.ready().max(1);
+            effects.ready += self.ready(self.limits.workers).max(1);
         }
         effects
     }
@@ -205,11 +215,12 @@ impl<G: Progress> Lanes<G> {
         for (epoch, _) in commits {
             let Some(&id) = self.place_by_epoch.get(epoch) else { continue };
             if self.places[id].is_unmarked() {
-                self.set_trial(id, Trial::None);
-                self.reopen_halted(id, effects);
-                effects.room = true;
+                let mark = |place: &mut Place<G>| place.set_standing(Standing::Good);
+                self.regate(id, mark, effects);
+                self.tried -= 1;
             }
         }
+        self.try_again(effects);
     }
 
     /// Partitions that have passed their probation since the last look.

@@ -8,7 +8,8 @@ use super::super::source::{Epoch, Progress, Window};
 use super::entry::{Entry, Load};
 use super::gather::Turn;
 use super::place::Hold;
-use super::{Effects, Lanes, PlaceId, State, Trial};
+use super::probation::Standing;
+use super::{Effects, Lanes, PlaceId, State};
 use crate::record::TopicPartition;
 
 /// What the lanes hold at one moment.
@@ -30,7 +31,8 @@ pub(in crate::pipeline) struct Census {
 pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) hold: Option<Hold>,
-    pub(in crate::pipeline) paused: bool,
+    /// Nothing of it is started: somebody has paused it, or its route's circuit breaker is open.
+    pub(in crate::pipeline) stands_still: bool,
     /// Its records run one at a time.
     pub(in crate::pipeline) probation: bool,
     /// When the last of its retries is due, or the batch that is gathered of it.
@@ -53,38 +55,46 @@ impl<G: Progress> Lanes<G> {
     /// goes on, its letters too.
     pub(in crate::pipeline) fn release(&mut self, epochs: &[Epoch]) -> Effects {
         let mut effects = Effects::default();
+        let mut places = Vec::with_capacity(epochs.len());
         for epoch in epochs {
             let Some(&place) = self.place_by_epoch.get(epoch) else { continue };
-            if self.places[place].open().is_none() {
-                continue;
-            }
+            let Some(open) = self.places[place].open() else { continue };
+            open.context.release();
             self.open -= 1;
-            // The last one that is open may hold every worker.
-            effects.ready += self.turns.len();
-            if let Some(assignment) = &self.places[place].assignment {
-                assignment.context.release();
-            }
-            self.clear(place, false, &mut effects);
+            places.push(place);
+        }
+        if places.is_empty() {
+            return effects;
+        }
+        // The last one that is open may hold every worker.
+        effects.ready += self.turns.len();
+        self.clear(&places, false, &mut effects);
+        for place in places {
             self.freed(place, &mut effects);
             self.note_drained(place, &mut effects);
         }
+        self.try_again(&mut effects);
         effects
     }
 
     /// How many lanes of these assignments are out with a worker, or with a letter on its way.
     pub(in crate::pipeline) fn out(&self, epochs: &[Epoch]) -> usize {
-        let assignments = self.places.iter().filter_map(|place| place.assignment.as_ref());
-        let out = assignments.filter(|open| epochs.contains(&open.context.epoch)).map(|open| open.out).sum::<usize>();
-        out + self.letters.iter().filter(|&&lane| epochs.iter().any(|&epoch| self.is_lane_of(lane, epoch))).count()
+        let places = epochs.iter().filter_map(|epoch| self.place_by_epoch.get(epoch));
+        let out = places.filter_map(|&place| Some(self.places[place].assignment.as_ref()?.out)).sum::<usize>();
+        out + self
+            .letters
+            .iter()
+            .filter(|&&lane| self.epoch_of(lane).is_some_and(|epoch| epochs.contains(&epoch)))
+            .count()
     }
 
     /// These assignments are over. What is still out for them is void when it comes back.
     pub(in crate::pipeline) fn lose(&mut self, epochs: &[Epoch]) -> Effects {
         let mut effects = self.release(epochs);
-        for epoch in epochs {
-            let Some(place) = self.place_by_epoch.remove(epoch) else { continue };
-            self.clear(place, true, &mut effects);
-            self.set_trial(place, Trial::None);
+        let places: Vec<PlaceId> = epochs.iter().filter_map(|epoch| self.place_by_epoch.remove(epoch)).collect();
+        self.clear(&places, true, &mut effects);
+        for place in places {
+            self.set_standing(place, Standing::Good);
             if let Some(assignment) = self.places[place].assignment.take() {
                 assignment.context.cancellation.give_up();
             }
@@ -96,18 +106,24 @@ impl<G: Progress> Lanes<G> {
         // Fewer partitions may each hold more workers, and a drain that waits for what is void need not wait any longer.
         effects.ready += self.turns.len();
         effects.drained = true;
+        self.try_again(&mut effects);
         effects
     }
 
-    /// Empties the lanes of a place. Lanes that are out stay, closed, until they come back; letters that wait for their first
-    /// publication stay unless `letters_too`.
-    fn clear(&mut self, place: PlaceId, letters_too: bool, effects: &mut Effects) {
+    /// Empties the lanes of these places, in one pass through all there are. Lanes that are out stay, closed, until they come back; letters
+    /// that wait for their first publication stay unless `letters_too`.
+    fn clear(&mut self, places: &[PlaceId], letters_too: bool, effects: &mut Effects) {
+        if places.is_empty() {
+            return;
+        }
+        let mut is_cleared = vec![false; self.places.len()];
+        places.iter().for_each(|&place| is_cleared[place] = true);
         for id in 0..self.lanes.len() {
             let lane = &self.lanes[id];
-            if lane.place != place || lane.state == State::Free {
+            if lane.state == State::Free || !is_cleared[lane.place] {
                 continue;
             }
-            let state = lane.state;
+            let (place, state) = (lane.place, lane.state);
             let keep = usize::from(state == State::Letter && !letters_too);
             while self.lanes[id].queue.len() > keep {
                 let entry = self.lanes[id].queue.pop_back().expect("the length was just looked at");
@@ -115,32 +131,44 @@ impl<G: Progress> Lanes<G> {
             }
             self.unpark(id);
             if state != State::Out && keep == 0 {
+                self.end_trial(id);
                 self.discard(id);
             }
         }
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
         self.letters.retain(|&id| lanes[id].state == State::Letter);
-        self.forget_ready(place, effects);
-        if let Some(assignment) = &mut self.places[place].assignment {
-            // What waited to be written again was given back; a letter that is out now is no longer counted either.
-            assignment.stuck_letters = 0;
+        self.forget_ready(places, effects);
+        for &place in places {
+            if let Some(assignment) = &mut self.places[place].assignment {
+                // What waited to be written again was given back; a letter that is out now is no longer counted either.
+                assignment.stuck_letters = 0;
+            }
         }
     }
 
-    /// No lane of this place is ready any more.
-    pub(super) fn forget_ready(&mut self, place: PlaceId, effects: &mut Effects) {
-        self.places[place].ready.clear();
-        if std::mem::take(&mut self.places[place].in_turns) {
-            self.turns.retain(|&turn| turn != Turn::Place(place));
+    /// No lane of these places is ready any more.
+    pub(super) fn forget_ready(&mut self, places: &[PlaceId], effects: &mut Effects) {
+        let mut gathers = Vec::new();
+        for &place in places {
+            let place = &mut self.places[place];
+            place.ready.clear();
+            place.in_turns = false;
+            gathers.extend(place.gather);
         }
-        if let Some(gather) = self.places[place].gather {
+        let places = &self.places;
+        self.turns.retain(|turn| {
+            matches!(turn, Turn::Gather(_)) || matches!(*turn, Turn::Place(place) if places[place].in_turns)
+        });
+        gathers.sort_unstable();
+        gathers.dedup();
+        for gather in gathers {
             self.forget_cleared(gather, effects);
         }
     }
 
-    fn is_lane_of(&self, lane: usize, epoch: Epoch) -> bool {
-        self.places[self.lanes[lane].place].assignment.as_ref().is_some_and(|a| a.context.epoch == epoch)
+    fn epoch_of(&self, lane: usize) -> Option<Epoch> {
+        self.places[self.lanes[lane].place].assignment.as_ref().map(|open| open.context.epoch)
     }
 
     /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
@@ -163,7 +191,7 @@ impl<G: Progress> Lanes<G> {
                 Some(PartitionCensus {
                     topic_partition: place.topic_partition.clone(),
                     hold: place.hold,
-                    paused: place.paused,
+                    stands_still: place.stands_still(),
                     probation: place.is_on_probation(),
                     waits_until,
                     uncommitted: assignment.finished - assignment.covered,

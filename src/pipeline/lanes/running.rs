@@ -92,7 +92,10 @@ impl<G: Progress> Lanes<G> {
         effects: &mut Effects,
     ) -> Option<Haul> {
         let startable = self.startable();
-        let mut most = bound.min(startable);
+        // While its breaker is open, what is ready is one lane, of which one record is tried.
+        let is_trial = self.places[place_id].is_held_back();
+        let bound = if is_trial { 1 } else { bound.min(startable) };
+        let mut most = bound;
         let mut context = None;
         while let Some(lane_id) = self.places[place_id].ready.pop_front() {
             debug_assert_eq!(self.lanes[lane_id].state, State::Ready);
@@ -103,7 +106,7 @@ impl<G: Progress> Lanes<G> {
             cargo.load(lane_id, queue, length);
             self.start_of(lane_id, length);
             let context = context.get_or_insert_with(|| self.context_of(place_id));
-            most = bound.min(startable).min(context.appetite()).saturating_sub(cargo.entries.len());
+            most = bound.min(context.appetite()).saturating_sub(cargo.entries.len());
             if most == 0 {
                 break;
             }
@@ -118,7 +121,7 @@ impl<G: Progress> Lanes<G> {
         cargo.belongs_to(&context);
         place.busy += 1;
         self.busy += 1;
-        Some(Haul::new(place_id, context))
+        Some(Haul::new(place_id, context, is_trial))
     }
 
     fn context_of(&self, place: PlaceId) -> Arc<AssignmentContext> {
@@ -148,7 +151,7 @@ impl<G: Progress> Lanes<G> {
         settled: &mut Vec<(Settled<G::Position>, usize)>,
     ) -> Effects {
         let mut effects = Effects::default();
-        self.settle_all(run.place, &run.context, settled);
+        self.settle_all(run.place, &run.context, settled, &mut effects);
         self.freed(run.place, &mut effects);
         effects
     }
@@ -158,7 +161,9 @@ impl<G: Progress> Lanes<G> {
         place: PlaceId,
         context: &AssignmentContext,
         settled: &mut Vec<(Settled<G::Position>, usize)>,
+        effects: &mut Effects,
     ) {
+        let (place_id, succeeded) = (place, settled.len());
         let place = &mut self.places[place];
         for (_, bytes) in &*settled {
             self.loads.queued.remove(*bytes);
@@ -170,6 +175,7 @@ impl<G: Progress> Lanes<G> {
         for (settled, _) in settled.drain(..) {
             assignment.progress.settle(settled);
         }
+        self.succeeded(place_id, succeeded, effects);
     }
 
     /// The run is over: `unstarted` goes back to the front of its lane, behind what `halt` says of the record that stopped it.
@@ -194,7 +200,7 @@ impl<G: Progress> Lanes<G> {
         done: &mut Vec<LaneId>,
     ) -> Effects {
         let mut effects = Effects::default();
-        self.settle_all(haul.place, &haul.context, settled);
+        self.settle_all(haul.place, &haul.context, settled, &mut effects);
         for lane in done.drain(..) {
             self.come_back(lane, &haul.context, [].into_iter(), None, &mut effects);
         }
@@ -249,6 +255,21 @@ impl<G: Progress> Lanes<G> {
 
     /// A lane that was out for an assignment comes back.
     fn come_back(
+        &mut self,
+        lane_id: LaneId,
+        context: &AssignmentContext,
+        unstarted: impl DoubleEndedIterator<Item = Entry<G::Position>> + ExactSizeIterator,
+        halt: Option<Halt<G::Position>>,
+        effects: &mut Effects,
+    ) {
+        self.take_back(lane_id, context, unstarted, halt, effects);
+        if self.held_back > 0 {
+            self.end_trial(lane_id);
+            self.try_again(effects);
+        }
+    }
+
+    fn take_back(
         &mut self,
         lane_id: LaneId,
         context: &AssignmentContext,

@@ -29,7 +29,7 @@ impl<G: Progress> Lanes<G> {
     /// So many workers may be at something from now on, at least one and at most as many as there are.
     pub(in crate::pipeline) fn set_workers(&mut self, workers: usize) -> Effects {
         self.workers = workers.clamp(1, self.limits.workers);
-        Effects { ready: self.ready(), ..Effects::default() }
+        Effects { ready: self.ready(self.limits.workers), ..Effects::default() }
     }
 
     /// How many of them one partition may hold, or one route's batches.

@@ -1,5 +1,6 @@
 mod admission;
 mod audit;
+mod breaking;
 mod chance;
 mod crew;
 mod hauls;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use super::super::dead_letter::Reason;
 use super::super::ticket::Receipt;
 use super::*;
+use crate::circuit_breaker::CircuitBreaker;
 use crate::handler::{ProcessingOrder, Router, on, on_batch};
 use crate::pipeline::arrival::{Arrivals, arrivals};
 use crate::pipeline::source::Batch;
@@ -26,15 +28,20 @@ fn load(records: usize, bytes: usize) -> Load {
 }
 
 fn route(order: ProcessingOrder) -> Arc<RouteSpec> {
+    breaking(order, CircuitBreaker::new())
+}
+
+/// A route with this circuit breaker.
+fn breaking(order: ProcessingOrder, breaker: CircuitBreaker) -> Arc<RouteSpec> {
     async fn handle() {}
-    let router: Router = Router::new().topic("orders", on(handle).order(order));
+    let router: Router = Router::new().topic("orders", on(handle).order(order).circuit_breaker(breaker));
     Arc::clone(router.into_routes().of(&"orders".into()).expect("just made"))
 }
 
 /// A route of batches.
-fn batched(order: ProcessingOrder, max: usize) -> Arc<RouteSpec> {
+fn batched(order: ProcessingOrder, max: usize, breaker: CircuitBreaker) -> Arc<RouteSpec> {
     async fn handle(_: Vec<Record>) {}
-    let route = on_batch(handle).max(max).within(Duration::from_millis(500)).order(order);
+    let route = on_batch(handle).max(max).within(Duration::from_millis(500)).order(order).circuit_breaker(breaker);
     let router: Router = Router::new().topic("orders", route);
     Arc::clone(router.into_routes().of(&"orders".into()).expect("just made"))
 }

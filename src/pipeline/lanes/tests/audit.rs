@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::super::breaker::State as BreakerState;
 use super::super::*;
 use super::chance::PARTITIONS;
 use super::model::{TOPIC, World};
@@ -145,11 +146,13 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         let records = gather.lanes.iter().map(|(lane, _)| lanes.lanes[*lane].queued()).sum::<usize>();
         assert_eq!(gather.records, records, "what is gathered");
     }
-    for lane in &lanes.lanes {
+    trials_are_the_only_ones_that_start(lanes);
+    for (id, lane) in lanes.lanes.iter().enumerate() {
         let head = lane.queue.front();
-        let paused = lanes.places.get(lane.place).is_some_and(|place| place.paused);
+        let is_trial = lanes.circuits.iter().any(|circuit| circuit.trial == Some(id));
+        let paused = lanes.places.get(lane.place).is_some_and(|place| place.stands_still());
         let startable = matches!(lane.state, State::Ready | State::Due);
-        assert!(!(paused && startable), "a lane of a paused partition could start");
+        assert!(!(paused && startable && !is_trial), "a lane of a paused partition could start");
         assert!(!(startable && lanes.is_spent(lane)), "a lane could start whose key may not");
         assert!(!lane.limited || matches!(lane.state, State::Parked), "a limited lane is {:?}", lane.state);
         assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
@@ -160,6 +163,39 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
             State::Paused => assert!(head.is_some(), "nobody waits"),
             State::Due => assert!(head.is_some_and(|head| head.failure.is_none()), "a letter in the workers' way"),
             State::Out => {}
+        }
+    }
+}
+
+/// A route is held back exactly while its breaker isn't closed, and nobody forgets to try a record.
+fn trials_are_the_only_ones_that_start(lanes: &Lanes<OffsetTracker>) {
+    let held_back = lanes.circuits.iter().filter(|circuit| circuit.breaker.state() != BreakerState::Closed);
+    assert_eq!(lanes.held_back, held_back.count(), "routes that are held back");
+    for (id, circuit) in lanes.circuits.iter().enumerate() {
+        let state = circuit.breaker.state();
+        assert_eq!(
+            circuit.passage == Passage::Free,
+            state == BreakerState::Closed,
+            "{:?} while {state:?}",
+            circuit.passage
+        );
+        assert!(circuit.trial.is_none() || state == BreakerState::HalfOpen, "a trial while it is {state:?}");
+        let places: Vec<_> = lanes.places.iter().filter(|place| place.circuit == Some(id)).collect();
+        for place in &places {
+            assert_eq!(place.is_held_back(), state != BreakerState::Closed, "{}", place.topic_partition);
+            let may_start = place.open().is_none_or(|open| open.context.may_start() != place.is_held_back());
+            assert!(may_start, "workers hear something else of {}", place.topic_partition);
+        }
+        if let Some(trial) = circuit.trial {
+            let is_under_way = matches!(lanes.lanes[trial].state, State::Ready | State::Due | State::Out);
+            assert!(is_under_way, "what is tried is {:?}", lanes.lanes[trial].state);
+        } else if state == BreakerState::HalfOpen {
+            let waits = |lane: &&Lane<Offset>| {
+                let place = &lanes.places[lane.place];
+                lane.state == State::Paused && place.circuit == Some(id) && !place.paused && !lanes.is_spent(lane)
+            };
+            assert_eq!(lanes.lanes.iter().filter(waits).count(), 0, "nobody tries what waits for it");
+            assert_eq!(circuit.passage, Passage::Read, "there is nothing to try, and nothing is read");
         }
     }
 }

@@ -5,6 +5,7 @@ use proptest::sample::Index;
 
 use super::super::Load;
 use super::load;
+use crate::circuit_breaker::CircuitBreaker;
 use crate::handler::ProcessingOrder;
 
 /// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
@@ -40,6 +41,8 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     Whole,
+    /// It is to be tried again, since something failed that others may need, too.
+    Fail(u16),
     Retry(u16),
     Letter,
     Stop,
@@ -61,6 +64,8 @@ pub(super) struct Setting {
     pub(super) appetite: usize,
     /// How many lanes may be ready at once.
     pub(super) ahead: usize,
+    /// The route's.
+    pub(super) breaker: CircuitBreaker,
 }
 
 /// How many partitions there are, assigned or not.
@@ -76,12 +81,18 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
     let appetite = prop_oneof![1 => Just(1_usize), 2 => 2_usize..10];
     let batch = prop_oneof![2 => Just(None), 1 => (1_usize..6).prop_map(Some)];
     let ahead = prop_oneof![1 => Just(1_000_usize), 1 => 1_usize..8];
-    let sizes = (1_usize..5, appetite, ahead);
+    let eager = |(attempts, keys)| CircuitBreaker::new().attempts(attempts).keys(keys).failed(0.5);
+    let breaker = prop_oneof![
+        1 => Just(CircuitBreaker::off()),
+        1 => Just(CircuitBreaker::new()),
+        2 => (1_usize..5, 1_usize..4).prop_map(eager),
+    ];
+    let sizes = (1_usize..5, appetite, ahead, breaker);
     (order, sizes, loads, 1_u64..5, metadata, batch).prop_map(|(order, sizes, loads, keys, metadata, batch)| {
-        let (workers, appetite, ahead) = sizes;
+        let (workers, appetite, ahead, breaker) = sizes;
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead }
+        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, breaker }
     })
 }
 
@@ -90,7 +101,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let partition = || 0..PARTITIONS;
     let ending = prop_oneof![
         3 => Just(Ending::Whole),
-        4 => (0_u16..2_000).prop_map(Ending::Retry),
+        4 => (0_u16..2_000).prop_map(Ending::Fail),
+        2 => (0_u16..2_000).prop_map(Ending::Retry),
         3 => Just(Ending::Letter),
         1 => Just(Ending::Stop),
     ];
@@ -107,7 +119,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         10 => Just(Step::Take),
         3 => (any::<Index>(), 0_u8..4).prop_map(|(held, records)| Step::Settle(held, records)),
         10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(held, records, ending)| Step::Finish(held, records, ending)),
-        4 => (0_u16..3_000).prop_map(Step::Wait),
+        4 => (0_u16..7_000).prop_map(Step::Wait),
         4 => Just(Step::TakeLetter),
         3 => any::<Index>().prop_map(Step::Acknowledge),
         2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),

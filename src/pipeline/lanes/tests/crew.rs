@@ -44,7 +44,7 @@ impl World {
     }
 
     pub(super) fn take(&mut self) -> bool {
-        let idle = self.idle();
+        let (idle, is_held_back) = (self.idle(), self.lanes.held_back > 0);
         let mut cargo = Cargo::default();
         let now = self.now;
         let (taken, effects) = self.lanes.take(&mut cargo, || now);
@@ -54,6 +54,7 @@ impl World {
         let open = self.logs.iter().filter(|log| log.is_open()).count();
         let most = if open > 1 { self.share() } else { self.workers };
         if taken.is_some() {
+            assert!(!is_held_back || entries.len() == 1, "{} records are tried at once", entries.len());
             assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers);
         }
         match taken {

@@ -14,7 +14,7 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
-use super::{arriving, batched, failure, resumed, route};
+use super::{arriving, batched, breaking, failure, resumed};
 use crate::handler::ProcessingOrder;
 use crate::pipeline::control::Rate;
 
@@ -91,8 +91,8 @@ impl World {
             loads: BTreeMap::new(),
             numbers: 0,
             route: match setting.batch {
-                None => route(setting.order),
-                Some(max) => batched(setting.order, max),
+                None => breaking(setting.order, setting.breaker),
+                Some(max) => batched(setting.order, max, setting.breaker),
             },
             letters: Vec::new(),
             alive: BTreeSet::new(),
@@ -360,7 +360,7 @@ impl World {
             }
         }
         let halt = halted.map(|mut entry| match ending {
-            Ending::Retry(delay) => {
+            Ending::Fail(delay) | Ending::Retry(delay) => {
                 entry.failures += 1;
                 Halt::Retry(entry, self.now + std::time::Duration::from_millis(delay.into()))
             }
@@ -372,6 +372,11 @@ impl World {
                 Halt::Stop(entry)
             }
         });
+        if let (Ending::Fail(_), Some(offset)) = (ending, offset) {
+            let complaint = Complaint { offset: Offset(offset), error: "down".to_owned() };
+            let effects = self.lanes.complain(run.lane, &run.context, complaint, self.now);
+            self.hear(effects);
+        }
         let effects = self.lanes.finish(run, &mut entries, halt);
         assert!(entries.is_empty(), "what was not started stays with the worker");
         self.hear(effects);

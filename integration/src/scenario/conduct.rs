@@ -1,0 +1,101 @@
+//! How the processes of a scenario behave meanwhile: under watch, and held to go on in time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::Scenario;
+use crate::checker::{Produced, Resumption, Vitals};
+use crate::ledger;
+use crate::member::Member;
+use crate::patience::{unix_ms, until};
+use crate::vitals::Watch;
+
+impl Scenario {
+    /// Watches a process, which must have been started with `--admin`, for as long as it lives; what it holds and says counts for the verdict.
+    ///
+    /// # Errors
+    /// As [`Watch::start`].
+    pub fn watch(&mut self, member: &mut Member) -> Result<()> {
+        self.watches.push(Watch::start(member)?);
+        Ok(())
+    }
+
+    /// What watches its processes.
+    pub fn watches(&mut self) -> &mut [Watch] {
+        &mut self.watches
+    }
+
+    /// What was seen of the processes that were watched, once they are no longer.
+    pub fn vitals(&self) -> &[Vitals] {
+        &self.vitals
+    }
+
+    /// Ends the watching of processes whose work is done: they must have counted it all.
+    pub(super) fn stop_watches(&mut self) -> Result<()> {
+        const COUNTED: Duration = Duration::from_secs(5);
+        for watch in std::mem::take(&mut self.watches) {
+            let written = self.ledger.read()?.iter().filter(|entry| entry.pid == watch.pid()).count() as u64;
+            // One that doesn't count it, or isn't ready, is for the checker to tell.
+            let is_ready = |status: &Option<(u16, String)>| status.as_ref().is_some_and(|(status, _)| *status == 200);
+            drop(watch.until(COUNTED, "all counted", |look| look.succeeded >= Some(written) && is_ready(&look.ready)));
+            self.vitals.push(watch.stop(true)?);
+        }
+        Ok(())
+    }
+
+    /// What was produced so far; not what a running load writes.
+    pub fn produced(&self) -> &[Produced] {
+        &self.produced
+    }
+
+    /// How long some of the records took from their acknowledgement to their first success, shortest first.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn latencies(&mut self, mut chosen: impl FnMut(&Produced) -> bool) -> Result<Vec<Duration>> {
+        let place = |produced: &Produced| (produced.stored.partition, produced.stored.offset);
+        let mut open: HashMap<_, u64> = self
+            .produced
+            .iter()
+            .filter(|produced| chosen(produced))
+            .map(|produced| (place(produced), produced.acknowledged_ms))
+            .collect();
+        let mut latencies = Vec::new();
+        for entry in self.ledger.read()? {
+            let since = open.remove(&(entry.partition, entry.offset));
+            latencies.extend(since.map(|since| Duration::from_millis(entry.unix_ms.saturating_sub(since))));
+        }
+        latencies.sort_unstable();
+        Ok(latencies)
+    }
+
+    /// Notes that from now on nothing hinders progress: it must go on within this bound.
+    pub fn note_resumption(&mut self, after: &str, bound: Duration) {
+        self.resumptions.push(Resumption { after: after.to_owned(), unix_ms: unix_ms(), bound });
+    }
+
+    /// Waits until a record that came since the last such note is finished, and says how long that took.
+    ///
+    /// # Errors
+    /// When none is within the bound.
+    pub fn until_resumed(&mut self) -> Result<Duration> {
+        let Resumption { after, unix_ms: since, bound } = self.resumptions.last().context("nothing was noted")?.clone();
+        // Which records came later isn't known before the load is over: those behind the ends as they are now did.
+        let mut ends = None;
+        let left = bound.saturating_sub(Duration::from_millis(unix_ms().saturating_sub(since)));
+        let seen = until(left, &format!("progress after {after}"), || {
+            if ends.is_none() {
+                // A leader may not be there yet.
+                ends = self.topics.ends(&self.topic).ok();
+            }
+            let Some(ends) = &ends else { return Ok(None) };
+            let fresh = |entry: &ledger::Entry| ends.get(&entry.partition).is_some_and(|end| entry.offset >= *end);
+            Ok(self.ledger.read()?.iter().find(|entry| fresh(entry)).map(|entry| entry.unix_ms))
+        })?;
+        let took = Duration::from_millis(seen.saturating_sub(since));
+        eprintln!("{}: progress {took:?} after {after}", self.name);
+        Ok(took)
+    }
+}

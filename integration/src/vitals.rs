@@ -1,0 +1,158 @@
+//! Looks at a process all the time: what it holds, and what its probes and its metrics say.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::checker::{Answer, Bounds, Look, Outage, Vitals};
+use crate::member::{self, Member};
+use crate::patience::{unix_ms, until};
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// What a process of a scenario may hold, with records of some hundred bytes: memory as the budget of a pipeline and as much for all the
+/// rest; threads for three brokers, each client and 16 workers; and as many descriptors as they need, which was up to 142, and some more.
+pub const BOUNDS: Bounds = Bounds { memory: (64 + 64) << 20, descriptors: 256, threads: 64 };
+
+/// The looking, in the background until it is stopped or the process has ended.
+#[derive(Debug)]
+pub struct Watch {
+    pid: u32,
+    stop: Arc<AtomicBool>,
+    looks: Arc<Mutex<Vec<Look>>>,
+    outages: Vec<Outage>,
+    deaf: Option<(u64, u64)>,
+    bounds: Bounds,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to look at a process, which must have been started with `--admin`.
+    ///
+    /// # Errors
+    /// When it doesn't say where it listens.
+    pub fn start(member: &mut Member) -> Result<Self> {
+        let (pid, address) = (member.pid(), member.admin_address()?);
+        let (stop, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (stopped, seen) = (Arc::clone(&stop), Arc::clone(&looks));
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let due = Instant::now() + EVERY;
+                // One that has ended holds nothing any more.
+                let Ok(look) = look(pid, &address) else { return };
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(look);
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        });
+        Ok(Self { pid, stop, looks, outages: Vec::new(), deaf: None, bounds: BOUNDS, thread: Some(thread) })
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Allows other bounds.
+    pub fn allow(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Notes that in this time each look must find the process unready, for this reason.
+    pub fn note_outage(&mut self, from_ms: u64, to_ms: u64, said: &str) {
+        self.outages.push(Outage { from_ms, to_ms, said: said.to_owned() });
+    }
+
+    /// Notes that the process need not have answered in this time.
+    pub fn note_deaf(&mut self, from_ms: u64, to_ms: u64) {
+        self.deaf = Some((from_ms, to_ms));
+    }
+
+    /// Waits for a look that shows something.
+    ///
+    /// # Errors
+    /// When there is none in time; says what the last one was.
+    pub fn until(&self, deadline: Duration, what: &str, shows: impl Fn(&Look) -> bool) -> Result<Look> {
+        let since = self.looked().len();
+        let shown = until(deadline, what, || Ok(self.looked().into_iter().skip(since).find(|look| shows(look))));
+        shown.with_context(|| format!("process {} looked last like {:?}", self.pid, self.looked().last()))
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// When it isn't in time.
+    pub fn until_ready(&self, deadline: Duration) -> Result<()> {
+        self.until(deadline, "a process that is ready", |look| said(&look.ready, 200, "")).map(drop)
+    }
+
+    /// Waits until it is not ready, for this reason.
+    ///
+    /// # Errors
+    /// When it is in time.
+    pub fn until_unready(&self, deadline: Duration, reason: &str) -> Result<()> {
+        let what = format!("a process that is not ready, as `{reason}`");
+        self.until(deadline, &what, |look| said(&look.ready, 503, reason)).map(drop)
+    }
+
+    fn looked(&self) -> Vec<Look> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it, and gives all that it saw. `is_settled` says that all is finished, and the process is there.
+    ///
+    /// # Errors
+    /// When its thread panicked.
+    pub fn stop(mut self, is_settled: bool) -> Result<Vitals> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("it is stopped once")?;
+        thread.join().map_err(|_| anyhow::anyhow!("the watch's thread panicked"))?;
+        Ok(Vitals {
+            pid: self.pid,
+            looks: self.looked(),
+            bounds: self.bounds,
+            outages: std::mem::take(&mut self.outages),
+            deaf: self.deaf,
+            is_settled,
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn said(answer: &Answer, status: u16, text: &str) -> bool {
+    answer.as_ref().is_some_and(|(code, said)| *code == status && said.contains(text))
+}
+
+fn look(pid: u32, address: &str) -> Result<Look> {
+    let live = member::get(address, "/livez").ok();
+    let ready = member::get(address, "/readyz").ok();
+    let metrics = member::get(address, "/metrics").ok();
+    let succeeded = metrics.as_ref().map(|(_, page)| successes(page));
+    // Last, so that one that has ended meanwhile is not blamed for its silence.
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.with_context(|| format!("no {name} has it ended?"))?;
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().context("a number")
+    };
+    let memory = number("VmRSS:")? * 1024;
+    let threads = usize::try_from(number("Threads:")?)?;
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    Ok(Look { unix_ms: unix_ms(), memory, descriptors, threads, live, ready, succeeded })
+}
+
+/// What the daemon `ledger` counts as successes.
+fn successes(page: &str) -> u64 {
+    let mut lines = page.lines().filter(|line| line.starts_with("daemon_messages_processed_total{"));
+    let line = lines.find(|line| line.contains(r#"daemon_name="ledger""#) && line.contains(r#"status="success""#));
+    line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse::<f64>().ok()).unwrap_or(0.0) as u64
+}

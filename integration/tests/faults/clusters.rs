@@ -1,0 +1,187 @@
+//! Three brokers: leaders and coordinators that move, and all of them gone.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use integration::checker::{Order, Verdict};
+use integration::load::Load;
+use integration::patience::unix_ms;
+use integration::payload::Mix;
+use integration::scale::{Scale, seconds};
+use integration::{Cluster, Member, Scenario};
+
+const BROKERS: u16 = 3;
+/// One cluster at a time: its brokers have a machine's cores to share.
+static ONE: Mutex<()> = Mutex::new(());
+/// What progress may take once the brokers are as they ought to be.
+const BOUND: Duration = Duration::from_secs(30);
+/// What memory may grow by beside a tenth, as allocators keep some.
+const SLACK: u64 = 16 << 20;
+
+/// Two processes of a group under watch, and records that keep coming.
+struct Running {
+    scenario: Scenario,
+    members: Vec<Member>,
+    /// `None` while it pauses.
+    load: Option<Load>,
+}
+
+impl Running {
+    /// One of each group protocol.
+    fn start_both(cluster: &Cluster, name: &str) -> Result<Vec<Self>> {
+        ["classic", "consumer"].into_iter().map(|protocol| Self::start(cluster, name, protocol)).collect()
+    }
+
+    fn start(cluster: &Cluster, name: &str, protocol: &str) -> Result<Self> {
+        let mut scenario = Scenario::open(&cluster.bootstrap(), &format!("{name}.{protocol}"), Order::Key)?;
+        // Commits are frequent, so that some are on their way whatever happens.
+        let flags = scenario.flags().with("group-protocol", protocol).with("admin", "127.0.0.1:0");
+        let flags = flags.with("commit-interval-ms", 200);
+        let load = Some(scenario.load(100, Mix::default()));
+        let mut members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
+        for member in &mut members {
+            scenario.until_works(member, Duration::from_secs(60))?;
+            scenario.watch(member)?;
+        }
+        Ok(Self { scenario, members, load })
+    }
+
+    /// How often partitions were given to the processes, or taken from them.
+    fn rebalances(&mut self) -> Result<f64> {
+        let kinds = ["assigned", "revoked", "lost"];
+        let mut count = 0.0;
+        for member in &mut self.members {
+            for kind in kinds {
+                count += member.metric("daemon_rebalances_total", &format!("kind=\"{kind}\""))?;
+            }
+        }
+        Ok(count)
+    }
+
+    fn pause(&mut self) -> Result<()> {
+        self.load.take().map_or(Ok(()), |load| self.scenario.unload(load))
+    }
+
+    fn resume(&mut self) {
+        self.load = Some(self.scenario.load(100, Mix::default()));
+    }
+
+    fn pass(mut self) -> Result<Verdict> {
+        self.pause()?;
+        let Self { scenario, members, .. } = self;
+        scenario.pass(members, Duration::from_secs(60))
+    }
+}
+
+#[test]
+fn leader_moves_every_5_s() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    const EVERY: Duration = Duration::from_secs(5);
+    let moves = Scale::of_environment()?.of(4, 36);
+    let cluster = Cluster::start(BROKERS)?;
+    let mut running = Running::start_both(&cluster, "leader-moves")?;
+    let mut before = Vec::new();
+    for each in &mut running {
+        before.push(each.rebalances()?);
+    }
+
+    let mut due = Instant::now();
+    for _ in 0..moves {
+        for each in &mut running {
+            cluster.move_leaders(each.scenario.topic())?;
+            each.scenario.note_resumption("the leaders moved", 2 * EVERY);
+        }
+        running.iter_mut().try_for_each(|each| each.scenario.until_resumed().map(drop))?;
+        due += EVERY;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+
+    for (mut each, before) in running.into_iter().zip(before) {
+        let after = each.rebalances()?;
+        ensure!((after - before).abs() < 0.5, "{} rebalances for nothing", after - before);
+        let verdict = each.pass()?;
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+#[test]
+fn coordinator_moves_mid_commit() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let rounds = Scale::of_environment()?.of(2, 12);
+    let mut cluster = Cluster::start(BROKERS)?;
+    let mut running = Running::start_both(&cluster, "coordinator-moves")?;
+    let mut random = fastrand::Rng::with_seed(running[0].scenario.seed());
+    for round in 0..rounds {
+        let group = running[round % running.len()].scenario.topic().to_owned();
+        let coordinator = cluster.coordinator(&group)?;
+        // At any time between two commits, or in the middle of one.
+        thread::sleep(Duration::from_millis(random.u64(0..400)));
+        // One that is stopped hands its groups on, one that is killed does not.
+        if random.bool() {
+            cluster.broker(coordinator).stop()?
+        } else {
+            cluster.broker(coordinator).kill()?
+        }
+        for each in &mut running {
+            each.scenario.note_resumption("a coordinator was gone", BOUND);
+        }
+        running.iter_mut().try_for_each(|each| each.scenario.until_resumed().map(drop))?;
+        ensure!(cluster.coordinator(&group)? != coordinator, "the group's coordinator is still {coordinator}");
+        cluster.restart_stopped()?;
+    }
+    for each in running {
+        let verdict = each.pass()?;
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+#[test]
+fn all_brokers_down() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What a process may take to notice.
+    const NOTICED: Duration = Duration::from_secs(10);
+    let outage = seconds(15, 600)?;
+    let mut cluster = Cluster::start(BROKERS)?;
+    let mut running = Running::start_both(&cluster, "all-down")?;
+    // A producer gives up earlier than a daemon.
+    running.iter_mut().try_for_each(Running::pause)?;
+
+    cluster.kill_all()?;
+    for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+        watch.until_unready(NOTICED, "no broker of")?;
+    }
+    let noticed = unix_ms();
+    thread::sleep(outage);
+    for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+        watch.note_outage(noticed, unix_ms(), "no broker of");
+    }
+    cluster.restart_stopped()?;
+
+    for each in &mut running {
+        each.resume();
+        each.scenario.note_resumption("the brokers were back", BOUND);
+    }
+    for mut each in running {
+        each.scenario.until_resumed()?;
+        let mut restarts = 0.0;
+        for member in &mut each.members {
+            restarts += member.metric("daemon_restarts_total", "")?;
+        }
+        ensure!(restarts < 0.5, "{restarts} restarts, where waiting would have done");
+        each.pause()?;
+        let Running { mut scenario, members, .. } = each;
+        let verdict = scenario.finish(members, Duration::from_secs(60))?;
+        verdict.ensure_clean()?;
+        for vitals in scenario.vitals() {
+            let (early, late) = vitals.memory_early_and_late();
+            eprintln!("memory: {} KiB early, {} KiB late", early >> 10, late >> 10);
+            ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
+        }
+        scenario.close()?;
+    }
+    Ok(())
+}

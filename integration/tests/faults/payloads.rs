@@ -1,0 +1,67 @@
+//! Records of every shape, and what must become of them: a success, or a dead letter with the bytes as they were.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use daemonry::record::Partition;
+use integration::checker::{Fate, Order};
+use integration::payload::Payload;
+use integration::{Message, Scenario, brokers};
+
+/// As much as a broker takes by default, with some room for what stands around it.
+const LARGE: usize = (1 << 20) - 4096;
+/// How many of those: the pipeline's queue, twice.
+const MANY: u64 = 200;
+const HEADERS: usize = 10_000;
+
+fn letter(message: Message) -> Payload {
+    Payload { message, id: None, fate: Fate::Letter }
+}
+
+fn large(id: u64) -> Payload {
+    let filler = "x".repeat(LARGE);
+    Payload::obeyed(id, &format!("large-{}", id % 20), &format!("\"sleep_ms\":20,\"filler\":\"{filler}\""))
+}
+
+fn with_headers(payload: Payload) -> Payload {
+    let named = |message: Message, n: usize| message.header(format!("header-{}", n % 100), n.to_string());
+    Payload { message: (0..HEADERS).fold(payload.message, named), ..payload }
+}
+
+#[test]
+fn payloads() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "payloads", Order::Key)?;
+    let corrupt: [&[u8]; 5] = [b"{\"id\":", b"\xff\xfe\x00\xc3\x28", b"\0", b"null,", b"[[[[[[[["];
+    let odd = corrupt.into_iter().map(|bytes| letter(Message::new(bytes).key("corrupt")));
+    let odd = odd.chain([
+        letter(Message::new("").key("empty")),
+        letter(Message::new("")),
+        Payload { message: Message::tombstone().key("tombstone"), id: None, fate: Fate::Success },
+        Payload { message: Message::tombstone(), id: None, fate: Fate::Success },
+        // Deeper than any reader goes, which must not be the end of its stack.
+        letter(Message::new("[".repeat(LARGE)).key("deep")),
+        with_headers(Payload::obeyed(1, "headers", "")),
+        with_headers(Payload::poison(2, "headers")),
+        with_headers(letter(Message::new("").key("headers"))),
+    ]);
+    let letters = 5 + 2 + 1 + 2;
+    // Each between ordinary ones of its partition.
+    for (index, payload) in (0..).zip(odd) {
+        let ordinary = |n: u64| Payload::obeyed(1_000 + index * 2 + n, "ordinary", "");
+        scenario.produce_to(Partition(i32::try_from(index % 8)?), [ordinary(0), payload, ordinary(1)])?;
+    }
+    for ids in (10_000..10_000 + MANY).collect::<Vec<_>>().chunks(20) {
+        scenario.produce(ids.iter().map(|id| large(*id)))?;
+    }
+
+    let flags = scenario.flags().with("admin", "127.0.0.1:0");
+    let mut member = scenario.start(&flags)?;
+    scenario.watch(&mut member)?;
+    let verdict = scenario.finish(vec![member], Duration::from_secs(60))?;
+    verdict.ensure_clean()?;
+    assert_eq!((verdict.letters, verdict.duplicates), (letters, 0), "{verdict}");
+    let peak = scenario.vitals()[0].peak(|look| look.memory).unwrap_or_default();
+    eprintln!("payloads: at most {} MiB were held of {MANY} MiB", peak >> 20);
+    ensure!(peak > 32 << 20, "{} MiB: nothing large was held, so nothing is shown", peak >> 20);
+    scenario.close()
+}

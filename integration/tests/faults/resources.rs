@@ -1,0 +1,74 @@
+//! Machines that run out of something.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use integration::checker::Order;
+use integration::patience::unix_ms;
+use integration::payload::Mix;
+use integration::{Broker, BrokerOptions, Member, Proxy, Scenario, brokers};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+const SOON: Duration = Duration::from_secs(40);
+/// What progress may take once there is enough again.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// Sets how many files and sockets a process may have open.
+fn limit_descriptors(member: &Member, most: Option<u64>) -> Result<()> {
+    let pid = i32::try_from(member.pid()).ok().and_then(Pid::from_raw).context("an id is above 0")?;
+    let own = getrlimit(Resource::Nofile);
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: most.or(own.current), maximum: own.maximum })?;
+    Ok(())
+}
+
+/// The process loses its connections while it may open none.
+#[test]
+fn file_descriptors_exhausted() -> Result<()> {
+    const NAME: &str = "PROXIED";
+    let proxy = Proxy::start()?;
+    let broker = Broker::start(BrokerOptions::default().listener_behind(NAME, proxy.port()))?;
+    proxy.lead_to(&broker.listener(NAME))?;
+    let mut scenario = Scenario::open(&broker.bootstrap(), "descriptors", Order::Key)?;
+    let flags = scenario.flags().with("brokers", proxy.address()).with("admin", "127.0.0.1:0");
+    let load = scenario.load(100, Mix::default());
+    let mut member = scenario.start(&flags)?;
+    scenario.until_works(&mut member, SOON)?;
+    scenario.watch(&mut member)?;
+    scenario.until_more(100, SOON)?;
+
+    // Those that are open stay so; the next one is refused. Its admin server can't take a connection either.
+    let deaf = unix_ms();
+    limit_descriptors(&member, Some(3))?;
+    proxy.hang_up();
+    member.until_log("Too many open files", SOON)?;
+    std::thread::sleep(Duration::from_secs(5));
+    ensure!(member.ended()?.is_none(), "it ended, log {}", member.log_path().display());
+    limit_descriptors(&member, None)?;
+    scenario.note_resumption("there were descriptors again", BOUND);
+    scenario.until_resumed()?;
+
+    scenario.watches()[0].note_deaf(deaf, unix_ms());
+    scenario.unload(load)?;
+    let verdict = scenario.pass(vec![member], SOON)?;
+    assert_eq!(verdict.duplicates, 0, "{verdict}");
+    Ok(())
+}
+
+/// Whatever the process logs, there is no room for it: `/dev/full` says so to each write.
+#[test]
+fn disk_full() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "disk-full", Order::Key)?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let flags = scenario.flags().with("admin", format!("127.0.0.1:{port}"));
+    let load = scenario.load(150, Mix::default());
+    // Much of it, so that nobody gets by with saying little.
+    let mut member = Member::start(&flags.log("debug"), PathBuf::from("/dev/full"))?;
+    scenario.until_works(&mut member, SOON)?;
+    scenario.watch(&mut member)?;
+    scenario.until_more(1_000, SOON)?;
+    scenario.unload(load)?;
+    let verdict = scenario.pass(vec![member], SOON)?;
+    assert!(verdict.letters > 0 && verdict.duplicates == 0, "{verdict}");
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Routes that are held back, and what is tried of them.
+
+use super::super::super::breaker::State as BreakerState;
+use super::*;
+
+/// One that a failure of each of two keys opens.
+fn eager() -> CircuitBreaker {
+    CircuitBreaker::new().attempts(2).keys(2)
+}
+
+/// So many partitions of such a route, each with records of these keys.
+fn bench(partitions: usize, keys: &str) -> Bench {
+    let mut bench = Bench::keyed(0, 4, 100);
+    let route = breaking(ProcessingOrder::Key, eager());
+    for partition in 0..partitions {
+        bench.assign_to(partition, partition as u64, &route);
+        bench.push(partition as u64, 0, keys);
+    }
+    bench
+}
+
+impl Bench {
+    fn assign_to(&mut self, partition: usize, epoch: u64, route: &Arc<RouteSpec>) {
+        let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
+        let assigned = Assigned { epoch: Epoch(epoch), topic_partition, progress: resumed(0, 4_096) };
+        assert!(self.lanes.assign(assigned, Arc::clone(route)).room, "a new partition is to be read");
+    }
+
+    /// Its first record fails as in an outage, and is to be tried again after a second.
+    fn complain(&mut self, held: Held) -> Told {
+        let (haul, mut cargo) = held;
+        let mut entries = VecDeque::new();
+        let (lane, first) = cargo.next_lane(&mut entries).expect("something was taken");
+        let mut entry = first.expect("it has a record");
+        entry.failures += u32::from(!haul.context.is_held_back());
+        let complaint = Complaint { offset: entry.record.offset(), error: "down".to_owned() };
+        let effects = self.lanes.complain(lane, &haul.context, complaint, self.now);
+        let halt = Halt::Retry(entry, self.now + Duration::from_secs(1));
+        let begun = Some((lane, &mut entries));
+        Told(effects.and(self.lanes.unload(haul, begun, &mut cargo, Some(halt), NOTHING)))
+    }
+
+    fn state(&self) -> BreakerState {
+        self.lanes.circuits[0].breaker.state()
+    }
+}
+
+#[test]
+fn route_that_is_held_back_starts_nothing_and_is_not_read() {
+    let mut bench = bench(2, "abcd");
+    let (first, second) = (bench.taken(), bench.taken());
+    assert!(!bench.complain(first).breakers);
+    assert!(bench.complain(second).breakers);
+    assert!(matches!(bench.state(), BreakerState::Open { .. }));
+    assert!(bench.take().is_none());
+    assert!(bench.lanes.places.iter().all(|place| place.why_held(false) == Some(Hold::CircuitBreaker)));
+    assert_eq!(bench.lanes.next_due(bench.now), Some(bench.now + Duration::from_secs(1)), "its retries wait with it");
+    assert!(!bench.wait(Duration::from_secs(1)).breakers);
+    assert!(bench.take().is_none());
+}
+
+#[test]
+fn one_record_is_tried_that_has_not_failed_and_its_success_lets_all_go_on() {
+    let mut bench = bench(1, "abcd");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    bench.complain(second);
+    let effects = bench.wait(Duration::from_secs(5));
+    assert!(effects.breakers && effects.ready == 1);
+    let trial = bench.taken();
+    assert_eq!(trial.1.entries.iter().map(|entry| entry.record.offset().0).collect::<Vec<_>>(), [2]);
+    assert!(trial.0.may_start() && bench.take().is_none());
+    let told = bench.succeed(trial);
+    assert!(told.breakers && told.room && told.ready > 0);
+    assert_eq!((bench.state(), bench.lanes.held_back), (BreakerState::Closed, 0));
+    let rest: Vec<_> = std::iter::from_fn(|| bench.take()).collect();
+    assert_eq!(rest.len(), 3);
+}
+
+#[test]
+fn trial_that_leaves_with_its_partition_makes_room_for_another_one() {
+    let mut bench = bench(2, "ab");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    bench.complain(second);
+    bench.wait(Duration::from_secs(5));
+    let tried = bench.lanes.circuits[0].trial.expect("one is tried");
+    let epoch =
+        bench.lanes.places[bench.lanes.lanes[tried].place].assignment.as_ref().expect("it is assigned").context.epoch;
+    assert!(bench.lanes.release(&[epoch]).ready > 0);
+    let next = bench.lanes.circuits[0].trial.expect("another one is");
+    assert_ne!(bench.lanes.lanes[next].place, bench.lanes.lanes[tried].place);
+    assert!(bench.take().is_some());
+}
+
+#[test]
+fn route_without_a_record_to_try_is_read_for_one() {
+    let mut bench = bench(1, "ab");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    bench.complain(second);
+    let told = bench.wait(Duration::from_secs(5));
+    assert!(told.room, "only such are there as have failed");
+    assert_eq!(bench.lanes.places[0].why_held(false), None);
+    // One of those is tried meanwhile.
+    let trial = bench.taken();
+    bench.push(0, 2, "c");
+    assert!(bench.take().is_none());
+    bench.complain(trial);
+    assert_eq!(bench.lanes.places[0].why_held(false), Some(Hold::CircuitBreaker));
+    bench.wait(Duration::from_secs(10));
+    let trial = bench.taken();
+    assert_eq!(trial.1.entries[0].record.offset(), Offset(2), "the one that has not failed");
+    assert_eq!(bench.lanes.places[0].why_held(false), Some(Hold::CircuitBreaker));
+}
+
+#[test]
+fn attempts_of_partitions_on_their_way_out_open_nothing() {
+    let mut bench = bench(1, "abcd");
+    let held: Vec<_> = (0..4).map(|_| bench.taken()).collect();
+    assert!(!bench.release(0).drained);
+    for held in held {
+        bench.complain(held);
+    }
+    assert_eq!(bench.state(), BreakerState::Closed);
+}
