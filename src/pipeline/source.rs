@@ -176,7 +176,7 @@ pub trait Progress: Send + fmt::Debug + 'static {
     /// How many more records may come in before what is finished could no longer be remembered.
     fn room(&self) -> usize;
 
-    /// What to write back, where that differs from what was acknowledged last. `None` too where not all that is finished
+    /// What to write back, where that may differ from what the source has. `None` too where not all that is finished
     /// can be remembered just now: then the last commit stands.
     fn commit(&self) -> Option<Self::Commit>;
 
@@ -185,6 +185,10 @@ pub trait Progress: Send + fmt::Debug + 'static {
     fn commit_forgetting(&self) -> Option<(Self::Commit, u64)> {
         self.commit().map(|commit| (commit, 0))
     }
+
+    /// The last commit goes to the source. Until one is acknowledged nobody knows what stands there: it may be told of a refusal, and have
+    /// taken it. By default that makes no difference.
+    fn sent(&mut self) {}
 
     /// The source has taken this commit.
     fn acknowledge(&mut self, commit: &Self::Commit);
@@ -223,7 +227,8 @@ pub trait Progress: Send + fmt::Debug + 'static {
     /// The commits from now on tell that this record runs alone; `None`: that none does.
     fn announce(&mut self, _position: Option<Self::Position>) {}
 
-    /// Whether what is to be told of the partition's use, what was announced last too, has been acknowledged.
+    /// Whether what is to be told of the partition's use, what was announced last too, was acknowledged, and nothing
+    /// was [sent](Self::sent) since.
     fn is_announced(&self) -> bool {
         true
     }

@@ -17,7 +17,7 @@ mod pace;
 use std::collections::VecDeque;
 use std::num::NonZero;
 
-use self::custody::Custody;
+use self::custody::{Custody, Notice};
 use self::pace::Pace;
 use super::metadata::{self, Budget, LaneTag, MetadataWarning, Run, Usage, distance};
 use super::quarantine::Handover;
@@ -79,6 +79,8 @@ pub struct OffsetTracker {
     restored: VecDeque<Run>,
     pace: Pace,
     acknowledged: Option<OffsetCommit>,
+    /// Another commit is on its way, or nobody knows what became of it.
+    unanswered: bool,
     /// How the partition was used, as far as nobody has taken it over.
     found: Usage,
     custody: Option<Box<Custody>>,
@@ -117,6 +119,7 @@ impl OffsetTracker {
             restored: runs.into(),
             pace: Pace::default(),
             acknowledged: committed.map(|next| OffsetCommit { next, metadata: remembered.to_owned() }),
+            unanswered: false,
             found,
             custody: None,
         };
@@ -167,6 +170,11 @@ impl OffsetTracker {
         let (low, next) = (self.low()?, self.next?);
         let metadata = metadata::encode(self.tag, low, &self.runs(low, next), self.limit)?;
         Some(OffsetCommit { next: NextOffset::at(low.0), metadata: self.signed(low, metadata) })
+    }
+
+    /// Whether the source may have something else.
+    fn is_news(&self, commit: &OffsetCommit) -> bool {
+        self.unanswered || self.acknowledged.as_ref() != Some(commit)
     }
 
     /// The metadata, with how the partition is used.
@@ -319,22 +327,26 @@ impl Progress for OffsetTracker {
     /// What to write back; `None` where that was acknowledged, where nothing is known yet, and where the runs don't
     /// fit: then the commit before it stands, which claims less.
     fn commit(&self) -> Option<OffsetCommit> {
-        self.current().filter(|commit| self.acknowledged.as_ref() != Some(commit))
+        self.current().filter(|commit| self.is_news(commit))
     }
 
     fn commit_forgetting(&self) -> Option<(OffsetCommit, u64)> {
         let (low, next) = (self.low()?, self.next?);
         let (metadata, forgotten) = metadata::encode_some(self.tag, low, &self.runs(low, next), self.limit);
         let commit = OffsetCommit { next: NextOffset::at(low.0), metadata: self.signed(low, metadata) };
-        (self.acknowledged.as_ref() != Some(&commit)).then_some((commit, forgotten))
+        self.is_news(&commit).then_some((commit, forgotten))
+    }
+
+    fn sent(&mut self) {
+        self.unanswered = true;
     }
 
     fn acknowledge(&mut self, commit: &OffsetCommit) {
         self.acknowledged = Some(commit.clone());
-        if let Some(custody) = self.custody.as_mut().filter(|custody| !custody.written)
-            && let Ok(usage) = metadata::decode_usage(&commit.metadata, commit.next.offset())
-        {
-            custody.acknowledge(&usage);
+        self.unanswered = false;
+        if let Some(custody) = &mut self.custody {
+            let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).unwrap_or_default();
+            custody.told = Notice::from(&usage);
         }
     }
 
@@ -391,23 +403,23 @@ impl Progress for OffsetTracker {
 
     fn announce(&mut self, position: Option<Offset>) {
         if let Some(custody) = &mut self.custody {
-            custody.change(|usage| usage.running = position);
+            custody.usage.running = position;
         }
     }
 
     fn is_announced(&self) -> bool {
-        self.custody.as_ref().is_none_or(|custody| custody.written)
+        self.custody.as_ref().is_none_or(|custody| !self.unanswered && custody.is_told())
     }
 
     fn end_probation(&mut self) {
         if let Some(custody) = &mut self.custody {
-            custody.change(|usage| (usage.probation, usage.running) = (false, None));
+            (custody.usage.probation, custody.usage.running) = (false, None);
         }
     }
 
     fn hand_over(&mut self) {
         if let Some(custody) = &mut self.custody {
-            custody.change(|usage| (usage.holder, usage.running) = (None, None));
+            (custody.usage.holder, custody.usage.running) = (None, None);
         }
     }
 }

@@ -40,6 +40,7 @@ impl<G: Progress> Lanes<G> {
                 Standing::Probation(_) | Standing::Passed => open.progress.commit_forgetting()?.0,
             };
             open.offered = open.finished;
+            open.progress.sent();
             Some((open.context.epoch, commit))
         });
         commits.collect()
@@ -54,6 +55,7 @@ impl<G: Progress> Lanes<G> {
             open.progress.hand_over();
             if let Some((commit, runs)) = open.progress.commit_forgetting() {
                 open.offered = open.finished;
+                open.progress.sent();
                 forgotten += runs;
                 commits.push((epoch, commit));
             }

@@ -205,8 +205,8 @@ pub(super) struct Lanes<G: Progress> {
     budget: Option<Budget>,
     /// The same for each key.
     key_budgets: Option<KeyBudgets>,
-    /// Places with something in the way of their records.
-    tried: usize,
+    /// Places on probation.
+    on_probation: usize,
     /// A record on probation is out, unless nobody is at anything.
     suspect_out: bool,
     /// Partitions that have passed their probation, until somebody is told.
@@ -249,7 +249,7 @@ impl<G: Progress> Lanes<G> {
             commit_told: None,
             budget: None,
             key_budgets: None,
-            tried: 0,
+            on_probation: 0,
             suspect_out: false,
             passed: Vec::new(),
             circuits: Vec::new(),
@@ -298,7 +298,7 @@ impl<G: Progress> Lanes<G> {
             }
         }
         let mut effects = Effects::default();
-        if self.tried > 0 {
+        if self.on_probation > 0 {
             self.review(&mut effects);
         }
         effects

@@ -51,6 +51,7 @@ impl<G: Progress> Lanes<G> {
         }
         self.count_slot(place);
         self.promote(effects);
+        effects.room = true;
     }
 
     /// Has a lane wait until its place goes on.

@@ -71,16 +71,16 @@ impl<G: Progress> Lanes<G> {
 
     /// Begins, or ends, what is in the way of a place's records.
     pub(super) fn set_standing(&mut self, id: PlaceId, standing: Standing) {
-        let before = self.places[id].standing();
-        self.places[id].set_standing(standing);
-        let after = self.places[id].standing();
-        self.tried = self.tried + usize::from(after != Standing::Good) - usize::from(before != Standing::Good);
+        let place = &mut self.places[id];
+        self.on_probation -= usize::from(place.is_on_probation());
+        place.set_standing(standing);
+        self.on_probation += usize::from(place.is_on_probation());
     }
 
-    /// Who may be given something, while something is in the way of somebody's records.
+    /// Who may be given something while places are on probation.
     pub(super) fn turnout(&mut self, effects: &mut Effects) -> Turnout {
         self.review(effects);
-        if !self.places.iter().any(Place::is_on_probation) {
+        if self.on_probation == 0 {
             return Turnout::Anybody;
         }
         self.suspect_out &= self.busy > 0;
@@ -200,8 +200,8 @@ impl<G: Progress> Lanes<G> {
     /// It has taken them.
     pub(super) fn answered(&mut self, commits: &[(Epoch, G::Commit)]) -> Effects {
         let mut effects = Effects::default();
-        if self.tried > 0 {
-            self.start_marked(commits, &mut effects);
+        self.start_marked(commits, &mut effects);
+        if self.on_probation > 0 {
             self.review(&mut effects);
             effects.ready += self.ready(self.limits.workers).max(1);
         }
@@ -209,18 +209,18 @@ impl<G: Progress> Lanes<G> {
     }
 
     fn start_marked(&mut self, commits: &[(Epoch, G::Commit)], effects: &mut Effects) {
-        if self.tried == 0 {
-            return;
-        }
+        let mut started = false;
         for (epoch, _) in commits {
             let Some(&id) = self.place_by_epoch.get(epoch) else { continue };
             if self.places[id].is_unmarked() {
-                let mark = |place: &mut Place<G>| place.set_standing(Standing::Good);
-                self.regate(id, mark, effects);
-                self.tried -= 1;
+                self.regate(id, |place| place.set_standing(Standing::Good), effects);
+                started = true;
             }
         }
-        self.try_again(effects);
+        if started {
+            effects.room = true;
+            self.try_again(effects);
+        }
     }
 
     /// Partitions that have passed their probation since the last look.

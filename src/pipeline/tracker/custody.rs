@@ -13,8 +13,8 @@ use crate::record::{Offset, Timestamp};
 pub(super) struct Custody {
     limit: NonZero<u32>,
     pub(super) usage: Usage,
-    /// What was acknowledged last names this holder, this state, and the record that was announced last.
-    pub(super) written: bool,
+    /// What was acknowledged last.
+    pub(super) told: Notice,
 }
 
 impl Custody {
@@ -38,8 +38,7 @@ impl Custody {
         let probation = found.probation || unclean && recent.is_some();
         let ended = if unclean { Some(seconds) } else { recent };
         let usage = Usage { holder: Some(holder), probation, ended, running: None, accused };
-        let written = usage == found;
-        let custody = Self { limit, usage, written };
+        let custody = Self { limit, usage, told: Notice::from(&found) };
         let condemned = custody.usage.accused.iter().copied().filter(|(_, ends)| *ends >= limit.get()).collect();
         (custody, Handover { unclean, probation, condemned })
     }
@@ -50,15 +49,22 @@ impl Custody {
         accused.map(|(_, ends)| *ends).filter(|ends| *ends >= self.limit.get())
     }
 
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut Usage)) {
-        let before = self.usage.clone();
-        change(&mut self.usage);
-        self.written &= self.usage == before;
+    /// Whether what is to be told was acknowledged last.
+    pub(super) fn is_told(&self) -> bool {
+        self.told == Notice::from(&self.usage)
     }
+}
 
-    /// This was acknowledged.
-    pub(super) fn acknowledge(&mut self, usage: &Usage) {
-        let Usage { holder, probation, running, .. } = &self.usage;
-        self.written = (usage.holder, usage.probation, usage.running) == (*holder, *probation, *running);
+/// What a usage says of the present: what whoever reads the partition waits for to be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Notice {
+    holder: Option<u32>,
+    probation: bool,
+    running: Option<Offset>,
+}
+
+impl From<&Usage> for Notice {
+    fn from(&Usage { holder, probation, running, .. }: &Usage) -> Self {
+        Self { holder, probation, running }
     }
 }

@@ -11,7 +11,8 @@ use crate::handler::ProcessingOrder;
 /// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Assign(usize),
+    /// A partition becomes ours, after so many ends without warning; with no quarantine where it is none.
+    Assign(usize, Option<u32>),
     Release(usize),
     Lose(usize),
     /// A partition is paused, or goes on.
@@ -36,6 +37,12 @@ pub(super) enum Step {
     TakeLetter,
     Acknowledge(Index),
     FailLetter(Index, u16),
+    /// What there is to commit goes to the source, if nothing is on its way there.
+    Commit,
+    /// The source takes what is on its way, or refuses it.
+    Answer(bool),
+    /// It becomes known where partitions end.
+    Ends,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,9 +113,10 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Ending::Letter),
         1 => Just(Ending::Stop),
     ];
+    let ends = prop_oneof![2 => Just(None), 4 => (0_u32..3).prop_map(Some)];
     let step = prop_oneof![
         3 => any::<Index>().prop_map(Step::Scale),
-        3 => partition().prop_map(Step::Assign),
+        3 => (partition(), ends).prop_map(|(partition, ends)| Step::Assign(partition, ends)),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),
         2 => (partition(), any::<bool>()).prop_map(|(partition, paused)| Step::Pause(partition, paused)),
@@ -123,6 +131,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::TakeLetter),
         3 => any::<Index>().prop_map(Step::Acknowledge),
         2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),
+        6 => Just(Step::Commit),
+        8 => prop_oneof![4 => Just(true), 1 => Just(false)].prop_map(Step::Answer),
+        1 => Just(Step::Ends),
     ];
     prop::collection::vec(step, 1..70)
 }

@@ -14,9 +14,12 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
+use super::probation::taken_over;
 use super::{arriving, batched, breaking, failure, resumed};
 use crate::handler::ProcessingOrder;
 use crate::pipeline::control::Rate;
+use crate::pipeline::metadata;
+use crate::pipeline::tracker::OffsetCommit;
 
 pub(super) const TOPIC: &str = "orders";
 
@@ -71,6 +74,12 @@ pub(super) struct World {
     pub(super) asked: Option<Demand>,
     epochs: u64,
     pub(super) now: Instant,
+    /// What is on its way to the source.
+    committing: Option<Vec<(Epoch, OffsetCommit)>>,
+    /// The record that runs alone, where the source was told of one and has answered.
+    pub(super) announced: BTreeMap<Epoch, i64>,
+    /// What was taken last of a partition on probation.
+    pub(super) suspect: Option<u64>,
 }
 
 impl World {
@@ -100,6 +109,9 @@ impl World {
             asked: None,
             epochs: 0,
             now: Instant::now(),
+            committing: None,
+            announced: BTreeMap::new(),
+            suspect: None,
             workers: setting.workers,
             setting,
         }
@@ -152,7 +164,7 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Assign(partition) => self.assign(partition),
+            Step::Assign(partition, ends) => self.assign(partition, ends),
             Step::Release(partition) => {
                 if let Some(epoch) = self.logs[partition].epoch {
                     self.logs[partition].released = true;
@@ -237,7 +249,42 @@ impl World {
                     self.hear(effects);
                 }
             }
+            Step::Commit => {
+                if self.committing.is_none() {
+                    let ending = self.logs.iter().filter(|log| log.released).filter_map(|log| log.epoch);
+                    let (mut commits, _) = self.lanes.final_commits(&ending.collect::<Vec<_>>());
+                    commits.extend(self.lanes.commits());
+                    self.committing = Some(commits);
+                }
+            }
+            Step::Answer(taken) => {
+                self.answer(taken);
+            }
+            Step::Ends => {
+                let end = |log: &Log| Some((log.epoch?, Offset(log.written)));
+                let effects = self.lanes.note_ends(&self.logs.iter().filter_map(end).collect::<Vec<_>>());
+                self.hear(effects);
+            }
         }
+    }
+
+    /// The source has taken what was on its way, or refused it. Says whether there was anything.
+    fn answer(&mut self, taken: bool) -> bool {
+        let Some(commits) = self.committing.take() else { return false };
+        let effects = if taken {
+            for (epoch, commit) in &commits {
+                let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).expect("it is ours");
+                match usage.running {
+                    Some(running) => self.announced.insert(*epoch, running.0),
+                    None => self.announced.remove(epoch),
+                };
+            }
+            self.lanes.acknowledge(&commits)
+        } else {
+            self.lanes.refused(&commits)
+        };
+        self.hear(effects);
+        !commits.is_empty()
     }
 
     /// Tells the lanes which partitions are paused.
@@ -248,7 +295,7 @@ impl World {
         self.hear(effects);
     }
 
-    fn assign(&mut self, partition: usize) {
+    fn assign(&mut self, partition: usize, ends: Option<u32>) {
         let earlier = self.logs[partition].epoch;
         let epoch = Epoch(self.epochs);
         self.epochs += 1;
@@ -259,7 +306,10 @@ impl World {
         // What ran above the watermark is not remembered here: it runs again.
         log.finished.retain(|offset| *offset < next);
         let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
-        let progress = resumed(next, self.setting.metadata);
+        let progress = match ends {
+            None => resumed(next, self.setting.metadata),
+            Some(ends) => taken_over(next, self.setting.metadata, ends),
+        };
         let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, Arc::clone(&self.route));
         self.hear(effects);
         let open = self.lanes.assignment(epoch).expect("just assigned");
@@ -406,7 +456,7 @@ impl World {
             let log = &self.logs[partition];
             if log.released || log.stopped {
                 self.step(Step::Lose(partition));
-                self.step(Step::Assign(partition));
+                self.step(Step::Assign(partition, Some(2)));
             }
         }
         let mut idle = 0;
@@ -415,6 +465,8 @@ impl World {
             self.step(Step::Ask);
             moved |= self.deliver(|allowed| allowed);
             while self.busy() < self.setting.workers && self.take() {}
+            self.step(Step::Commit);
+            moved |= self.answer(true);
             while !self.held.is_empty() {
                 self.settle(0, usize::MAX);
                 self.finish(0, Ending::Whole);
@@ -451,7 +503,7 @@ proptest! {
     #[test]
     fn invariants_hold_whatever_happens_and_everything_drains(setting in settings(), steps in steps()) {
         let mut world = World::new(setting);
-        for step in [Step::Assign(0), Step::Write(0, 10)].into_iter().chain(steps) {
+        for step in [Step::Assign(0, Some(2)), Step::Write(0, 10)].into_iter().chain(steps) {
             world.step(step);
             audit(&world);
         }

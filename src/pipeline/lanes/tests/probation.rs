@@ -8,16 +8,21 @@ use crate::record::{NextOffset, Timestamp};
 
 /// A partition's tracker after so many ends without warning.
 fn after(ends: u32) -> OffsetTracker {
-    let mut left = OffsetCommit { next: NextOffset::at(0), metadata: String::new() };
-    for holder in 0.. {
-        let mut tracker = OffsetTracker::resume(Some(left.next), &left.metadata, &"key".into(), 4_096).tracker;
+    taken_over(0, 4_096, ends)
+}
+
+/// A tracker that goes on from `next`, with so many bytes of metadata, after so many ends without warning.
+pub(super) fn taken_over(next: i64, metadata: usize, ends: u32) -> OffsetTracker {
+    let mut left = OffsetCommit { next: NextOffset::at(next), metadata: String::new() };
+    for holder in 0..ends {
+        let mut tracker = OffsetTracker::resume(Some(left.next), &left.metadata, &"key".into(), metadata).tracker;
         tracker.take_over(holder, NonZero::<u32>::MIN, Timestamp::now());
-        if holder == ends {
-            return tracker;
-        }
-        left = tracker.commit().expect("it tells who reads it");
+        // Where there is no room for it, nothing is told.
+        left = tracker.commit().unwrap_or(left);
     }
-    unreachable!("there are fewer ends than that")
+    let mut tracker = OffsetTracker::resume(Some(left.next), &left.metadata, &"key".into(), metadata).tracker;
+    tracker.take_over(ends, NonZero::<u32>::MIN, Timestamp::now());
+    tracker
 }
 
 /// Partitions after so many ends each, with four workers.
@@ -63,7 +68,7 @@ fn nothing_starts_before_the_first_commit_was_answered() {
         let effects = if is_taken { bench.lanes.acknowledge(&commits) } else { bench.lanes.refused(&commits) };
         assert!(effects.ready > 0 && effects.room);
         assert!(bench.take().is_some() && bench.take().is_some() && bench.allowed(0) > 0);
-        assert_eq!(bench.lanes.tried, 0);
+        assert!(!bench.lanes.places[0].is_unmarked());
     }
 }
 
@@ -122,10 +127,81 @@ fn probation_ends_with_as_many_records_as_the_queue_holds_or_at_the_partitions_e
         }
         assert!(bench.take().is_none());
         assert!(bench.commit().passed);
-        assert_eq!((bench.lanes.take_passed().len(), bench.lanes.tried), (1, 0));
+        assert_eq!((bench.lanes.take_passed().len(), bench.lanes.on_probation), (1, 0));
         bench.push(0, 10, "bc");
         assert!(bench.take().is_some() && bench.take().is_some());
     }
+}
+
+#[test]
+fn what_a_breaker_tries_on_probation_is_announced_and_runs_alone() {
+    let mut bench = Bench::keyed(0, 4, 10);
+    let route = breaking(bench.order, CircuitBreaker::new().attempts(2).keys(2));
+    for (partition, ends) in [(0, 2), (1, 0)] {
+        let topic_partition = TopicPartition::new("orders", partition);
+        let epoch = Epoch(u64::try_from(partition).expect("few"));
+        let _ = bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(ends) }, Arc::clone(&route));
+    }
+    bench.commit();
+    bench.push(1, 0, "abc");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    assert!(bench.complain(second).breakers);
+    bench.push(0, 0, "xy");
+    assert!(bench.take().is_none() && !bench.due(), "there is nothing to announce");
+    bench.wait(Duration::from_secs(5));
+    let (trial, partition, offsets) = bench.next().expect("nothing on probation is tried");
+    assert_eq!((partition, offsets), (1, vec![2]));
+    bench.complain(trial);
+    let announced = |bench: &mut Bench, offset: i64| {
+        assert!(bench.take().is_none() && bench.due(), "it is announced first");
+        assert!(bench.commit().ready > 0);
+        let (held, partition, offsets) = bench.next().expect("it is announced");
+        assert_eq!((partition, offsets), (0, vec![offset]));
+        assert!(bench.take().is_none(), "nothing runs beside it");
+        held
+    };
+    bench.wait(Duration::from_secs(10));
+    let trial = announced(&mut bench, 0);
+    bench.complain(trial);
+    assert!(bench.take().is_none() && !bench.due(), "nothing is tried");
+    bench.wait(Duration::from_secs(20));
+    let trial = announced(&mut bench, 1);
+    assert!(bench.succeed(trial).breakers);
+    let suspect = announced(&mut bench, 0);
+    bench.succeed(suspect);
+    assert!(bench.take().is_none() && bench.due(), "what was announced is taken back");
+    bench.commit();
+    assert!(bench.take().is_some() && bench.take().is_some(), "the others, side by side");
+}
+
+#[test]
+fn a_partition_that_is_not_committed_yet_is_not_tried_either() {
+    let mut bench = Bench::keyed(0, 4, 10);
+    let route = breaking(bench.order, CircuitBreaker::new().attempts(2).keys(2));
+    let assign = |bench: &mut Bench, partition| {
+        let topic_partition = TopicPartition::new("orders", partition);
+        let epoch = Epoch(u64::try_from(partition).expect("few"));
+        let _ = bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(0) }, Arc::clone(&route));
+    };
+    assign(&mut bench, 0);
+    bench.commit();
+    bench.push(0, 0, "ab");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    bench.complain(second);
+    assign(&mut bench, 1);
+    bench.push(1, 0, "x");
+    bench.wait(Duration::from_secs(5));
+    let (trial, partition, _) = bench.next().expect("of the partition that is committed");
+    assert_eq!(partition, 0);
+    bench.complain(trial);
+    bench.commit();
+    assert!(bench.take().is_none());
+    bench.wait(Duration::from_secs(10));
+    let (trial, partition, _) = bench.next().expect("it has not failed");
+    assert_eq!(partition, 1);
+    bench.succeed(trial);
 }
 
 #[test]
@@ -136,7 +212,7 @@ fn a_partition_that_goes_takes_its_probation_with_it() {
     bench.push(1, 0, "x");
     assert!(bench.take().is_none());
     bench.lose(0);
-    assert_eq!(bench.lanes.tried, 0);
+    assert_eq!(bench.lanes.on_probation, 0);
     assert_eq!(bench.next().expect("nothing is in its way").1, 1);
 }
 

@@ -181,3 +181,21 @@ fn without_a_quarantine_what_was_told_is_taken_back() {
     let tracker = resume(&left, 4096);
     assert_eq!(tracker.commit(), Some(first()));
 }
+
+#[test]
+fn what_is_on_its_way_or_was_refused_counts_as_told_to_nobody() {
+    let mut life = next(&after_two_ends(), 4, 15);
+    receive(&mut life.tracker, 10..12);
+    let left = life.commit();
+    life.tracker.announce(Some(Offset(11)));
+    let refused = life.tracker.commit().expect("it is announced");
+    life.tracker.sent();
+    // The source may have taken it, though nobody said so.
+    life.tracker.announce(None);
+    assert!(!life.tracker.is_announced());
+    assert_ne!(refused, left);
+    assert_eq!(life.tracker.commit(), Some(left.clone()), "it takes back what may stand there");
+    life.tracker.sent();
+    life.tracker.acknowledge(&left);
+    assert!(life.tracker.is_announced() && life.tracker.commit().is_none());
+}
