@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, on, on_batch};
 use daemonry::pipeline::control::Scope;
 use daemonry::pipeline::source::CommitError;
@@ -11,7 +12,7 @@ use daemonry::record::{OwnedRecord, Record, TopicPartition};
 use daemonry::testing::CommitFault;
 use fastrand::Rng;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::scene::{Attempting, Journal, LETTERS, Scene, TOPIC, header, millis, secs, sleeping, text, until};
 
@@ -318,8 +319,36 @@ async fn retries_on_probation_let_others_go_first() {
     }
     scene.fill(1, 50);
     let fails = on(|_: Record| async { Err::<(), _>(HandlerError::from(anyhow::anyhow!("not now"))) });
-    let process = scene.start(fails);
+    let process = scene.start(fails.circuit_breaker(CircuitBreaker::off()));
     until("the letters", || scene.letters(0).len() == 1 && scene.letters(1).len() == 50).await;
     assert_eq!(reasons(&scene, 0)[0].1, "error");
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_on_probation_is_waited_for_and_ends_with_the_first_record_that_succeeds() {
+    let (scene, killer) = (Scene::new(2), Killer::default());
+    scene.write(0, "killer");
+    for _ in 0..2 {
+        let process = scene.start(killer.route(&Journal::new()));
+        killer.struck.notified().await;
+        process.crash().await;
+    }
+    scene.fill(0, 50);
+    scene.fill(1, 50);
+    let (journal, begun) = (Journal::new(), Instant::now());
+    let seen = journal.clone();
+    let process = scene.start(on(move |record: Record| {
+        let attempt = seen.begin(&record);
+        async move {
+            sleep(millis(2)).await;
+            drop(attempt);
+            if begun.elapsed() < secs(300) { Err(HandlerError::from(anyhow::anyhow!("down"))) } else { Ok(()) }
+        }
+    }));
+    until("all of it", || scene.committed(0) == 51 && scene.committed(1) == 50).await;
+    assert_eq!((scene.letters(0), scene.letters(1)), (vec![], vec![]));
+    let past = begun.elapsed();
+    assert!(past < secs(600), "it took {past:?}");
     process.stop_cleanly().await;
 }

@@ -79,13 +79,17 @@ impl<G: Progress> Lanes<G> {
 
     /// Who may be given something while places are on probation.
     pub(super) fn turnout(&mut self, effects: &mut Effects) -> Turnout {
+        if self.suspect_out {
+            // Its partition may have gone meanwhile; what is told of it there still speaks against it.
+            if self.busy > 0 {
+                return Turnout::Nobody;
+            }
+            self.suspect_out = false;
+            effects.ready += self.ready(self.idle());
+        }
         self.review(effects);
         if self.on_probation == 0 {
             return Turnout::Anybody;
-        }
-        self.suspect_out &= self.busy > 0;
-        if self.suspect_out {
-            return Turnout::Nobody;
         }
         let suspect = self.suspect();
         match suspect {

@@ -46,7 +46,7 @@ impl<G: Progress> Lanes<G> {
             effects.timer = !self.turns.is_empty();
             return (None, effects);
         }
-        if self.on_probation > 0 {
+        if self.on_probation > 0 || self.suspect_out {
             match self.turnout(&mut effects) {
                 Turnout::Anybody => {}
                 Turnout::Nobody => return (None, effects),
