@@ -314,6 +314,7 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
 }
 
 /// Calls itself for as long as there is a stack.
+#[expect(unconditional_recursion, reason = "that is what overflows it")]
 fn overflow(below: &[u8]) -> usize {
     let frame = [std::hint::black_box(below[0]); 1 << 10];
     overflow(std::hint::black_box(&frame)) + frame.len()

@@ -112,6 +112,10 @@ fn router(
             if !behaviour.sleep.is_zero() {
                 sleep(behaviour.sleep).await;
             }
+            if behaviour.kind == Kind::Kills {
+                killed.notify_one();
+                std::future::pending::<()>().await;
+            }
             let error = || anyhow::anyhow!("attempt {attempts} fails");
             // What was finished before and runs again would else not end before the process is stopped.
             let is_new = !world.lock().records[id].is_finished();
@@ -119,10 +123,7 @@ fn router(
                 return Err(error().into());
             }
             match behaviour.kind {
-                Kind::Kills => {
-                    killed.notify_one();
-                    std::future::pending::<()>().await;
-                }
+                Kind::Kills => unreachable!("the process has ended"),
                 Kind::Poison => return Err(HandlerError::poison(error())),
                 Kind::Skip => {
                     world.lock().skipped(id);
@@ -229,13 +230,14 @@ impl Simulation {
         let stop = CancellationToken::new();
         let (simulation, stopped) = (self.clone(), stop.clone());
         let running = tokio::spawn(async move {
+            let handlers = Handle::current();
             loop {
                 let killed = Arc::new(Notify::new());
                 let pipeline = simulation.pipeline(&killed);
                 tokio::select! {
                     biased;
                     () = killed.notified() => {}
-                    ended = pipeline.run(stopped.clone(), &Handle::current()) => return ended,
+                    ended = pipeline.run(stopped.clone(), &handlers) => return ended,
                 }
                 sleep(RESTARTED_AFTER).await;
             }
@@ -412,7 +414,9 @@ impl Simulation {
         }
         let kills = |id: &usize| world.records[*id].behaviour.kind == Kind::Kills;
         let killers: Vec<_> = (0..world.records.len()).filter(kills).collect();
-        if let Some(spared) = killers.iter().find(|id| !condemned.contains(id)) {
+        // Of a batch one that was never begun may be given up for the one before it.
+        let is_spared = |id: &&usize| world.records[**id].successes > 0 || self.plan.batch.is_none() && !condemned.contains(id);
+        if let Some(spared) = killers.iter().find(is_spared) {
             return Err(format!("{spared} killed each process that ran it, and is no letter for that"));
         }
         Ok(Past { fingerprint: world.fingerprint(), ran_alone: world.ran_alone, condemned: condemned.len() })

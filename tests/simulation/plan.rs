@@ -105,7 +105,8 @@ impl Plan {
         let mut records = records;
         if !gentle && rng.u8(0..4) == 0 {
             for _ in 0..rng.usize(1..=2) {
-                records[rng.usize(0..count)].2.kind = Kind::Kills;
+                let sleep = Duration::from_millis(rng.u64(0..50));
+                records[rng.usize(0..count)].2 = Behaviour { sleep, failures: 0, kind: Kind::Kills };
             }
         }
         if breaker != CircuitBreaker::off() {

@@ -30,7 +30,7 @@ impl Coverage {
 fn runs(low: i64, metadata: &str) -> Option<Vec<(i64, i64)>> {
     let fields: Vec<&str> = metadata.split(':').collect();
     let (form, payload) = match *fields.as_slice() {
-        ["dm1", _lanes, form, payload] | ["dm2", _lanes, form, payload, _usage] => (form, payload),
+        ["dm1", _, form, payload] | ["dm2", _, form, payload, _] => (form, payload),
         _ => return None,
     };
     let bytes = base64url(payload)?;

@@ -23,9 +23,9 @@ pub(super) enum Standing {
     Good,
     /// That it is read isn't committed yet: none of them is started.
     Unmarked,
-    /// They run one at a time, so many of them.
+    /// They run one at a time, until so many more of them are finished.
     Probation(usize),
-    /// They did so; that isn't committed yet.
+    /// They are; that isn't committed yet.
     Passed,
 }
 
@@ -145,11 +145,6 @@ impl<G: Progress> Lanes<G> {
         clock: impl Fn() -> Instant,
         effects: &mut Effects,
     ) -> Option<Taken> {
-        if let Some(assignment) = &mut self.places[place].assignment
-            && let Standing::Probation(left) = &mut assignment.standing
-        {
-            *left = left.saturating_sub(1);
-        }
         self.suspect_out = true;
         let Some(gather) = self.places[place].gather else {
             self.turns.retain(|turn| *turn != Turn::Place(place));
@@ -163,6 +158,16 @@ impl<G: Progress> Lanes<G> {
             ready.rotate_right(1);
         }
         Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, 1, clock, effects)))
+    }
+
+    /// So many records of a place are finished, those that nobody had to try aside. Attempts don't count: what fails is tried again in each
+    /// life of the process, and the one that ends it may come after all of them.
+    pub(super) fn proven(&mut self, place: PlaceId, records: usize) {
+        if let Some(assignment) = &mut self.places[place].assignment
+            && let Standing::Probation(left) = &mut assignment.standing
+        {
+            *left = left.saturating_sub(records);
+        }
     }
 
     /// Ends the probation of those that have passed it.

@@ -176,6 +176,9 @@ impl<G: Progress> Lanes<G> {
             assignment.progress.settle(settled);
         }
         self.succeeded(place_id, succeeded, effects);
+        if self.on_probation > 0 {
+            self.proven(place_id, succeeded);
+        }
     }
 
     /// The run is over: `unstarted` goes back to the front of its lane, behind what `halt` says of the record that stopped it.

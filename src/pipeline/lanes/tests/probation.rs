@@ -134,6 +134,31 @@ fn probation_ends_with_as_many_records_as_the_queue_holds_or_at_the_partitions_e
 }
 
 #[test]
+fn attempts_that_fail_do_not_end_probation() {
+    let mut bench = bench(&[2]);
+    let announced = |bench: &mut Bench| {
+        assert!(bench.take().is_none());
+        bench.commit();
+        bench.next().expect("it is announced").0
+    };
+    bench.push(0, 0, "ab");
+    for _ in 0..6 {
+        for _ in 0..2 {
+            let held = announced(&mut bench);
+            bench.fail(held, Duration::ZERO);
+        }
+        bench.wait(SECOND);
+    }
+    bench.push(0, 2, "cdefghij");
+    for _ in 0..10 {
+        assert_eq!(bench.lanes.on_probation, 1);
+        let held = announced(&mut bench);
+        bench.succeed(held);
+    }
+    assert!(bench.take().is_none() && bench.commit().passed);
+}
+
+#[test]
 fn what_a_breaker_tries_on_probation_is_announced_and_runs_alone() {
     let mut bench = Bench::keyed(0, 4, 10);
     let route = breaking(bench.order, CircuitBreaker::new().attempts(2).keys(2));
