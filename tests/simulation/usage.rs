@@ -17,9 +17,9 @@ impl Usage {
         let fields: Vec<_> = commit.metadata.split(':').collect();
         let ["dm2", _, _, _, usage] = fields.as_slice() else { return Self::default() };
         let bytes = BASE64.decode(usage).expect("a usage is base64");
-        let mut numbers = bytes.split_inclusive(|byte| byte & 0x80 == 0).map(|bytes| {
-            bytes.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7F))
-        });
+        let mut numbers = bytes
+            .split_inclusive(|byte| byte & 0x80 == 0)
+            .map(|bytes| bytes.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7F)));
         let mut next = || numbers.next().expect("a usage has a number for each flag");
         let flags = next();
         let mut flagged = |flag: u64| (flags & flag != 0).then(&mut next);

@@ -115,6 +115,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_a_partitions_use_covers_nothing() {
+        assert_eq!(Coverage::of(Offset(100), "dm2:6815c86c:b:BgI:AQk").runs, [(102, 104), (110, 111)]);
+        assert_eq!(Coverage::of(Offset(100), "dm2:6815c86c:r::AQk").runs, []);
+    }
+
+    #[test]
     fn a_long_number_is_put_together_from_its_bytes() {
         // ac 02 is 300.
         assert_eq!(Coverage::of(Offset(0), "dm1:6815c86c:r:AKwC").runs, [(1, 302)]);

@@ -93,12 +93,12 @@ fn handler_overflows_its_stack() -> Result<()> {
 
 #[test]
 fn kills_in_a_row_quarantine_nobody() -> Result<()> {
-    const IN_A_ROW: usize = 12;
+    let in_a_row = Scale::of_environment()?.of(12, 200);
     let mut scenario = Scenario::open(&brokers()?, "killed.in_a_row", Order::Key)?;
     let mut random = fastrand::Rng::with_seed(scenario.seed());
     let flags = scenario.flags().with("session-timeout-ms", 2_000);
     let load = scenario.load(100, Mix { poison: 0, ..Mix::default() });
-    for _ in 0..IN_A_ROW {
+    for _ in 0..in_a_row {
         let mut member = scenario.start(&flags)?;
         scenario.until_works(&mut member, Duration::from_secs(40))?;
         thread::sleep(Duration::from_millis(random.u64(0..1_000)));
@@ -107,6 +107,6 @@ fn kills_in_a_row_quarantine_nobody() -> Result<()> {
     scenario.unload(load)?;
     let last = scenario.start(&flags)?;
     let verdict = scenario.pass(vec![last], Duration::from_secs(120))?;
-    assert_eq!((verdict.crashes, verdict.letters), (IN_A_ROW, 0));
+    assert_eq!((verdict.crashes, verdict.letters), (in_a_row, 0));
     Ok(())
 }

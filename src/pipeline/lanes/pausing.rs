@@ -1,5 +1,6 @@
 //! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, their route's circuit breaker is
-//! open, or it isn't committed yet that they are read. What is running ends; what is ready waits, and counts against the bound of the parked, so that it takes no room from others.
+//! open, or it isn't committed yet that they are read. What is running ends; what is ready waits, and counts against the bound of the parked, so
+//! that it takes no room from others.
 
 use super::super::source::Progress;
 use super::place::{Gate, Place};

@@ -18,7 +18,6 @@ use super::probation::taken_over;
 use super::{arriving, batched, breaking, failure, resumed};
 use crate::handler::ProcessingOrder;
 use crate::pipeline::control::Rate;
-use crate::pipeline::metadata;
 use crate::pipeline::tracker::OffsetCommit;
 
 pub(super) const TOPIC: &str = "orders";
@@ -75,7 +74,7 @@ pub(super) struct World {
     epochs: u64,
     pub(super) now: Instant,
     /// What is on its way to the source.
-    committing: Option<Vec<(Epoch, OffsetCommit)>>,
+    pub(super) committing: Option<Vec<(Epoch, OffsetCommit)>>,
     /// The record that runs alone, where the source was told of one and has answered.
     pub(super) announced: BTreeMap<Epoch, i64>,
     /// What was taken last of a partition on probation.
@@ -249,42 +248,12 @@ impl World {
                     self.hear(effects);
                 }
             }
-            Step::Commit => {
-                if self.committing.is_none() {
-                    let ending = self.logs.iter().filter(|log| log.released).filter_map(|log| log.epoch);
-                    let (mut commits, _) = self.lanes.final_commits(&ending.collect::<Vec<_>>());
-                    commits.extend(self.lanes.commits());
-                    self.committing = Some(commits);
-                }
-            }
+            Step::Commit => self.commit(),
             Step::Answer(taken) => {
                 self.answer(taken);
             }
-            Step::Ends => {
-                let end = |log: &Log| Some((log.epoch?, Offset(log.written)));
-                let effects = self.lanes.note_ends(&self.logs.iter().filter_map(end).collect::<Vec<_>>());
-                self.hear(effects);
-            }
+            Step::Ends => self.tell_ends(),
         }
-    }
-
-    /// The source has taken what was on its way, or refused it. Says whether there was anything.
-    fn answer(&mut self, taken: bool) -> bool {
-        let Some(commits) = self.committing.take() else { return false };
-        let effects = if taken {
-            for (epoch, commit) in &commits {
-                let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).expect("it is ours");
-                match usage.running {
-                    Some(running) => self.announced.insert(*epoch, running.0),
-                    None => self.announced.remove(epoch),
-                };
-            }
-            self.lanes.acknowledge(&commits)
-        } else {
-            self.lanes.refused(&commits)
-        };
-        self.hear(effects);
-        !commits.is_empty()
     }
 
     /// Tells the lanes which partitions are paused.

@@ -31,7 +31,9 @@ fn bench(ends: &[u32]) -> Bench {
     for (partition, ends) in (0..).zip(ends) {
         let topic_partition = TopicPartition::new("orders", partition);
         let epoch = Epoch(u64::try_from(partition).expect("few"));
-        let _ = bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(*ends) }, route(bench.order));
+        assert!(
+            bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(*ends) }, route(bench.order)).room
+        );
     }
     bench
 }
@@ -79,7 +81,7 @@ fn on_probation_one_record_at_a_time_starts_once_it_is_announced() {
     for offset in [0, 2, 1] {
         assert!(bench.take().is_none() && bench.due(), "it is announced first");
         let commits = bench.lanes.commits();
-        let _ = bench.lanes.refused(&commits);
+        assert_eq!(bench.lanes.refused(&commits).ready, 0);
         assert!(bench.take().is_none());
         assert!(bench.commit().ready > 0);
         let (held, _, offsets) = bench.next().expect("it is announced");
@@ -115,7 +117,7 @@ fn probation_ends_with_as_many_records_as_the_queue_holds_or_at_the_partitions_e
     for end in [None, Some(2)] {
         let mut bench = bench(&[2]);
         if let Some(end) = end {
-            let _ = bench.lanes.note_ends(&[(Epoch(0), Offset(end))]);
+            assert!(!bench.lanes.note_ends(&[(Epoch(0), Offset(end))]).passed);
         }
         let tries = if end.is_some() { 2 } else { 10 };
         for offset in 0..tries {
@@ -165,7 +167,9 @@ fn what_a_breaker_tries_on_probation_is_announced_and_runs_alone() {
     for (partition, ends) in [(0, 2), (1, 0)] {
         let topic_partition = TopicPartition::new("orders", partition);
         let epoch = Epoch(u64::try_from(partition).expect("few"));
-        let _ = bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(ends) }, Arc::clone(&route));
+        assert!(
+            bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(ends) }, Arc::clone(&route)).room
+        );
     }
     bench.commit();
     bench.push(1, 0, "abc");
@@ -207,7 +211,7 @@ fn a_partition_that_is_not_committed_yet_is_not_tried_either() {
     let assign = |bench: &mut Bench, partition| {
         let topic_partition = TopicPartition::new("orders", partition);
         let epoch = Epoch(u64::try_from(partition).expect("few"));
-        let _ = bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(0) }, Arc::clone(&route));
+        assert!(bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(0) }, Arc::clone(&route)).room);
     };
     assign(&mut bench, 0);
     bench.commit();
@@ -250,7 +254,9 @@ fn a_condemned_record_comes_in_as_a_letter() {
     tracker.take_over(9, NonZero::<u32>::MIN, Timestamp::now());
     let mut bench = Bench::keyed(0, 4, 10);
     let topic_partition = TopicPartition::new("orders", 0);
-    let _ = bench.lanes.assign(Assigned { epoch: Epoch(0), topic_partition, progress: tracker }, route(bench.order));
+    assert!(
+        bench.lanes.assign(Assigned { epoch: Epoch(0), topic_partition, progress: tracker }, route(bench.order)).room
+    );
     bench.push(0, 0, "ab");
     let reasons = bench.lanes.lanes.iter().flat_map(|lane| &lane.queue).map(|entry| {
         let reason = entry.failure.as_ref().map(|failure| (failure.reason, failure.attempts));
