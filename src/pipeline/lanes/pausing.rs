@@ -12,7 +12,7 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn set_paused(&mut self, is_paused: impl Fn(&TopicPartition) -> bool) -> Effects {
         let mut effects = Effects::default();
         for id in 0..self.places.len() {
-            self.regate(id, |place| place.paused = is_paused(&place.topic_partition), &mut effects);
+            self.regate(id, |place| place.pause(is_paused(&place.topic_partition)), &mut effects);
         }
         self.try_again(&mut effects);
         effects

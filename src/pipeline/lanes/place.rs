@@ -189,10 +189,12 @@ pub(super) struct Place<G> {
     pub(super) keeps_slot: bool,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
-    /// Somebody has paused it: nothing of it is started.
-    pub(super) paused: bool,
+    /// Somebody has paused it.
+    paused: bool,
     /// What the breaker lets through.
     passage: Passage,
+    /// What follows of these and of how its assignment stands.
+    gate: Gate,
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
@@ -214,6 +216,7 @@ impl<G: Progress> Place<G> {
             busy: 0,
             paused: false,
             passage: Passage::Free,
+            gate: Gate::Open,
             hold: None,
             wake_at: None,
             wake_below: None,
@@ -233,6 +236,11 @@ impl<G: Progress> Place<G> {
 
     /// What of it may be started.
     pub(super) fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    /// Its gate as all that it depends on has it: kept, as it is looked at for each lane that comes back.
+    pub(super) fn gate_now(&self) -> Gate {
         if self.paused || self.is_unmarked() {
             Gate::Shut
         } else if self.is_held_back() {
@@ -244,12 +252,26 @@ impl<G: Progress> Place<G> {
 
     /// Whether nothing of it is started, but what its breaker tries.
     pub(super) fn stands_still(&self) -> bool {
-        self.gate() != Gate::Open
+        self.gate != Gate::Open
     }
 
     /// Whether its route's circuit breaker is not closed.
     pub(super) fn is_held_back(&self) -> bool {
         self.passage != Passage::Free
+    }
+
+    /// Somebody pauses it, or lets it go on.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        self.gate = self.gate_now();
+    }
+
+    /// How its assignment stands from now on.
+    pub(super) fn set_standing(&mut self, standing: Standing) {
+        if let Some(assignment) = &mut self.assignment {
+            assignment.standing = standing;
+        }
+        self.gate = self.gate_now();
     }
 
     /// What its breaker lets through from now on.
@@ -258,6 +280,7 @@ impl<G: Progress> Place<G> {
         if let Some(assignment) = &self.assignment {
             assignment.context.hold_back(passage != Passage::Free);
         }
+        self.gate = self.gate_now();
     }
 
     /// The assignment, if records may be read and started for it.

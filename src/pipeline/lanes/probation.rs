@@ -47,12 +47,6 @@ impl<G: Progress> Place<G> {
         self.assignment.as_ref().map_or(Standing::Good, |assignment| assignment.standing)
     }
 
-    fn set_standing(&mut self, standing: Standing) {
-        if let Some(assignment) = &mut self.assignment {
-            assignment.standing = standing;
-        }
-    }
-
     /// Whether its records run one at a time.
     pub(super) fn is_on_probation(&self) -> bool {
         matches!(self.standing(), Standing::Probation(_) | Standing::Passed)
@@ -160,8 +154,8 @@ impl<G: Progress> Lanes<G> {
         Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, 1, clock, effects)))
     }
 
-    /// So many records of a place are finished, those that nobody had to try aside. Attempts don't count: what fails is tried again in each
-    /// life of the process, and the one that ends it may come after all of them.
+    /// So many records of a place were run and are finished, or have become letters. Attempts that fail don't count: they are made again in
+    /// each life of the process, and the record that ends it may come after all of them.
     pub(super) fn proven(&mut self, place: PlaceId, records: usize) {
         if let Some(assignment) = &mut self.places[place].assignment
             && let Standing::Probation(left) = &mut assignment.standing

@@ -31,7 +31,7 @@ pub(in crate::pipeline) struct Census {
 pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) hold: Option<Hold>,
-    /// Nothing of it is started: somebody has paused it, or its route's circuit breaker is open.
+    /// Nothing of it is started: somebody has paused it, its route's circuit breaker is open, or it isn't committed yet that it is read.
     pub(in crate::pipeline) stands_still: bool,
     /// Its records run one at a time.
     pub(in crate::pipeline) probation: bool,

@@ -148,6 +148,9 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         assert_eq!(gather.records, records, "what is gathered");
     }
     trials_are_the_only_ones_that_start(lanes);
+    for place in &lanes.places {
+        assert_eq!(place.gate(), place.gate_now(), "{}", place.topic_partition);
+    }
     let on_probation = lanes.places.iter().filter(|place| place.is_on_probation()).count();
     assert_eq!(lanes.on_probation, on_probation, "places on probation");
     for (id, lane) in lanes.lanes.iter().enumerate() {
