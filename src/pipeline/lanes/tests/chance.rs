@@ -73,6 +73,8 @@ pub(super) struct Setting {
     pub(super) ahead: usize,
     /// The route's.
     pub(super) breaker: CircuitBreaker,
+    /// How the first partition was left, and those that are assigned at last.
+    pub(super) ends: Option<u32>,
 }
 
 /// How many partitions there are, assigned or not.
@@ -94,13 +96,18 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
         1 => Just(CircuitBreaker::new()),
         2 => (1_usize..5, 1_usize..4).prop_map(eager),
     ];
-    let sizes = (1_usize..5, appetite, ahead, breaker);
+    let sizes = (1_usize..5, appetite, ahead, breaker, ends());
     (order, sizes, loads, 1_u64..5, metadata, batch).prop_map(|(order, sizes, loads, keys, metadata, batch)| {
-        let (workers, appetite, ahead, breaker) = sizes;
+        let (workers, appetite, ahead, breaker, ends) = sizes;
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, breaker }
+        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, breaker, ends }
     })
+}
+
+/// After how many ends without warning a partition becomes ours, where there is a quarantine.
+fn ends() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![3 => Just(None), 1 => Just(Some(0)), 2 => Just(Some(2))]
 }
 
 /// What happens, in any order.
@@ -113,7 +120,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Ending::Letter),
         1 => Just(Ending::Stop),
     ];
-    let ends = prop_oneof![2 => Just(None), 4 => (0_u32..3).prop_map(Some)];
+    let ends = ends();
     let step = prop_oneof![
         3 => any::<Index>().prop_map(Step::Scale),
         3 => (partition(), ends).prop_map(|(partition, ends)| Step::Assign(partition, ends)),
@@ -131,8 +138,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::TakeLetter),
         3 => any::<Index>().prop_map(Step::Acknowledge),
         2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),
-        6 => Just(Step::Commit),
-        8 => prop_oneof![4 => Just(true), 1 => Just(false)].prop_map(Step::Answer),
+        8 => Just(Step::Commit),
+        10 => prop_oneof![4 => Just(true), 1 => Just(false)].prop_map(Step::Answer),
         1 => Just(Step::Ends),
     ];
     prop::collection::vec(step, 1..70)

@@ -1,5 +1,7 @@
 //! When a commit is due, and what the world's source makes of it.
 
+use std::collections::BTreeSet;
+
 use super::model::{Log, World};
 use super::*;
 use crate::pipeline::metadata;
@@ -11,6 +13,10 @@ impl World {
             let ending = self.logs.iter().filter(|log| log.released).filter_map(|log| log.epoch);
             let (mut commits, _) = self.lanes.final_commits(&ending.collect::<Vec<_>>());
             commits.extend(self.lanes.commits());
+            for (epoch, commit) in &commits {
+                let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).expect("it is ours");
+                self.announced.entry(*epoch).or_default().insert(usage.running.map(|running| running.0));
+            }
             self.committing = Some(commits);
         }
     }
@@ -18,13 +24,13 @@ impl World {
     /// The source has taken what was on its way, or refused it. Says whether there was anything.
     pub(super) fn answer(&mut self, taken: bool) -> bool {
         let Some(commits) = self.committing.take() else { return false };
+        for (epoch, _) in &commits {
+            self.unmarked.remove(epoch);
+        }
         let effects = if taken {
             for (epoch, commit) in &commits {
                 let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).expect("it is ours");
-                match usage.running {
-                    Some(running) => self.announced.insert(*epoch, running.0),
-                    None => self.announced.remove(epoch),
-                };
+                self.announced.insert(*epoch, BTreeSet::from([usage.running.map(|running| running.0)]));
             }
             self.lanes.acknowledge(&commits)
         } else {

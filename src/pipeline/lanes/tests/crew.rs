@@ -93,12 +93,13 @@ impl World {
     fn is_alone_or_no_suspect(&mut self, beside: usize) {
         let is_on_probation = |held: &&Held| self.lanes.places[held.run.place].is_on_probation();
         let taken = || self.held.iter().filter(|held| held.load == self.numbers);
-        let unmarked = taken().find(|held| self.lanes.places[held.run.place].is_unmarked());
+        let unmarked = taken().find(|held| self.unmarked.contains(&held.run.context.epoch));
         assert!(unmarked.is_none(), "something runs that isn't committed to be read");
         if let Some(suspect) = taken().find(is_on_probation) {
             let epoch = suspect.run.context.epoch;
             let offsets: Vec<_> = taken().flat_map(|held| &held.entries).map(|entry| entry.record.offset().0).collect();
-            assert_eq!(self.announced.get(&epoch).map(|offset| vec![*offset]), Some(offsets), "what is announced");
+            let announced = self.announced.get(&epoch).into_iter().flatten().copied().collect::<Vec<_>>();
+            assert_eq!(announced, offsets.into_iter().map(Some).collect::<Vec<_>>(), "what is announced");
             assert_eq!(beside, 0, "a record of {epoch:?} that is on probation runs beside others");
             self.suspect = Some(self.numbers);
         } else {
@@ -106,7 +107,8 @@ impl World {
             assert_eq!(suspect, None, "something runs beside a record on probation");
             let places = self.lanes.places.iter().filter(|place| place.is_on_probation());
             for epoch in places.filter_map(Place::open).map(|open| open.context.epoch) {
-                assert_eq!(self.announced.get(&epoch), None, "something else runs while it is announced");
+                let mut announced = self.announced.get(&epoch).into_iter().flatten();
+                assert!(announced.all(Option::is_none), "something else runs while a record is announced");
             }
         }
     }

@@ -75,8 +75,10 @@ pub(super) struct World {
     pub(super) now: Instant,
     /// What is on its way to the source.
     pub(super) committing: Option<Vec<(Epoch, OffsetCommit)>>,
-    /// The record that runs alone, where the source was told of one and has answered.
-    pub(super) announced: BTreeMap<Epoch, i64>,
+    /// Which record the source may take for the one that runs alone: what it was told last, and all that it did not answer for since.
+    pub(super) announced: BTreeMap<Epoch, BTreeSet<Option<i64>>>,
+    /// It was not answered yet that these are read.
+    pub(super) unmarked: BTreeSet<Epoch>,
     /// What was taken last of a partition on probation.
     pub(super) suspect: Option<u64>,
 }
@@ -110,6 +112,7 @@ impl World {
             now: Instant::now(),
             committing: None,
             announced: BTreeMap::new(),
+            unmarked: BTreeSet::new(),
             suspect: None,
             workers: setting.workers,
             setting,
@@ -279,6 +282,9 @@ impl World {
             None => resumed(next, self.setting.metadata),
             Some(ends) => taken_over(next, self.setting.metadata, ends),
         };
+        if !progress.is_announced() && !progress.is_on_probation() {
+            self.unmarked.insert(epoch);
+        }
         let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, Arc::clone(&self.route));
         self.hear(effects);
         let open = self.lanes.assignment(epoch).expect("just assigned");
@@ -425,7 +431,7 @@ impl World {
             let log = &self.logs[partition];
             if log.released || log.stopped {
                 self.step(Step::Lose(partition));
-                self.step(Step::Assign(partition, Some(2)));
+                self.step(Step::Assign(partition, self.setting.ends));
             }
         }
         let mut idle = 0;
@@ -471,8 +477,9 @@ proptest! {
 
     #[test]
     fn invariants_hold_whatever_happens_and_everything_drains(setting in settings(), steps in steps()) {
+        let ends = setting.ends;
         let mut world = World::new(setting);
-        for step in [Step::Assign(0, Some(2)), Step::Write(0, 10)].into_iter().chain(steps) {
+        for step in [Step::Assign(0, ends), Step::Write(0, 10)].into_iter().chain(steps) {
             world.step(step);
             audit(&world);
         }
