@@ -99,6 +99,8 @@ fn others_wait_for_what_is_on_probation_and_go_on_while_it_waits() {
     let (healthy, partition, _) = bench.next().expect("nothing on probation is ready");
     assert_eq!(partition, 1);
     bench.push(0, 0, "a");
+    assert!(bench.take().is_none());
+    bench.commit();
     assert!(bench.take().is_none(), "what runs ends first");
     bench.succeed(healthy);
     assert!(bench.take().is_none());
