@@ -124,7 +124,8 @@ fn retention_removed_unread() -> Result<()> {
     ensure!(committed[&Partition(0)].next == NextOffset::at(100), "it was committed past: {committed:?}");
 
     // Who says so goes on behind them.
-    let mut goes_on = scenario.start(&scenario.flags().with("out-of-range", "earliest"))?;
+    let flags = scenario.flags().with("out-of-range", "earliest").with("admin", "127.0.0.1:0");
+    let mut goes_on = scenario.start(&flags)?;
     let told = goes_on.log_path().to_owned();
     until_true(SOON, "the loss among the metrics", || Ok(goes_on.metric("daemon_missed_offsets_total", "")? == 50.0))?;
     let verdict = scenario.finish(vec![goes_on], SOON)?;
