@@ -129,6 +129,8 @@ pub struct DaemonMetrics {
     pub oldest_unfinished: SecondsGauge,
     /// Partitions that are assigned now.
     pub partitions_assigned: Gauge,
+    /// Partitions whose records run one at a time, as the process has ended without warning.
+    pub partitions_on_probation: Gauge,
     /// Retries that were scheduled.
     pub retries: Counter,
     /// Acknowledged dead letters.
@@ -188,6 +190,7 @@ impl DaemonMetrics {
             handlers_overdue: family.gauge(OVERDUE),
             oldest_unfinished: family.seconds(OLDEST_UNFINISHED),
             partitions_assigned: family.gauge(PARTITIONS),
+            partitions_on_probation: family.gauge(ON_PROBATION),
             retries: family.counter(RETRIES),
             dead_letters: family.counters(DEAD_LETTERS),
             dead_letter_failures: family.counters(DEAD_LETTER_FAILURES),

@@ -12,7 +12,7 @@
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
 //!
 //! The value of a record is a JSON object that says what its handler does, in this order: `sleep_ms` waits, `block_ms` blocks the
-//! thread, `cpu_us` burns CPU; then `abort` kills the process, `panic` panics, `poison` fails for good, `fail_times` fails that many
+//! thread, `cpu_us` burns CPU; then `abort` and `overflow`, a stack's, kill the process, `panic` panics, `poison` fails for good, `fail_times` fails that many
 //! attempts. `id` is a number that names the record; other fields are ignored. An empty value, or one that is not JSON, is poison; a
 //! tombstone succeeds.
 //!
@@ -220,6 +220,7 @@ struct Orders {
     poison: bool,
     panic: bool,
     abort: bool,
+    overflow: bool,
     /// Only of the second daemon.
     panic_daemon: u64,
 }
@@ -237,6 +238,7 @@ impl From<Value> for Orders {
             poison: flag("poison"),
             panic: flag("panic"),
             abort: flag("abort"),
+            overflow: flag("overflow"),
             panic_daemon: number("panic_daemon"),
         }
     }
@@ -308,6 +310,9 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
     if orders.abort {
         std::process::abort();
     }
+    if orders.overflow {
+        overflow(&[0; 1 << 10]);
+    }
     if orders.panic {
         panic!("the record asked for a panic");
     }
@@ -318,6 +323,13 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
         return Err(anyhow!("the record asked attempt {attempt} to fail").into());
     }
     Ok(())
+}
+
+/// Calls itself for as long as there is a stack.
+#[expect(unconditional_recursion, reason = "that is what overflows it")]
+fn overflow(below: &[u8]) -> usize {
+    let frame = [std::hint::black_box(below[0]); 1 << 10];
+    overflow(std::hint::black_box(&frame)) + frame.len()
 }
 
 fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig> {

@@ -35,6 +35,8 @@ label! {
         Panic = "panic",
         /// The handler took too long.
         Timeout = "timeout",
+        /// The process ended without warning each time that it ran alone.
+        Crash = "crash",
     }
 }
 
@@ -47,6 +49,7 @@ impl From<Reason> for DeadLetterReason {
             Reason::Error => Self::Error,
             Reason::Panic => Self::Panic,
             Reason::Timeout => Self::Timeout,
+            Reason::Crash => Self::Crash,
         }
     }
 }

@@ -36,6 +36,10 @@ pub(super) const LAG_SECONDS: Name = (
 pub(super) const OLDEST_UNFINISHED: Name =
     ("daemon_oldest_unfinished_seconds", "How long ago the oldest unfinished record was read.");
 pub(super) const PARTITIONS: Name = ("daemon_partitions_assigned", "Partitions that are assigned now.");
+pub(super) const ON_PROBATION: Name = (
+    "daemon_partitions_on_probation",
+    "Partitions whose records run one at a time, as the process has ended without warning.",
+);
 pub(super) const RETRIES: Name = ("daemon_retries_total", "Retries that were scheduled.");
 pub(super) const DEAD_LETTERS: Name =
     ("daemon_dead_letters_total", "Acknowledged dead letters, by how the last attempt failed.");

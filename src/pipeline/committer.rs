@@ -179,9 +179,13 @@ where
     let result = committer.commit(commits.clone(), deadline).await;
     shared.meter.committed(&result, start.elapsed());
     match &result {
-        Ok(()) => shared.lanes().acknowledge(&commits),
-        Err(CommitError::MetadataTooLarge) => shared.lanes().shrink(&commits),
-        Err(_) => {}
+        Ok(()) => shared.change(|lanes| lanes.acknowledge(&commits)),
+        Err(error) => {
+            if *error == CommitError::MetadataTooLarge {
+                shared.lanes().shrink(&commits);
+            }
+            shared.change(|lanes| lanes.refused(&commits));
+        }
     }
     result
 }

@@ -12,7 +12,7 @@
 //! | `daemonry-partition` | its partition, decimal |
 //! | `daemonry-offset` | its offset, decimal |
 //! | `daemonry-timestamp` | the record's own time, milliseconds since 1970 UTC; absent if it had none |
-//! | `daemonry-reason` | `undecodable`, `poison`, `not_retryable`, `error`, `panic` or `timeout`: how the last attempt failed |
+//! | `daemonry-reason` | `undecodable`, `poison`, `not_retryable`, `error`, `panic`, `timeout` or `crash`: how the last attempt failed |
 //! | `daemonry-error` | the error with its causes, at most 2,048 bytes |
 //! | `daemonry-attempts` | attempts made, decimal |
 //! | `daemonry-daemon` | name of the daemon |
@@ -59,12 +59,14 @@ pub enum Reason {
     Panic,
     /// The handler overstayed its timeout, and the retries are used up.
     Timeout,
+    /// The process ended without warning each time that it ran alone; see [quarantine](super::quarantine).
+    Crash,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::Poison, Self::NotRetryable, Self::Error, Self::Panic, Self::Timeout];
+    pub const ALL: [Self; 7] =
+        [Self::Undecodable, Self::Poison, Self::NotRetryable, Self::Error, Self::Panic, Self::Timeout, Self::Crash];
 
     /// The reason as it stands in the letter's header and in the metrics.
     pub fn name(self) -> &'static str {
@@ -75,6 +77,7 @@ impl Reason {
             Self::Error => "error",
             Self::Panic => "panic",
             Self::Timeout => "timeout",
+            Self::Crash => "crash",
         }
     }
 }

@@ -6,13 +6,15 @@
 //! a run that is made up would lose records.
 //!
 //! # Format
-//! Empty where nothing is finished above the committed offset, else ASCII in five fields:
+//! Empty where there is nothing to say, else ASCII:
 //!
 //! ```text
 //! dm1:<lanes>:r:<runs>      or      dm1:<lanes>:b:<bitmap>        whichever is shorter; `r` where they are the same
+//! dm2:<lanes>:r:<runs>:<usage>      dm2:<lanes>:b:<bitmap>:<usage>
 //! ```
 //!
-//! - `dm1`: the format and its version.
+//! - `dm1`, `dm2`: the format and its version. The second one is written only where there is a usage to tell: who reads the first one
+//!   alone goes on from the offset, as after any other version of the format.
 //! - `<lanes>`: a [`LaneTag`], 8 lower-case hex digits. The runs hold only for lanes of the same order and key
 //!   function.
 //! - `<runs>`: unpadded base64url of LEB128 varints, two for each run in ascending order: its distance from the end of
@@ -21,14 +23,16 @@
 //!   negative.
 //! - `<bitmap>`: unpadded base64url of bytes; bit `i % 8` (lowest first) of byte `i / 8` is set where the committed
 //!   offset + 1 + `i` is finished. The last byte is never zero.
+//! - `<usage>`: how the partition is used, see `usage.rs`. With it the runs may be empty, as `r` and nothing.
 //!
-//! Anything else after `dm1:` is corrupt, also a number or a bitmap that is written longer than it need be.
+//! Anything else after `dm1:` or `dm2:` is corrupt, also a number or a bitmap that is written longer than it need be.
 //!
 //! An example: 100 is committed; 102, 103 and 110 are finished. The runs take 2 bytes each, `01 01` for distance 2 and
 //! length 2, `05 00` for distance 6 and length 1. The bitmap starts at 101 and has the bits 1, 2 and 9: `06 02`. It is
 //! shorter, so with the tag of `"key"` the metadata is `dm1:6815c86c:b:BgI`.
 
 mod budget;
+mod usage;
 
 use std::fmt;
 
@@ -36,6 +40,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 pub(super) use self::budget::Budget;
+pub(super) use self::usage::{RESERVE, Usage};
 use crate::record::Offset;
 
 /// The length of all that stands before runs or bitmap.
@@ -152,29 +157,60 @@ pub(super) fn encode_some(tag: LaneTag, low: Offset, runs: &[Run], limit: usize)
     (metadata, count(runs) - count(&kept))
 }
 
-/// The runs that `metadata` remembers above the committed offset `low`.
-///
-/// # Errors
-/// Why it can't be read, or must not be: it is to be ignored then.
-pub fn decode(metadata: &str, tag: LaneTag, low: Offset) -> Result<Vec<Run>, MetadataWarning> {
-    use MetadataWarning::{Corrupt, Foreign, OtherLanes, OtherVersion};
+/// Metadata as [`encode`] makes it, with a usage that is not empty behind it. At most [`RESERVE`] bytes longer.
+pub(super) fn with_usage(tag: LaneTag, metadata: &str, usage: &str) -> String {
+    match metadata.strip_prefix("dm1:") {
+        Some(runs) => format!("dm2:{runs}:{usage}"),
+        None => format!("dm2:{tag}:r::{usage}"),
+    }
+}
+
+/// Metadata of ours, taken apart.
+struct Fields<'a> {
+    lanes: &'a str,
+    form: &'a str,
+    payload: &'a str,
+    usage: Option<&'a str>,
+}
+
+/// Takes it apart; `None` where it is empty.
+fn fields(metadata: &str) -> Result<Option<Fields<'_>>, MetadataWarning> {
+    use MetadataWarning::{Corrupt, Foreign, OtherVersion};
     if metadata.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let (version, rest) = metadata.strip_prefix("dm").and_then(|rest| rest.split_once(':')).ok_or(Foreign)?;
     if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Foreign);
     }
-    if version != "1" {
+    if !matches!(version, "1" | "2") {
         return Err(OtherVersion);
     }
     if metadata.len() > LONGEST {
         return Err(Corrupt("it is longer than any broker keeps"));
     }
-    let (lanes, rest) = rest.split_once(':').ok_or(Corrupt("a field is missing"))?;
-    let (form, payload) = rest.split_once(':').ok_or(Corrupt("a field is missing"))?;
+    let missing = || Corrupt("a field is missing");
+    let (lanes, rest) = rest.split_once(':').ok_or_else(missing)?;
+    let (form, payload) = rest.split_once(':').ok_or_else(missing)?;
     if lanes.len() != 8 || !lanes.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(Corrupt("it names no lanes"));
+    }
+    let (payload, usage) = match version {
+        "1" => (payload, None),
+        _ => payload.split_once(':').map(|(payload, usage)| (payload, Some(usage))).ok_or_else(missing)?,
+    };
+    Ok(Some(Fields { lanes, form, payload, usage }))
+}
+
+/// The runs that `metadata` remembers above the committed offset `low`.
+///
+/// # Errors
+/// Why it can't be read, or must not be: it is to be ignored then.
+pub fn decode(metadata: &str, tag: LaneTag, low: Offset) -> Result<Vec<Run>, MetadataWarning> {
+    use MetadataWarning::{Corrupt, OtherLanes};
+    let Some(Fields { lanes, form, payload, usage }) = fields(metadata)? else { return Ok(Vec::new()) };
+    if usage.is_some() && form == "r" && payload.is_empty() {
+        return Ok(Vec::new());
     }
     if lanes != tag.to_string() {
         return Err(OtherLanes);
@@ -189,6 +225,15 @@ pub fn decode(metadata: &str, tag: LaneTag, low: Offset) -> Result<Vec<Run>, Met
         _ => Err("it is neither runs nor a bitmap"),
     };
     runs.map_err(Corrupt)
+}
+
+/// How the partition was used, as `metadata` tells beside the committed offset `low`, whatever lanes its records ran in.
+///
+/// # Errors
+/// Why it can't be read.
+pub(super) fn decode_usage(metadata: &str, low: Offset) -> Result<Usage, MetadataWarning> {
+    let Some(usage) = fields(metadata)?.and_then(|fields| fields.usage) else { return Ok(Usage::default()) };
+    Usage::decode(usage, low).map_err(MetadataWarning::Corrupt)
 }
 
 /// How many records `metadata` remembers as finished above the committed offset `low`, whatever lanes they ran in.

@@ -181,6 +181,8 @@ impl Meter {
             metrics.partitions_held.of(hold.into()).set(held);
         }
         metrics.partitions_assigned.set(census.partitions.len());
+        let on_probation = census.partitions.iter().filter(|partition| partition.probation).count();
+        metrics.partitions_on_probation.set(on_probation);
         let sum = |of: fn(&PartitionCensus) -> u64| usize::try_from(census.partitions.iter().map(of).sum::<u64>());
         metrics.uncommitted.set(sum(|partition| partition.uncommitted).unwrap_or(usize::MAX));
         metrics.window.set(sum(|partition| partition.window.records).unwrap_or(usize::MAX));
@@ -234,6 +236,7 @@ impl Drop for Meter {
             &metrics.handlers_overdue,
             &metrics.backpressure,
             &metrics.partitions_assigned,
+            &metrics.partitions_on_probation,
             &metrics.uncommitted,
             &metrics.window,
             &metrics.commit_metadata_bytes,
@@ -280,6 +283,7 @@ mod tests {
                 epoch: Epoch(1),
                 hold: None,
                 stands_still: false,
+                probation: false,
                 waits_until: None,
                 waits_for_letter: false,
                 is_silent: false,

@@ -22,6 +22,7 @@ mod meter;
 #[cfg(feature = "__micro")]
 pub(crate) mod micro;
 mod outcome;
+pub mod quarantine;
 mod reader;
 mod scaling;
 pub mod seek;
@@ -64,6 +65,7 @@ use shared::Shared;
 use source::Source;
 use watchdog::Slot;
 
+pub use quarantine::CrashQuarantine;
 pub use reader::Beat;
 pub use scaling::{Scaling, ScalingMode};
 pub use settings::{PipelineSettings, SettingsError};
@@ -223,6 +225,7 @@ impl<S: Source> Pipeline<S> {
             stop_drain,
             beat,
             control: control.watch(),
+            holder: fastrand::u32(..),
         };
         // A panic there takes the source with it: dropped, it leaves its group without a last commit.
         let mut reading = std::pin::pin!(AssertUnwindSafe(reader.run(reader_stop.clone())).catch_unwind());

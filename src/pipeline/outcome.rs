@@ -178,7 +178,7 @@ pub(super) fn halt<G: Progress>(
 fn is_worth_a_retry(reason: Reason) -> bool {
     match reason {
         Reason::Error | Reason::Timeout | Reason::Panic => true,
-        Reason::Undecodable | Reason::Poison | Reason::NotRetryable => false,
+        Reason::Undecodable | Reason::Poison | Reason::NotRetryable | Reason::Crash => false,
     }
 }
 
@@ -186,7 +186,7 @@ fn is_worth_a_retry(reason: Reason) -> bool {
 fn is_an_outages(reason: Reason) -> bool {
     match reason {
         Reason::Error | Reason::Timeout => true,
-        Reason::Panic | Reason::Undecodable | Reason::Poison | Reason::NotRetryable => false,
+        Reason::Panic | Reason::Undecodable | Reason::Poison | Reason::NotRetryable | Reason::Crash => false,
     }
 }
 

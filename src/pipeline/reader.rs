@@ -25,6 +25,7 @@ use super::source::{Assigned, Batch, Epoch, Event, Missed, Progress, Revocation,
 use super::{PipelineError, PipelineSettings, Stopped};
 use crate::handler::Routes;
 use crate::metrics::RebalanceKind;
+use crate::record::Timestamp;
 
 /// How long the last commit of a stop may take once the handlers have ended or their time is over.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
@@ -40,6 +41,8 @@ pub(super) struct Reader<S: Source> {
     pub(super) stop_drain: Duration,
     pub(super) beat: Arc<dyn Fn(Beat) + Send + Sync>,
     pub(super) control: Watch,
+    /// Who this is, to whoever reads its partitions next.
+    pub(super) holder: u32,
 }
 
 /// What a pipeline says of itself, for the probes.
@@ -188,7 +191,7 @@ impl<S: Source> Reader<S> {
                     "records were removed before they were read, they are lost to this group"
                 );
             }
-            Event::Ends(ends) => self.shared.lanes().note_ends(&ends),
+            Event::Ends(ends) => self.shared.change(|lanes| lanes.note_ends(&ends)),
             Event::Silent(silent) => self.shared.lanes().note_silent(&silent),
             Event::Trouble(Some(error)) => {
                 warn!(daemon = self.shared.daemon.as_str(), error, "reading is in trouble, it goes on being tried");
@@ -229,7 +232,8 @@ impl<S: Source> Reader<S> {
         if !assigned.is_empty() {
             self.shared.meter.rebalanced(RebalanceKind::Assigned);
         }
-        for assigned in assigned {
+        for mut assigned in assigned {
+            self.take_over(&mut assigned);
             let (topic, partition) = (&assigned.topic_partition.topic, assigned.topic_partition.partition.0);
             let Some(route) = self.routes.resolve(topic).cloned() else {
                 return Err(PipelineError::Failed(format!(
@@ -247,6 +251,37 @@ impl<S: Source> Reader<S> {
         let overrides = self.control.current();
         self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
         Ok(())
+    }
+
+    /// Tells how the partition was left, where that matters.
+    fn take_over(&self, assigned: &mut Assigned<S::Progress>) {
+        let Some(quarantine) = self.settings.crash_quarantine else { return };
+        let handover = assigned.progress.take_over(self.holder, quarantine.limit, Timestamp::now());
+        let daemon = self.shared.daemon.as_str();
+        let (topic, partition) = (assigned.topic_partition.topic.as_str(), assigned.topic_partition.partition.0);
+        if handover.unclean {
+            info!(daemon, topic, partition, "whoever read this partition before ended without warning, or lost it");
+        }
+        if handover.probation {
+            let records = self.settings.queue_records;
+            warn!(
+                daemon,
+                topic,
+                partition,
+                records,
+                "partition is on probation: its next records run one at a time, and nothing else of this daemon beside them"
+            );
+        }
+        for (position, ends) in handover.condemned {
+            error!(
+                daemon,
+                topic,
+                partition,
+                ?position,
+                ends,
+                "the process ended each time that this record ran alone, it becomes a dead letter"
+            );
+        }
     }
 
     /// Lets what was started in these partitions end, and commits it. Handlers get the time of the settings, the commit what is

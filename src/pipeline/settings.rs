@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::quarantine::CrashQuarantine;
 use super::scaling::Scaling;
 
 /// How a daemon reads, queues, works and commits. Every field has a default; use struct update syntax to change some.
@@ -45,6 +46,9 @@ pub struct PipelineSettings {
     /// within their timeout, retries before their time, pauses, circuit breakers and partitions that nobody answers for are waited for; a
     /// dead letter that can't be written restarts nothing. Not below the half minute in which silence is noticed.
     pub stall_after: Duration,
+    /// When a record that kills the process is given up (default: after 3 ends while it ran alone); `None`: never. See
+    /// [quarantine](super::quarantine).
+    pub crash_quarantine: Option<CrashQuarantine>,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
 }
@@ -66,6 +70,7 @@ impl Default for PipelineSettings {
             read_timeout: Duration::from_secs(5),
             read_error_wait: Duration::from_secs(1),
             stall_after: Duration::from_secs(300),
+            crash_quarantine: Some(CrashQuarantine::default()),
             seed: None,
         }
     }

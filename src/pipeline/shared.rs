@@ -140,6 +140,7 @@ impl<G: Progress> Shared<G> {
         if effects.ready > 1 {
             effects.ready = lanes.ready(effects.ready.min(lanes.idle() + 1));
         }
+        let passed = if effects.passed { lanes.take_passed() } else { Vec::new() };
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         let news = if effects.breakers { lanes.take_news() } else { Vec::new() };
         drop(lanes);
@@ -169,6 +170,10 @@ impl<G: Progress> Shared<G> {
                     "queue has room again, fetching goes on"
                 );
             }
+        }
+        for place in passed {
+            let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
+            warn!(daemon, topic, partition, "partition has passed its probation");
         }
         if effects.unwanted > 0 {
             self.meter.unwanted(effects.unwanted);

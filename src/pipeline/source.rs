@@ -6,15 +6,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZero;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::demand::Demand;
+use super::quarantine::Handover;
 use super::seek::{Seek, SeekError};
 use super::ticket::Settled;
-use crate::record::{NextOffset, Offset, Record, TopicPartition};
+use crate::record::{NextOffset, Offset, Record, Timestamp, TopicPartition};
 
 /// One assignment of one partition to this process. A partition that is revoked and assigned again gets a new epoch, so
 /// whatever is still on its way from the old one can be told apart, and ignored. Unique within a source, for its lifetime.
@@ -177,7 +179,7 @@ pub trait Progress: Send + fmt::Debug + 'static {
     /// How many more records may come in before what is finished could no longer be remembered.
     fn room(&self) -> usize;
 
-    /// What to write back, where that differs from what was acknowledged last. `None` too where not all that is finished
+    /// What to write back, where that may differ from what the source has. `None` too where not all that is finished
     /// can be remembered just now: then the last commit stands.
     fn commit(&self) -> Option<Self::Commit>;
 
@@ -186,6 +188,10 @@ pub trait Progress: Send + fmt::Debug + 'static {
     fn commit_forgetting(&self) -> Option<(Self::Commit, u64)> {
         self.commit().map(|commit| (commit, 0))
     }
+
+    /// The last commit goes to the source. Until one is acknowledged nobody knows what stands there: it may be told of a refusal, and have
+    /// taken it. By default that makes no difference.
+    fn sent(&mut self) {}
 
     /// The source has taken this commit.
     fn acknowledge(&mut self, commit: &Self::Commit);
@@ -203,6 +209,38 @@ pub trait Progress: Send + fmt::Debug + 'static {
 
     /// How many records lie between what is finished without a gap and `end`.
     fn lag(&self, end: Offset) -> u64;
+
+    /// Before any record comes in: has the commits from now on tell that the partition is read by `holder`, so that the
+    /// [quarantine](super::quarantine) works, where `limit` ends without warning condemn a record. Answers how the
+    /// partition was left. By default nothing is told, and nothing is known; then none of the methods below is asked.
+    fn take_over(&mut self, _holder: u32, _limit: NonZero<u32>, _now: Timestamp) -> Handover<Self::Position> {
+        Handover::default()
+    }
+
+    /// Whether records are to run one at a time, each announced.
+    fn is_on_probation(&self) -> bool {
+        false
+    }
+
+    /// How often the process ended while this record ran alone, where that is too often for another try.
+    fn condemns(&self, _position: Self::Position) -> Option<u32> {
+        None
+    }
+
+    /// The commits from now on tell that this record runs alone; `None`: that none does.
+    fn announce(&mut self, _position: Option<Self::Position>) {}
+
+    /// Whether what is to be told of the partition's use, what was announced last too, was acknowledged, and nothing
+    /// was [sent](Self::sent) since.
+    fn is_announced(&self) -> bool {
+        true
+    }
+
+    /// The records that were to run one at a time have done so.
+    fn end_probation(&mut self) {}
+
+    /// The commits from now on tell that nobody reads the partition: for the last one of an assignment.
+    fn hand_over(&mut self) {}
 }
 
 /// What is finished above the oldest unfinished record, and so goes into a commit's metadata.

@@ -11,15 +11,19 @@
 //! compaction. The lowest unfinished offset, or the end of all that was passed where none is, is the *low watermark*:
 //! what a commit names. What is finished above it goes into the commit's [metadata], and comes back as *restored* runs.
 
+mod custody;
 mod pace;
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 
+use self::custody::{Custody, Notice};
 use self::pace::Pace;
-use super::metadata::{self, Budget, LaneTag, MetadataWarning, Run, distance};
+use super::metadata::{self, Budget, LaneTag, MetadataWarning, Run, Usage, distance};
+use super::quarantine::Handover;
 use super::source::{Progress, Window};
 use super::ticket::Settled;
-use crate::record::{NextOffset, Offset, Record};
+use crate::record::{NextOffset, Offset, Record, Timestamp};
 
 /// Finished entries that are left among the pending ones before they are dropped, besides two for each unfinished one.
 const SLACK: usize = 64;
@@ -75,6 +79,11 @@ pub struct OffsetTracker {
     restored: VecDeque<Run>,
     pace: Pace,
     acknowledged: Option<OffsetCommit>,
+    /// Another commit is on its way, or nobody knows what became of it.
+    unanswered: bool,
+    /// How the partition was used, as far as nobody has taken it over.
+    found: Usage,
+    custody: Option<Box<Custody>>,
 }
 
 /// A record that came in.
@@ -93,8 +102,14 @@ impl OffsetTracker {
             Ok(runs) => (runs, None),
             Err(warning) => (Vec::new(), Some(warning)),
         };
+        let found = next.map_or(Ok(Usage::default()), |low| metadata::decode_usage(metadata, low));
+        let (found, warning) = match found {
+            Ok(found) => (found, warning),
+            Err(unread) => (Usage::default(), warning.or(Some(unread))),
+        };
         // What was ignored counts as acknowledged too: it isn't worth a commit before there is something to say.
-        let remembered = if runs.is_empty() { "" } else { metadata };
+        let ignored = runs.is_empty() && found == Usage::default();
+        let remembered = if ignored { "" } else { metadata };
         let tracker = Self {
             tag: *tag,
             limit,
@@ -104,6 +119,9 @@ impl OffsetTracker {
             restored: runs.into(),
             pace: Pace::default(),
             acknowledged: committed.map(|next| OffsetCommit { next, metadata: remembered.to_owned() }),
+            unanswered: false,
+            found,
+            custody: None,
         };
         Resumed { tracker, warning }
     }
@@ -151,7 +169,33 @@ impl OffsetTracker {
     fn current(&self) -> Option<OffsetCommit> {
         let (low, next) = (self.low()?, self.next?);
         let metadata = metadata::encode(self.tag, low, &self.runs(low, next), self.limit)?;
-        Some(OffsetCommit { next: NextOffset::at(low.0), metadata })
+        Some(OffsetCommit { next: NextOffset::at(low.0), metadata: self.signed(low, metadata) })
+    }
+
+    /// Whether the source may have something else.
+    fn is_news(&self, commit: &OffsetCommit) -> bool {
+        self.unanswered || self.acknowledged.as_ref() != Some(commit)
+    }
+
+    /// The metadata, with how the partition is used.
+    fn signed(&self, low: Offset, metadata: String) -> String {
+        let Some(custody) = &self.custody else { return metadata };
+        let Usage { running, accused, .. } = &custody.usage;
+        // Nothing speaks against what is finished.
+        let running = running.filter(|running| self.is_open(*running));
+        let accused = accused.iter().copied().filter(|(offset, _)| self.is_open(*offset)).collect();
+        match (Usage { running, accused, ..custody.usage }).encode(low) {
+            usage if usage.is_empty() => metadata,
+            usage => metadata::with_usage(self.tag, &metadata, &usage),
+        }
+    }
+
+    /// Whether this offset is unfinished, or was not passed yet.
+    fn is_open(&self, offset: Offset) -> bool {
+        if self.next.is_none_or(|next| offset >= next) {
+            return !self.restored.iter().any(|run| run.start <= offset && offset < run.end);
+        }
+        self.find(offset).is_ok_and(|index| !self.pending[index].done)
     }
 
     /// Where the entry of this offset stands, or would.
@@ -283,22 +327,35 @@ impl Progress for OffsetTracker {
     /// What to write back; `None` where that was acknowledged, where nothing is known yet, and where the runs don't
     /// fit: then the commit before it stands, which claims less.
     fn commit(&self) -> Option<OffsetCommit> {
-        self.current().filter(|commit| self.acknowledged.as_ref() != Some(commit))
+        self.current().filter(|commit| self.is_news(commit))
     }
 
     fn commit_forgetting(&self) -> Option<(OffsetCommit, u64)> {
         let (low, next) = (self.low()?, self.next?);
         let (metadata, forgotten) = metadata::encode_some(self.tag, low, &self.runs(low, next), self.limit);
-        let commit = OffsetCommit { next: NextOffset::at(low.0), metadata };
-        (self.acknowledged.as_ref() != Some(&commit)).then_some((commit, forgotten))
+        let commit = OffsetCommit { next: NextOffset::at(low.0), metadata: self.signed(low, metadata) };
+        self.is_news(&commit).then_some((commit, forgotten))
+    }
+
+    fn sent(&mut self) {
+        self.unanswered = true;
     }
 
     fn acknowledge(&mut self, commit: &OffsetCommit) {
         self.acknowledged = Some(commit.clone());
+        self.unanswered = false;
+        if let Some(custody) = &mut self.custody {
+            let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).unwrap_or_default();
+            custody.told = Notice::from(&usage);
+        }
     }
 
-    /// Halves the limit. From 64 bytes it goes to none: then records come in one by one, as nothing can be remembered.
+    /// Halves the limit. From 64 bytes it goes to none: then records come in one by one, as nothing can be remembered. What is told
+    /// of the partition's use goes last: it is short, and what it protects is more than work done twice.
     fn shrink(&mut self) {
+        if self.limit == 0 {
+            self.custody = None;
+        }
         let half = self.limit / 2;
         self.limit = if half < SMALLEST_LIMIT { 0 } else { half };
     }
@@ -319,6 +376,51 @@ impl Progress for OffsetTracker {
     /// known.
     fn lag(&self, end: Offset) -> u64 {
         self.low().map_or(0, |low| distance(low, end))
+    }
+
+    /// Takes up to 105 bytes off the limit. Where too little is left for what is to be remembered anyway, there is no custody.
+    fn take_over(&mut self, holder: u32, limit: NonZero<u32>, now: Timestamp) -> Handover<Offset> {
+        let found = std::mem::take(&mut self.found);
+        let room = self.limit.checked_sub(metadata::RESERVE).filter(|room| *room >= SMALLEST_LIMIT);
+        let (low, next) = (self.low().unwrap_or(Offset(0)), self.next.unwrap_or(Offset(0)));
+        let Some(room) = room.filter(|room| metadata::encode(self.tag, low, &self.runs(low, next), *room).is_some())
+        else {
+            return Handover::default();
+        };
+        self.limit = room;
+        let (custody, handover) = Custody::take_over(found, holder, limit, now);
+        self.custody = Some(Box::new(custody));
+        handover
+    }
+
+    fn is_on_probation(&self) -> bool {
+        self.custody.as_ref().is_some_and(|custody| custody.usage.probation)
+    }
+
+    fn condemns(&self, position: Offset) -> Option<u32> {
+        self.custody.as_ref()?.condemns(position)
+    }
+
+    fn announce(&mut self, position: Option<Offset>) {
+        if let Some(custody) = &mut self.custody {
+            custody.usage.running = position;
+        }
+    }
+
+    fn is_announced(&self) -> bool {
+        self.custody.as_ref().is_none_or(|custody| !self.unanswered && custody.is_told())
+    }
+
+    fn end_probation(&mut self) {
+        if let Some(custody) = &mut self.custody {
+            (custody.usage.probation, custody.usage.running) = (false, None);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if let Some(custody) = &mut self.custody {
+            (custody.usage.holder, custody.usage.running) = (None, None);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod order;
 mod overdue;
 mod patterns;
 mod producing;
+mod quarantine;
 mod retries;
 mod routes;
 mod scaling;

@@ -6,31 +6,34 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a world's tasks end with its runtime")]
 
+mod handlers;
 mod plan;
+mod usage;
 mod world;
 
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use daemonry::circuit_breaker::CircuitBreaker;
-use daemonry::handler::{ErrorClass, HandlerError, ProcessingOrder, Router, on, on_batch};
+use daemonry::handler::{Router, on};
 use daemonry::metrics::Metrics;
 use daemonry::pipeline::control::Control;
 use daemonry::pipeline::dead_letter::PublishError;
 use daemonry::pipeline::source::CommitError;
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
-use daemonry::record::{OwnedRecord, Record};
-use daemonry::retry::RetryPolicy;
-use daemonry::testing::{CommitFault, MemberId, MemoryBroker};
+use daemonry::record::OwnedRecord;
+use daemonry::testing::{CommitFault, MemoryBroker, MemorySource};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use handlers::router;
 use plan::{Fault, Kind, Plan};
-use world::World;
+use world::{Known, World};
 
 const TOPIC: &str = "orders";
 const LETTERS: &str = "orders.dlq";
@@ -40,113 +43,38 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(3_600);
 /// The same where a circuit breaker may let one record a minute try, and each may fail five times.
 const SETTLED_BY_TRIALS: Duration = Duration::from_secs(24 * 3_600);
 
+/// After so many ends while a record runs alone it is given up.
+const LIMIT: u32 = 3;
+
 type SharedWorld = Arc<Mutex<World>>;
 
-/// One process: a pipeline that runs.
+/// How long after its end a process is started again.
+const RESTARTED_AFTER: Duration = Duration::from_millis(100);
+
+/// A process that is started again whenever a record kills it.
 struct Process {
     stop: CancellationToken,
     running: JoinHandle<Result<Stopped, PipelineError>>,
 }
 
+#[derive(Clone)]
 struct Simulation {
     plan: Arc<Plan>,
     world: SharedWorld,
     broker: MemoryBroker,
     seed: u64,
-    processes: u64,
+    processes: Arc<AtomicU64>,
 }
 
-/// Notes that a handler is gone however it goes.
-struct Leaves(SharedWorld, usize, u64);
-
-impl Drop for Leaves {
-    fn drop(&mut self) {
-        self.0.lock().left(self.1, self.2);
-    }
-}
-
-fn router(
-    plan: &Plan,
-    world: &SharedWorld,
-    broker: &MemoryBroker,
-    member: Arc<Mutex<Option<MemberId>>>,
-    process: u64,
-) -> Router {
-    let (world, broker, outage) = (Arc::clone(world), broker.clone(), plan.outage.clone());
-    let one = move |record: Record| {
-        let (world, broker, member) = (Arc::clone(&world), broker.clone(), Arc::clone(&member));
-        let outage = outage.clone();
-        async move {
-            let partition = record.partition().0;
-            let id: usize = std::str::from_utf8(record.value().unwrap()).unwrap().parse().unwrap();
-            let owned = member
-                .lock()
-                .is_some_and(|member| broker.owned(member).iter().any(|place| place.partition.0 == partition));
-            recount_letters(&world, &broker);
-            let attempts = world.lock().started(id, process, owned);
-            let _leaves = Leaves(Arc::clone(&world), id, process);
-            let behaviour = world.lock().records[id].behaviour;
-            if !behaviour.sleep.is_zero() {
-                sleep(behaviour.sleep).await;
-            }
-            let error = || anyhow::anyhow!("attempt {attempts} fails");
-            // What was finished before and runs again would else not end before the process is stopped.
-            let is_new = !world.lock().records[id].is_finished();
-            if is_new && outage.contains(&world.lock().elapsed()) {
-                return Err(error().into());
-            }
-            match behaviour.kind {
-                Kind::Poison => return Err(HandlerError::poison(error())),
-                Kind::Skip => {
-                    world.lock().skipped(id);
-                    return Err(HandlerError::skip("passed over"));
-                }
-                _ if attempts > behaviour.failures => {}
-                Kind::Plain => return Err(error().into()),
-                Kind::Panics => panic!("attempt {attempts} panics"),
-                Kind::RetryAfter => return Err(HandlerError::retry_after(Duration::from_millis(700), error())),
-                Kind::Hangs => std::future::pending().await,
-            }
-            world.lock().succeeded(id);
-            Ok(())
-        }
-    };
-    let retry = RetryPolicy::exponential().max_retries(plan.max_retries);
-    let Some(max) = plan.batch else {
-        let route = on(one).order(plan.order).retry(retry).circuit_breaker(plan.breaker).timeout(plan.timeout);
-        return Router::new().topic(TOPIC, route);
-    };
-    // One record of the batch after the other; what is behind one of its lane that failed isn't begun.
-    let order = plan.order;
-    let many = move |records: Vec<Record>| {
-        let one = one.clone();
-        async move {
-            let mut failed = HashSet::new();
-            let mut results = Vec::with_capacity(records.len());
-            for record in records {
-                let lane = match order {
-                    ProcessingOrder::Partition => (record.partition(), None, None),
-                    ProcessingOrder::Key => (record.partition(), record.key().map(<[u8]>::to_vec), None),
-                    ProcessingOrder::Unordered => (record.partition(), None, Some(record.offset())),
-                };
-                if failed.contains(&lane) {
-                    results.push(Err(anyhow::anyhow!("it must wait").into()));
-                    continue;
-                }
-                let result = one(record).await;
-                if result.as_ref().is_err_and(|error: &HandlerError| error.class() != ErrorClass::Skip) {
-                    failed.insert(lane);
-                }
-                results.push(result);
-            }
-            results
-        }
-    };
-    // Time for each of them.
-    let (within, timeout) = (Duration::from_millis(300), plan.timeout + Duration::from_secs(5));
-    let route = on_batch(many).max(max).within(within).order(plan.order).retry(retry).timeout(timeout);
-    let route = route.circuit_breaker(plan.breaker);
-    Router::new().topic(TOPIC, route)
+/// What happened in a simulation.
+#[derive(Debug, PartialEq, Eq)]
+struct Past {
+    /// Of everything, with its times.
+    fingerprint: u64,
+    /// Attempts that ran alone, each announced first.
+    ran_alone: usize,
+    /// Records that became letters since the process ended of them.
+    condemned: usize,
 }
 
 fn recount_letters(world: &SharedWorld, broker: &MemoryBroker) {
@@ -154,10 +82,15 @@ fn recount_letters(world: &SharedWorld, broker: &MemoryBroker) {
     let mut ids = Vec::new();
     for partition in 0..=partitions {
         for (_, letter) in broker.records(LETTERS, partition) {
-            ids.push(String::from_utf8(letter.value.clone().unwrap()).unwrap().parse().unwrap());
+            ids.push(id_of(&letter));
         }
     }
     world.lock().letters(ids.into_iter());
+}
+
+/// Which record became this letter.
+fn id_of(letter: &OwnedRecord) -> usize {
+    String::from_utf8(letter.value.clone().unwrap()).unwrap().parse().unwrap()
 }
 
 impl Simulation {
@@ -188,20 +121,39 @@ impl Simulation {
             observed.lock().committed(place, commit);
         });
         broker.on_letter(move |letter| {
-            let id = String::from_utf8(letter.value.clone().unwrap()).unwrap().parse().unwrap();
-            letters.lock().push(id);
+            letters.lock().push(id_of(letter));
         });
-        Self { plan, world, broker, seed, processes: 0 }
+        Self { plan, world, broker, seed, processes: Arc::default() }
     }
 
-    fn start(&mut self) -> Process {
-        self.processes += 1;
+    fn start(&self) -> Process {
+        let stop = CancellationToken::new();
+        let (simulation, stopped) = (self.clone(), stop.clone());
+        let running = tokio::spawn(async move {
+            let handlers = Handle::current();
+            loop {
+                let killed = Arc::new(Notify::new());
+                let pipeline = simulation.pipeline(&killed);
+                tokio::select! {
+                    biased;
+                    () = killed.notified() => {}
+                    ended = pipeline.run(stopped.clone(), &handlers) => return ended,
+                }
+                sleep(RESTARTED_AFTER).await;
+            }
+        });
+        Process { stop, running }
+    }
+
+    /// A process, until it ends or is killed.
+    fn pipeline(&self, killed: &Arc<Notify>) -> Pipeline<MemorySource> {
+        let process = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let plan = &self.plan;
         let member = Arc::new(Mutex::new(None));
-        let router = router(plan, &self.world, &self.broker, Arc::clone(&member), self.processes);
+        let router = router(plan, &self.world, &self.broker, Arc::clone(&member), (process, killed));
         let source = self.broker.join(router.subscription());
         *member.lock() = Some(source.member());
-        let pipeline = Pipeline {
+        Pipeline {
             daemon: "simulated".to_owned(),
             source,
             router,
@@ -214,21 +166,17 @@ impl Simulation {
                 parked_records: plan.parked,
                 commit_interval: plan.commit_interval,
                 commit_after: plan.commit_after,
-                seed: Some(self.seed.wrapping_mul(31).wrapping_add(self.processes)),
+                seed: Some(self.seed.wrapping_mul(31).wrapping_add(process)),
                 ..PipelineSettings::default()
             },
             metrics: Metrics::new().daemon("simulated"),
             beat: Arc::new(|_| {}),
             stop_drain: Duration::from_secs(30),
             control: Control::new(),
-        };
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let running = tokio::spawn(async move { pipeline.run(stopped, &Handle::current()).await });
-        Process { stop, running }
+        }
     }
 
-    async fn run(&mut self) -> Result<u64, String> {
+    async fn run(&self) -> Result<Past, String> {
         let begin = Instant::now();
         let mut process = self.start();
         let mut visitors: Vec<(Instant, Process)> = Vec::new();
@@ -302,7 +250,7 @@ impl Simulation {
     }
 
     async fn meet(
-        &mut self,
+        &self,
         fault: Fault,
         process: &mut Process,
         visitors: &mut Vec<(Instant, Process)>,
@@ -345,7 +293,7 @@ impl Simulation {
     }
 
     /// What holds once everything is settled and the last process has stopped.
-    fn at_the_end(&self) -> Result<u64, String> {
+    fn at_the_end(&self) -> Result<Past, String> {
         recount_letters(&self.world, &self.broker);
         for partition in 0..self.plan.partitions {
             let end = self.broker.end(TOPIC, partition);
@@ -359,12 +307,34 @@ impl Simulation {
         if self.plan.gentle && !repeated.is_empty() {
             return Err(format!("I4: nothing was lost or refused, but these ran again: {repeated:?}"));
         }
-        Ok(world.fingerprint())
+        let condemned = self.condemned();
+        if let Some(id) = condemned.iter().find(|id| world.records[**id].accusations < LIMIT) {
+            let Known { partition, offset, accusations, .. } = &world.records[*id];
+            return Err(format!("{partition}/{offset} was given up after {accusations} ends while it ran alone"));
+        }
+        let kills = |id: &usize| world.records[*id].behaviour.kind == Kind::Kills;
+        let killers: Vec<_> = (0..world.records.len()).filter(kills).collect();
+        // Of a batch one that was never begun may be given up for the one before it.
+        let is_spared =
+            |id: &&usize| world.records[**id].successes > 0 || self.plan.batch.is_none() && !condemned.contains(id);
+        if let Some(spared) = killers.iter().find(is_spared) {
+            return Err(format!("{spared} killed each process that ran it, and is no letter for that"));
+        }
+        Ok(Past { fingerprint: world.fingerprint(), ran_alone: world.ran_alone, condemned: condemned.len() })
+    }
+
+    /// Records that became letters since the process ended of them.
+    fn condemned(&self) -> Vec<usize> {
+        let letters = (0..self.plan.partitions).flat_map(|partition| self.broker.records(LETTERS, partition));
+        let is_one = |letter: &OwnedRecord| {
+            letter.headers.iter().any(|(name, value)| name == b"daemonry-reason" && value.as_deref() == Some(b"crash"))
+        };
+        letters.filter(|(_, letter)| is_one(letter)).map(|(_, letter)| id_of(&letter)).collect()
     }
 }
 
 /// Runs one seed; a fingerprint of all that happened, or what went wrong.
-fn simulate(seed: u64) -> Result<u64, String> {
+fn simulate(seed: u64) -> Result<Past, String> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async { Simulation::new(seed).run().await })
 }
@@ -398,6 +368,7 @@ fn every_seed_keeps_the_invariants() {
     let seeds = seeds();
     let next = Mutex::new(seeds.clone());
     let failed = Mutex::new(Vec::new());
+    let (ran_alone, condemned) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -405,8 +376,12 @@ fn every_seed_keeps_the_invariants() {
                     let Some(seed) = next.lock().next() else { return };
                     let result =
                         std::panic::catch_unwind(|| simulate(seed)).unwrap_or_else(|_| Err("panicked".to_owned()));
-                    if let Err(error) = result {
-                        failed.lock().push((seed, error));
+                    match result {
+                        Ok(past) => {
+                            ran_alone.fetch_add(past.ran_alone, Ordering::Relaxed);
+                            condemned.fetch_add(past.condemned, Ordering::Relaxed);
+                        }
+                        Err(error) => failed.lock().push((seed, error)),
                     }
                 }
             });
@@ -431,7 +406,10 @@ fn every_seed_keeps_the_invariants() {
     }
     let (failed, all) = (failed.len(), seeds.count());
     assert!(failed == 0, "{failed} of {all} seeds failed; replay one with DAEMONRY_SIM_SEED=<seed>");
-    eprintln!("{all} seeds kept the invariants");
+    let (ran_alone, condemned) = (ran_alone.into_inner(), condemned.into_inner());
+    eprintln!(
+        "{all} seeds kept the invariants; {ran_alone} attempts ran alone, {condemned} records killed the process"
+    );
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Hangs,
     Poison,
     Skip,
+    /// The process ends of it, each time.
+    Kills,
 }
 
 /// Something that happens to the group, the broker or the process.
@@ -101,6 +103,12 @@ impl Plan {
         let (breaker, outage) = (breaker(&mut rng), outage(&mut rng));
         let timeout = Duration::from_secs(if gentle { 5 } else { rng.u64(1..30) });
         let mut records = records;
+        if !gentle && rng.u8(0..4) == 0 {
+            for _ in 0..rng.usize(1..=2) {
+                let sleep = Duration::from_millis(rng.u64(0..50));
+                records[rng.usize(0..count)].2 = Behaviour { sleep, failures: 0, kind: Kind::Kills };
+            }
+        }
         if breaker != CircuitBreaker::off() {
             // What never succeeds is an outage for as long as nothing else is there to be tried.
             let longest = timeout - Duration::from_millis(200);
@@ -174,7 +182,7 @@ fn behaviour(rng: &mut Rng, trouble: f64, gentle: bool, batches: bool) -> Behavi
 fn fault(rng: &mut Rng, partitions: i32, gentle: bool) -> (Duration, Fault) {
     let at = Duration::from_millis(rng.u64(0..20_000));
     let partition = rng.i32(0..partitions);
-    let fault = match rng.u8(0..if gentle { 5 } else { 12 }) {
+    let fault = match rng.u8(0..if gentle { 5 } else { 14 }) {
         0 => Fault::Revoke(partition),
         1 => Fault::PollsFail(rng.usize(1..3)),
         2 => Fault::LettersRefusedFor(Duration::from_millis(rng.u64(1..20_000))),
@@ -185,6 +193,7 @@ fn fault(rng: &mut Rng, partitions: i32, gentle: bool) -> (Duration, Fault) {
         8 => Fault::CommitAnswerLost,
         9 => Fault::CommitDelayed(Duration::from_millis(rng.u64(1..15_000))),
         10 => Fault::Revoke(partition),
+        // Two of them within five minutes bring probation.
         _ => Fault::Crash,
     };
     (at, fault)

@@ -14,6 +14,7 @@ use daemonry::record::{Offset, TopicPartition};
 use tokio::time::Instant;
 
 use crate::plan::Behaviour;
+use crate::usage::Usage;
 
 /// A record, as the world knows it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Known {
     pub(crate) successes: u32,
     pub(crate) letters: u32,
     pub(crate) skips: u32,
+    /// How often its partition was taken over without a last commit while it ran alone.
+    pub(crate) accusations: u32,
     /// The processes whose handlers are at it.
     running: Vec<u64>,
 }
@@ -46,6 +49,12 @@ pub(crate) struct World {
     /// Records of a lane, in offset order.
     lanes: BTreeMap<(i32, u64), Vec<usize>>,
     committed: HashMap<i32, HashSet<i64>>,
+    /// What the last commit of each partition says of who reads it.
+    usages: HashMap<i32, Usage>,
+    /// The record that a process runs alone.
+    alone: HashMap<u64, usize>,
+    /// Attempts that ran alone.
+    pub(crate) ran_alone: usize,
     pub(crate) breaches: Vec<String>,
     trace: DefaultHasher,
 }
@@ -60,6 +69,9 @@ impl World {
             by_place: HashMap::new(),
             lanes: BTreeMap::new(),
             committed: HashMap::new(),
+            usages: HashMap::new(),
+            alone: HashMap::new(),
+            ran_alone: 0,
             breaches: Vec::new(),
             trace: DefaultHasher::new(),
         }
@@ -76,6 +88,7 @@ impl World {
             successes: 0,
             letters: 0,
             skips: 0,
+            accusations: 0,
             running: Vec::new(),
         };
         self.records.push(known);
@@ -126,14 +139,40 @@ impl World {
                 self.breach(format!("I3: {partition}/{offset} starts before {open} of its lane is finished"));
             }
         }
+        self.starts_alone(id, process, owner);
         self.records[id].running.push(process);
         self.records[id].attempts
+    }
+
+    /// On probation a record is announced before it starts, and nothing runs beside it.
+    fn starts_alone(&mut self, id: usize, process: u64, owner: bool) {
+        let (partition, offset) = (self.records[id].partition, self.records[id].offset);
+        if let Some(&alone) = self.alone.get(&process) {
+            let Known { partition: other, offset: beside, .. } = self.records[alone];
+            self.breach(format!("{partition}/{offset} starts while {other}/{beside} is to run alone"));
+        }
+        let usage = self.usages.get(&partition).copied().unwrap_or_default();
+        if !owner || !usage.probation {
+            return;
+        }
+        if usage.running != Some(offset) {
+            self.breach(format!("{partition}/{offset} starts on probation, and {:?} is announced", usage.running));
+        }
+        if let Some(beside) = self.records.iter().find(|known| known.running.contains(&process)) {
+            let (other, beside) = (beside.partition, beside.offset);
+            self.breach(format!("{partition}/{offset} starts on probation beside {other}/{beside}"));
+        }
+        self.alone.insert(process, id);
+        self.ran_alone += 1;
     }
 
     /// A handler is gone: it ended, panicked, or was dropped.
     pub(crate) fn left(&mut self, id: usize, process: u64) {
         self.note("left", id);
         self.records[id].running.retain(|running| *running != process);
+        if self.alone.get(&process) == Some(&id) {
+            self.alone.remove(&process);
+        }
     }
 
     pub(crate) fn succeeded(&mut self, id: usize) {
@@ -160,6 +199,7 @@ impl World {
         let partition = place.partition.0;
         self.note("commit", usize::try_from(commit.next.offset().0).unwrap_or(0));
         let low = commit.next.offset();
+        self.taken_over(partition, Usage::of(commit));
         let runs = match metadata::decode(&commit.metadata, self.tag, low) {
             Ok(runs) => runs,
             Err(error) => {
@@ -183,6 +223,17 @@ impl World {
             self.breach(format!("I4: commit of {partition} at {low} forgets {gone:?}, which was committed"));
         } else {
             *known = offsets;
+        }
+    }
+
+    /// Whoever finds another's name beside the record that was to run alone accuses it, and none other.
+    fn taken_over(&mut self, partition: i32, usage: Usage) {
+        let before = self.usages.insert(partition, usage).unwrap_or_default();
+        if before.holder.is_some()
+            && usage.holder.is_some_and(|holder| before.holder != Some(holder))
+            && let Some(&id) = before.running.and_then(|offset| self.by_place.get(&(partition, offset)))
+        {
+            self.records[id].accusations += 1;
         }
     }
 

@@ -29,7 +29,10 @@ impl Coverage {
 
 fn runs(low: i64, metadata: &str) -> Option<Vec<(i64, i64)>> {
     let fields: Vec<&str> = metadata.split(':').collect();
-    let &["dm1", _lanes, form, payload] = fields.as_slice() else { return None };
+    let (form, payload) = match *fields.as_slice() {
+        ["dm1", _, form, payload] | ["dm2", _, form, payload, _] => (form, payload),
+        _ => return None,
+    };
     let bytes = base64url(payload)?;
     match form {
         "r" => {
@@ -112,6 +115,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_a_partitions_use_covers_nothing() {
+        assert_eq!(Coverage::of(Offset(100), "dm2:6815c86c:b:BgI:AQk").runs, [(102, 104), (110, 111)]);
+        assert_eq!(Coverage::of(Offset(100), "dm2:6815c86c:r::AQk").runs, []);
+    }
+
+    #[test]
     fn a_long_number_is_put_together_from_its_bytes() {
         // ac 02 is 300.
         assert_eq!(Coverage::of(Offset(0), "dm1:6815c86c:r:AKwC").runs, [(1, 302)]);
@@ -119,7 +128,7 @@ mod tests {
 
     #[test]
     fn text_of_others_covers_nothing_above_the_offset() {
-        for metadata in ["", "x", "dm2:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
+        for metadata in ["", "x", "dm3:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
         {
             assert_eq!(Coverage::of(Offset(5), metadata), Coverage { next: 5, runs: Vec::new() }, "{metadata}");
         }

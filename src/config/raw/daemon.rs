@@ -1,6 +1,7 @@
 //! A daemon, and the topics it reads.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use super::scaling::ScalingSection;
 use crate::config::units::{Limit, Period, Size};
 use crate::daemon::MissingDeadLetterTopic;
 use crate::handler::ProcessingOrder;
-use crate::pipeline::PipelineSettings;
+use crate::pipeline::{CrashQuarantine, PipelineSettings};
 
 /// A daemon. One that reads no Kafka topics takes `enabled` alone.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -59,6 +60,8 @@ pub(in crate::config) struct DaemonSection {
     pub(in crate::config) read_error_wait: Period,
     /// How long nothing of a partition may be processed while its records wait until the daemon is no longer ready; after as long again it is restarted.
     pub(in crate::config) stall_after: Period,
+    /// What becomes of a record that kills the process.
+    pub(in crate::config) crash_quarantine: QuarantineSection,
     /// What to do about a dead-letter topic that doesn't exist: refuse to start, and leave a topic alone that a pattern finds later; or create it.
     pub(in crate::config) missing_dead_letter_topic: MissingDeadLetterTopic,
     /// Threads that the handlers run on; by default the cores and 8, and one more than the workers up to 64 of them.
@@ -87,6 +90,7 @@ impl Default for DaemonSection {
             read_timeout,
             read_error_wait,
             stall_after,
+            crash_quarantine: _,
             seed: _,
         } = PipelineSettings::default();
         Self {
@@ -107,6 +111,7 @@ impl Default for DaemonSection {
             read_timeout: Period(read_timeout),
             read_error_wait: Period(read_error_wait),
             stall_after: Period(stall_after),
+            crash_quarantine: QuarantineSection::default(),
             missing_dead_letter_topic: MissingDeadLetterTopic::default(),
             handler_threads: None,
             topics: BTreeMap::new(),
@@ -131,8 +136,32 @@ impl DaemonSection {
             read_timeout: self.read_timeout.0,
             read_error_wait: self.read_error_wait.0,
             stall_after: self.stall_after.0,
+            crash_quarantine: self.crash_quarantine.quarantine(),
             seed: None,
         }
+    }
+}
+
+/// What becomes of a record that kills the process.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct QuarantineSection {
+    /// Whether it becomes a dead letter at last, where its route has any; else it runs again after each restart.
+    pub(in crate::config) enabled: bool,
+    /// How often the process may end while the record runs alone until then.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) limit: NonZero<u32>,
+}
+
+impl Default for QuarantineSection {
+    fn default() -> Self {
+        Self { enabled: true, limit: CrashQuarantine::default().limit }
+    }
+}
+
+impl QuarantineSection {
+    fn quarantine(&self) -> Option<CrashQuarantine> {
+        self.enabled.then_some(CrashQuarantine { limit: self.limit })
     }
 }
 

@@ -45,6 +45,9 @@ daemons:
   orders:
     commit_after: 1000
     commit_interval: 1s
+    crash_quarantine:
+      enabled: true
+      limit: 3
     enabled: true
     high_mark: 0.8
     low_mark: 0.5

@@ -9,6 +9,7 @@ use super::super::arrival::{Admittance, Arrival, Arrivals};
 use super::super::source::Progress;
 use super::super::ticket::Ticket;
 use super::entry::{Bound, Entry, Trial};
+use super::probation::crash;
 use super::{Effects, Lanes, State};
 
 impl<G: Progress> Lanes<G> {
@@ -24,12 +25,17 @@ impl<G: Progress> Lanes<G> {
             .first()
             .and_then(|first| first.record.timestamp())
             .and_then(|time| NonZero::new(time.as_millis()));
+        let is_suspect = self.places[place_id].is_on_probation();
         for Arrival { mut record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
             let Some(assignment) = &mut place.assignment else { break };
             let Some(position) = assignment.progress.receive(&record) else { continue };
             let ticket = Ticket::new(context.epoch, position);
             let failure = match admittance {
+                Admittance::Wanted if is_suspect => {
+                    let ends = assignment.progress.condemns(position);
+                    ends.map(|ends| crash(ends, context.route.settings.name))
+                }
                 Admittance::Wanted => None,
                 Admittance::Failed(failure) => Some(failure),
                 Admittance::Unwanted => {
@@ -79,6 +85,8 @@ impl<G: Progress> Lanes<G> {
         if let (Some(next), Some(assignment)) = (arrivals.next, &mut self.places[place_id].assignment) {
             assignment.progress.passed(next);
         }
+        // Now it is known where it begins.
+        self.placed |= self.places[place_id].is_unmarked();
         self.count_slot(place_id);
         if !self.pressed && self.is_above(self.limits.high) {
             self.pressed = true;

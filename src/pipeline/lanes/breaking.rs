@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::super::breaker::{Breaker, Grounds, Reach, State as BreakerState};
 use super::super::source::Progress;
 use super::entry::{Bound, Trial};
+use super::place::Gate;
 use super::{AssignmentContext, Effects, LaneId, Lanes, PlaceId, State};
 use crate::handler::RouteSpec;
 use crate::record::Offset;
@@ -184,7 +185,7 @@ impl<G: Progress> Lanes<G> {
         for lane_id in 0..self.lanes.len() {
             let lane = &self.lanes[lane_id];
             let place = &self.places[lane.place];
-            if lane.state != State::Paused || place.circuit != Some(id) || place.paused {
+            if lane.state != State::Paused || place.circuit != Some(id) || place.gate() != Gate::Trials {
                 continue;
             }
             let Some(head) = lane.queue.front() else { continue };
@@ -269,16 +270,8 @@ impl<G: Progress> Lanes<G> {
             return;
         }
         for place_id in 0..self.places.len() {
-            let place = &mut self.places[place_id];
-            if place.circuit != Some(id) {
-                continue;
-            }
-            let stood_still = place.stands_still();
-            place.let_pass(passage);
-            match (stood_still, self.places[place_id].stands_still()) {
-                (false, true) => self.stand_still(place_id, effects),
-                (true, false) => self.go_on(place_id, effects),
-                _ => {}
+            if self.places[place_id].circuit == Some(id) {
+                self.regate(place_id, |place| place.let_pass(passage), effects);
             }
         }
         effects.room |= passage == Passage::Read;

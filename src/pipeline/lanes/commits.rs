@@ -1,7 +1,8 @@
 //! Commits: what the trackers of the assigned partitions have to say to the source.
 
 use super::super::source::{Epoch, Progress};
-use super::Lanes;
+use super::probation::Standing;
+use super::{Effects, Lanes};
 
 /// When a commit is to be made before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,13 @@ impl<G: Progress> Lanes<G> {
         (self.uncommitted, self.placed, self.commit_told) = (0, false, None);
         let assignments = self.places.iter_mut().filter_map(|place| place.assignment.as_mut());
         let commits = assignments.filter_map(|open| {
-            let commit = open.progress.commit()?;
+            // Where records run one at a time, each has to be announced: it may cost what is finished behind it.
+            let commit = match open.standing {
+                Standing::Good | Standing::Unmarked => open.progress.commit()?,
+                Standing::Probation(_) | Standing::Passed => open.progress.commit_forgetting()?.0,
+            };
             open.offered = open.finished;
+            open.progress.sent();
             Some((open.context.epoch, commit))
         });
         commits.collect()
@@ -46,8 +52,10 @@ impl<G: Progress> Lanes<G> {
         let mut commits = Vec::with_capacity(epochs.len());
         for &epoch in epochs {
             let Some(open) = self.assignment(epoch) else { continue };
+            open.progress.hand_over();
             if let Some((commit, runs)) = open.progress.commit_forgetting() {
                 open.offered = open.finished;
+                open.progress.sent();
                 forgotten += runs;
                 commits.push((epoch, commit));
             }
@@ -56,13 +64,14 @@ impl<G: Progress> Lanes<G> {
     }
 
     /// The source has taken these.
-    pub(in crate::pipeline) fn acknowledge(&mut self, commits: &[(Epoch, G::Commit)]) {
+    pub(in crate::pipeline) fn acknowledge(&mut self, commits: &[(Epoch, G::Commit)]) -> Effects {
         for (epoch, commit) in commits {
             if let Some(assignment) = self.assignment(*epoch) {
                 assignment.progress.acknowledge(commit);
                 assignment.covered = assignment.offered;
             }
         }
+        self.answered(commits)
     }
 
     /// The source finds these commits too large.

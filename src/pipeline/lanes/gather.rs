@@ -117,11 +117,12 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// Takes a batch.
+    /// Takes a batch of so many records at most.
     pub(super) fn take_batch(
         &mut self,
         id: GatherId,
         entries: &mut VecDeque<Entry<G::Position>>,
+        most: usize,
         clock: impl Fn() -> Instant,
         effects: &mut Effects,
     ) -> BatchRun {
@@ -129,7 +130,7 @@ impl<G: Progress> Lanes<G> {
         // While the route's breaker is open, one record is tried.
         let is_trial =
             self.gathers[id].lanes.front().is_some_and(|(lane, _)| self.places[self.lanes[*lane].place].is_held_back());
-        let max = if is_trial { 1 } else { self.gathers[id].size.max.get().min(self.startable()) };
+        let max = if is_trial { 1 } else { most.min(self.gathers[id].size.max.get()).min(self.startable()) };
         while entries.len() < max
             && let Some(&(lane_id, _)) = self.gathers[id].lanes.front()
         {

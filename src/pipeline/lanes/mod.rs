@@ -25,6 +25,7 @@ mod lane;
 mod parking;
 mod pausing;
 mod place;
+mod probation;
 mod rate;
 mod release;
 mod running;
@@ -100,6 +101,8 @@ pub(super) struct Effects {
     pub(super) pressure: Option<bool>,
     /// Records that were passed over because their route doesn't want them.
     pub(super) unwanted: usize,
+    /// Partitions have passed their probation.
+    pub(super) passed: bool,
     /// Something became of a circuit breaker.
     pub(super) breakers: bool,
 }
@@ -116,6 +119,7 @@ impl Effects {
             commit: self.commit || later.commit,
             pressure: later.pressure.or(self.pressure),
             unwanted: self.unwanted + later.unwanted,
+            passed: self.passed || later.passed,
             breakers: self.breakers || later.breakers,
         }
     }
@@ -201,6 +205,12 @@ pub(super) struct Lanes<G: Progress> {
     budget: Option<Budget>,
     /// The same for each key.
     key_budgets: Option<KeyBudgets>,
+    /// Places on probation.
+    on_probation: usize,
+    /// A record on probation is out, unless nobody is at anything.
+    suspect_out: bool,
+    /// Partitions that have passed their probation, until somebody is told.
+    passed: Vec<TopicPartition>,
     /// For each route that has a circuit breaker, what it is at.
     circuits: Vec<Circuit>,
     /// How many of them hold their routes back.
@@ -239,6 +249,9 @@ impl<G: Progress> Lanes<G> {
             commit_told: None,
             budget: None,
             key_budgets: None,
+            on_probation: 0,
+            suspect_out: false,
+            passed: Vec::new(),
             circuits: Vec::new(),
             held_back: 0,
             news: Vec::new(),
@@ -264,10 +277,12 @@ impl<G: Progress> Lanes<G> {
         let gather = route.settings.batch.map(|size| self.gather(&route, size));
         let circuit = self.circuit(&route);
         let context = Arc::new(AssignmentContext::new(epoch, topic_partition, route));
+        let standing = self.standing_of(&progress);
         let place = &mut self.places[id];
         (place.gather, place.circuit) = (gather, circuit);
         place.assignment = Some(Assignment::new(context, progress));
         place.let_pass(circuit.map_or(Passage::Free, |circuit| self.circuits[circuit].passage));
+        self.set_standing(id, standing);
         self.place_by_epoch.insert(epoch, id);
         self.open += 1;
         self.count_slot(id);
@@ -276,12 +291,17 @@ impl<G: Progress> Lanes<G> {
     }
 
     /// Where partitions end now.
-    pub(super) fn note_ends(&mut self, ends: &[(Epoch, Offset)]) {
+    pub(super) fn note_ends(&mut self, ends: &[(Epoch, Offset)]) -> Effects {
         for (epoch, end) in ends {
             if let Some(assignment) = self.assignment(*epoch) {
                 assignment.end = Some(*end);
             }
         }
+        let mut effects = Effects::default();
+        if self.on_probation > 0 {
+            self.review(&mut effects);
+        }
+        effects
     }
 
     /// Of these assignments, and of no others, nobody answers for their partition now.

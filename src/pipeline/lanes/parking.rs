@@ -81,6 +81,7 @@ impl<G: Progress> Lanes<G> {
             assignment.progress.settle(settled);
             assignment.finished += 1;
             self.uncommitted += 1;
+            self.proven(run.place, 1);
         }
         self.reopen(run.lane, &mut effects);
         self.freed(run.place, &mut effects);

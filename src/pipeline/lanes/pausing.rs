@@ -1,7 +1,9 @@
-//! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, or their route's circuit breaker is
-//! open. What is running ends; what is ready waits, and counts against the bound of the parked, so that it takes no room from others.
+//! Pausing: partitions of which nothing is started, until they may go on: somebody has paused them, their route's circuit breaker is
+//! open, or it isn't committed yet that they are read. What is running ends; what is ready waits, and counts against the bound of the parked, so
+//! that it takes no room from others.
 
 use super::super::source::Progress;
+use super::place::{Gate, Place};
 use super::{Effects, LaneId, Lanes, PlaceId, State};
 use crate::record::TopicPartition;
 
@@ -10,22 +12,27 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn set_paused(&mut self, is_paused: impl Fn(&TopicPartition) -> bool) -> Effects {
         let mut effects = Effects::default();
         for id in 0..self.places.len() {
-            let place = &mut self.places[id];
-            let stood_still = place.stands_still();
-            place.paused = is_paused(&place.topic_partition);
-            match (stood_still, place.stands_still()) {
-                (false, true) => self.stand_still(id, &mut effects),
-                (true, false) => self.go_on(id, &mut effects),
-                // What is tried of a route that is held back isn't, of a partition that is paused.
-                (true, true) if self.places[id].paused => self.stand_still(id, &mut effects),
-                _ => {}
-            }
+            self.regate(id, |place| place.pause(is_paused(&place.topic_partition)), &mut effects);
         }
         self.try_again(&mut effects);
         effects
     }
 
-    pub(super) fn stand_still(&mut self, place: PlaceId, effects: &mut Effects) {
+    /// Something about a place changes: what may no longer be started waits, and what waited only for this goes on.
+    pub(super) fn regate(&mut self, id: PlaceId, change: impl FnOnce(&mut Place<G>), effects: &mut Effects) {
+        let place = &mut self.places[id];
+        let before = place.gate();
+        change(place);
+        match (before, place.gate()) {
+            // What is being tried of a route isn't, once it may not be.
+            (Gate::Open, Gate::Trials | Gate::Shut) | (Gate::Trials, Gate::Shut) => self.stand_still(id, effects),
+            (Gate::Trials | Gate::Shut, Gate::Open) => self.go_on(id, effects),
+            (Gate::Shut, Gate::Trials) => effects.room = true,
+            _ => {}
+        }
+    }
+
+    fn stand_still(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if matches!(self.lanes[id].state, State::Ready | State::Due) {
                 self.suspend(id);
@@ -37,7 +44,7 @@ impl<G: Progress> Lanes<G> {
         self.freed(place, effects);
     }
 
-    pub(super) fn go_on(&mut self, place: PlaceId, effects: &mut Effects) {
+    fn go_on(&mut self, place: PlaceId, effects: &mut Effects) {
         for id in self.lanes_of(place) {
             if self.lanes[id].state == State::Paused {
                 self.reopen(id, effects);

@@ -13,6 +13,7 @@ use super::LaneId;
 use super::breaking::{CircuitId, Passage};
 use super::entry::Loads;
 use super::gather::GatherId;
+use super::probation::Standing;
 use crate::handler::RouteSpec;
 use crate::handler::extract::Cancellation;
 use crate::record::{Offset, Topic, TopicPartition};
@@ -116,7 +117,7 @@ impl AssignmentContext {
 /// Why nothing more is read from a partition for now, though the queue has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pipeline) enum Hold {
-    /// What is finished could no longer be remembered in the commit's metadata.
+    /// What is finished could no longer be remembered in the commit's metadata; or nothing is, before the first commit.
     Window,
     /// The bound of the parked records is reached.
     Parked,
@@ -131,6 +132,17 @@ pub(in crate::pipeline) enum Hold {
 impl Hold {
     pub(in crate::pipeline) const ALL: [Self; 5] =
         [Self::Window, Self::Parked, Self::DeadLetter, Self::Paused, Self::CircuitBreaker];
+}
+
+/// What may be started of a place. On probation that is one record at a time, whatever else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Everything.
+    Open,
+    /// What its route's circuit breaker tries.
+    Trials,
+    /// Nothing: somebody has paused it, or it isn't committed yet that it is read.
+    Shut,
 }
 
 /// One assignment of a place, from its start to its end.
@@ -150,6 +162,8 @@ pub(super) struct Assignment<G> {
     pub(super) end: Option<Offset>,
     /// Nobody answers for it now.
     pub(super) is_silent: bool,
+    /// What is in the way of its records.
+    pub(super) standing: Standing,
 }
 
 impl<G> Assignment<G> {
@@ -164,6 +178,7 @@ impl<G> Assignment<G> {
             stuck_letters: 0,
             end: None,
             is_silent: false,
+            standing: Standing::Good,
         }
     }
 }
@@ -186,10 +201,12 @@ pub(super) struct Place<G> {
     pub(super) keeps_slot: bool,
     /// Workers that hold one of its lanes, for whatever assignment.
     pub(super) busy: usize,
-    /// Somebody has paused it: nothing of it is started.
-    pub(super) paused: bool,
+    /// Somebody has paused it.
+    paused: bool,
     /// What the breaker lets through.
     passage: Passage,
+    /// What follows of these and of how its assignment stands.
+    gate: Gate,
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
@@ -211,6 +228,7 @@ impl<G: Progress> Place<G> {
             busy: 0,
             paused: false,
             passage: Passage::Free,
+            gate: Gate::Open,
             hold: None,
             wake_at: None,
             wake_below: None,
@@ -228,14 +246,44 @@ impl<G: Progress> Place<G> {
         self.wake_below.take_if(|mark| self.ready.len() <= *mark).is_some()
     }
 
+    /// What of it may be started.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    /// Its gate as all that it depends on has it: kept, as it is looked at for each lane that comes back.
+    pub(super) fn gate_now(&self) -> Gate {
+        if self.paused || self.is_unmarked() {
+            Gate::Shut
+        } else if self.is_held_back() {
+            Gate::Trials
+        } else {
+            Gate::Open
+        }
+    }
+
     /// Whether nothing of it is started, but what its breaker tries.
     pub(super) fn stands_still(&self) -> bool {
-        self.paused || self.is_held_back()
+        self.gate != Gate::Open
     }
 
     /// Whether its route's circuit breaker is not closed.
     pub(super) fn is_held_back(&self) -> bool {
         self.passage != Passage::Free
+    }
+
+    /// Somebody pauses it, or lets it go on.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        self.gate = self.gate_now();
+    }
+
+    /// How its assignment stands from now on.
+    pub(super) fn set_standing(&mut self, standing: Standing) {
+        if let Some(assignment) = &mut self.assignment {
+            assignment.standing = standing;
+        }
+        self.gate = self.gate_now();
     }
 
     /// What its breaker lets through from now on.
@@ -244,6 +292,7 @@ impl<G: Progress> Place<G> {
         if let Some(assignment) = &self.assignment {
             assignment.context.hold_back(passage != Passage::Free);
         }
+        self.gate = self.gate_now();
     }
 
     /// The assignment, if records may be read and started for it.
@@ -261,6 +310,9 @@ impl<G: Progress> Place<G> {
         let assignment = self.open()?;
         if self.paused {
             Some(Hold::Paused)
+        } else if assignment.standing == Standing::Unmarked && assignment.progress.commit().is_some() {
+            // Its first commit is on its way.
+            Some(Hold::Window)
         } else if self.passage == Passage::Shut {
             Some(Hold::CircuitBreaker)
         } else if assignment.stuck_letters > 0 {

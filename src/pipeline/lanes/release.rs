@@ -8,6 +8,7 @@ use super::super::source::{Epoch, Progress, Window};
 use super::entry::{Entry, Load};
 use super::gather::Turn;
 use super::place::Hold;
+use super::probation::Standing;
 use super::{Effects, Lanes, PlaceId, State};
 use crate::record::TopicPartition;
 
@@ -31,8 +32,10 @@ pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) topic_partition: TopicPartition,
     pub(in crate::pipeline) epoch: Epoch,
     pub(in crate::pipeline) hold: Option<Hold>,
-    /// Nothing of it is started: somebody has paused it, or its route's circuit breaker is open.
+    /// Nothing of it is started: somebody has paused it, its route's circuit breaker is open, or it isn't committed yet that it is read.
     pub(in crate::pipeline) stands_still: bool,
+    /// Its records run one at a time.
+    pub(in crate::pipeline) probation: bool,
     /// When the last of its retries is due, or the batch that is gathered of it.
     pub(in crate::pipeline) waits_until: Option<Instant>,
     /// A dead letter of it could not be written.
@@ -98,6 +101,7 @@ impl<G: Progress> Lanes<G> {
         let places: Vec<PlaceId> = epochs.iter().filter_map(|epoch| self.place_by_epoch.remove(epoch)).collect();
         self.clear(&places, true, &mut effects);
         for place in places {
+            self.set_standing(place, Standing::Good);
             if let Some(assignment) = self.places[place].assignment.take() {
                 assignment.context.cancellation.give_up();
             }
@@ -196,6 +200,7 @@ impl<G: Progress> Lanes<G> {
                     epoch: assignment.context.epoch,
                     hold: place.hold,
                     stands_still: place.stands_still(),
+                    probation: place.is_on_probation(),
                     waits_until,
                     waits_for_letter: assignment.stuck_letters > 0,
                     is_silent: assignment.is_silent,
@@ -212,7 +217,7 @@ impl<G: Progress> Lanes<G> {
             busy: self.busy,
             workers: self.workers,
             oldest,
-            may_start: self.startable() > 0,
+            may_start: self.startable() > 0 && self.on_probation == 0,
             partitions: partitions.collect(),
         }
     }

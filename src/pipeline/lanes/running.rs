@@ -11,6 +11,7 @@ use super::super::ticket::Settled;
 use super::entry::{Bound, Entry};
 use super::gather::{BatchRun, Turn};
 use super::haul::{Cargo, Haul};
+use super::probation::Turnout;
 use super::{AssignmentContext, Effects, Halt, LaneId, Lanes, PlaceId, Run, State};
 
 /// How many records a worker takes at once, at most.
@@ -45,6 +46,17 @@ impl<G: Progress> Lanes<G> {
             effects.timer = !self.turns.is_empty();
             return (None, effects);
         }
+        if self.on_probation > 0 || self.suspect_out {
+            match self.turnout(&mut effects) {
+                Turnout::Anybody => {}
+                Turnout::Nobody => return (None, effects),
+                Turnout::Suspect(place, lane) => {
+                    let taken = self.take_suspect((place, lane), cargo, clock, &mut effects);
+                    self.start(cargo.entries.len());
+                    return (taken, effects);
+                }
+            }
+        }
         let most = self.most();
         for _ in 0..self.turns.len() {
             let Some(turn) = self.turns.pop_front() else { break };
@@ -57,9 +69,9 @@ impl<G: Progress> Lanes<G> {
                 continue;
             }
             let taken = match turn {
-                Turn::Place(place) => self.take_lanes(place, cargo, &clock, &mut effects).map(Taken::Haul),
+                Turn::Place(place) => self.take_lanes(place, cargo, MOST, &clock, &mut effects).map(Taken::Haul),
                 Turn::Gather(gather) => {
-                    Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, &clock, &mut effects)))
+                    Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, usize::MAX, &clock, &mut effects)))
                 }
             };
             if taken.is_some() {
@@ -70,18 +82,19 @@ impl<G: Progress> Lanes<G> {
         (None, effects)
     }
 
-    /// Takes a lane, and more of them as long as the records of all of them will be done in no time.
-    fn take_lanes(
+    /// Takes a lane, and more of them as long as the records of all of them will be done in no time; so many records at most.
+    pub(super) fn take_lanes(
         &mut self,
         place_id: PlaceId,
         cargo: &mut Cargo<G::Position>,
+        bound: usize,
         clock: impl Fn() -> Instant,
         effects: &mut Effects,
     ) -> Option<Haul> {
         let startable = self.startable();
         // While its breaker is open, what is ready is one lane, of which one record is tried.
         let is_trial = self.places[place_id].is_held_back();
-        let bound = if is_trial { 1 } else { MOST.min(startable) };
+        let bound = if is_trial { 1 } else { bound.min(startable) };
         let mut most = bound;
         let mut context = None;
         while let Some(lane_id) = self.places[place_id].ready.pop_front() {
@@ -163,6 +176,9 @@ impl<G: Progress> Lanes<G> {
             assignment.progress.settle(settled);
         }
         self.succeeded(place_id, succeeded, effects);
+        if self.on_probation > 0 {
+            self.proven(place_id, succeeded);
+        }
     }
 
     /// The run is over: `unstarted` goes back to the front of its lane, behind what `halt` says of the record that stopped it.

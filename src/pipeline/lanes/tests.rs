@@ -2,10 +2,12 @@ mod admission;
 mod audit;
 mod breaking;
 mod chance;
+mod commits;
 mod crew;
 mod hauls;
 mod memory;
 mod model;
+mod probation;
 mod scaling;
 
 use std::time::Duration;
@@ -482,19 +484,5 @@ fn what_comes_back_for_a_lost_assignment_settles_nothing() {
     assert!(bench.take().is_none());
     assert_eq!(bench.succeed(run).ready, 1);
     assert_eq!(offsets(&bench.taken()), [0]);
-    assert!(bench.lanes.commits().is_empty());
-}
-
-#[test]
-fn commit_is_asked_for_after_so_many_completions() {
-    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
-    bench.lanes.limits.commit_after = 2;
-    bench.push(0, 0, "abc");
-    let runs: Vec<_> = (0..3).map(|_| bench.taken()).collect();
-    let asked: Vec<_> = runs.into_iter().map(|run| bench.succeed(run).commit).collect();
-    assert_eq!(asked, [false, true, false]);
-    let commits = bench.lanes.commits();
-    assert_eq!(commits[0].1.next.offset(), Offset(3));
-    bench.lanes.acknowledge(&commits);
     assert!(bench.lanes.commits().is_empty());
 }

@@ -80,7 +80,7 @@ fn metadata_of_other_programs_is_foreign() {
 
 #[test]
 fn metadata_of_another_version_is_told_apart() {
-    for metadata in ["dm2:6815c86c:b:BgI", "dm0:", "dm11:", "dm01:", "dm99999999999999999999999:x"] {
+    for metadata in ["dm3:6815c86c:b:BgI:AA", "dm0:", "dm11:", "dm01:", "dm99999999999999999999999:x"] {
         assert_eq!(decode(metadata, tag(), Offset(0)), Err(MetadataWarning::OtherVersion), "{metadata}");
     }
 }
@@ -113,6 +113,8 @@ fn broken_metadata_is_corrupt() {
         ("padded", "dm1:6815c86c:b:BgI=".to_owned()),
         ("bits behind the last byte", "dm1:6815c86c:b:BgJ".to_owned()),
         ("a field too many", "dm1:6815c86c:b:BgI:".to_owned()),
+        ("no usage", "dm2:6815c86c:b:BgI".to_owned()),
+        ("empty bitmap beside a usage", "dm2:6815c86c:b::AQc".to_owned()),
         ("bitmap ends in zeros", written('b', &[6, 0])),
         ("number cut off", written('r', &[0x80])),
         ("distance without a length", written('r', &[1, 1, 5])),
@@ -125,6 +127,38 @@ fn broken_metadata_is_corrupt() {
     for (what, metadata) in broken {
         let decoded = decode(&metadata, tag(), Offset(5));
         assert!(matches!(decoded, Err(MetadataWarning::Corrupt(_))), "{what}: {decoded:?}");
+    }
+}
+
+#[test]
+fn usage_goes_with_the_runs_or_without_any() {
+    let usage = Usage { holder: Some(7), running: Some(Offset(102)), ..Usage::default() };
+    let text = usage.encode(Offset(100));
+    for runs in [vec![run(103, 110)], Vec::new()] {
+        let metadata = encode(tag(), Offset(100), &runs, 4096).expect("short enough");
+        let metadata = with_usage(tag(), &metadata, &text);
+        let others = if runs.is_empty() { Ok(Vec::new()) } else { Err(MetadataWarning::OtherLanes) };
+        assert_eq!(decode(&metadata, LaneTag::from("other"), Offset(100)), others);
+        assert_eq!(decode(&metadata, tag(), Offset(100)), Ok(runs));
+        assert_eq!(decode_usage(&metadata, Offset(100)).as_ref(), Ok(&usage), "{metadata}");
+    }
+    assert_eq!(decode_usage("dm1:6815c86c:b:BgI", Offset(100)), Ok(Usage::default()));
+    assert_eq!(Usage::default().encode(Offset(0)), "");
+}
+
+#[test]
+fn broken_usage_is_corrupt_and_leaves_the_runs_as_they_are() {
+    // No base64, an unknown flag, a number cut off, one too large, an offset too large, one accusation cut off, five of them.
+    let numbers = |bytes: &[u8]| BASE64.encode(bytes);
+    let five = [2, 0, 1, 1, 1, 2, 1, 3, 1, 4, 1];
+    let large = [1, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let beyond = [8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let broken = [numbers(&[16]), numbers(&[1]), numbers(&large), numbers(&beyond), numbers(&[2, 1]), numbers(&five)];
+    for usage in broken.into_iter().chain(["%".to_owned(), String::new()]) {
+        let metadata = format!("dm2:6815c86c:b:BgI:{usage}");
+        let told = decode_usage(&metadata, Offset(100));
+        assert!(matches!(told, Err(MetadataWarning::Corrupt(_))), "{usage}: {told:?}");
+        assert!(decode(&metadata, tag(), Offset(100)).is_ok());
     }
 }
 
@@ -162,6 +196,13 @@ fn any_pairs() -> impl Strategy<Value = Vec<(i64, i64)>> {
     prop::collection::vec((number.clone(), number), 0..40)
 }
 
+fn any_usage(low: i64) -> impl Strategy<Value = Usage> {
+    let offset = move || (0_i64..1 << 55).prop_map(move |distance| Offset(low + distance));
+    let accused = prop::collection::vec((offset(), any::<u32>()), 0..8);
+    let parts = (any::<Option<u32>>(), any::<bool>(), any::<Option<u32>>(), prop::option::of(offset()), accused);
+    parts.prop_map(|(holder, probation, ended, running, accused)| Usage { holder, probation, ended, running, accused })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -195,13 +236,34 @@ proptest! {
     }
 
     #[test]
+    fn usage_decodes_to_the_same_within_its_reserve(usage in any_usage(9)) {
+        let text = usage.encode(Offset(9));
+        prop_assert!(text.is_empty() || with_usage(tag(), "dm1:6815c86c:b:BgI", &text).len() <= 18 + RESERVE);
+        let metadata = if text.is_empty() { text } else { with_usage(tag(), "", &text) };
+        let mut told = decode_usage(&metadata, Offset(9)).expect("ours");
+        // Of many accused the worst are kept, whatever their order.
+        let mut accused = usage.accused.clone();
+        accused.sort_by_key(|(_, ends)| std::cmp::Reverse(*ends));
+        accused.truncate(4);
+        prop_assert_eq!(std::mem::take(&mut told.accused), accused);
+        prop_assert_eq!(told, Usage { accused: Vec::new(), ..usage });
+    }
+
+    #[test]
+    fn any_usage_text_decodes_or_is_refused(low in any::<i64>(), usage in "[A-Za-z0-9_-]{0,60}") {
+        if let Ok(told) = decode_usage(&format!("dm2:6815c86c:r::{usage}"), Offset(low)) {
+            prop_assert!(told.accused.iter().all(|(offset, _)| offset.0 >= low));
+        }
+    }
+
+    #[test]
     fn any_text_is_refused(low in any::<i64>(), metadata in any::<String>()) {
         prop_assert_eq!(decode(&metadata, tag(), Offset(low)).is_ok(), metadata.is_empty());
     }
 
     #[test]
     fn text_that_looks_like_ours_decodes_or_is_refused(
-        metadata in "dm(1|[0-9]{0,2}):?(6815c86c|[0-9a-f]{0,9}):?[rbx]?:?[A-Za-z0-9_=-]{0,40}",
+        metadata in "dm(1|2|[0-9]{0,2}):?(6815c86c|[0-9a-f]{0,9}):?[rbx]?:?[A-Za-z0-9_=-]{0,40}(:[A-Za-z0-9_-]{0,20})?",
     ) {
         if let Ok(runs) = decode(&metadata, tag(), Offset(1)) {
             assert_sound(1, &runs);

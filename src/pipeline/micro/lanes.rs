@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::super::arrival::arrivals;
 use super::super::lanes::{BatchRun, Cargo, Effects, Entry, Haul, LaneId, Lanes, Taken};
-use super::super::source::{Assigned, Batch, Epoch};
+use super::super::source::{Assigned, Batch, Epoch, Progress};
 use super::super::ticket::Settled;
 use super::super::tracker::OffsetTracker;
-use super::super::{PipelineSettings, limits};
+use super::super::{CrashQuarantine, PipelineSettings, limits};
 use super::new_tracker;
 use crate::handler::{ProcessingOrder, RouteSpec, Router, on, on_batch};
 use crate::micro::{Benchmark, RECORDS, Round, Rounds, records};
-use crate::record::{Offset, Record, TopicPartition};
+use crate::record::{Offset, Record, Timestamp, TopicPartition};
 
 pub(crate) const BENCHMARKS: &[Benchmark] = &[
     Benchmark::new("lanes/key", RECORDS, || Box::new(Passage::each(ProcessingOrder::Key, RECORDS))),
@@ -61,9 +61,13 @@ impl Passage {
         let topic_partition = TopicPartition::new("orders", 0);
         let route = Arc::clone(router.into_routes().of(&topic_partition.topic).expect("just made"));
         let mut lanes = Lanes::new(limits(&settings));
-        let effects =
-            lanes.assign(Assigned { epoch: EPOCH, topic_partition, progress: new_tracker() }, Arc::clone(&route));
+        let mut progress = new_tracker();
+        progress.take_over(1, CrashQuarantine::default().limit, Timestamp::from_millis(0).expect("not before 1970"));
+        let effects = lanes.assign(Assigned { epoch: EPOCH, topic_partition, progress }, Arc::clone(&route));
         assert!(effects.room, "a new partition is to be read");
+        // Nothing is started before it is committed who reads it.
+        let commits = lanes.commits();
+        heed(lanes.acknowledge(&commits));
         Self {
             lanes,
             route,
@@ -88,7 +92,7 @@ impl Passage {
             }
         }
         let commits = self.lanes.commits();
-        self.lanes.acknowledge(&commits);
+        heed(self.lanes.acknowledge(&commits));
         assert_eq!(commits[0].1.next.offset(), Offset(self.next), "all is finished");
     }
 

@@ -1,3 +1,5 @@
+mod custody;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

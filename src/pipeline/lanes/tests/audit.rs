@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::breaker::State as BreakerState;
+use super::super::place::Gate;
 use super::super::*;
 use super::chance::PARTITIONS;
 use super::model::{TOPIC, World};
@@ -147,12 +148,19 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         assert_eq!(gather.records, records, "what is gathered");
     }
     trials_are_the_only_ones_that_start(lanes);
+    for place in &lanes.places {
+        assert_eq!(place.gate(), place.gate_now(), "{}", place.topic_partition);
+    }
+    let on_probation = lanes.places.iter().filter(|place| place.is_on_probation()).count();
+    assert_eq!(lanes.on_probation, on_probation, "places on probation");
     for (id, lane) in lanes.lanes.iter().enumerate() {
         let head = lane.queue.front();
         let is_trial = lanes.circuits.iter().any(|circuit| circuit.trial == Some(id));
-        let paused = lanes.places.get(lane.place).is_some_and(|place| place.stands_still());
+        let gate = lanes.places.get(lane.place).map_or(Gate::Open, Place::gate);
+        let paused = gate != Gate::Open;
         let startable = matches!(lane.state, State::Ready | State::Due);
         assert!(!(paused && startable && !is_trial), "a lane of a paused partition could start");
+        assert!(!(gate == Gate::Shut && startable), "what is tried of a paused partition could start");
         assert!(!(startable && lanes.is_spent(lane)), "a lane could start whose key may not");
         assert!(!lane.limited || matches!(lane.state, State::Parked), "a limited lane is {:?}", lane.state);
         assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
@@ -192,7 +200,10 @@ fn trials_are_the_only_ones_that_start(lanes: &Lanes<OffsetTracker>) {
         } else if state == BreakerState::HalfOpen {
             let waits = |lane: &&Lane<Offset>| {
                 let place = &lanes.places[lane.place];
-                lane.state == State::Paused && place.circuit == Some(id) && !place.paused && !lanes.is_spent(lane)
+                lane.state == State::Paused
+                    && place.circuit == Some(id)
+                    && place.gate() == Gate::Trials
+                    && !lanes.is_spent(lane)
             };
             assert_eq!(lanes.lanes.iter().filter(waits).count(), 0, "nobody tries what waits for it");
             assert_eq!(circuit.passage, Passage::Read, "there is nothing to try, and nothing is read");

@@ -27,7 +27,7 @@ impl Bench {
     }
 
     /// Its first record fails as in an outage, and is to be tried again after a second.
-    fn complain(&mut self, held: Held) -> Told {
+    pub(super) fn complain(&mut self, held: Held) -> Told {
         let (haul, mut cargo) = held;
         let mut entries = VecDeque::new();
         let (lane, first) = cargo.next_lane(&mut entries).expect("something was taken");

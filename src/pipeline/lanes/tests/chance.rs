@@ -11,7 +11,8 @@ use crate::handler::ProcessingOrder;
 /// What happens next. An index chooses among what there is; where there is nothing to choose from, nothing happens.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Assign(usize),
+    /// A partition becomes ours, after so many ends without warning; with no quarantine where it is none.
+    Assign(usize, Option<u32>),
     Release(usize),
     Lose(usize),
     /// A partition is paused, or goes on.
@@ -36,6 +37,12 @@ pub(super) enum Step {
     TakeLetter,
     Acknowledge(Index),
     FailLetter(Index, u16),
+    /// What there is to commit goes to the source, if nothing is on its way there.
+    Commit,
+    /// The source takes what is on its way, or refuses it.
+    Answer(bool),
+    /// It becomes known where partitions end.
+    Ends,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +73,8 @@ pub(super) struct Setting {
     pub(super) ahead: usize,
     /// The route's.
     pub(super) breaker: CircuitBreaker,
+    /// How the first partition was left, and those that are assigned at last.
+    pub(super) ends: Option<u32>,
 }
 
 /// How many partitions there are, assigned or not.
@@ -87,13 +96,18 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
         1 => Just(CircuitBreaker::new()),
         2 => (1_usize..5, 1_usize..4).prop_map(eager),
     ];
-    let sizes = (1_usize..5, appetite, ahead, breaker);
+    let sizes = (1_usize..5, appetite, ahead, breaker, ends());
     (order, sizes, loads, 1_u64..5, metadata, batch).prop_map(|(order, sizes, loads, keys, metadata, batch)| {
-        let (workers, appetite, ahead, breaker) = sizes;
+        let (workers, appetite, ahead, breaker, ends) = sizes;
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, breaker }
+        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, breaker, ends }
     })
+}
+
+/// After how many ends without warning a partition becomes ours, where there is a quarantine.
+fn ends() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![3 => Just(None), 1 => Just(Some(0)), 2 => Just(Some(2))]
 }
 
 /// What happens, in any order.
@@ -106,9 +120,10 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Ending::Letter),
         1 => Just(Ending::Stop),
     ];
+    let ends = ends();
     let step = prop_oneof![
         3 => any::<Index>().prop_map(Step::Scale),
-        3 => partition().prop_map(Step::Assign),
+        3 => (partition(), ends).prop_map(|(partition, ends)| Step::Assign(partition, ends)),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),
         2 => (partition(), any::<bool>()).prop_map(|(partition, paused)| Step::Pause(partition, paused)),
@@ -123,6 +138,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::TakeLetter),
         3 => any::<Index>().prop_map(Step::Acknowledge),
         2 => (any::<Index>(), 0_u16..2_000).prop_map(|(letter, delay)| Step::FailLetter(letter, delay)),
+        8 => Just(Step::Commit),
+        10 => prop_oneof![4 => Just(true), 1 => Just(false)].prop_map(Step::Answer),
+        1 => Just(Step::Ends),
     ];
     prop::collection::vec(step, 1..70)
 }

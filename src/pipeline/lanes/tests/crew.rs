@@ -44,6 +44,7 @@ impl World {
     }
 
     pub(super) fn take(&mut self) -> bool {
+        let beside = self.loads.len();
         let (idle, is_held_back) = (self.idle(), self.lanes.held_back > 0);
         let mut cargo = Cargo::default();
         let now = self.now;
@@ -84,6 +85,31 @@ impl World {
             }
         }
         assert!(cargo.entries.is_empty(), "records that belong to no lane");
+        self.is_alone_or_no_suspect(beside);
         true
+    }
+
+    /// What was taken last, beside so many others: alone if it is on probation, and then it is what was announced.
+    fn is_alone_or_no_suspect(&mut self, beside: usize) {
+        let is_on_probation = |held: &&Held| self.lanes.places[held.run.place].is_on_probation();
+        let taken = || self.held.iter().filter(|held| held.load == self.numbers);
+        let unmarked = taken().find(|held| self.unmarked.contains(&held.run.context.epoch));
+        assert!(unmarked.is_none(), "something runs that isn't committed to be read");
+        if let Some(suspect) = taken().find(is_on_probation) {
+            let epoch = suspect.run.context.epoch;
+            let offsets: Vec<_> = taken().flat_map(|held| &held.entries).map(|entry| entry.record.offset().0).collect();
+            let announced = self.announced.get(&epoch).into_iter().flatten().copied().collect::<Vec<_>>();
+            assert_eq!(announced, offsets.into_iter().map(Some).collect::<Vec<_>>(), "what is announced");
+            assert_eq!(beside, 0, "a record of {epoch:?} that is on probation runs beside others");
+            self.suspect = Some(self.numbers);
+        } else {
+            let suspect = self.suspect.filter(|suspect| self.loads.contains_key(suspect));
+            assert_eq!(suspect, None, "something runs beside a record on probation");
+            let places = self.lanes.places.iter().filter(|place| place.is_on_probation());
+            for epoch in places.filter_map(Place::open).map(|open| open.context.epoch) {
+                let mut announced = self.announced.get(&epoch).into_iter().flatten();
+                assert!(announced.all(Option::is_none), "something else runs while a record is announced");
+            }
+        }
     }
 }

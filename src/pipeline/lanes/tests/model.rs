@@ -14,9 +14,11 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
+use super::probation::taken_over;
 use super::{arriving, batched, breaking, failure, resumed};
 use crate::handler::ProcessingOrder;
 use crate::pipeline::control::Rate;
+use crate::pipeline::tracker::OffsetCommit;
 
 pub(super) const TOPIC: &str = "orders";
 
@@ -71,6 +73,14 @@ pub(super) struct World {
     pub(super) asked: Option<Demand>,
     epochs: u64,
     pub(super) now: Instant,
+    /// What is on its way to the source.
+    pub(super) committing: Option<Vec<(Epoch, OffsetCommit)>>,
+    /// Which record the source may take for the one that runs alone: what it was told last, and all that it did not answer for since.
+    pub(super) announced: BTreeMap<Epoch, BTreeSet<Option<i64>>>,
+    /// It was not answered yet that these are read.
+    pub(super) unmarked: BTreeSet<Epoch>,
+    /// What was taken last of a partition on probation.
+    pub(super) suspect: Option<u64>,
 }
 
 impl World {
@@ -100,6 +110,10 @@ impl World {
             asked: None,
             epochs: 0,
             now: Instant::now(),
+            committing: None,
+            announced: BTreeMap::new(),
+            unmarked: BTreeSet::new(),
+            suspect: None,
             workers: setting.workers,
             setting,
         }
@@ -152,7 +166,7 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Assign(partition) => self.assign(partition),
+            Step::Assign(partition, ends) => self.assign(partition, ends),
             Step::Release(partition) => {
                 if let Some(epoch) = self.logs[partition].epoch {
                     self.logs[partition].released = true;
@@ -237,6 +251,11 @@ impl World {
                     self.hear(effects);
                 }
             }
+            Step::Commit => self.commit(),
+            Step::Answer(taken) => {
+                self.answer(taken);
+            }
+            Step::Ends => self.tell_ends(),
         }
     }
 
@@ -248,7 +267,7 @@ impl World {
         self.hear(effects);
     }
 
-    fn assign(&mut self, partition: usize) {
+    fn assign(&mut self, partition: usize, ends: Option<u32>) {
         let earlier = self.logs[partition].epoch;
         let epoch = Epoch(self.epochs);
         self.epochs += 1;
@@ -259,7 +278,13 @@ impl World {
         // What ran above the watermark is not remembered here: it runs again.
         log.finished.retain(|offset| *offset < next);
         let topic_partition = TopicPartition::new(TOPIC, i32::try_from(partition).expect("few partitions"));
-        let progress = resumed(next, self.setting.metadata);
+        let progress = match ends {
+            None => resumed(next, self.setting.metadata),
+            Some(ends) => taken_over(next, self.setting.metadata, ends),
+        };
+        if !progress.is_announced() && !progress.is_on_probation() {
+            self.unmarked.insert(epoch);
+        }
         let effects = self.lanes.assign(Assigned { epoch, topic_partition, progress }, Arc::clone(&self.route));
         self.hear(effects);
         let open = self.lanes.assignment(epoch).expect("just assigned");
@@ -406,7 +431,7 @@ impl World {
             let log = &self.logs[partition];
             if log.released || log.stopped {
                 self.step(Step::Lose(partition));
-                self.step(Step::Assign(partition));
+                self.step(Step::Assign(partition, self.setting.ends));
             }
         }
         let mut idle = 0;
@@ -415,6 +440,8 @@ impl World {
             self.step(Step::Ask);
             moved |= self.deliver(|allowed| allowed);
             while self.busy() < self.setting.workers && self.take() {}
+            self.step(Step::Commit);
+            moved |= self.answer(true);
             while !self.held.is_empty() {
                 self.settle(0, usize::MAX);
                 self.finish(0, Ending::Whole);
@@ -450,8 +477,9 @@ proptest! {
 
     #[test]
     fn invariants_hold_whatever_happens_and_everything_drains(setting in settings(), steps in steps()) {
+        let ends = setting.ends;
         let mut world = World::new(setting);
-        for step in [Step::Assign(0), Step::Write(0, 10)].into_iter().chain(steps) {
+        for step in [Step::Assign(0, ends), Step::Write(0, 10)].into_iter().chain(steps) {
             world.step(step);
             audit(&world);
         }
