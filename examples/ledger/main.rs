@@ -43,11 +43,11 @@
 //! `drop-failed` calls a failed record handled, `break-order` runs the records of a key side by side, `no-final-commit` ends at a
 //! signal with code 0 and without a last commit.
 
+mod args;
 mod steering;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,8 +55,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
+use args::{Args, Missing, Order, Protocol, Removed, Sabotage, Start};
 use async_trait::async_trait;
-use clap::{Parser, ValueEnum};
+use clap::Parser as _;
 use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
@@ -70,144 +71,6 @@ use daemonry::supervisor::{RestartPolicy, Supervisor};
 use daemonry::telemetry::{self, LogFormat};
 use serde_json::{Number, Value};
 use tokio::sync::Notify;
-
-#[derive(Parser, Clone)]
-struct Args {
-    /// Brokers, `host:port`, several with commas.
-    #[arg(long)]
-    brokers: String,
-    /// The topic to read.
-    #[arg(long)]
-    topic: String,
-    /// The consumer group.
-    #[arg(long)]
-    group: String,
-    /// The file to append to.
-    #[arg(long)]
-    ledger: PathBuf,
-    /// Which records wait for one another.
-    #[arg(long)]
-    order: Order,
-    /// Handlers at once.
-    #[arg(long)]
-    workers: usize,
-    /// Records that may be ready or running [100, at least twice the workers].
-    #[arg(long)]
-    queue: Option<usize>,
-    /// Retries of a failed attempt.
-    #[arg(long, default_value_t = 3)]
-    retries: u32,
-    /// The first retry's delay; it doubles with each further one.
-    #[arg(long, default_value_t = 1_000)]
-    backoff_ms: u64,
-    /// What an attempt may take.
-    #[arg(long, default_value_t = 600_000)]
-    timeout_ms: u64,
-    /// How long the circuit breaker takes few lanes that fail for an outage, with a trial each half second [an hour, up to a minute].
-    #[arg(long)]
-    patience_ms: Option<u64>,
-    /// The topic for dead letters [<topic>.dlq].
-    #[arg(long)]
-    dead_letter: Option<String>,
-    #[arg(long, default_value = "classic")]
-    group_protocol: Protocol,
-    /// Makes this a static member of its group.
-    #[arg(long)]
-    instance_id: Option<String>,
-    /// How long a newer member waits for an older one of the same id, with `--group-protocol consumer`.
-    #[arg(long, default_value_t = 120_000)]
-    instance_wait_ms: u64,
-    /// What started handlers may take after a signal.
-    #[arg(long, default_value_t = 30_000)]
-    drain_ms: u64,
-    #[arg(long)]
-    max_poll_interval_ms: Option<u64>,
-    /// Not with `--group-protocol consumer`.
-    #[arg(long)]
-    session_timeout_ms: Option<u64>,
-    #[arg(long, default_value_t = 1_000)]
-    commit_interval_ms: u64,
-    /// How long nothing may come of a partition's records until that is told; after as long again the daemon fails.
-    #[arg(long, default_value_t = 300_000)]
-    stall_after_ms: u64,
-    /// A file with properties of librdkafka's, `name=value` a line.
-    #[arg(long)]
-    properties: Option<PathBuf>,
-    /// What to do about a dead-letter topic that does not exist.
-    #[arg(long, default_value = "refuse")]
-    missing_dead_letter: Missing,
-    /// Where to start partitions that the group has committed nothing of.
-    #[arg(long, default_value = "earliest")]
-    start: Start,
-    /// Where to go on when records were removed before they were read.
-    #[arg(long, default_value = "stop")]
-    out_of_range: Removed,
-    /// Where to serve /livez, /readyz and /metrics.
-    #[arg(long)]
-    admin: Option<SocketAddr>,
-    /// Restarts of a daemon that failed, within ten minutes.
-    #[arg(long, default_value_t = 5)]
-    restarts: u32,
-    /// The first restart's delay; it doubles with each further one.
-    #[arg(long, default_value_t = 1_000)]
-    restart_ms: u64,
-    /// The topic of a second daemon.
-    #[arg(long)]
-    beside: Option<String>,
-    /// The second daemon's brokers [those of the first].
-    #[arg(long)]
-    beside_brokers: Option<String>,
-    /// While this file is there, every attempt fails.
-    #[arg(long)]
-    outage: Option<PathBuf>,
-    /// Takes commands from standard input.
-    #[arg(long)]
-    steer: bool,
-    /// Breaks a promise on purpose.
-    #[arg(long)]
-    sabotage: Option<Sabotage>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Order {
-    Partition,
-    Key,
-    Unordered,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Protocol {
-    Classic,
-    Eager,
-    Consumer,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Missing {
-    Refuse,
-    Create,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Start {
-    Earliest,
-    Latest,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Removed {
-    Stop,
-    Earliest,
-    Latest,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Sabotage {
-    EarlyCommit,
-    DropFailed,
-    BreakOrder,
-    NoFinalCommit,
-}
 
 /// What a record asks of its handler.
 #[derive(Clone, Debug, Default)]
