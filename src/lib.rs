@@ -30,6 +30,7 @@ pub mod record;
 pub mod retry;
 pub mod shutdown;
 pub mod supervisor;
+mod sync;
 pub mod telemetry;
 pub mod testing;
 pub mod trace;

@@ -5,46 +5,37 @@
 //! is let go, so who reads under it knows all that there is to know of what is read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use super::assignment::Assignment;
 use super::wake::Arrived;
+use crate::sync::turnstile::{CallBack, Turnstile};
+
+impl CallBack for Arc<Arrived> {
+    fn call_back(&self) {
+        self.notify();
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Reading {
-    assignment: Mutex<Assignment>,
-    /// Whether a poll found it taken, and waits.
-    turned_away: AtomicBool,
-    arrived: Arc<Arrived>,
-}
+pub(super) struct Reading(Turnstile<Assignment, Arc<Arrived>>);
 
 impl Reading {
     /// Of nothing yet, for a poll that waits for `arrived`.
     pub(super) fn new(arrived: Arc<Arrived>) -> Self {
-        Self { assignment: Mutex::default(), turned_away: AtomicBool::new(false), arrived }
+        Self(Turnstile::new(Assignment::default(), arrived))
     }
 
     /// Changes the assignment. Only for the event thread.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Assignment) -> R) -> R {
-        let answer = change(&mut self.assignment.lock());
-        fence(Ordering::SeqCst);
-        if self.turned_away.swap(false, Ordering::Relaxed) {
-            self.arrived.notify();
-        }
-        answer
+        self.0.hold(change)
     }
 
     /// The assignment, to be read by; `None` while it is being changed. Then `arrived` is notified once that is over.
     pub(super) fn try_read(&self) -> Option<MutexGuard<'_, Assignment>> {
-        self.assignment.try_lock().or_else(|| {
-            self.turned_away.store(true, Ordering::Relaxed);
-            // It may have been let go before anybody could see that. With the other fence: either it is seen there, or the lock is free here.
-            fence(Ordering::SeqCst);
-            self.assignment.try_lock()
-        })
+        self.0.try_enter()
     }
 }
 

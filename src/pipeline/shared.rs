@@ -5,7 +5,6 @@
 //! put behind the handler that comes next on that thread, and wait for as long as it blocks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -17,6 +16,7 @@ use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
 use crate::producer::Producer;
+use crate::sync::flag::Flag;
 
 pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
@@ -33,7 +33,7 @@ pub(super) struct Shared<G: Progress> {
     /// A retry is due earlier, or workers are to be woken: for the dispatcher.
     pub(super) dispatch: Notify,
     /// A worker may have taken more than it has begun: the dispatcher looks after it.
-    laden: AtomicBool,
+    laden: Flag,
     /// Something on its way out is drained: for the drains.
     pub(super) drained: Notify,
     /// Enough is finished: for the committer.
@@ -54,7 +54,7 @@ impl<G: Progress> Shared<G> {
             room: Notify::new(),
             letters: Notify::new(),
             dispatch: Notify::new(),
-            laden: AtomicBool::new(false),
+            laden: Flag::new(),
             drained: Notify::new(),
             commit: Notify::new(),
             failure: Mutex::new(None),
@@ -109,14 +109,14 @@ impl<G: Progress> Shared<G> {
 
     /// A worker has taken more than it can begin at once.
     pub(super) fn note_laden(&self) {
-        if !self.laden.load(Ordering::Relaxed) && !self.laden.swap(true, Ordering::AcqRel) {
+        if self.laden.raise() {
             self.dispatch.notify_one();
         }
     }
 
     /// Whether one has since the last look.
     pub(super) fn was_laden(&self) -> bool {
-        self.laden.swap(false, Ordering::AcqRel)
+        self.laden.take()
     }
 
     /// Wakes as many workers as could take something.

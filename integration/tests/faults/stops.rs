@@ -8,14 +8,17 @@ use daemonry::record::Partition;
 use integration::checker::{Order, Verdict};
 use integration::patience::unix_ms;
 use integration::payload::{Mix, Payload};
+use integration::scale::Scale;
 use integration::scenario::STOP;
 use integration::{Scenario, brokers};
 use rustix::process::Signal;
 
 use crate::side_by_side::{ALL, Setting, side_by_side};
 
-/// Of each setting.
-const STOPS: usize = 5;
+/// Of each setting; there are four of them.
+fn stops() -> Result<usize> {
+    Ok(Scale::of_environment()?.of(5, 13))
+}
 
 /// Stops processes under load, one at a time, and starts another one after each.
 fn stopped_under_load(setting: Setting) -> Result<Verdict> {
@@ -27,7 +30,7 @@ fn stopped_under_load(setting: Setting) -> Result<Verdict> {
     for _ in 0..setting.members {
         running.push(scenario.start(&flags)?);
     }
-    for _ in 0..STOPS {
+    for _ in 0..stops()? {
         let mut leaver = running.swap_remove(random.usize(0..running.len()));
         scenario.until_works(&mut leaver, Duration::from_secs(40))?;
         thread::sleep(Duration::from_millis(random.u64(0..1_000)));

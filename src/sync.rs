@@ -1,0 +1,16 @@
+//! What threads share where a mutex alone won't do: each part small enough that every way its threads may interleave can be tried out.
+//!
+//! The parts take their primitives from here. `models/` compiles the same files over loom's, which tries all orders, and stale reads
+//! where the ordering allows them.
+
+#[cfg(feature = "kafka")]
+pub(crate) mod turnstile;
+
+pub(crate) mod flag;
+
+#[cfg(feature = "kafka")]
+use std::sync::atomic::fence;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(feature = "kafka")]
+use parking_lot::{Mutex, MutexGuard};
