@@ -136,7 +136,7 @@ impl Simulation {
                 let pipeline = simulation.pipeline(&killed);
                 tokio::select! {
                     biased;
-                    () = killed.notified() => {}
+                    () = killed.notified() => simulation.world.lock().ends += 1,
                     ended = pipeline.run(stopped.clone(), &handlers) => return ended,
                 }
                 sleep(RESTARTED_AFTER).await;
@@ -203,6 +203,15 @@ impl Simulation {
         self.no_breach()?;
         // A commit that is refused at the very end would rightly leave something uncommitted.
         self.broker.heal();
+        // What was finished by a process that ended runs again, and may take its time.
+        let committed = timeout(within, async {
+            while !self.is_committed() {
+                sleep(Duration::from_millis(200)).await;
+            }
+        });
+        if committed.await.is_err() {
+            return Err("I5: all is finished, and never committed".to_owned());
+        }
         sleep(Duration::from_secs(30)).await;
         self.stop(process).await?;
         self.no_breach()?;
@@ -259,7 +268,10 @@ impl Simulation {
         let refused = || CommitFault::Refuse(CommitError::Retriable("refused".to_owned()));
         match fault {
             Fault::Revoke(partition) => broker.revoke(TOPIC, partition),
-            Fault::Lose(partition) => broker.lose(TOPIC, partition),
+            Fault::Lose(partition) => {
+                self.world.lock().ends += 1;
+                broker.lose(TOPIC, partition);
+            }
             Fault::CommitRefused(times) => broker.fail_commits((0..times).map(|_| refused())),
             Fault::CommitAnswerLost => {
                 broker.fail_commits([CommitFault::LoseAnswer(CommitError::Retriable("no answer".to_owned()))]);
@@ -282,6 +294,7 @@ impl Simulation {
                 self.stop(std::mem::replace(process, next)).await?;
             }
             Fault::Crash => {
+                self.world.lock().ends += 1;
                 process.running.abort();
                 while !process.running.is_finished() {
                     tokio::task::yield_now().await;
@@ -290,6 +303,14 @@ impl Simulation {
             }
         }
         Ok(())
+    }
+
+    /// Whether each partition is committed to its end.
+    fn is_committed(&self) -> bool {
+        (0..self.plan.partitions).all(|partition| {
+            let (end, committed) = (self.broker.end(TOPIC, partition), self.broker.committed(TOPIC, partition));
+            end.0 == 0 || committed.is_some_and(|commit| commit.next.offset() == end)
+        })
     }
 
     /// What holds once everything is settled and the last process has stopped.

@@ -50,7 +50,10 @@ pub(crate) struct World {
     lanes: BTreeMap<(i32, u64), Vec<usize>>,
     committed: HashMap<i32, HashSet<i64>>,
     /// What the last commit of each partition says of who reads it.
-    usages: HashMap<i32, Usage>,
+    /// What was last committed of each partition's use, and how many ends without warning there had been then.
+    usages: HashMap<i32, (Usage, u64)>,
+    /// Ends of processes, and of assignments, without a last commit.
+    pub(crate) ends: u64,
     /// The record that a process runs alone.
     alone: HashMap<u64, usize>,
     /// Attempts that ran alone.
@@ -70,6 +73,7 @@ impl World {
             lanes: BTreeMap::new(),
             committed: HashMap::new(),
             usages: HashMap::new(),
+            ends: 0,
             alone: HashMap::new(),
             ran_alone: 0,
             breaches: Vec::new(),
@@ -151,7 +155,7 @@ impl World {
             let Known { partition: other, offset: beside, .. } = self.records[alone];
             self.breach(format!("{partition}/{offset} starts while {other}/{beside} is to run alone"));
         }
-        let usage = self.usages.get(&partition).copied().unwrap_or_default();
+        let (usage, _) = self.usages.get(&partition).copied().unwrap_or_default();
         if !owner || !usage.probation {
             return;
         }
@@ -228,13 +232,14 @@ impl World {
 
     /// Whoever finds another's name beside the record that was to run alone accuses it, and none other.
     fn taken_over(&mut self, partition: i32, usage: Usage) {
-        let before = self.usages.insert(partition, usage).unwrap_or_default();
-        if before.holder.is_some()
-            && usage.holder.is_some_and(|holder| before.holder != Some(holder))
-            && let Some(&id) = before.running.and_then(|offset| self.by_place.get(&(partition, offset)))
-        {
-            self.records[id].accusations += 1;
-        }
+        let (before, ends) = self.usages.insert(partition, (usage, self.ends)).unwrap_or_default();
+        let Some(&id) = before.running.and_then(|offset| self.by_place.get(&(partition, offset))) else { return };
+        let is_anothers = match usage.holder {
+            Some(holder) => before.holder.is_some_and(|before| before != holder),
+            // Without a name it is somebody's last one; of another, whose first one it is as well, if somebody ended since.
+            None => before.holder.is_some() && self.ends > ends,
+        };
+        self.records[id].accusations += u32::from(is_anothers);
     }
 
     pub(crate) fn is_settled(&self) -> bool {
