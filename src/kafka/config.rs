@@ -199,6 +199,8 @@ impl KafkaConfig {
             .set("fetch.max.bytes", (ahead / 4).clamp(MIB, 16 * MIB).to_string())
             // By default a fetcher that ran ahead looks only once a second whether there is room again.
             .set("fetch.queue.backoff.ms", "5")
+            // What a connection that is half-open swallows is missed after a minute by default: later than a group gives up a member.
+            .set("socket.timeout.ms", "30000")
             // New partitions are read from their start, but not before they are seen: five minutes late, by default.
             .set("topic.metadata.refresh.interval.ms", self.topic_refresh.as_millis().clamp(10, 3_600_000).to_string())
             // A request that asks only for partitions with nothing new waits this long at the broker, 500 ms by default; one that ran
@@ -284,8 +286,6 @@ impl KafkaConfig {
         client
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "daemonry")
-            // What a connection that is half-open swallows is missed after a minute by default: later than a group gives up a member.
-            .set("socket.timeout.ms", "30000")
             // By default up to 10 s pass before a broker is tried again: longer than a group with short timeouts, once its coordinator
             // is back, waits for its members.
             .set("reconnect.backoff.max.ms", "1000");
