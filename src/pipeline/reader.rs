@@ -21,7 +21,7 @@ use super::control::Watch;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
-use super::source::{Assigned, Batch, Epoch, Event, Missed, Progress, Revocation, Source, SourceError};
+use super::source::{Assigned, Batch, CommitError, Epoch, Event, Missed, Progress, Revocation, Source, SourceError};
 use super::{PipelineError, PipelineSettings, Stopped};
 use crate::handler::Routes;
 use crate::metrics::RebalanceKind;
@@ -294,7 +294,7 @@ impl<S: Source> Reader<S> {
         Box::pin(async move {
             let unfinished = end_of(&shared, &epochs, Lanes::out, until).await;
             // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
-            let uncommitted = desk.commit(epochs, revocation.deadline()).await.is_err();
+            let uncommitted = last_commit(&shared, &desk, epochs, revocation.deadline()).await.is_err();
             Drained { revocation, left: Stopped { unfinished, uncommitted } }
         })
     }
@@ -331,10 +331,22 @@ impl<S: Source> Reader<S> {
             let unfinished = end_of(&shared, &epochs, left, until).await;
             // A partition that was sought meanwhile has a new assignment, and a place to commit.
             let epochs = shared.lanes().epochs();
-            let uncommitted = desk.commit(epochs, until + LAST_COMMIT).await.is_err();
+            let uncommitted = last_commit(&shared, &desk, epochs, until + LAST_COMMIT).await.is_err();
             Stopped { unfinished, uncommitted }
         })
     }
+}
+
+/// Commits what is left of these assignments, and that they are left in order. Where that alone can't be told, nothing is missing: whoever reads
+/// them next takes this for an end without warning, and one alone means nothing.
+async fn last_commit<G: Progress>(
+    shared: &Shared<G>,
+    desk: &CommitDesk,
+    epochs: Vec<Epoch>,
+    deadline: Instant,
+) -> Result<(), CommitError> {
+    let owes = shared.lanes().owe_commits(&epochs);
+    desk.commit(epochs, deadline).await.or_else(|error| if owes { Err(error) } else { Ok(()) })
 }
 
 /// Waits until nothing that `left` counts is out any more, at most until `until`. Says what is left.

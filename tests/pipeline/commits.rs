@@ -93,6 +93,17 @@ async fn stop_without_an_answer_to_its_last_commit_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stop_with_everything_committed_needs_no_answer_to_its_last_commit() {
+    let scene = Scene::with(1, |settings| settings.commit_interval = millis(100));
+    scene.fill(0, 10);
+    let process = scene.start(on(|| async {}));
+    until("all of it", || scene.committed(0) == 10).await;
+    sleep(secs(1)).await;
+    scene.broker.fail_commits([CommitFault::Delay(secs(1_000))]);
+    assert_eq!(process.stop().await, Ok(Stopped::default()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn last_commit_of_a_stop_is_tried_until_it_is_taken() {
     let scene = Scene::with(1, |settings| settings.commit_interval = secs(1_000));
     let process = scene.start(on(|| async {}));

@@ -46,6 +46,13 @@ impl<G: Progress> Lanes<G> {
         commits.collect()
     }
 
+    /// Whether something of these assignments has yet to be committed, beside that they are left in order.
+    pub(in crate::pipeline) fn owe_commits(&self, epochs: &[Epoch]) -> bool {
+        let assignments = self.places.iter().filter_map(|place| place.assignment.as_ref());
+        let mut ours = assignments.filter(|open| epochs.contains(&open.context.epoch));
+        ours.any(|open| open.progress.commit().is_some())
+    }
+
     /// The last commits of these assignments, and how many finished runs they have to forget because they can't be remembered.
     pub(in crate::pipeline) fn final_commits(&mut self, epochs: &[Epoch]) -> (Vec<(Epoch, G::Commit)>, u64) {
         let mut forgotten = 0;
