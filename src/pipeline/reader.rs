@@ -29,6 +29,8 @@ use crate::record::Timestamp;
 
 /// How long the last commit of a stop may take once the handlers have ended or their time is over.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+/// The same where all is committed but that it ends: there is little to wait for, and the group is better left while there is a connection.
+const MARK: Duration = Duration::from_secs(1);
 /// After so many records the pipeline's other tasks have their turn: they may be on the same thread, and a source may always have more.
 const TURN: usize = 4096;
 
@@ -346,6 +348,7 @@ async fn last_commit<G: Progress>(
     deadline: Instant,
 ) -> Result<(), CommitError> {
     let owes = shared.lanes().owe_commits(&epochs);
+    let deadline = if owes { deadline } else { deadline.min(Instant::now() + MARK) };
     desk.commit(epochs, deadline).await.or_else(|error| if owes { Err(error) } else { Ok(()) })
 }
 
