@@ -1,7 +1,7 @@
 //! Stalls: partitions of which records wait, and nothing comes of it. A pure part: whoever looks brings what it saw and the time.
 //!
-//! What counts is that the daemon does nothing although it could. So it is no stall while records of the partition are finished, or its attempts
-//! end, however they end: retries and dead letters have metrics of their own. Nor is it one while somebody has paused it or its circuit
+//! What counts is that the daemon does nothing although it could. So it is no stall while records of the partition are finished, however
+//! they end: retries and dead letters have metrics of their own. Nor is it one while somebody has paused it or its circuit
 //! breaker is open, while a handler of it runs within its timeout, while its retry or its batch waits for a time that is yet to come, while
 //! there is no worker free for it, or while nobody answers for it. One that waits for its dead letter stalls, but nobody here can help it.
 

@@ -37,6 +37,7 @@ impl<T, C: CallBack> Turnstile<T, C> {
     /// What is inside; `None` while somebody holds it. Then there is a call once that is over.
     pub(crate) fn try_enter(&self) -> Option<MutexGuard<'_, T>> {
         self.inside.try_lock().or_else(|| {
+            // A store would do; loom has no order between one and the other side's exchange.
             self.turned_away.swap(true, Ordering::Relaxed);
             // It may have been let go before anybody could see that. With the other fence: either it is seen there, or the lock is free here.
             fence(Ordering::SeqCst);

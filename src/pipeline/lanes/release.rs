@@ -21,7 +21,7 @@ pub(in crate::pipeline) struct Census {
     pub(in crate::pipeline) busy: usize,
     pub(in crate::pipeline) workers: usize,
     pub(in crate::pipeline) oldest: Option<Instant>,
-    /// Whether the rate lets anything begin.
+    /// Whether anything may begin beside what runs: the rate lets it, and no records run one at a time.
     pub(in crate::pipeline) may_start: bool,
     pub(in crate::pipeline) partitions: Vec<PartitionCensus>,
 }
