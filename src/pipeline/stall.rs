@@ -49,7 +49,7 @@ pub(super) fn sights(census: &Census, at_work: &[&AssignmentContext], now: Insta
         topic_partition: partition.topic_partition.clone(),
         epoch: partition.epoch,
         finished: partition.finished,
-        idle: partition.lag.filter(|_| !is_excused(partition)).unwrap_or(0),
+        idle: partition.lag.filter(|&lag| lag > 0 && !is_excused(partition)).unwrap_or(0),
         for_letter: partition.waits_for_letter,
     };
     census.partitions.iter().map(sight).collect()
