@@ -33,6 +33,7 @@ mod stall;
 pub mod subscription;
 pub mod ticket;
 pub mod tracker;
+mod waiting;
 mod watchdog;
 mod worker;
 

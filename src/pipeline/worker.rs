@@ -21,6 +21,7 @@ use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
+use super::waiting::{take_turns, wait_for};
 use super::watchdog::Slot;
 use crate::handler::{Attempts, Delivery, Verdict, Work};
 use crate::record::Record;
@@ -48,19 +49,10 @@ pub(super) async fn work<G: Progress>(
     loop {
         let mut next = exchange(&shared, &slot, finished.take(), &mut bench);
         if next.is_none() {
-            let mut ready = pin!(shared.ready.notified());
-            // Registered before another look, so that a lane that became ready in between is not missed.
-            ready.as_mut().enable();
-            next = exchange(&shared, &slot, None, &mut bench);
-            if next.is_none() {
-                tokio::select! {
-                    biased;
-                    () = stopped.as_mut() => return,
-                    () = ready => {}
-                }
-            }
+            let look = || exchange(&shared, &slot, None, &mut bench);
+            next = wait_for(&shared.ready, stopped.as_mut(), look).await;
         }
-        let Some(taken) = next else { continue };
+        let Some(taken) = next else { return };
         let haul = match taken {
             Taken::Haul(haul) => haul,
             Taken::Batch(batch) => {
@@ -68,7 +60,7 @@ pub(super) async fn work<G: Progress>(
                 let ended = batch::run(&shared, &slot, batch, &mut bench.entries, &mut random, &mut attempted).await;
                 slot.end();
                 finished = Some(Finished::Batch(ended));
-                tokio::task::coop::consume_budget().await;
+                take_turns().await;
                 continue;
             }
         };
@@ -103,8 +95,7 @@ pub(super) async fn work<G: Progress>(
         let Closed { halt, complaint, spent } = shift.close();
         slot.end();
         finished = Some(Finished::Haul { haul, halt, complaint, spent });
-        // Handlers that never wait would otherwise keep the thread for ever.
-        tokio::task::coop::consume_budget().await;
+        take_turns().await;
     }
 }
 
