@@ -3,6 +3,9 @@
 //! Owner: the event thread. The invariants: each change that the group asked for is acknowledged, once and in order, an
 //! empty one too; nothing is read from a partition before its committed offset is known; a partition that is taken back
 //! stays ours until its revocation is completed or overdue, unless the group has taken it already.
+//!
+//! A member that leaves the group sends no heartbeats any more from the moment that librdkafka is told, and the group waits for it no longer
+//! than a session. So everything is drained first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use super::native::PartitionQueue;
 use super::session::{Halt, Surroundings};
 use super::starts::{NoStart, Start, look_up};
 use super::trouble::Until;
-use crate::pipeline::source::{Assigned as Ours, Event};
+use crate::pipeline::source::{Assigned as Ours, Epoch, Event};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
@@ -36,6 +39,23 @@ pub(super) enum Change {
     Assign(Vec<TopicPartition>),
     /// To give these partitions back.
     Revoke(Vec<TopicPartition>),
+    /// Nothing: we give everything back, to join it anew.
+    Leave,
+}
+
+/// Who wants partitions given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    ByGroup,
+    ByUs,
+}
+
+/// What was given up before the group was told, which it has not taken back yet.
+#[derive(Debug)]
+struct Left {
+    epochs: Vec<Epoch>,
+    /// When to tell it again: one that is rebalancing forgets it.
+    again: Instant,
 }
 
 /// See the module.
@@ -43,6 +63,7 @@ pub(super) enum Change {
 pub(super) struct Rebalances {
     queue: VecDeque<Change>,
     step: Step,
+    left: Option<Left>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +75,7 @@ enum Step {
     /// That did not work; it is tried again then.
     Waiting(Vec<TopicPartition>, Instant),
     /// These partitions are being given up.
-    Draining(Vec<TopicPartition>, Drain),
+    Draining(Vec<TopicPartition>, Drain, Wanted),
 }
 
 impl Rebalances {
@@ -65,15 +86,15 @@ impl Rebalances {
 
     /// Whether no change is under way.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.step, Step::None) && self.queue.is_empty()
+        matches!(self.step, Step::None) && self.queue.is_empty() && self.left.is_none()
     }
 
     /// When to look again at the latest, whatever wakes us before.
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.step {
             Step::Waiting(_, at) => Some(*at),
-            Step::Draining(_, drain) => Some(drain.deadline()),
-            _ => None,
+            Step::Draining(_, drain, _) => Some(drain.deadline()),
+            _ => self.left.as_ref().map(|left| left.again),
         }
     }
 
@@ -87,9 +108,13 @@ impl Rebalances {
         loop {
             self.step = match std::mem::take(&mut self.step) {
                 Step::None => match self.queue.pop_front() {
-                    None => return Ok(()),
+                    None => {
+                        self.look_after_leave(client, assignment);
+                        return Ok(());
+                    }
                     Some(Change::Assign(places)) => self.look(places, client, assignment, around)?,
-                    Some(Change::Revoke(places)) => revoke(places, client, assignment, around)?,
+                    Some(Change::Revoke(places)) => self.revoke(places, client, assignment, around)?,
+                    Some(Change::Leave) => self.begin_to_leave(client, assignment, around),
                 },
                 Step::Looking(places, errand) => match errand.answer() {
                     None if self.is_overtaken(client) => acknowledge_unread(&places, client, around)?,
@@ -117,22 +142,23 @@ impl Rebalances {
                 },
                 Step::Waiting(places, _) if self.is_overtaken(client) => acknowledge_unread(&places, client, around)?,
                 Step::Waiting(places, at) if Instant::now() >= at => self.look(places, client, assignment, around)?,
-                Step::Draining(places, mut drain) => match drain.ended(&around.wake) {
-                    Some(drained) => {
-                        if drained == Drained::Overdue {
+                Step::Draining(places, mut drain, wanted) => {
+                    match drain.ended(&around.wake) {
+                        Some(Drained::Completed) => {}
+                        Some(Drained::Overdue) => {
                             warn!("revoked partitions are given up unfinished, their time is over");
                         }
-                        give_up(&places, client, assignment)?
+                        None if client.assignment_lost() => lose(&places, assignment, around),
+                        None => {
+                            self.step = Step::Draining(places, drain, wanted);
+                            return Ok(());
+                        }
                     }
-                    None if client.assignment_lost() => {
-                        lose(&places, assignment, around);
-                        give_up(&places, client, assignment)?
+                    match wanted {
+                        Wanted::ByGroup => give_up(&places, client, assignment)?,
+                        Wanted::ByUs => self.leave(&places, client, assignment),
                     }
-                    None => {
-                        self.step = Step::Draining(places, drain);
-                        return Ok(());
-                    }
-                },
+                }
                 waiting @ Step::Waiting(..) => {
                     self.step = waiting;
                     return Ok(());
@@ -147,7 +173,8 @@ impl Rebalances {
         let step = match std::mem::take(&mut self.step) {
             Step::None => None,
             Step::Looking(places, _) | Step::Waiting(places, _) => Some(Change::Assign(places)),
-            Step::Draining(places, ..) => Some(Change::Revoke(places)),
+            Step::Draining(places, _, Wanted::ByGroup) => Some(Change::Revoke(places)),
+            Step::Draining(_, _, Wanted::ByUs) => None,
         };
         for change in step.into_iter().chain(self.queue.drain(..)) {
             let outcome = match &change {
@@ -155,6 +182,7 @@ impl Rebalances {
                     acknowledge(places.iter().map(|place| (place, rdkafka::Offset::Beginning)), client)
                 }
                 Change::Revoke(places) => release(places, client),
+                Change::Leave => continue,
             };
             if let Err(error) = outcome {
                 warn!(%error, "a rebalance could not be acknowledged while closing");
@@ -165,6 +193,58 @@ impl Rebalances {
     /// Whether the group has taken away by now what it is about to assign.
     fn is_overtaken(&self, client: &Client) -> bool {
         client.assignment_lost() && self.queue.iter().any(|change| matches!(change, Change::Revoke(_)))
+    }
+
+    fn revoke(
+        &self,
+        places: Vec<TopicPartition>,
+        client: &Arc<Client>,
+        assignment: &mut Assignment,
+        around: &Surroundings,
+    ) -> Result<Step, Halt> {
+        let lost = client.assignment_lost();
+        info!(partitions = places.len(), lost, "partitions revoked");
+        let mut epochs = assignment.hold(&places);
+        if let Some(left) = &self.left {
+            epochs.retain(|epoch| !left.epochs.contains(epoch));
+        }
+        if epochs.is_empty() {
+            return give_up(&places, client, assignment);
+        }
+        if lost {
+            around.mailbox.tell(Event::Lost(epochs));
+            return give_up(&places, client, assignment);
+        }
+        Ok(Step::Draining(places, Drain::begin(epochs, around), Wanted::ByGroup))
+    }
+
+    /// Gives up everything. The group hears of it afterwards.
+    fn begin_to_leave(&mut self, client: &Client, assignment: &mut Assignment, around: &Surroundings) -> Step {
+        let places: Vec<_> = assignment.iter().map(|assigned| assigned.place.clone()).collect();
+        let epochs = assignment.hold(&places);
+        if epochs.is_empty() {
+            return self.leave(&places, client, assignment);
+        }
+        Step::Draining(places, Drain::begin(epochs, around), Wanted::ByUs)
+    }
+
+    /// Tells the group that these partitions, which are given up, are to go elsewhere, and this member with them. Its answer is that it takes
+    /// them back.
+    fn leave(&mut self, places: &[TopicPartition], client: &Client, assignment: &mut Assignment) -> Step {
+        client.consumer().unsubscribe();
+        self.left = Some(Left { epochs: assignment.hold(places), again: Instant::now() + AGAIN });
+        Step::None
+    }
+
+    /// Tells it again when it is time, until everything is taken back.
+    fn look_after_leave(&mut self, client: &Client, assignment: &Assignment) {
+        let Some(left) = &mut self.left else { return };
+        if assignment.is_empty() {
+            self.left = None;
+        } else if Instant::now() >= left.again {
+            client.consumer().unsubscribe();
+            left.again = Instant::now() + AGAIN;
+        }
     }
 
     fn look(
@@ -235,25 +315,6 @@ fn assign(
     around.mailbox.tell(Event::Assigned(ours));
     around.mailbox.assigned();
     Ok(())
-}
-
-fn revoke(
-    places: Vec<TopicPartition>,
-    client: &Arc<Client>,
-    assignment: &mut Assignment,
-    around: &mut Surroundings,
-) -> Result<Step, Halt> {
-    let lost = client.assignment_lost();
-    info!(partitions = places.len(), lost, "partitions revoked");
-    if lost {
-        lose(&places, assignment, around);
-        return give_up(&places, client, assignment);
-    }
-    let epochs = assignment.hold(&places);
-    if epochs.is_empty() {
-        return give_up(&places, client, assignment);
-    }
-    Ok(Step::Draining(places, Drain::begin(epochs, around)))
 }
 
 /// Tells the pipeline that nothing can be done for these partitions any more.

@@ -175,7 +175,7 @@ impl Session {
 
     fn advance(&mut self, assignment: &mut Assignment, around: &mut Surroundings) -> Result<(), Halt> {
         let is_free = assignment.is_empty() && self.rebalances.is_idle();
-        self.startup.advance(&self.client, around, is_free)?;
+        self.startup.advance(&self.client, &mut self.rebalances, around, is_free)?;
         self.feel_pulse(assignment, around);
         self.face(assignment.take_faults(), assignment, around)?;
         self.rebalances.advance(&self.client, assignment, around)?;

@@ -16,6 +16,7 @@ use super::describe::{Described, describe, list};
 use super::errand::Errand;
 use super::faults;
 use super::obstacles::Obstacle;
+use super::rebalance::{Change, Rebalances};
 use super::selection::{Found, Outcome, Rest, SURE, Search};
 use super::session::{Halt, Surroundings};
 use super::sight::{Regained, Sight};
@@ -99,6 +100,7 @@ impl Startup {
     pub(super) fn advance(
         &mut self,
         client: &Arc<Client>,
+        rebalances: &mut Rebalances,
         around: &mut Surroundings,
         is_free: bool,
     ) -> Result<(), Halt> {
@@ -155,7 +157,7 @@ impl Startup {
                 if self.joined && rest == Rest::Missing {
                     return Ok(());
                 }
-                self.join(client, around)
+                self.join(client, rebalances, around)
             }
             Finding::Missing(topic) => {
                 self.missing += 1;
@@ -182,14 +184,14 @@ impl Startup {
     }
 
     /// Joins the group; or, if it is a member already, has it look at the topics again.
-    fn join(&mut self, client: &Client, around: &Surroundings) -> Result<(), Halt> {
+    fn join(&mut self, client: &Client, rebalances: &mut Rebalances, around: &Surroundings) -> Result<(), Halt> {
         let regained = self.sight.regain();
         match regained {
             Regained::Nothing if self.joined => Ok(()),
             // Under KIP-848 the brokers assign, and they see everything.
             Regained::Rebalance if self.joined && around.config.protocol != GroupProtocol::Consumer => {
                 info!("the group is joined anew, since it rebalanced while topics were out of sight");
-                client.consumer().unsubscribe();
+                rebalances.push(Change::Leave);
                 self.stage = Stage::Leaving;
                 Ok(())
             }

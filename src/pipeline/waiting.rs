@@ -71,6 +71,7 @@ mod tests {
 
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::Notify;
+    use tokio::task::JoinSet;
 
     use super::{take_turns, wait_for};
 
@@ -122,11 +123,12 @@ mod tests {
         let (runs, ran) = channel();
         let went_on = runtime.spawn(async move {
             // Whoever is spawned here is next on this thread.
-            let blocks = tokio::spawn(async move { block_for(&ran) });
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move { block_for(&ran) });
             use_up_the_budget().await;
             take_turns().await;
             runs.send(()).unwrap();
-            blocks.await.unwrap()
+            tasks.join_next().await.unwrap().unwrap()
         });
         assert!(runtime.block_on(went_on).unwrap(), "it waits for a thread that is blocked");
     }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
+
 use super::evidence::Evidence;
 use super::verdict::{Invariant, Violation};
 use crate::ledger::Entry;
+
+/// What memory may grow by beside a tenth: what allocators keep, for the most part.
+const SLACK: u64 = 16 << 20;
 
 /// A moment from which on nothing hinders progress any more: a record that is acknowledged later must be finished and committed within a bound.
 #[derive(Clone, Debug)]
@@ -85,13 +90,21 @@ impl Vitals {
     }
 
     /// The means of its memory in the second fifth of the looks, and in the last one: the first is for warming up.
-    pub fn memory_early_and_late(&self) -> (u64, u64) {
+    fn memory_early_and_late(&self) -> (u64, u64) {
         let size = (self.looks.len() / 5).max(1);
         let mean = |part: usize| {
             let looks = self.looks.iter().skip(part * size).take(size);
             looks.clone().map(|look| look.memory).sum::<u64>() / looks.count().max(1) as u64
         };
         (mean(1), mean(4))
+    }
+
+    /// Fails where its memory has grown between these two. Says both.
+    pub fn ensure_flat(&self) -> Result<()> {
+        let (early, late) = self.memory_early_and_late();
+        eprintln!("memory: {} KiB early, {} KiB late", early >> 10, late >> 10);
+        ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
+        Ok(())
     }
 }
 

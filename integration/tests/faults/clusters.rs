@@ -5,74 +5,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use integration::checker::{Order, Verdict};
-use integration::load::Load;
+use integration::Cluster;
+use integration::checker::Vitals;
 use integration::patience::unix_ms;
-use integration::payload::Mix;
 use integration::scale::{Scale, seconds};
-use integration::{Cluster, Member, Scenario};
+
+use crate::running::Running;
 
 const BROKERS: u16 = 3;
 /// One cluster at a time: its brokers have a machine's cores to share.
 static ONE: Mutex<()> = Mutex::new(());
 /// What progress may take once the brokers are as they ought to be.
 const BOUND: Duration = Duration::from_secs(30);
-/// What memory may grow by beside a tenth, as allocators keep some.
-const SLACK: u64 = 16 << 20;
 
-/// Two processes of a group under watch, and records that keep coming.
-struct Running {
-    scenario: Scenario,
-    members: Vec<Member>,
-    /// `None` while it pauses.
-    load: Option<Load>,
-}
-
-impl Running {
-    /// One of each group protocol.
-    fn start_both(cluster: &Cluster, name: &str) -> Result<Vec<Self>> {
-        ["classic", "consumer"].into_iter().map(|protocol| Self::start(cluster, name, protocol)).collect()
-    }
-
-    fn start(cluster: &Cluster, name: &str, protocol: &str) -> Result<Self> {
-        let mut scenario = Scenario::open(&cluster.bootstrap(), &format!("{name}.{protocol}"), Order::Key)?;
-        // Commits are frequent, so that some are on their way whatever happens.
-        let flags = scenario.flags().with("group-protocol", protocol).with("admin", "127.0.0.1:0");
-        let flags = flags.with("commit-interval-ms", 200);
-        let load = Some(scenario.load(100, Mix::default()));
-        let mut members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
-        for member in &mut members {
-            scenario.until_works(member, Duration::from_secs(60))?;
-            scenario.watch(member)?;
-        }
-        Ok(Self { scenario, members, load })
-    }
-
-    /// How often partitions were given to the processes, or taken from them.
-    fn rebalances(&mut self) -> Result<f64> {
-        let kinds = ["assigned", "revoked", "lost"];
-        let mut count = 0.0;
-        for member in &mut self.members {
-            for kind in kinds {
-                count += member.metric("daemon_rebalances_total", &format!("kind=\"{kind}\""))?;
-            }
-        }
-        Ok(count)
-    }
-
-    fn pause(&mut self) -> Result<()> {
-        self.load.take().map_or(Ok(()), |load| self.scenario.unload(load))
-    }
-
-    fn resume(&mut self) {
-        self.load = Some(self.scenario.load(100, Mix::default()));
-    }
-
-    fn pass(mut self) -> Result<Verdict> {
-        self.pause()?;
-        let Self { scenario, members, .. } = self;
-        scenario.pass(members, Duration::from_secs(60))
-    }
+/// On all brokers. Commits are frequent, so that some are on their way whatever happens.
+fn start_both(cluster: &Cluster, name: &str) -> Result<Vec<Running>> {
+    Running::start_both(&cluster.bootstrap(), name, |flags| flags.with("commit-interval-ms", 200))
 }
 
 #[test]
@@ -81,7 +29,7 @@ fn leader_moves_every_5_s() -> Result<()> {
     const EVERY: Duration = Duration::from_secs(5);
     let moves = Scale::of_environment()?.of(4, 36);
     let cluster = Cluster::start(BROKERS)?;
-    let mut running = Running::start_both(&cluster, "leader-moves")?;
+    let mut running = start_both(&cluster, "leader-moves")?;
     let mut before = Vec::new();
     for each in &mut running {
         before.push(each.rebalances()?);
@@ -112,7 +60,7 @@ fn coordinator_moves_mid_commit() -> Result<()> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let rounds = Scale::of_environment()?.of(2, 12);
     let mut cluster = Cluster::start(BROKERS)?;
-    let mut running = Running::start_both(&cluster, "coordinator-moves")?;
+    let mut running = start_both(&cluster, "coordinator-moves")?;
     let mut random = fastrand::Rng::with_seed(running[0].scenario.seed());
     for round in 0..rounds {
         let group = running[round % running.len()].scenario.topic().to_owned();
@@ -146,7 +94,7 @@ fn all_brokers_down() -> Result<()> {
     const NOTICED: Duration = Duration::from_secs(10);
     let outage = seconds(15, 600)?;
     let mut cluster = Cluster::start(BROKERS)?;
-    let mut running = Running::start_both(&cluster, "all-down")?;
+    let mut running = start_both(&cluster, "all-down")?;
     // A producer gives up earlier than a daemon.
     running.iter_mut().try_for_each(Running::pause)?;
 
@@ -176,11 +124,7 @@ fn all_brokers_down() -> Result<()> {
         let Running { mut scenario, members, .. } = each;
         let verdict = scenario.finish(members, Duration::from_secs(60))?;
         verdict.ensure_clean()?;
-        for vitals in scenario.vitals() {
-            let (early, late) = vitals.memory_early_and_late();
-            eprintln!("memory: {} KiB early, {} KiB late", early >> 10, late >> 10);
-            ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
-        }
+        scenario.vitals().iter().try_for_each(Vitals::ensure_flat)?;
         scenario.close()?;
     }
     Ok(())

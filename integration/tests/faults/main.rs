@@ -17,6 +17,7 @@ mod peers;
 mod rebalances;
 mod resources;
 mod restarts;
+mod running;
 mod seeks;
 mod seeks_of_what_waits;
 mod side_by_side;

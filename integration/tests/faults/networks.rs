@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
-use integration::checker::{Order, Verdict};
-use integration::load::Load;
-use integration::patience::unix_ms;
-use integration::payload::Mix;
 use integration::scale::{Scale, seconds};
-use integration::{Broker, BrokerOptions, Flags, Link, Member, Proxy, Scenario};
+use integration::{Broker, BrokerOptions, Link, Proxy};
+
+use crate::running::Running;
 
 /// What progress may take once the network is as it ought to be.
 const BOUND: Duration = Duration::from_secs(30);
@@ -32,41 +30,9 @@ impl Network {
     }
 }
 
-/// Two processes of a group behind the proxy, under watch, and records that keep coming.
-struct Running {
-    scenario: Scenario,
-    members: Vec<Member>,
-    load: Load,
-}
-
-impl Running {
-    fn start(network: &Network, name: &str, change: impl Fn(&Scenario, Flags) -> Result<Flags>) -> Result<Self> {
-        let mut scenario = Scenario::open(&network.broker.bootstrap(), name, Order::Key)?;
-        let flags = scenario.flags().with("brokers", network.proxy.address()).with("admin", "127.0.0.1:0");
-        let flags = change(&scenario, flags)?;
-        let load = scenario.load(100, Mix::default());
-        let mut members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
-        for member in &mut members {
-            scenario.until_works(member, Duration::from_secs(40))?;
-            scenario.watch(member)?;
-        }
-        Ok(Self { scenario, members, load })
-    }
-
-    /// One of each group protocol.
-    fn start_both(network: &Network, name: &str) -> Result<Vec<Self>> {
-        let start = |protocol| {
-            let flags = |_: &Scenario, flags: Flags| Ok(flags.with("group-protocol", protocol));
-            Self::start(network, &format!("{name}.{protocol}"), flags)
-        };
-        ["classic", "consumer"].into_iter().map(start).collect()
-    }
-
-    fn pass(self) -> Result<Verdict> {
-        let Self { mut scenario, members, load } = self;
-        scenario.unload(load)?;
-        scenario.pass(members, Duration::from_secs(60))
-    }
+/// Behind the proxy.
+fn start_both(network: &Network, name: &str) -> Result<Vec<Running>> {
+    Running::start_both(&network.broker.bootstrap(), name, |flags| flags.with("brokers", network.proxy.address()))
 }
 
 fn millis(random: &mut Rng, between: std::ops::Range<u64>) -> Duration {
@@ -77,7 +43,7 @@ fn millis(random: &mut Rng, between: std::ops::Range<u64>) -> Duration {
 fn network_latency() -> Result<()> {
     let end = Instant::now() + seconds(25, 180)?;
     let network = Network::start()?;
-    let mut running = Running::start_both(&network, "latency")?;
+    let mut running = start_both(&network, "latency")?;
     let mut random = Rng::with_seed(running[0].scenario.seed());
     while Instant::now() < end {
         // Each way: an answer takes twice as long.
@@ -100,7 +66,7 @@ fn network_latency() -> Result<()> {
 fn network_cut() -> Result<()> {
     let rounds = Scale::of_environment()?.of(3, 20);
     let network = Network::start()?;
-    let mut running = Running::start_both(&network, "cut")?;
+    let mut running = start_both(&network, "cut")?;
     let mut random = Rng::with_seed(running[0].scenario.seed());
     for _ in 0..rounds {
         network.proxy.set(Link::Cut);
@@ -125,12 +91,13 @@ fn network_cut() -> Result<()> {
 fn network_half_open() -> Result<()> {
     let scale = Scale::of_environment()?;
     let network = Network::start()?;
-    // A request that nobody answers is given up after a minute by default. In a minute's test it is to be sooner.
-    let patience = scale.of(Duration::from_secs(6), Duration::from_secs(60));
-    let mut running = Running::start(&network, "half-open", |scenario, flags| {
+    // As by default; in a minute's test it is to be sooner. Either way it is before the group gives a member up.
+    let patience = scale.of(Duration::from_secs(6), Duration::from_secs(30));
+    let mut running = Running::start(&network.broker.bootstrap(), "half-open", |scenario, flags| {
+        let flags = flags.with("brokers", network.proxy.address());
         let file = scenario.directory().join("properties");
         std::fs::write(&file, format!("socket.timeout.ms={}\n", patience.as_millis()))?;
-        Ok(flags.with("properties", file.display()).with("session-timeout-ms", 30_000))
+        Ok(flags.with("properties", file.display()).with("session-timeout-ms", 45_000))
     })?;
     let mut random = Rng::with_seed(running.scenario.seed());
 
@@ -142,12 +109,6 @@ fn network_half_open() -> Result<()> {
 
     for _ in 0..scale.of(1, 3) {
         network.proxy.half_open();
-        if patience > Duration::from_secs(30) {
-            // Both are given up by their group before they notice.
-            for member in &running.members {
-                running.scenario.note_gone(member.pid(), unix_ms());
-            }
-        }
         running.scenario.note_resumption("the connections were half-open", patience + BOUND);
         let took = running.scenario.until_resumed()?;
         ensure!(took > Duration::from_secs(1), "after {took:?}: the connections were not half-open");

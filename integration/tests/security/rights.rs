@@ -117,7 +117,7 @@ enum Keeps {
     Nothing,
 }
 
-/// More than the time in which a member hears of a rebalance; their session timeout is 6 s here.
+/// More than the time in which a member hears of a rebalance; their session timeout is 6 s here, and a handler takes longer.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// Has a handler of each partition begin what takes longer than it takes to withdraw a right: so that each process finishes something that
@@ -126,7 +126,7 @@ fn begin_what_ends_later(scene: &mut Scene) -> Result<()> {
     const LATER: u64 = 1_000_000;
     let partitions = 0..u64::from(PARTITIONS);
     for id in partitions.clone() {
-        let slow = Payload::obeyed(LATER + id, "slow", "\"sleep_ms\":5000");
+        let slow = Payload::obeyed(LATER + id, "slow", "\"sleep_ms\":8000");
         let quick = Payload::obeyed(2 * LATER + id, "quick", "");
         scene.scenario.produce_to(Partition(i32::try_from(id)?), [slow, quick])?;
     }
@@ -147,7 +147,7 @@ fn withdrawn_and_granted_again(
 ) -> Result<()> {
     let operation = Operation::Read;
     // Nothing can be committed meanwhile. A partition that was revoked is kept for its last commit, and a stop waits behind it.
-    let flags = scene.flags()?.with("group-protocol", protocol).with("drain-ms", 5_000);
+    let flags = scene.flags()?.with("group-protocol", protocol).with("drain-ms", 10_000);
     // One that may not leave is missed only at its session timeout; of the consumer protocol it is the broker's.
     let flags = if protocol == "consumer" { flags } else { flags.with("session-timeout-ms", 6_000) };
     let load = scene.scenario.load(100, Mix::default());
