@@ -8,9 +8,15 @@ pub(crate) mod turnstile;
 
 pub(crate) mod flag;
 
+pub(crate) mod wakes;
+
+#[cfg(test)]
+mod tests;
+
 #[cfg(feature = "kafka")]
 use std::sync::atomic::fence;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "kafka")]
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;

@@ -7,3 +7,5 @@
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod workers;

@@ -2,13 +2,17 @@
 
 #[path = "../../src/sync/flag.rs"]
 pub(crate) mod flag;
+mod notify;
 #[path = "../../src/sync/turnstile.rs"]
 pub(crate) mod turnstile;
+#[path = "../../src/sync/wakes.rs"]
+pub(crate) mod wakes;
 
 use std::ops::{Deref, DerefMut};
 
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
 use loom::thread;
+pub(crate) use notify::Notify;
 
 /// As `parking_lot`'s. Letting it go is a step of its own here, which loom's is not: nobody would ever find that one taken.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ pub(super) async fn dispatch<G: Progress>(shared: Arc<Shared<G>>, slots: Vec<Arc
         let next = [shared.lanes().next_due(now), look].into_iter().flatten().min().unwrap_or(now + FAR);
         tokio::select! {
             biased;
-            () = shared.dispatch.notified() => {}
+            () = shared.wakes.called() => {}
             () = sleep_until(next) => {}
         }
     }

@@ -33,7 +33,6 @@ mod stall;
 pub mod subscription;
 pub mod ticket;
 pub mod tracker;
-mod waiting;
 mod watchdog;
 mod worker;
 
@@ -343,4 +342,12 @@ fn limits(settings: &PipelineSettings) -> Limits {
         ahead: AHEAD.max(settings.workers.saturating_mul(2)),
         commit_after: settings.commit_after,
     }
+}
+
+/// How property tests run: with 10,000 cases, or as many as `PROPTEST_CASES` says.
+#[cfg(test)]
+fn properties() -> proptest::test_runner::Config {
+    let given = proptest::test_runner::Config { failure_persistence: None, ..Default::default() };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { given.cases } else { 10_000 };
+    proptest::test_runner::Config { cases, ..given }
 }

@@ -1,8 +1,7 @@
 //! The lanes under their lock, and who is told when they change.
 //!
-//! The lock is held for one call of the lanes at a time, never across an `.await`. Tasks that wait do so on a [`Notify`] each.
-//! Workers are woken by the pipeline's own tasks alone, never from a thread that runs handlers: a task that is woken there may be
-//! put behind the handler that comes next on that thread, and wait for as long as it blocks.
+//! The lock is held for one call of the lanes at a time, never across an `.await`. Tasks that wait do so on a [`Notify`] each, and workers as
+//! [`Wakes`] says.
 
 use std::fmt;
 
@@ -17,6 +16,7 @@ use super::meter::Meter;
 use super::source::Progress;
 use crate::producer::Producer;
 use crate::sync::flag::Flag;
+use crate::sync::wakes::Wakes;
 
 pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
@@ -24,14 +24,12 @@ pub(super) struct Shared<G: Progress> {
     pub(super) meter: Meter,
     /// What handlers write with.
     pub(super) producer: Option<Producer>,
-    /// A lane is ready: for the workers.
-    pub(super) ready: Notify,
+    /// A lane is ready: for the workers. A retry is due earlier, or workers are to be woken: for the dispatcher.
+    pub(super) wakes: Wakes,
     /// There may be room: for the reader.
     pub(super) room: Notify,
     /// For the dead-letter stage.
     pub(super) letters: Notify,
-    /// A retry is due earlier, or workers are to be woken: for the dispatcher.
-    pub(super) dispatch: Notify,
     /// A worker may have taken more than it has begun: the dispatcher looks after it.
     laden: Flag,
     /// Something on its way out is drained: for the drains.
@@ -50,10 +48,9 @@ impl<G: Progress> Shared<G> {
             daemon,
             meter,
             producer,
-            ready: Notify::new(),
+            wakes: Wakes::new(),
             room: Notify::new(),
             letters: Notify::new(),
-            dispatch: Notify::new(),
             laden: Flag::new(),
             drained: Notify::new(),
             commit: Notify::new(),
@@ -84,9 +81,9 @@ impl<G: Progress> Shared<G> {
             let effects = change(lanes);
             (lanes.idle(), effects)
         });
-        self.wake_workers(effects.ready.min(idle));
+        self.wakes.wake(effects.ready.min(idle));
         if effects.timer {
-            self.dispatch.notify_one();
+            self.wakes.call();
         }
     }
 
@@ -94,7 +91,7 @@ impl<G: Progress> Shared<G> {
     pub(super) fn change_as_worker<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> R {
         let (answer, effects) = self.apply(change);
         if effects.timer || effects.ready > 1 {
-            self.dispatch.notify_one();
+            self.wakes.call();
         }
         answer
     }
@@ -103,14 +100,14 @@ impl<G: Progress> Shared<G> {
     pub(super) fn change_in_run(&self, change: impl FnOnce(&mut Lanes<G>) -> Effects) {
         let ((), effects) = self.apply(|lanes| ((), change(lanes)));
         if effects.timer || effects.ready > 0 {
-            self.dispatch.notify_one();
+            self.wakes.call();
         }
     }
 
     /// A worker has taken more than it can begin at once.
     pub(super) fn note_laden(&self) {
         if self.laden.raise() {
-            self.dispatch.notify_one();
+            self.wakes.call();
         }
     }
 
@@ -124,13 +121,7 @@ impl<G: Progress> Shared<G> {
         let lanes = self.lanes();
         let ready = lanes.ready(lanes.idle());
         drop(lanes);
-        self.wake_workers(ready);
-    }
-
-    fn wake_workers(&self, workers: usize) {
-        for _ in 0..workers {
-            self.ready.notify_one();
-        }
+        self.wakes.wake(ready);
     }
 
     fn apply<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> (R, Effects) {

@@ -21,10 +21,10 @@ use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::Settled;
-use super::waiting::{take_turns, wait_for};
 use super::watchdog::Slot;
 use crate::handler::{Attempts, Delivery, Verdict, Work};
 use crate::record::Record;
+use crate::sync::wakes::take_turns;
 
 /// A run ends after this time, so that other lanes get their turn.
 const SLICE: Duration = Duration::from_millis(10);
@@ -50,7 +50,7 @@ pub(super) async fn work<G: Progress>(
         let mut next = exchange(&shared, &slot, finished.take(), &mut bench);
         if next.is_none() {
             let look = || exchange(&shared, &slot, None, &mut bench);
-            next = wait_for(&shared.ready, stopped.as_mut(), look).await;
+            next = shared.wakes.wait_for(stopped.as_mut(), look).await;
         }
         let Some(taken) = next else { return };
         let haul = match taken {

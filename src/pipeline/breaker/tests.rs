@@ -202,7 +202,7 @@ impl Naive {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::pipeline::properties())]
 
     #[test]
     fn opens_exactly_when_a_count_of_everything_does(

@@ -88,7 +88,7 @@ fn any_shares() -> impl Strategy<Value = Vec<Share>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::pipeline::properties())]
 
     /// A source that takes what it may, in any order and any portions.
     #[test]

@@ -204,7 +204,7 @@ fn any_usage(low: i64) -> impl Strategy<Value = Usage> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::pipeline::properties())]
 
     #[test]
     fn what_is_encoded_decodes_to_the_same(low in 0_i64..1 << 50, pairs in any_pairs()) {

@@ -419,7 +419,7 @@ fn any_log(widest: i64) -> impl Strategy<Value = Vec<i64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::pipeline::properties())]
 
     /// Limits are small, so that the room is what holds things back.
     #[test]

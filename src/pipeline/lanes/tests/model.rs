@@ -473,7 +473,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::pipeline::properties())]
 
     #[test]
     fn invariants_hold_whatever_happens_and_everything_drains(setting in settings(), steps in steps()) {

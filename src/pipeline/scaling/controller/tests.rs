@@ -248,7 +248,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::pipeline::properties())]
 
     #[test]
     fn whatever_is_seen_the_bounds_the_cool_down_and_what_is_at_work_are_kept(

@@ -1,0 +1,222 @@
+//! The lanes' ready queue as the workers see it: whatever the order of what happens, all of it is taken, and a stop ends every worker.
+//!
+//! How they wait and who wakes them is the product's own; what is ready is counted here, as the lanes count it under their lock.
+
+use std::pin::pin;
+
+use loom::future::block_on;
+use loom::sync::{Arc, Mutex, MutexGuard};
+use loom::thread::{self, JoinHandle};
+
+use crate::sync::Notify;
+use crate::sync::wakes::Wakes;
+
+const WORKERS: usize = 2;
+
+/// What a lane is to the worker that takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Quick,
+    /// When it is done, a quick one and one that blocks become ready.
+    MakesReady,
+    /// It blocks its worker until all others are done.
+    Blocks,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    ready: Vec<Lane>,
+    busy: usize,
+    done: usize,
+}
+
+impl Lanes {
+    fn idle(&self) -> usize {
+        WORKERS - self.busy
+    }
+
+    fn take(&mut self) -> Option<Lane> {
+        let taken = self.ready.pop();
+        self.busy += usize::from(taken.is_some());
+        taken
+    }
+}
+
+#[derive(Debug)]
+struct Pool {
+    lanes: Mutex<Lanes>,
+    wakes: Wakes,
+    /// All but those that block are done.
+    others_done: Notify,
+    all_done: Notify,
+    stops: [Notify; WORKERS],
+    expected: usize,
+    blocking: usize,
+}
+
+impl Pool {
+    /// With so many lanes to come, of which so many block.
+    fn new(expected: usize, blocking: usize) -> Arc<Self> {
+        Arc::new(Self {
+            lanes: Mutex::new(Lanes::default()),
+            wakes: Wakes::new(),
+            others_done: Notify::new(),
+            all_done: Notify::new(),
+            stops: [(); WORKERS].map(|()| Notify::new()),
+            expected,
+            blocking,
+        })
+    }
+
+    fn spawn(pool: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let spawn = |worker| {
+            let pool = Arc::clone(pool);
+            thread::spawn(move || block_on(pool.work(worker)))
+        };
+        (0..WORKERS).map(spawn).collect()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().expect("no thread panicked")
+    }
+
+    /// As a change by one of the pipeline's own tasks.
+    fn push(&self, pushed: &[Lane]) {
+        let workers = {
+            let mut lanes = self.lanes();
+            lanes.ready.extend(pushed);
+            lanes.idle().min(pushed.len())
+        };
+        self.wakes.wake(workers);
+    }
+
+    /// As the dispatcher, until `until`.
+    async fn dispatch(&self, until: &Notify) {
+        let mut until = pin!(until.notified());
+        loop {
+            tokio::select! {
+                biased;
+                () = until.as_mut() => return,
+                () = self.wakes.called() => {}
+            }
+            let workers = {
+                let lanes = self.lanes();
+                lanes.idle().min(lanes.ready.len())
+            };
+            self.wakes.wake(workers);
+        }
+    }
+
+    async fn work(&self, worker: usize) {
+        let mut stop = pin!(self.stops[worker].notified());
+        let mut finished = None;
+        loop {
+            let mut next = self.exchange(finished.take());
+            if next.is_none() {
+                next = self.wakes.wait_for(stop.as_mut(), || self.lanes().take()).await;
+            }
+            let Some(lane) = next else { return };
+            if lane == Lane::Blocks {
+                block_on(self.others_done.notified());
+            }
+            finished = Some(lane);
+        }
+    }
+
+    /// Hands back what is done, and takes what is next, as a worker's change.
+    fn exchange(&self, finished: Option<Lane>) -> Option<Lane> {
+        let mut lanes = self.lanes();
+        let mut made_ready = 0;
+        if let Some(lane) = finished {
+            lanes.busy -= 1;
+            lanes.done += 1;
+            if lane == Lane::MakesReady {
+                let more = [Lane::Quick, Lane::Blocks];
+                made_ready = more.len();
+                lanes.ready.extend(more);
+            }
+        }
+        let (taken, done) = (lanes.take(), lanes.done);
+        drop(lanes);
+        // It takes one of them itself.
+        if made_ready > 1 {
+            self.wakes.call();
+        }
+        if finished.is_some() && self.blocking > 0 && done == self.expected - self.blocking {
+            self.others_done.notify_one();
+        }
+        if finished.is_some() && done == self.expected {
+            self.all_done.notify_one();
+        }
+        taken
+    }
+
+    fn stop(&self, workers: Vec<JoinHandle<()>>) {
+        self.stops.iter().for_each(Notify::notify_one);
+        workers.into_iter().for_each(|worker| worker.join().expect("it ends"));
+    }
+}
+
+/// In which threads are held up so many times at most where they need not wait.
+fn in_every_order(held_up: usize, check: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = model.preemption_bound.or(Some(held_up));
+    model.check(check);
+}
+
+#[test]
+fn whatever_becomes_ready_is_taken_and_a_stop_ends_all_workers() {
+    in_every_order(2, || {
+        let pool = Pool::new(2, 0);
+        let workers = Pool::spawn(&pool);
+        pool.push(&[Lane::Quick]);
+        pool.push(&[Lane::Quick]);
+        block_on(pool.dispatch(&pool.all_done));
+        pool.stop(workers);
+    });
+}
+
+#[test]
+fn what_a_worker_makes_ready_is_taken_while_it_blocks() {
+    in_every_order(1, || {
+        let pool = Pool::new(3, 1);
+        let workers = Pool::spawn(&pool);
+        pool.push(&[Lane::MakesReady]);
+        block_on(pool.dispatch(&pool.all_done));
+        pool.stop(workers);
+    });
+}
+
+#[test]
+fn whoever_is_about_to_wait_hears_of_what_becomes_ready() {
+    in_every_order(3, || {
+        let (wakes, ready) = (Arc::new(Wakes::new()), Arc::new(Mutex::new(0)));
+        let wait = |_| {
+            let (wakes, ready) = (Arc::clone(&wakes), Arc::clone(&ready));
+            thread::spawn(move || {
+                let look = || {
+                    let mut ready = ready.lock().expect("no thread panicked");
+                    *ready = usize::checked_sub(*ready, 1)?;
+                    Some(())
+                };
+                block_on(wakes.wait_for(pin!(std::future::pending()), look))
+            })
+        };
+        let workers: Vec<_> = (0..WORKERS).map(wait).collect();
+        *ready.lock().expect("no thread panicked") += WORKERS;
+        wakes.wake(WORKERS);
+        // Each takes one and no more: if it blocks then, nobody else takes the other.
+        workers.into_iter().for_each(|worker| assert_eq!(worker.join().expect("it ends"), Some(())));
+    });
+}
+
+#[test]
+fn a_stop_in_the_middle_ends_all_workers() {
+    in_every_order(2, || {
+        let pool = Pool::new(1, 0);
+        let workers = Pool::spawn(&pool);
+        pool.push(&[Lane::Quick]);
+        pool.stop(workers);
+        assert!(pool.lanes().busy == 0, "what was begun is not done");
+    });
+}
