@@ -9,14 +9,16 @@
 //!   its offset is committed before it starts. While there is a record on probation to run, nothing else of the daemon runs: else the
 //!   end could be another's fault. Where there is none, what was announced is taken back, and the others go on.
 //! - **Accusations.** An end while a record is announced speaks against that record, and none other. It is gone as soon as the record is
-//!   finished. A record with as many as the [limit](CrashQuarantine::limit) becomes a dead letter without being run again.
+//!   finished, and what has been accused is the first to run again. A record with as many as the [limit](CrashQuarantine::limit) becomes a dead
+//!   letter without being run again.
 //!
 //! Probation is over when as many records are finished as the queue holds, or all that the partition has. Attempts that fail don't count:
 //! what waits for a retry may be ahead of what kills in every life of the process. If what kills is further behind, which takes more finished
 //! and uncommitted records than that, the next end within five minutes brings it closer.
 //!
 //! A kill from outside in the middle of a record on probation speaks against that record as well: nobody can tell it from the system's own
-//! for want of memory. It takes as many in a row of the same record, with no run between them that ended.
+//! for want of memory. It takes as many in a row of the same record, with no run between them that ended, each in the first moments of
+//! the process.
 //!
 //! What a drain ends with, time enough or not, is an end in order: a handler that overstays has not killed anybody. So is a panic, which is
 //! caught.

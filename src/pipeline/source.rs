@@ -222,7 +222,12 @@ pub trait Progress: Send + fmt::Debug + 'static {
         false
     }
 
-    /// How often the process ended while this record ran alone, where that is too often for another try.
+    /// How often the process ended while this record ran alone.
+    fn accusations(&self, _position: Self::Position) -> u32 {
+        0
+    }
+
+    /// The same, where that is too often for another try.
     fn condemns(&self, _position: Self::Position) -> Option<u32> {
         None
     }

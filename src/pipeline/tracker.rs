@@ -397,6 +397,10 @@ impl Progress for OffsetTracker {
         self.custody.as_ref().is_some_and(|custody| custody.usage.probation)
     }
 
+    fn accusations(&self, position: Offset) -> u32 {
+        self.custody.as_ref().map_or(0, |custody| custody.accusations(position))
+    }
+
     fn condemns(&self, position: Offset) -> Option<u32> {
         self.custody.as_ref()?.condemns(position)
     }

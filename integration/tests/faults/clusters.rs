@@ -92,12 +92,15 @@ fn all_brokers_down() -> Result<()> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     /// What a process may take to notice.
     const NOTICED: Duration = Duration::from_secs(10);
+    /// After this time without a word a member takes itself for lost. A classic group then waits as long for who it was before.
+    const SESSION: Duration = Duration::from_secs(45);
     let outage = seconds(15, 600)?;
     let mut cluster = Cluster::start(BROKERS)?;
     let mut running = start_both(&cluster, "all-down")?;
     // A producer gives up earlier than a daemon.
     running.iter_mut().try_for_each(Running::pause)?;
 
+    let killed = unix_ms();
     cluster.kill_all()?;
     for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
         watch.until_unready(NOTICED, "no broker of")?;
@@ -109,9 +112,13 @@ fn all_brokers_down() -> Result<()> {
     }
     cluster.restart_stopped()?;
 
+    let is_long = outage >= SESSION;
     for each in &mut running {
+        if is_long {
+            each.members.iter().for_each(|member| each.scenario.note_gone(member.pid(), killed));
+        }
         each.resume();
-        each.scenario.note_resumption("the brokers were back", BOUND);
+        each.scenario.note_resumption("the brokers were back", if is_long { SESSION + BOUND } else { BOUND });
     }
     for mut each in running {
         each.scenario.until_resumed()?;

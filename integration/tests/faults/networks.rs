@@ -77,7 +77,11 @@ fn network_cut() -> Result<()> {
             each.scenario.note_resumption("the network was cut", BOUND);
         }
         running.iter_mut().try_for_each(|each| each.scenario.until_resumed().map(drop))?;
-        thread::sleep(millis(&mut random, 0..2_000));
+        // Each of them must get a heartbeat through, or together with the next time it would be more than a session.
+        for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+            watch.until_ready(BOUND)?;
+        }
+        thread::sleep(millis(&mut random, 1_500..3_500));
     }
     for each in running {
         let verdict = each.pass()?;
@@ -111,6 +115,8 @@ fn network_half_open() -> Result<()> {
         network.proxy.half_open();
         running.scenario.note_resumption("the connections were half-open", patience + BOUND);
         let took = running.scenario.until_resumed()?;
+        // Both must have noticed, or together with the next time it would be more than a session.
+        running.scenario.watches().iter().try_for_each(|watch| watch.until_ready(patience + BOUND))?;
         ensure!(took > Duration::from_secs(1), "after {took:?}: the connections were not half-open");
     }
     running.pass()?;

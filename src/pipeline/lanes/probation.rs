@@ -3,7 +3,11 @@
 //!
 //! While a record on probation is ready nothing else is started, of whatever partition. Invariants:
 //! - what is announced last is acknowledged before its record starts, and what was announced before is taken back with it;
-//! - nothing runs beside a record on probation, and nothing on probation beside anything else.
+//! - nothing runs beside a record on probation, and nothing on probation beside anything else;
+//! - what has been accused comes first. Else it would come after as many others in every life of the process, and speak for itself only to one
+//!   that is killed for another reason, each time after as long.
+
+use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
@@ -100,18 +104,23 @@ impl<G: Progress> Lanes<G> {
 
     /// The next record to run alone, if one is ready.
     fn suspect(&self) -> Option<(PlaceId, LaneId)> {
-        self.places.iter().enumerate().find_map(|(id, place)| {
-            let Standing::Probation(_) = place.open()?.standing else { return None };
-            let lane = match place.gather {
-                // Ripe or not: it isn't to be one of a batch.
-                Some(gather) => {
-                    let mut ready = self.gathers[gather].lanes.iter().map(|(lane, _)| *lane);
-                    ready.find(|lane| self.lanes[*lane].place == id)?
+        let mut first = None;
+        let mut most = 0;
+        for (id, place) in self.places.iter().enumerate() {
+            let Some(assignment) = place.open() else { continue };
+            let Standing::Probation(_) = assignment.standing else { continue };
+            // Ripe or not: it isn't to be one of a batch.
+            let gathered = place.gather.into_iter().flat_map(|gather| &self.gathers[gather].lanes);
+            let gathered = gathered.map(|(lane, _)| *lane).filter(|lane| self.lanes[*lane].place == id);
+            for lane in place.ready.iter().copied().chain(gathered) {
+                let head = self.lanes[lane].queue.front();
+                let accusations = head.map_or(0, |head| assignment.progress.accusations(head.ticket.position()));
+                if first.is_none() || accusations > most {
+                    (first, most) = (Some((id, lane)), accusations);
                 }
-                None => *place.ready.front()?,
-            };
-            Some((id, lane))
-        })
+            }
+        }
+        first
     }
 
     /// Has it committed that this record is the one that runs alone. Whether that is acknowledged.
@@ -142,15 +151,11 @@ impl<G: Progress> Lanes<G> {
         self.suspect_out = true;
         let Some(gather) = self.places[place].gather else {
             self.turns.retain(|turn| *turn != Turn::Place(place));
+            bring_forward(&mut self.places[place].ready, |ready| *ready == lane);
             return self.take_lanes(place, cargo, 1, clock, effects).map(Taken::Haul);
         };
         self.turns.retain(|turn| *turn != Turn::Gather(gather));
-        let ready = &mut self.gathers[gather].lanes;
-        if let Some(index) = ready.iter().position(|(ready, _)| *ready == lane) {
-            let first = ready.remove(index);
-            ready.extend(first);
-            ready.rotate_right(1);
-        }
+        bring_forward(&mut self.gathers[gather].lanes, |(ready, _)| *ready == lane);
         Some(Taken::Batch(self.take_batch(gather, &mut cargo.entries, 1, clock, effects)))
     }
 
@@ -229,6 +234,13 @@ impl<G: Progress> Lanes<G> {
     /// Partitions that have passed their probation since the last look.
     pub(in crate::pipeline) fn take_passed(&mut self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.passed)
+    }
+}
+
+fn bring_forward<T>(queue: &mut VecDeque<T>, is_it: impl Fn(&T) -> bool) {
+    let found = queue.iter().position(is_it).and_then(|index| queue.remove(index));
+    if let Some(found) = found {
+        queue.push_front(found);
     }
 }
 

@@ -43,10 +43,15 @@ impl Custody {
         (custody, Handover { unclean, probation, condemned })
     }
 
-    /// How often the process ended while this record ran alone, where that is too often.
-    pub(super) fn condemns(&self, offset: Offset) -> Option<u32> {
+    /// How often the process ended while this record ran alone.
+    pub(super) fn accusations(&self, offset: Offset) -> u32 {
         let accused = self.usage.accused.iter().find(|(accused, _)| *accused == offset);
-        accused.map(|(_, ends)| *ends).filter(|ends| *ends >= self.limit.get())
+        accused.map_or(0, |(_, ends)| *ends)
+    }
+
+    /// The same, where that is too often.
+    pub(super) fn condemns(&self, offset: Offset) -> Option<u32> {
+        Some(self.accusations(offset)).filter(|ends| *ends >= self.limit.get())
     }
 
     /// Whether what is to be told was acknowledged last.

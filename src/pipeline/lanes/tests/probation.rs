@@ -25,15 +25,27 @@ pub(super) fn taken_over(next: i64, metadata: usize, ends: u32) -> OffsetTracker
     tracker
 }
 
+/// A tracker on probation, after another end in which this record ran alone.
+fn accusing(offset: i64) -> OffsetTracker {
+    let mut left = after(2);
+    left.announce(Some(Offset(offset)));
+    let commit = left.commit().expect("it has something to tell");
+    let mut tracker = OffsetTracker::resume(Some(commit.next), &commit.metadata, &"key".into(), 4_096).tracker;
+    tracker.take_over(3, NonZero::<u32>::MIN.saturating_add(2), Timestamp::now());
+    tracker
+}
+
 /// Partitions after so many ends each, with four workers.
 fn bench(ends: &[u32]) -> Bench {
+    bench_of(ends.iter().map(|ends| after(*ends)))
+}
+
+fn bench_of(trackers: impl IntoIterator<Item = OffsetTracker>) -> Bench {
     let mut bench = Bench::keyed(0, 4, 10);
-    for (partition, ends) in (0..).zip(ends) {
+    for (partition, progress) in (0..).zip(trackers) {
         let topic_partition = TopicPartition::new("orders", partition);
         let epoch = Epoch(u64::try_from(partition).expect("few"));
-        assert!(
-            bench.lanes.assign(Assigned { epoch, topic_partition, progress: after(*ends) }, route(bench.order)).room
-        );
+        assert!(bench.lanes.assign(Assigned { epoch, topic_partition, progress }, route(bench.order)).room);
     }
     bench
 }
@@ -87,6 +99,20 @@ fn on_probation_one_record_at_a_time_starts_once_it_is_announced() {
         let (held, _, offsets) = bench.next().expect("it is announced");
         assert_eq!(offsets, [offset]);
         assert!(bench.take().is_none(), "nothing runs beside it");
+        bench.succeed(held);
+    }
+}
+
+#[test]
+fn what_has_been_accused_runs_before_all_others() {
+    let mut bench = bench_of([after(2), accusing(1)]);
+    bench.push(0, 0, "ab");
+    bench.push(1, 0, "xyz");
+    for expected in [(1, 1), (0, 0), (0, 1), (1, 0), (1, 2)] {
+        assert!(bench.take().is_none());
+        bench.commit();
+        let (held, partition, offsets) = bench.next().expect("it is announced");
+        assert_eq!((partition, offsets), (expected.0, vec![expected.1]));
         bench.succeed(held);
     }
 }
