@@ -1,6 +1,9 @@
 //! Looks at a process all the time: what it holds, and what its probes and its metrics say.
 
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -40,11 +43,12 @@ impl Watch {
         let (pid, address) = (member.pid(), member.admin_address()?);
         let (stop, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let (stopped, seen) = (Arc::clone(&stop), Arc::clone(&looks));
+        let inherited = inherited(pid)?;
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let due = Instant::now() + EVERY;
                 // One that has ended holds nothing any more.
-                let Ok(look) = look(pid, &address) else { return };
+                let Ok(look) = look(pid, &address, &inherited) else { return };
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(look);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
@@ -132,7 +136,20 @@ fn said(answer: &Answer, status: u16, text: &str) -> bool {
     answer.as_ref().is_some_and(|(code, said)| *code == status && said.contains(text))
 }
 
-fn look(pid: u32, address: &str) -> Result<Look> {
+/// What a process has open, by name.
+fn open(pid: impl Display) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    // One may be closed again by now.
+    Ok(entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect())
+}
+
+/// What it has from us, as the pipes of our Kafka clients: of those there are the more, the more tests run side by side.
+fn inherited(pid: u32) -> Result<HashSet<PathBuf>> {
+    let ours: HashSet<PathBuf> = open("self")?.into_iter().collect();
+    Ok(open(pid)?.into_iter().filter(|name| ours.contains(name)).collect())
+}
+
+fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
     let live = member::get(address, "/livez").ok();
     let ready = member::get(address, "/readyz").ok();
     let metrics = member::get(address, "/metrics").ok();
@@ -146,7 +163,7 @@ fn look(pid: u32, address: &str) -> Result<Look> {
     };
     let memory = number("VmRSS:")? * 1024;
     let threads = usize::try_from(number("Threads:")?)?;
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    let descriptors = open(pid)?.iter().filter(|name| !inherited.contains(*name)).count();
     Ok(Look { unix_ms: unix_ms(), memory, descriptors, threads, live, ready, succeeded })
 }
 

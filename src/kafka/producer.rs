@@ -58,6 +58,11 @@ impl KafkaConfig {
     /// The properties of the producer.
     pub(super) fn producer_properties(&self) -> ClientConfig {
         let mut client = self.other();
+        if client.get("socket.timeout.ms").is_none() {
+            // What a half-open connection swallows is sent again on another one, as the same record. Where its time is over first, nobody knows
+            // whether it has arrived, and a dead letter is written a second time.
+            client.set("socket.timeout.ms", (DELIVERY / 3).as_millis().to_string());
+        }
         client
             .set("enable.idempotence", "true")
             .set("acks", "all")

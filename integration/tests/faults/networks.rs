@@ -13,6 +13,8 @@ use crate::running::Running;
 /// What progress may take once the network is as it ought to be.
 const BOUND: Duration = Duration::from_secs(30);
 const FAST: Link = Link::Open(Duration::ZERO);
+/// In this time what is finished is committed, at the latest.
+const COMMITTED: Duration = Duration::from_secs(6);
 
 /// A broker, and the only way that its clients know to it.
 struct Network {
@@ -110,13 +112,15 @@ fn network_half_open() -> Result<()> {
     network.proxy.set(FAST);
     running.scenario.note_resumption("the network was silent", BOUND);
     running.scenario.until_resumed()?;
+    thread::sleep(COMMITTED);
 
     for _ in 0..scale.of(1, 3) {
         network.proxy.half_open();
         running.scenario.note_resumption("the connections were half-open", patience + BOUND);
         let took = running.scenario.until_resumed()?;
-        // Both must have noticed, or together with the next time it would be more than a session.
+        // Both must have noticed, and have committed since: together with the next time it would be more than a session.
         running.scenario.watches().iter().try_for_each(|watch| watch.until_ready(patience + BOUND))?;
+        thread::sleep(COMMITTED);
         ensure!(took > Duration::from_secs(1), "after {took:?}: the connections were not half-open");
     }
     running.pass()?;
