@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book sanitize fuzz fmt
+.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book coverage sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ book: ## Build the book of docs/ into target/book; installs mdbook if it is miss
 	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \
 		cargo install mdbook --locked --version 0.5.4 --root "$(BOOK_TOOLS)"
 	PATH="$(BOOK_TOOLS)/bin:$$PATH" mdbook build
+
+coverage: ## Show which branches of the pipeline the simulation takes, in SEEDS=1000 runs; needs a nightly Rust
+	@bash scripts/coverage.sh
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
 	bash scripts/sanitize.sh
