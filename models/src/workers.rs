@@ -9,7 +9,7 @@ use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread::{self, JoinHandle};
 
 use crate::sync::Notify;
-use crate::sync::wakes::Wakes;
+use crate::sync::wakes::{Wakes, take_turns};
 
 const WORKERS: usize = 2;
 
@@ -120,6 +120,7 @@ impl Pool {
                 block_on(self.others_done.notified());
             }
             finished = Some(lane);
+            take_turns().await;
         }
     }
 

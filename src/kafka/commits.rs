@@ -15,6 +15,7 @@ use super::client::Client;
 use super::faults;
 use super::mailbox::CommitRequest;
 use super::native::{Answer, CommitQueue};
+use super::pulse::SILENCE;
 use super::session::Surroundings;
 use super::trouble::Until;
 use crate::pipeline::source::{CommitError, Epoch};
@@ -131,9 +132,13 @@ impl Commits {
         std::mem::take(&mut self.taken)
     }
 
-    /// Whether the answer to a commit is overdue.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.under_way.as_ref().is_some_and(|commit| commit.since.elapsed() > LOST_ANSWER)
+    /// Whether the answer to a commit is overdue. What brokers that say nothing at all owe is not.
+    pub(super) fn is_stuck(&mut self, heard: Instant) -> bool {
+        let Some(commit) = &mut self.under_way else { return false };
+        if heard.elapsed() > SILENCE {
+            commit.since = Instant::now();
+        }
+        commit.since.elapsed() > LOST_ANSWER
     }
 
     /// Answers all with `error`: the client is gone.

@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long there may be none until that is trouble. With what a question takes it is noticed within 30 s.
-const SILENCE: Duration = Duration::from_secs(20);
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
 /// What the brokers say of the partitions that were asked for; none where they say nothing.
 type Answer = Option<Heard>;

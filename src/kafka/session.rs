@@ -310,7 +310,7 @@ impl Session {
         if !passed.is_empty() {
             around.mailbox.tell(Event::Records(passed));
         }
-        if self.commits.is_stuck() {
+        if self.commits.is_stuck(around.heard) {
             return Err(Halt::Rebuild("a commit was never answered".to_owned()));
         }
         match self.client.fatal_error() {
