@@ -90,18 +90,34 @@ impl Vitals {
     }
 
     /// The means of its memory in the second fifth of the looks, and in the last one: the first is for warming up.
-    fn memory_early_and_late(&self) -> (u64, u64) {
-        let size = (self.looks.len() / 5).max(1);
+    fn memory_early_and_late(looks: &[Look]) -> (u64, u64) {
+        let size = (looks.len() / 5).max(1);
         let mean = |part: usize| {
-            let looks = self.looks.iter().skip(part * size).take(size);
+            let looks = looks.iter().skip(part * size).take(size);
             looks.clone().map(|look| look.memory).sum::<u64>() / looks.count().max(1) as u64
         };
         (mean(1), mean(4))
     }
 
     /// Fails where its memory has grown between these two. Says both.
+    ///
+    /// # Errors
+    /// As said.
     pub fn ensure_flat(&self) -> Result<()> {
-        let (early, late) = self.memory_early_and_late();
+        Self::ensure_flat_of(&self.looks)
+    }
+
+    /// The same, of a time in which it did always the same, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn ensure_flat_within(&self, from_ms: u64, to_ms: u64) -> Result<()> {
+        let within = |look: &&Look| (from_ms..=to_ms).contains(&look.unix_ms);
+        Self::ensure_flat_of(&self.looks.iter().filter(within).cloned().collect::<Vec<_>>())
+    }
+
+    fn ensure_flat_of(looks: &[Look]) -> Result<()> {
+        let (early, late) = Self::memory_early_and_late(looks);
         eprintln!("memory: {} KiB early, {} KiB late", early >> 10, late >> 10);
         ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
         Ok(())

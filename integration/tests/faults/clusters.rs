@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use integration::Cluster;
-use integration::checker::Vitals;
 use integration::patience::unix_ms;
 use integration::scale::{Scale, seconds};
 
@@ -107,8 +106,9 @@ fn all_brokers_down() -> Result<()> {
     }
     let noticed = unix_ms();
     thread::sleep(outage);
+    let over = unix_ms();
     for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
-        watch.note_outage(noticed, unix_ms(), "no broker of");
+        watch.note_outage(noticed, over, "no broker of");
     }
     cluster.restart_stopped()?;
 
@@ -131,7 +131,7 @@ fn all_brokers_down() -> Result<()> {
         let Running { mut scenario, members, .. } = each;
         let verdict = scenario.finish(members, Duration::from_secs(60))?;
         verdict.ensure_clean()?;
-        scenario.vitals().iter().try_for_each(Vitals::ensure_flat)?;
+        scenario.vitals().iter().try_for_each(|vitals| vitals.ensure_flat_within(noticed, over))?;
         scenario.close()?;
     }
     Ok(())
