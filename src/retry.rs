@@ -147,6 +147,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn chance_takes_its_part_of_the_jitter_off() {
+        let policy = RetryPolicy::exponential().base(Duration::from_secs(10)).jitter(0.5).cap(Duration::from_secs(25));
+        let delays =
+            [(1, 0.0), (1, 0.5), (1, 0.8), (2, 0.0), (3, 0.0)].map(|(failed, chance)| policy.delay(failed, chance));
+        assert_eq!(delays, [10_000, 7_500, 6_000, 20_000, 25_000].map(|millis| Some(Duration::from_millis(millis))));
+    }
+
     proptest! {
         #[test]
         fn delay_never_overflows_and_never_exceeds_the_cap(
