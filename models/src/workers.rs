@@ -81,11 +81,11 @@ impl Pool {
     }
 
     /// As a change by one of the pipeline's own tasks.
-    fn push(&self, pushed: &[Lane]) {
+    fn push(&self, lane: Lane) {
         let workers = {
             let mut lanes = self.lanes();
-            lanes.ready.extend(pushed);
-            lanes.idle().min(pushed.len())
+            lanes.ready.push(lane);
+            lanes.idle().min(1)
         };
         self.wakes.wake(workers);
     }
@@ -165,27 +165,22 @@ fn in_every_order(held_up: usize, check: impl Fn() + Sync + Send + 'static) {
     model.check(check);
 }
 
+/// Pushes one lane after the other, and stops once all that comes of them is done.
+fn all_are_done(pool: &Arc<Pool>, pushed: &[Lane]) {
+    let workers = Pool::spawn(pool);
+    pushed.iter().for_each(|lane| pool.push(*lane));
+    block_on(pool.dispatch(&pool.all_done));
+    pool.stop(workers);
+}
+
 #[test]
 fn whatever_becomes_ready_is_taken_and_a_stop_ends_all_workers() {
-    in_every_order(2, || {
-        let pool = Pool::new(2, 0);
-        let workers = Pool::spawn(&pool);
-        pool.push(&[Lane::Quick]);
-        pool.push(&[Lane::Quick]);
-        block_on(pool.dispatch(&pool.all_done));
-        pool.stop(workers);
-    });
+    in_every_order(2, || all_are_done(&Pool::new(2, 0), &[Lane::Quick, Lane::Quick]));
 }
 
 #[test]
 fn what_a_worker_makes_ready_is_taken_while_it_blocks() {
-    in_every_order(1, || {
-        let pool = Pool::new(3, 1);
-        let workers = Pool::spawn(&pool);
-        pool.push(&[Lane::MakesReady]);
-        block_on(pool.dispatch(&pool.all_done));
-        pool.stop(workers);
-    });
+    in_every_order(1, || all_are_done(&Pool::new(3, 1), &[Lane::MakesReady]));
 }
 
 #[test]
@@ -216,7 +211,7 @@ fn a_stop_in_the_middle_ends_all_workers() {
     in_every_order(2, || {
         let pool = Pool::new(1, 0);
         let workers = Pool::spawn(&pool);
-        pool.push(&[Lane::Quick]);
+        pool.push(Lane::Quick);
         pool.stop(workers);
         assert!(pool.lanes().busy == 0, "what was begun is not done");
     });
