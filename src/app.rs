@@ -31,12 +31,13 @@ use serde::de::DeserializeOwned;
 pub use launch::{ConsumerTopics, Launch};
 pub use setup::{SectionError, Setup};
 
-use crate::config::{self, Document, Faults, KeyPath, Loaded, Program, Sources, Variables};
+use crate::config::{self, Deployment, Document, Faults, KeyPath, Loaded, Program, Sources, Variables};
 use crate::daemon::Daemon;
 use crate::handler::Router;
 use crate::shutdown::Exit;
 use cli::{Own, OwnOption, OwnSaid, Request, Said};
-use output::{answer, read, refuse, say};
+pub(crate) use output::read;
+use output::{answer, refuse, say};
 use registered::Registered;
 
 /// A program of daemons with a state `S`. [`main`](Self::main) is all that its `main` has to call.
@@ -244,6 +245,13 @@ impl<S: Clone + Send + 'static> App<S> {
             },
             Request::Schema => answer(&format!("{:#}\n", config::schema(&self.program()))),
             Request::Reference => answer(&config::reference()),
+            Request::Operate(request) => {
+                let own: Vec<&Own> = self.commands.iter().map(|command| &command.own).collect();
+                request.run(cli::command(self.name, &own), &|file| {
+                    let sources = cli::Sources { file: file.path.clone(), flags: file.set.clone() };
+                    Ok(Deployment::of(&self.load_file(&sources)?, &self.program()))
+                })
+            }
             Request::Own { name, said } => self.run_own(&name, said),
         }
     }

@@ -12,6 +12,7 @@
 //! [`reference()`] lists every key.
 
 mod cluster;
+mod deployment;
 mod deserialize;
 mod document;
 mod fault;
@@ -35,6 +36,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+pub(crate) use deployment::{DeployedConsumer, Deployment};
 pub(crate) use document::Document;
 pub(crate) use fault::Place;
 pub use fault::{Fault, Faults};
@@ -90,6 +92,17 @@ pub struct Config {
     pub(crate) enabled: Vec<String>,
     /// Those of them that read topics.
     pub(crate) consumers: BTreeMap<String, ConsumerSettings>,
+    /// What each of those reads, and those that only somebody else's program knows.
+    readers: BTreeMap<String, Reader>,
+}
+
+/// Whoever reads topics.
+#[derive(Clone, Debug)]
+struct Reader {
+    /// The cluster's name.
+    cluster: String,
+    /// The cluster, with the reader's group.
+    kafka: KafkaConfig,
 }
 
 impl Config {

@@ -23,6 +23,8 @@ pub mod metrics;
 #[cfg(feature = "__micro")]
 #[doc(hidden)]
 pub mod micro;
+#[cfg(feature = "cli")]
+pub mod operator;
 mod panic;
 pub mod pipeline;
 pub mod producer;

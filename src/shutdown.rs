@@ -131,8 +131,10 @@ impl Shutdown {
 /// How a process ended, and so its exit code. Ordered by what says more about the cause: of several, the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// Everything that was started has ended. Code 0.
+    /// Everything that was started has ended, or was done. Code 0.
     Drained,
+    /// A command has found what it was to look for: `doctor` something that is wrong. Code 1.
+    Found,
     /// The deadline of the stop passed with work unfinished, or finished and not committed. Code 3.
     Unfinished,
     /// A daemon failed for good: in a way that must not be repeated, or once more after too many restarts. Code 4.
@@ -146,6 +148,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Drained => 0,
+            Self::Found => 1,
             Self::Misconfigured => 2,
             Self::Unfinished => 3,
             Self::Failed => 4,
@@ -169,6 +172,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Drained => "drained",
+            Self::Found => "something was found",
             Self::Misconfigured => "misconfigured",
             Self::Unfinished => "deadline passed with work unfinished or not committed",
             Self::Failed => "failed for good",

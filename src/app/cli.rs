@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+
+use crate::operator;
 
 /// What a program was asked to do.
 #[derive(Debug, PartialEq)]
@@ -14,6 +16,8 @@ pub(super) enum Request {
     Print(Sources),
     Schema,
     Reference,
+    /// What an operator asks for.
+    Operate(operator::Request),
     /// A command of the program's own.
     Own {
         name: String,
@@ -89,6 +93,10 @@ pub(super) fn parse<'a>(
             Some(("schema", _)) => Request::Schema,
             _ => Request::Reference,
         },
+        Some((name, _)) if operator::Request::has_subcommand(name) => {
+            let request = operator::Request::from_arg_matches(&matches);
+            Request::Operate(request.map_err(|error| Said::Refused(error.render().to_string()))?)
+        }
         Some((name, matches)) => {
             let options = own.iter().find(|own| own.name == name).map_or(&[][..], |own| &own.options);
             let given = |option: &OwnOption| Some((option.name, matches.get_one::<String>(option.name)?.clone()));
@@ -100,7 +108,8 @@ pub(super) fn parse<'a>(
     })
 }
 
-fn command(program: &'static str, own: &[&Own]) -> Command {
+/// The command line of such a program.
+pub(super) fn command(program: &'static str, own: &[&Own]) -> Command {
     let config = Command::new("config")
         .about("Shows what the configuration is, or can be")
         .subcommand_required(true)
@@ -117,6 +126,7 @@ fn command(program: &'static str, own: &[&Own]) -> Command {
         .subcommand(configured("run", "Runs the daemons until SIGTERM or SIGINT"))
         .subcommand(configured("check", "Tells everything that is wrong with a configuration, without running it"))
         .subcommand(config);
+    let command = operator::Request::augment_subcommands(command);
     own.iter().fold(command, |command, own| {
         let arguments =
             Arg::new("arguments").num_args(0..).value_name("ARGUMENT").help("Arguments of the command's own");

@@ -7,7 +7,7 @@ use crate::config::{Fault, Faults, KeyPath, Place};
 use crate::shutdown::Exit;
 
 /// What a configuration file holds.
-pub(super) fn read(file: &Path) -> Result<String, Faults> {
+pub(crate) fn read(file: &Path) -> Result<String, Faults> {
     std::fs::read_to_string(file).map_err(|error| {
         let problem = format!("can't be read: {error}");
         Faults::new(vec![Fault::new(&file.display().to_string(), Place::File, KeyPath::default(), problem)])

@@ -25,6 +25,8 @@ pub(crate) enum Reads<'p> {
     Topics(&'p dyn Configurable),
     /// Nothing that is configured here.
     Nothing,
+    /// Whatever it may be: whoever asks has not the program.
+    Unknown,
 }
 
 impl Program<'_> {
@@ -37,7 +39,7 @@ impl Program<'_> {
         let reads = self.daemons.iter().find(|(name, _)| *name == daemon).map(|(_, reads)| reads);
         match reads {
             Some(Reads::Topics(routes)) => routes.topics(),
-            Some(Reads::Nothing) | None => Vec::new(),
+            Some(Reads::Nothing | Reads::Unknown) | None => Vec::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::fault::instead;
 use super::key::KeyPath;
 use super::program::{Configurable, Program, Reads, RouteChange, RouteChanges};
 use super::raw::{DaemonSection, RawConfig, ScalingSection, TopicSection};
-use super::{Config, ConsumerSettings};
+use super::{Config, ConsumerSettings, Reader};
 use crate::handler::{NO_TIMEOUT, RouterError};
 use crate::kafka::KafkaConfig;
 use crate::record::Topic;
@@ -28,7 +28,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         .map(|(name, section)| (name.clone(), cluster(document, &KeyPath::of(["kafka", name.as_str()]), section)))
         .collect();
     daemon_names(raw, document, program);
-    let mut consumers = BTreeMap::new();
+    let (mut consumers, mut readers) = (BTreeMap::new(), BTreeMap::new());
     let mut enabled = Vec::new();
     for (name, reads) in &program.daemons {
         let Some(section) = raw.daemons.get(*name) else { continue };
@@ -41,9 +41,18 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
                 }
             }
             Reads::Nothing => no_consumer(document, &path),
+            Reads::Unknown => {}
         }
         if section.enabled {
             enabled.push((*name).to_owned());
+            if !matches!(reads, Reads::Nothing)
+                && let Ok(cluster) = cluster_of(section, &clusters)
+            {
+                let kafka = with_group(section, &clusters[cluster]);
+                if !kafka.group.trim().is_empty() {
+                    readers.insert((*name).to_owned(), Reader { cluster: cluster.to_owned(), kafka });
+                }
+            }
         }
     }
     if enabled.is_empty() && !raw.daemons.is_empty() {
@@ -62,6 +71,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         clusters,
         enabled,
         consumers,
+        readers,
     }
 }
 
@@ -177,6 +187,41 @@ fn scaling(document: &mut Document, path: &KeyPath, section: &ScalingSection) {
     }
 }
 
+/// Why a daemon has no cluster.
+enum NoCluster<'s> {
+    /// There is none of this name.
+    Unknown(&'s str),
+    /// There are none.
+    None,
+    /// It could be any of several.
+    Any,
+}
+
+/// The name of the cluster that the daemon reads.
+fn cluster_of<'s>(
+    section: &'s DaemonSection,
+    clusters: &'s BTreeMap<String, KafkaConfig>,
+) -> Result<&'s str, NoCluster<'s>> {
+    let mut names = clusters.keys().map(String::as_str);
+    match (section.cluster.as_deref(), names.next(), names.next()) {
+        (Some(name), ..) if clusters.contains_key(name) => Ok(name),
+        (Some(name), ..) => Err(NoCluster::Unknown(name)),
+        (None, None, _) => Err(NoCluster::None),
+        (None, Some(only), None) => Ok(only),
+        (None, Some(_), Some(_)) if clusters.contains_key("default") => Ok("default"),
+        (None, Some(_), Some(_)) => Err(NoCluster::Any),
+    }
+}
+
+/// The cluster with the daemon's group, which is empty where nobody names one.
+fn with_group(section: &DaemonSection, cluster: &KafkaConfig) -> KafkaConfig {
+    let mut kafka = cluster.clone();
+    if let Some(group) = &section.group {
+        kafka.group.clone_from(group);
+    }
+    kafka
+}
+
 /// The cluster that the daemon reads, as a member of its group.
 fn kafka(
     document: &mut Document,
@@ -186,40 +231,25 @@ fn kafka(
 ) -> Option<KafkaConfig> {
     let all = KeyPath::of(["kafka"]);
     let names: Vec<&str> = clusters.keys().map(String::as_str).collect();
-    let name = match (&section.cluster, &names[..]) {
-        (Some(name), _) if clusters.contains_key(name) => name.as_str(),
-        (Some(name), _) => {
-            let related = [all.child(&**name)];
-            document.fault(
-                &path.child("cluster"),
-                &related,
-                format!("names no cluster `{name}`{}", instead(name, &names)),
-            );
+    let name = match cluster_of(section, clusters) {
+        Ok(name) => name,
+        Err(NoCluster::Unknown(name)) => {
+            let problem = format!("names no cluster `{name}`{}", instead(name, &names));
+            document.fault(&path.child("cluster"), &[all.child(name)], problem);
             return None;
         }
-        (None, []) => {
-            document.fault(
-                &all,
-                &[],
-                "has no cluster, allowed: one at least, as in `kafka: {main: {brokers: \"localhost:9092\"}}`",
-            );
+        Err(NoCluster::None) => {
+            let problem = "has no cluster, allowed: one at least, as in `kafka: {main: {brokers: \"localhost:9092\"}}`";
+            document.fault(&all, &[], problem);
             return None;
         }
-        (None, [only]) => only,
-        (None, _) if clusters.contains_key("default") => "default",
-        (None, _) => {
-            document.fault(
-                &path.child("cluster"),
-                std::slice::from_ref(path),
-                format!("is missing, and no cluster is named `default`, allowed: {}", names.join(", ")),
-            );
+        Err(NoCluster::Any) => {
+            let problem = format!("is missing, and no cluster is named `default`, allowed: {}", names.join(", "));
+            document.fault(&path.child("cluster"), std::slice::from_ref(path), problem);
             return None;
         }
     };
-    let mut kafka = clusters.get(name)?.clone();
-    if let Some(group) = &section.group {
-        kafka.group.clone_from(group);
-    }
+    let kafka = with_group(section, clusters.get(name)?);
     if kafka.group.trim().is_empty() {
         let of_cluster = all.child(name).child("group");
         document.fault(

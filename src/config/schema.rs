@@ -78,6 +78,7 @@ pub(crate) fn of(program: &Program<'_>) -> Value {
                     topics["properties"] = Value::Object(named.collect());
                     topics["additionalProperties"] = json!(false);
                 }
+                Reads::Unknown => {}
                 Reads::Nothing => {
                     let enabled = daemon["properties"]["enabled"].take();
                     daemon["properties"] = json!({"enabled": enabled});

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::callbacks::Callbacks;
 use super::config::{ConfigError, KafkaConfig};
-use super::describe::describe;
+use super::describe::{TopicState, describe, states};
 use super::faults::unreachable;
 use super::obstacles::{Obstacle, Obstacles};
 use crate::record::Topic;
@@ -101,23 +101,39 @@ impl KafkaAdmin {
         self.look(topic, true).await
     }
 
-    async fn look(&self, topic: &Topic, to_write: bool) -> Result<Option<usize>, AdminError> {
-        let (client, name) = (Arc::clone(&self.client), topic.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            describe(client.producer().client(), std::slice::from_ref(&name), PATIENCE).map(|mut all| all.pop())
-        });
+    /// Every topic that we may see, and how its partitions stand.
+    ///
+    /// # Errors
+    /// Where the cluster does not say.
+    pub async fn topics(&self) -> Result<Vec<TopicState>, AdminError> {
+        self.ask(|client| states(client, PATIENCE)).await
+    }
+
+    /// Asks a question that blocks.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Client<Callbacks<()>>) -> Result<T, Code> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let client = Arc::clone(&self.client);
+        let asked = tokio::task::spawn_blocking(move || question(client.producer().client()));
         let answer = tokio::select! {
             biased;
             answer = asked => answer,
             // Nobody has to wait until the question is given up.
             say = self.obstacles().refused() => return Err(AdminError::NotLetIn(say)),
         };
-        let described = match answer {
-            Ok(Ok(described)) => described,
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
             Ok(Err(code)) => return Err(self.unavailable(code)),
             Err(error) => return Err(AdminError::Unavailable(error.to_string())),
         };
         self.obstacles().clear();
+        Ok(answer)
+    }
+
+    async fn look(&self, topic: &Topic, to_write: bool) -> Result<Option<usize>, AdminError> {
+        let name = topic.clone();
+        let described = self.ask(move |client| describe(client, std::slice::from_ref(&name), PATIENCE)).await?.pop();
         let not_authorized = |operation| AdminError::NotAuthorized { topic: topic.clone(), operation };
         let Some(described) = described else { return Ok(None) };
         match described.partitions {

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 
 use super::native::{Rights, Told, rights};
-use crate::record::Topic;
+use crate::record::{Partition, Topic};
 
 /// How long an answer about our rights may take; without one they are believed to be enough.
 const RIGHTS: Duration = Duration::from_secs(3);
@@ -24,6 +24,50 @@ pub(super) struct Described {
     pub(super) rights: Option<Rights>,
     /// Its id, as [`Told`] has it; `None` where they don't tell.
     pub(super) id: Option<u128>,
+}
+
+/// A topic as the brokers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicState {
+    /// Which topic.
+    pub topic: Topic,
+    /// Its partitions, in order of their numbers.
+    pub partitions: Vec<PartitionState>,
+}
+
+/// A partition as the brokers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionState {
+    /// Its number.
+    pub partition: Partition,
+    /// Whether a broker leads it: without one it can be neither read nor written.
+    pub has_leader: bool,
+    /// How many replicas it is to have.
+    pub replicas: usize,
+    /// How many of them are in sync.
+    pub in_sync: usize,
+}
+
+/// Asks for the state of all topics that we may see.
+pub(super) fn states<C: ClientContext>(client: &Client<C>, patience: Duration) -> Result<Vec<TopicState>, Code> {
+    let metadata = client.fetch_metadata(None, patience).map_err(|error| code(&error))?;
+    let states = metadata.topics().iter().map(|found| {
+        let mut partitions: Vec<PartitionState> = found
+            .partitions()
+            .iter()
+            .map(|found| PartitionState {
+                partition: Partition(found.id()),
+                has_leader: found.leader() >= 0,
+                replicas: found.replicas().len(),
+                in_sync: found.isr().len(),
+            })
+            .collect();
+        partitions.sort_by_key(|state| state.partition);
+        TopicState { topic: Topic::from(found.name()), partitions }
+    });
+    Ok(states.collect())
 }
 
 /// All topics of the cluster that we may see.

@@ -55,6 +55,7 @@ pub use committer::KafkaCommitter;
 #[cfg(feature = "cli")]
 pub(crate) use config::is_secret;
 pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+pub use describe::{PartitionState, TopicState};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use faults::missing;
 pub(crate) use obstacles::REFUSALS;

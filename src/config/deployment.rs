@@ -1,0 +1,85 @@
+//! A configuration as whoever operates its daemons from outside sees it: which clusters there are, and which daemon reads what of them.
+//!
+//! A program knows its own daemons' topics; the operator's command line, which has none of them, knows what stands in the file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::program::{Program, Reads};
+use super::resolve::changes;
+use super::{Faults, Loaded, Sources, load, yaml};
+use crate::kafka::KafkaConfig;
+use crate::record::Topic;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Deployment {
+    /// By their names.
+    pub(crate) clusters: BTreeMap<String, KafkaConfig>,
+    /// The enabled consumers, by their names.
+    pub(crate) consumers: BTreeMap<String, DeployedConsumer>,
+    /// How long a process may take to stop.
+    pub(crate) stop: Duration,
+}
+
+/// A daemon that reads topics.
+#[derive(Clone, Debug)]
+pub(crate) struct DeployedConsumer {
+    /// The name of the cluster that it reads.
+    pub(crate) cluster: String,
+    /// That cluster, with the daemon's group.
+    pub(crate) kafka: KafkaConfig,
+    /// What it reads, and where the letters of that go; none where whoever asks has not the program.
+    pub(crate) topics: Option<Vec<DeployedTopic>>,
+}
+
+/// A topic that a daemon reads by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeployedTopic {
+    pub(crate) topic: Topic,
+    pub(crate) letters: Option<Topic>,
+}
+
+impl Deployment {
+    pub(crate) fn of(loaded: &Loaded, program: &Program<'_>) -> Self {
+        let config = &loaded.config;
+        let consumers = config.readers.iter().map(|(name, reader)| {
+            let topics = program.daemons.iter().find_map(|(daemon, reads)| match reads {
+                Reads::Topics(routes) if daemon == name => {
+                    let changes = loaded.raw.daemons.get(name).map(changes).unwrap_or_default();
+                    let named = routes.topics_and_letters();
+                    let in_force = routes.effective(&changes);
+                    let topics = named.into_iter().map(|(topic, _)| {
+                        let section = in_force.get(topic.as_str());
+                        let letters = section.and_then(|section| section.dead_letter.as_deref()).map(Topic::from);
+                        DeployedTopic { topic, letters }
+                    });
+                    Some(topics.collect())
+                }
+                _ => None,
+            });
+            let (cluster, kafka) = (reader.cluster.clone(), reader.kafka.clone());
+            (name.clone(), DeployedConsumer { cluster, kafka, topics })
+        });
+        Self {
+            clusters: config.clusters.clone(),
+            consumers: consumers.collect(),
+            stop: config.drain.saturating_add(config.grace),
+        }
+    }
+
+    /// What a file says, for whoever has not the program that it is for: its daemons are believed to be there, and those with a cluster and
+    /// a group to be consumers.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, as far as that can be told.
+    pub(crate) fn of_file(sources: Sources<'_>) -> Result<Self, Faults> {
+        // What is wrong with the text is told when it is read as a whole.
+        let tree = yaml::parse(sources.file, sources.text, &mut Vec::new()).ok();
+        let daemons = tree.as_ref().and_then(|tree| tree.entry("daemons"));
+        let names = daemons.map(|daemons| daemons.value.entries()).unwrap_or_default();
+        let daemons = names.iter().map(|entry| (entry.key.as_str(), Reads::Unknown)).collect();
+        let program = Program { name: "daemonry", daemons, app: Some(|_| ()) };
+        Ok(Self::of(&load(sources, &program)?, &program))
+    }
+}

@@ -1,0 +1,138 @@
+//! The operator's command line: what people on call look at and do, from a terminal.
+//!
+//! ```text
+//! daemonry topics --brokers localhost:9092          topics of a cluster
+//! daemonry completions bash                         for the shell
+//! ```
+//!
+//! Every program of daemonry's has these commands beside `run`, `check` and `config`; the binary `daemonry` has them alone. A command is one
+//! file: what it is asked, and what it does. What it finds goes to standard output, as a table, as JSON or as one JSON object a line; all else,
+//! questions and progress too, to standard error. The invariant: nothing is changed without being asked for, by `--execute` or by an
+//! answer to a question, which `--yes` gives beforehand.
+//!
+//! | exit code | |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | done, and something was found that the command is to look for: `doctor` something that is wrong |
+//! | 2 | the command line or the configuration can't work |
+//! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
+
+mod cluster;
+mod console;
+mod failure;
+mod rows;
+mod topics;
+mod work;
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Deployment, Faults, Sources, Variables};
+use crate::shutdown::Exit;
+use cluster::File;
+use console::Console;
+use failure::Failure;
+
+/// What an operator asks for.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Request {
+    /// Lists a cluster's topics
+    Topics(topics::Topics),
+    /// Prints what has the shell complete this command line
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints a manual page
+    Man {
+        /// Of this command, as in `man topics`; by default of the whole
+        command: Vec<String>,
+    },
+}
+
+/// Reads a configuration file.
+pub(crate) type ReadFile<'a> = dyn Fn(&File) -> Result<Deployment, Faults> + 'a;
+
+impl Request {
+    /// Does it. `command` is the whole command line that it is a part of; `read` knows what configuration files are about.
+    pub(crate) fn run(self, command: Command, read: &ReadFile<'_>) -> Exit {
+        let done = match self {
+            Self::Topics(topics) => topics.run(read),
+            Self::Completions { shell } => completions(command, shell),
+            Self::Man { command: path } => man(command, &path),
+        };
+        match done {
+            Ok(exit) => exit,
+            Err(failure) => failure.tell(&mut io::stderr()),
+        }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "daemonry",
+    version,
+    about = "Looks at daemons that consume Kafka, and steers them",
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    request: Request,
+}
+
+/// Does what the process's command line says.
+pub fn main() -> ExitCode {
+    run_with(env::args_os()).into()
+}
+
+/// As [`main`] with this command line, the program's name first: for tests.
+///
+/// ```
+/// use daemonry::{operator, shutdown::Exit};
+///
+/// assert_eq!(operator::run_with(["daemonry", "topics", "--config", "nowhere.yaml"]), Exit::Misconfigured);
+/// ```
+pub fn run_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(CommandLine { request }) => request.run(CommandLine::command(), &of_any_program),
+        Err(error) => {
+            // Help is an answer; whoever doesn't listen any more needs no error.
+            error.print().ok();
+            if error.use_stderr() { Exit::Misconfigured } else { Exit::Drained }
+        }
+    }
+}
+
+/// Reads a file for whoever has not the program that it is for.
+fn of_any_program(file: &File) -> Result<Deployment, Faults> {
+    let text = crate::app::read(&file.path)?;
+    let variables = &Variables::of_process();
+    Deployment::of_file(Sources { file: &file.path.display().to_string(), text: &text, variables, flags: &file.set })
+}
+
+fn completions(mut command: Command, shell: Shell) -> Result<Exit, Failure> {
+    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    Console::plain().bytes(&script)
+}
+
+/// The page of the command that `path` leads to.
+fn man(mut command: Command, path: &[String]) -> Result<Exit, Failure> {
+    // Only then do the commands below know their whole names.
+    command.build();
+    for name in path {
+        let found = command.find_subcommand(name).cloned();
+        command = found.ok_or_else(|| Failure::usage(format!("there is no command `{}`", path.join(" "))))?;
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Console::plain().bytes(&page)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What an operator's command line takes, and what it says where it can't.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::kafka::EmbeddedCluster;
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("shop.yaml");
+    std::fs::write(&path, text).expect("it can be written");
+    (directory, path)
+}
+
+/// What is wrong with a command line that names a cluster.
+fn refused(arguments: &[&str]) -> String {
+    let arguments = ["daemonry", "topics"].iter().chain(arguments).copied();
+    let CommandLine { request } = CommandLine::try_parse_from(arguments).expect("it is well formed");
+    let Request::Topics(topics) = request else { panic!("other words were written") };
+    let failure = topics.run(&of_any_program).expect_err("it can't be meant");
+    let mut said = Vec::new();
+    assert_eq!(failure.tell(&mut said), Exit::Misconfigured);
+    String::from_utf8(said).expect("it is text")
+}
+
+#[test]
+fn command_line_is_well_formed() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn which_cluster_is_meant_must_be_clear() {
+    let (_directory, path) =
+        file("kafka: {one: {brokers: a:1}, two: {brokers: b:1}}\ndaemons: {orders: {}}\napp: {x: 1}");
+    let path = path.to_str().expect("a path that is text");
+    assert_eq!(refused(&["--config", path]), "error: say which cluster with `--cluster`, the file has: one, two\n");
+    let said = refused(&["--config", path, "--cluster", "three"]);
+    assert_eq!(said, "error: the file has no cluster `three`, it has: one, two\n");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_with_its_place() {
+    let (_directory, path) = file("kafka: {one: {broker: a:1}}");
+    let path = path.to_str().expect("a path that is text");
+    let said = refused(&["--config", path]);
+    assert!(said.contains(&format!("{path}:1:15: kafka.one.broker: unknown key, did you mean `brokers`?")), "{said}");
+}
+
+#[test]
+fn properties_can_stand_in_a_file_and_are_not_shown() {
+    let (_directory, path) = file("# how to come in\nsecurity.protocol = plaintext\nsasl.password hush");
+    let path = path.to_str().expect("a path that is text");
+    let said = refused(&["--brokers", "localhost:9092", "--properties", path]);
+    assert_eq!(said, format!("error: {path}:3: has no `=`, allowed: key=value\n"));
+    let said = refused(&["--brokers", "localhost:9092", "-X", "no.such.property=true"]);
+    assert!(said.contains("no.such.property"), "{said}");
+}
+
+#[test]
+fn one_of_file_and_brokers_is_needed() {
+    for arguments in [&["daemonry", "topics"][..], &["daemonry", "topics", "--config", "x", "--brokers", "y"]] {
+        assert!(CommandLine::try_parse_from(arguments).is_err(), "{arguments:?}");
+        assert_eq!(run_with(arguments), Exit::Misconfigured);
+    }
+}
+
+#[test]
+fn topics_of_a_cluster_are_listed() {
+    let cluster = EmbeddedCluster::start(&[("orders", 4)]).expect("a cluster");
+    let done = |arguments: &[&str]| {
+        run_with(["daemonry", "topics", "--brokers", &cluster.brokers()].iter().chain(arguments).copied())
+    };
+    assert_eq!(done(&[]), Exit::Drained);
+    assert_eq!(done(&["nothing-like-it", "--output", "json"]), Exit::Drained);
+    assert_eq!(run_with(["daemonry", "completions", "bash"]), Exit::Drained);
+    assert_eq!(run_with(["daemonry", "man", "topics"]), Exit::Drained);
+    assert_eq!(run_with(["daemonry", "man", "nothing"]), Exit::Misconfigured);
+}
