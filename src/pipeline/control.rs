@@ -9,10 +9,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::failures::{FailureGroup, Failures};
 use super::seek::{Seek, SeekError, SeekTo};
+use super::view::View;
 use crate::record::{NextOffset, Topic, TopicPartition};
 
-/// Steers a daemon while it runs: pauses it or parts of it, and limits its rate. Cloning gives another handle of the same.
+/// Steers a daemon while it runs: pauses it or parts of it, limits its rate, and shows what it is at. Cloning gives another handle of the same.
 ///
 /// ```
 /// use daemonry::pipeline::control::{Control, Rate, Scope};
@@ -30,7 +32,13 @@ use crate::record::{NextOffset, Topic, TopicPartition};
 pub struct Control {
     overrides: Arc<watch::Sender<Overrides>>,
     seeks: Arc<Mutex<Vec<Seek>>>,
+    view: Arc<Mutex<Option<Arc<View>>>>,
+    failures: Arc<Failures>,
 }
+
+/// Where a running daemon shows itself, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Shown(Arc<Mutex<Option<Arc<View>>>>);
 
 /// What a running daemon sees of its control.
 #[derive(Debug)]
@@ -117,7 +125,8 @@ impl Rate {
 impl Control {
     /// Nothing is paused, and no rate is limited.
     pub fn new() -> Self {
-        Self { overrides: Arc::new(watch::Sender::new(Overrides::default())), seeks: Arc::default() }
+        let overrides = Arc::new(watch::Sender::new(Overrides::default()));
+        Self { overrides, seeks: Arc::default(), view: Arc::default(), failures: Arc::default() }
     }
 
     /// Starts nothing more of this, and reads nothing more of it. What runs ends; the group's membership and what is committed stay.
@@ -203,6 +212,37 @@ impl Control {
         answer.await.unwrap_or(Err(SeekError::NotRunning))
     }
 
+    /// What the daemon holds and is at, a second ago at most; `None` while it doesn't run. Looking costs it nothing.
+    ///
+    /// ```
+    /// # use daemonry::pipeline::control::Control;
+    /// fn report(control: &Control) {
+    ///     let Some(view) = control.view() else { return println!("it does not run") };
+    ///     println!("{} of {} workers are at something", view.busy, view.workers);
+    ///     for partition in &view.partitions {
+    ///         println!("{}: lag {:?}, held back: {:?}", partition.topic_partition, partition.lag, partition.held);
+    ///     }
+    /// }
+    /// # report(&Control::new());
+    /// ```
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.view.lock().clone()
+    }
+
+    /// The attempts that have failed, by what they have in common, the latest first: 200 groups at most, kept through restarts of the
+    /// daemon.
+    pub fn failed(&self) -> Vec<FailureGroup> {
+        self.failures.groups()
+    }
+
+    pub(super) fn failures(&self) -> Arc<Failures> {
+        Arc::clone(&self.failures)
+    }
+
+    pub(super) fn show(&self) -> Shown {
+        Shown(Arc::clone(&self.view))
+    }
+
     fn change(&self, change: impl FnOnce(&mut Overrides) -> bool) {
         self.overrides.send_if_modified(change);
     }
@@ -237,6 +277,18 @@ impl Watch {
     /// What was asked for since.
     pub(super) fn seeks(&self) -> Vec<Seek> {
         std::mem::take(&mut *self.seeks.lock())
+    }
+}
+
+impl Shown {
+    pub(super) fn show(&self, view: View) {
+        *self.0.lock() = Some(Arc::new(view));
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
     }
 }
 

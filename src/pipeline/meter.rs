@@ -165,8 +165,8 @@ impl Meter {
         }
     }
 
-    /// Takes over what the lanes hold now.
-    pub(super) fn census(&self, census: &Census, now: Instant, clock: Timestamp) {
+    /// Takes over what the lanes hold now, and answers for each partition how far behind it is.
+    pub(super) fn census(&self, census: &Census, now: Instant, clock: Timestamp) -> Vec<Duration> {
         let metrics = &self.metrics;
         metrics.queue_depth.set(census.queued.records);
         metrics.queue_bytes.set(census.queued.bytes);
@@ -190,7 +190,7 @@ impl Meter {
         metrics.commit_metadata_bytes.set(bytes.unwrap_or(0));
         let mut known = self.partitions.lock();
         known.retain(|place, _| census.partitions.iter().any(|partition| partition.topic_partition == *place));
-        for partition in &census.partitions {
+        let behind = census.partitions.iter().map(|partition| {
             let place = &partition.topic_partition;
             let known = known
                 .entry(place.clone())
@@ -200,7 +200,9 @@ impl Meter {
             }
             let age = known.age(partition, clock);
             known.metrics.lag_seconds.set(age);
-        }
+            age
+        });
+        behind.collect()
     }
 }
 
@@ -268,7 +270,9 @@ impl fmt::Debug for Meter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::Load;
     use super::super::source::{Epoch, Window};
+    use super::super::view::Reach;
     use super::*;
     use crate::metrics::Metrics;
 
@@ -290,6 +294,13 @@ mod tests {
                 finished: 0,
                 lag,
                 uncommitted: 0,
+                unfinished: 0,
+                queued: Load::default(),
+                parked: Load::default(),
+                busy: 0,
+                lanes: 0,
+                deepest_lane: 0,
+                reach: Reach::default(),
                 window: Window::default(),
                 oldest_timestamp,
             };

@@ -16,6 +16,7 @@ pub mod control;
 pub mod dead_letter;
 pub mod demand;
 mod dispatcher;
+pub mod failures;
 mod lanes;
 pub mod metadata;
 mod meter;
@@ -33,6 +34,7 @@ mod stall;
 pub mod subscription;
 pub mod ticket;
 pub mod tracker;
+pub mod view;
 mod watchdog;
 mod worker;
 
@@ -63,7 +65,7 @@ use reader::Reader;
 use scaling::Controller;
 use shared::Shared;
 use source::Source;
-use watchdog::Slot;
+use watchdog::{Show, Slot};
 
 pub use quarantine::CrashQuarantine;
 pub use reader::Beat;
@@ -184,7 +186,7 @@ impl<S: Source> Pipeline<S> {
         let fewest = scaling.as_ref().map_or(settings.workers, Controller::workers);
         let meter = Meter::new(metrics, fewest..=settings.workers, settings.queue_records)
             .with_breakers(routes.with_circuit_breakers());
-        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer));
+        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer, control.failures()));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();
 
@@ -199,6 +201,7 @@ impl<S: Source> Pipeline<S> {
             slots.clone(),
             settings.stall_after,
             Arc::clone(&beat),
+            Show { control: control.show(), queue_capacity: settings.queue_records },
         )));
 
         if let Some(controller) = scaling {

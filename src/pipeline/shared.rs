@@ -4,6 +4,7 @@
 //! [`Wakes`] says.
 
 use std::fmt;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::PipelineError;
+use super::failures::Failures;
 use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::source::Progress;
@@ -22,6 +24,7 @@ pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
     pub(super) daemon: String,
     pub(super) meter: Meter,
+    pub(super) failures: Arc<Failures>,
     /// What handlers write with.
     pub(super) producer: Option<Producer>,
     /// A lane is ready: for the workers. A retry is due earlier, or workers are to be woken: for the dispatcher.
@@ -42,11 +45,18 @@ pub(super) struct Shared<G: Progress> {
 }
 
 impl<G: Progress> Shared<G> {
-    pub(super) fn new(daemon: String, limits: Limits, meter: Meter, producer: Option<Producer>) -> Self {
+    pub(super) fn new(
+        daemon: String,
+        limits: Limits,
+        meter: Meter,
+        producer: Option<Producer>,
+        failures: Arc<Failures>,
+    ) -> Self {
         Self {
             lanes: Mutex::new(Lanes::new(limits)),
             daemon,
             meter,
+            failures,
             producer,
             wakes: Wakes::new(),
             room: Notify::new(),

@@ -16,6 +16,7 @@ use super::demand::Demand;
 use super::quarantine::Handover;
 use super::seek::{Seek, SeekError};
 use super::ticket::Settled;
+use super::view::Reach;
 use crate::record::{NextOffset, Offset, Record, Timestamp, TopicPartition};
 
 /// One assignment of one partition to this process. A partition that is revoked and assigned again gets a new epoch, so
@@ -207,8 +208,13 @@ pub trait Progress: Send + fmt::Debug + 'static {
         Window::default()
     }
 
-    /// How many records lie between what is finished without a gap and `end`.
-    fn lag(&self, end: Offset) -> u64;
+    /// How far the partition has come, where positions are offsets; for whoever looks at it.
+    fn reach(&self) -> Reach {
+        Reach::default()
+    }
+
+    /// How many records lie between what is finished without a gap and `end`; `None` while nobody knows where that begins.
+    fn lag(&self, end: Offset) -> Option<u64>;
 
     /// Before any record comes in: has the commits from now on tell that the partition is read by `holder`, so that the
     /// [quarantine](super::quarantine) works, where `limit` ends without warning condemn a record. Answers how the

@@ -23,6 +23,7 @@ use super::metadata::{self, Budget, LaneTag, MetadataWarning, Run, Usage, distan
 use super::quarantine::Handover;
 use super::source::{Progress, Window};
 use super::ticket::Settled;
+use super::view::Reach;
 use crate::record::{NextOffset, Offset, Record, Timestamp};
 
 /// Finished entries that are left among the pending ones before they are dropped, besides two for each unfinished one.
@@ -374,8 +375,16 @@ impl Progress for OffsetTracker {
 
     /// The offsets from the low watermark to `end`, gaps and what is finished out of order included. 0 while nothing is
     /// known.
-    fn lag(&self, end: Offset) -> u64 {
-        self.low().map_or(0, |low| distance(low, end))
+    fn reach(&self) -> Reach {
+        Reach {
+            read: self.next.map(|next| NextOffset::at(next.0)),
+            oldest_unfinished: self.pending.front().map(|first| first.offset),
+            committed: self.acknowledged.as_ref().map(|commit| commit.next),
+        }
+    }
+
+    fn lag(&self, end: Offset) -> Option<u64> {
+        self.low().map(|low| distance(low, end))
     }
 
     /// Takes up to 105 bytes off the limit. Where too little is left for what is to be remembered anyway, there is no custody.

@@ -13,12 +13,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::PipelineError;
+use super::control::Shown;
 use super::lanes::{AssignmentContext, Cargo};
 use super::reader::Beat;
 use super::shared::Shared;
 use super::source::Progress;
 use super::stall::{Stall, Stalls, sights};
-use crate::record::{Record, Timestamp, TopicPartition};
+use super::view::{AttemptView, Seen, View};
+use crate::record::{Offset, Record, Timestamp, TopicPartition};
 
 /// How often the slots and the lanes are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -88,6 +90,12 @@ impl<P> Slot<P> {
     }
 }
 
+/// Where the watchdog shows what it sees.
+pub(super) struct Show {
+    pub(super) control: Shown,
+    pub(super) queue_capacity: usize,
+}
+
 struct Attempting {
     since: u64,
     offset: i64,
@@ -96,6 +104,19 @@ struct Attempting {
 }
 
 impl Attempting {
+    fn view(&self, worker: usize) -> AttemptView {
+        let settings = &self.context.route.settings;
+        AttemptView {
+            worker,
+            topic_partition: self.context.topic_partition.clone(),
+            offset: Offset(self.offset),
+            handler: settings.name,
+            runs: self.elapsed,
+            timeout: settings.timeout,
+            overdue: self.is_overdue(),
+        }
+    }
+
     fn is_overdue(&self) -> bool {
         self.elapsed > self.context.route.settings.timeout.saturating_add(GRACE)
     }
@@ -108,6 +129,7 @@ pub(super) async fn watch<G: Progress>(
     slots: Vec<Arc<Slot<G::Position>>>,
     stall_after: Duration,
     beat: Arc<dyn Fn(Beat) + Send + Sync>,
+    show: Show,
 ) {
     let (mut stalls, mut told) = (Stalls::new(stall_after), Vec::new());
     let mut named = vec![None; slots.len()];
@@ -116,23 +138,27 @@ pub(super) async fn watch<G: Progress>(
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let (mut overdue, mut at_work) = (0, Vec::new());
-        for (slot, named) in slots.iter().zip(&mut named) {
+        let (mut overdue, mut at_work, mut attempts) = (0, Vec::new(), Vec::new());
+        for (worker, (slot, named)) in slots.iter().zip(&mut named).enumerate() {
             let (late, in_time) = match slot.attempting(now) {
                 Some(attempt) if attempt.is_overdue() => (Some(attempt), None),
                 attempt => (None, attempt),
             };
             overdue += usize::from(late.is_some());
+            attempts.extend(late.iter().chain(&in_time).map(|attempt| attempt.view(worker)));
             at_work.extend(in_time.map(|attempt| attempt.context));
             report(&shared.daemon, late, named);
         }
         shared.meter.handlers_overdue(overdue);
         let census = shared.lanes().census();
-        shared.meter.census(&census, now, Timestamp::now());
+        let clock = Timestamp::now();
+        let behind = shared.meter.census(&census, now, clock);
         let at_work: Vec<&AssignmentContext> = at_work.iter().map(Arc::as_ref).collect();
         let found = stalls.look(sights(&census, &at_work, now), now);
         tell(&shared.daemon, &found, &mut told, &*beat);
         shared.meter.stalled(&told);
+        let seen = Seen { now, clock, queue_capacity: show.queue_capacity, behind: &behind };
+        show.control.show(View::of(&census, attempts, &found, seen));
         let lasting = found.iter().find(|stall| !stall.for_letter && stall.time >= stall_after.saturating_mul(2));
         if let Some(stall) = lasting {
             shared.fail(PipelineError::Stalled { reason: stall.to_string(), moved: stall.moved });

@@ -26,3 +26,4 @@ mod stalls;
 mod steering;
 mod stops;
 mod traces;
+mod view;

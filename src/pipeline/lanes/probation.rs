@@ -177,7 +177,7 @@ impl<G: Progress> Lanes<G> {
             let progress = &mut assignment.progress;
             match assignment.standing {
                 Standing::Probation(left) if !is_out => {
-                    let at_its_end = assignment.end.is_some_and(|end| progress.lag(end) == 0);
+                    let at_its_end = assignment.end.is_some_and(|end| progress.lag(end).is_none_or(|lag| lag == 0));
                     let is_through = left == 0 || at_its_end && progress.unfinished() == 0;
                     if is_through || !progress.is_on_probation() {
                         progress.end_probation();

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use tokio::time::Instant;
 
 use super::super::source::{Epoch, Progress, Window};
+use super::super::view::Reach;
 use super::entry::{Entry, Load};
 use super::gather::Turn;
 use super::place::Hold;
@@ -43,6 +44,16 @@ pub(in crate::pipeline) struct PartitionCensus {
     /// Nobody answers for it.
     pub(in crate::pipeline) is_silent: bool,
     pub(in crate::pipeline) lag: Option<u64>,
+    /// Records that came in and are not finished, those that are queued, and those that are parked.
+    pub(in crate::pipeline) unfinished: usize,
+    pub(in crate::pipeline) queued: Load,
+    pub(in crate::pipeline) parked: Load,
+    /// Workers that hold one of its lanes.
+    pub(in crate::pipeline) busy: usize,
+    /// Lanes that have a record, and how many the fullest of them has; what is out of a lane counts as one.
+    pub(in crate::pipeline) lanes: usize,
+    pub(in crate::pipeline) deepest_lane: usize,
+    pub(in crate::pipeline) reach: Reach,
     /// Finished in this assignment.
     pub(in crate::pipeline) finished: u64,
     /// Finished, and not covered by an acknowledged commit.
@@ -50,6 +61,23 @@ pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) window: Window,
     /// Unix time in milliseconds of the oldest record that is here and not finished.
     pub(in crate::pipeline) oldest_timestamp: Option<u64>,
+}
+
+/// What the lanes of a place hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Depth {
+    lanes: usize,
+    deepest: usize,
+    /// The time that the oldest record carries.
+    oldest: Option<NonZero<u64>>,
+}
+
+impl Depth {
+    fn count(&mut self, records: usize, stamp: Option<NonZero<u64>>) {
+        self.lanes += 1;
+        self.deepest = self.deepest.max(records);
+        self.oldest = [self.oldest, stamp].into_iter().flatten().min();
+    }
 }
 
 impl<G: Progress> Lanes<G> {
@@ -181,36 +209,41 @@ impl<G: Progress> Lanes<G> {
     /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
     pub(in crate::pipeline) fn census(&self) -> Census {
         let mut oldest: Option<Instant> = None;
-        let mut stamps: Vec<Option<NonZero<u64>>> = vec![None; self.places.len()];
+        let mut depths: Vec<Depth> = vec![Depth::default(); self.places.len()];
         for lane in self.lanes.iter().filter(|lane| lane.state != State::Free) {
             // A lane's entries are in order, so its oldest is the one that is out, or else its head.
             let Some((received, stamp)) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else {
                 continue;
             };
             oldest = [oldest, Some(received)].into_iter().flatten().min();
-            let known = &mut stamps[lane.place];
-            *known = [*known, stamp].into_iter().flatten().min();
+            depths[lane.place].count(lane.queue.len() + usize::from(lane.out_since.is_some()), stamp);
         }
         let waits = self.waits();
-        let partitions =
-            self.places.iter().zip(stamps).zip(waits).filter_map(|((place, oldest_timestamp), waits_until)| {
-                let assignment = place.assignment.as_ref()?;
-                Some(PartitionCensus {
-                    topic_partition: place.topic_partition.clone(),
-                    epoch: assignment.context.epoch,
-                    hold: place.hold,
-                    stands_still: place.stands_still(),
-                    probation: place.is_on_probation(),
-                    waits_until,
-                    waits_for_letter: assignment.stuck_letters > 0,
-                    is_silent: assignment.is_silent,
-                    finished: assignment.finished,
-                    uncommitted: assignment.finished - assignment.covered,
-                    window: assignment.progress.window(),
-                    lag: assignment.end.map(|end| assignment.progress.lag(end)),
-                    oldest_timestamp: oldest_timestamp.map(NonZero::get),
-                })
-            });
+        let partitions = self.places.iter().zip(depths).zip(waits).filter_map(|((place, depth), waits_until)| {
+            let assignment = place.assignment.as_ref()?;
+            Some(PartitionCensus {
+                topic_partition: place.topic_partition.clone(),
+                epoch: assignment.context.epoch,
+                hold: place.hold,
+                stands_still: place.stands_still(),
+                probation: place.is_on_probation(),
+                waits_until,
+                waits_for_letter: assignment.stuck_letters > 0,
+                is_silent: assignment.is_silent,
+                finished: assignment.finished,
+                uncommitted: assignment.finished - assignment.covered,
+                window: assignment.progress.window(),
+                lag: assignment.end.and_then(|end| assignment.progress.lag(end)),
+                unfinished: assignment.progress.unfinished(),
+                queued: place.loads.queued,
+                parked: place.loads.parked,
+                busy: place.busy,
+                lanes: depth.lanes,
+                deepest_lane: depth.deepest,
+                reach: assignment.progress.reach(),
+                oldest_timestamp: depth.oldest.map(NonZero::get),
+            })
+        });
         Census {
             queued: self.loads.queued,
             parked: self.loads.parked,
