@@ -11,6 +11,7 @@
 //!
 //! [`reference()`] lists every key.
 
+mod api;
 mod cluster;
 mod deployment;
 mod deserialize;
@@ -48,6 +49,7 @@ pub use secret::Secret;
 pub(crate) use substitute::Variables;
 pub use units::{Period, Size, UnitError};
 
+use crate::api::ApiConfig;
 use crate::daemon::MissingDeadLetterTopic;
 use crate::kafka::KafkaConfig;
 use crate::pipeline::PipelineSettings;
@@ -81,6 +83,7 @@ const PROPERTIES: &str = "properties";
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) api: Option<ApiConfig>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) drain: Duration,

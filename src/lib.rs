@@ -7,6 +7,8 @@
 pub mod admin;
 #[cfg(feature = "mimalloc")]
 mod allocator;
+#[cfg(feature = "api")]
+pub mod api;
 #[cfg(feature = "cli")]
 pub mod app;
 pub mod circuit_breaker;

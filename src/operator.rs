@@ -1,6 +1,8 @@
 //! The operator's command line: what people on call look at and do, from a terminal.
 //!
 //! ```text
+//! daemonry ps [DAEMON]                              what the daemons of a process are at
+//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `seek`: steer them
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry completions bash                         for the shell
 //! ```
@@ -17,10 +19,13 @@
 //! | 2 | the command line or the configuration can't work |
 //! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
 
+mod agent;
 mod cluster;
 mod console;
 mod failure;
+mod ps;
 mod rows;
+mod steer;
 mod topics;
 mod work;
 
@@ -41,6 +46,16 @@ use failure::Failure;
 /// What an operator asks for.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Request {
+    /// Shows what the daemons of a running process are at
+    Ps(ps::Ps),
+    /// Starts nothing more of a daemon, a topic or a partition of it; what runs ends
+    Pause(steer::Pause),
+    /// Lets a daemon, a topic or a partition of it go on, and all parts of that
+    Resume(steer::Resume),
+    /// Lets attempts of a daemon begin at a rate at most
+    Rate(steer::Rate),
+    /// Has a partition go on elsewhere while its daemon runs
+    Seek(steer::Seek),
     /// Lists a cluster's topics
     Topics(topics::Topics),
     /// Prints what has the shell complete this command line
@@ -62,6 +77,11 @@ impl Request {
     /// Does it. `command` is the whole command line that it is a part of; `read` knows what configuration files are about.
     pub(crate) fn run(self, command: Command, read: &ReadFile<'_>) -> Exit {
         let done = match self {
+            Self::Ps(ps) => ps.run(read),
+            Self::Pause(pause) => pause.run(read),
+            Self::Resume(resume) => resume.run(read),
+            Self::Rate(rate) => rate.run(read),
+            Self::Seek(seek) => seek.run(read),
             Self::Topics(topics) => topics.run(read),
             Self::Completions { shell } => completions(command, shell),
             Self::Man { command: path } => man(command, &path),

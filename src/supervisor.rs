@@ -18,7 +18,9 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::task::JoinSet;
 
-use crate::admin::{AdminServer, Health, HealthBoard};
+use crate::admin::{self, Health, HealthBoard};
+#[cfg(feature = "api")]
+use crate::api::{ApiConfig, ApiServer, Instance};
 use crate::daemon::{Daemon, DaemonContext};
 use crate::metrics::Metrics;
 use crate::shutdown::{Exit, Shutdown};
@@ -29,6 +31,7 @@ use start::{Common, Registered, StartError};
 pub use restart::RestartPolicy;
 #[cfg(test)]
 pub(crate) use roster::Entry;
+pub(crate) use roster::Inspected;
 pub use roster::{DaemonState, DaemonStatus, Roster};
 
 /// How often the main runtime shows that it lives.
@@ -64,6 +67,11 @@ pub struct Supervisor {
     drain: Duration,
     grace: Duration,
     admin: Option<SocketAddr>,
+    #[cfg(feature = "api")]
+    api: Option<ApiConfig>,
+    /// The program's name.
+    #[cfg(feature = "api")]
+    program: String,
     metrics: Metrics,
     shutdown: Shutdown,
     roster: Roster,
@@ -78,6 +86,10 @@ impl Supervisor {
             drain: DaemonContext::DEFAULT_DRAIN,
             grace: Duration::from_secs(12),
             admin: None,
+            #[cfg(feature = "api")]
+            api: None,
+            #[cfg(feature = "api")]
+            program: "daemonry".to_owned(),
             metrics: Metrics::new(),
             shutdown: Shutdown::new(),
             roster: Roster::default(),
@@ -155,6 +167,20 @@ impl Supervisor {
         Self { admin: Some(address), ..self }
     }
 
+    /// Serves the [API](crate::api) too.
+    #[cfg(feature = "api")]
+    #[must_use]
+    pub fn api(self, config: ApiConfig) -> Self {
+        Self { api: Some(config), ..self }
+    }
+
+    /// What the program is called (default: `daemonry`).
+    #[cfg(feature = "api")]
+    #[must_use]
+    pub fn program(self, name: impl Into<String>) -> Self {
+        Self { program: name.into(), ..self }
+    }
+
     /// The process's metrics, for what counts outside of a daemon.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
@@ -218,13 +244,15 @@ impl Supervisor {
         pulse.ready();
         let board = HealthBoard::new(self.roster.clone(), pulse.clone(), self.shutdown.token());
         let admin = match self.admin {
-            Some(address) => Some(AdminServer::start(address, board, self.metrics.clone())?),
+            Some(address) => Some(admin::serve(address, board, self.metrics.clone())?),
             None => None,
         };
         if let Some(admin) = &admin {
             self.roster.serves(admin.address());
             tracing::info!(address = %admin.address(), "admin server listens");
         }
+        #[cfg(feature = "api")]
+        let api = serve_api(self.api, &self.program, &self.roster)?;
 
         let shutdown = self.shutdown;
         runtime.block_on(async {
@@ -245,6 +273,8 @@ impl Supervisor {
         shutdown.request();
         // Not waited for: threads that are still blocked must not hold the process up.
         runtime.shutdown_background();
+        #[cfg(feature = "api")]
+        drop(api);
         drop(admin);
         Ok(deadline)
     }
@@ -266,6 +296,17 @@ impl fmt::Debug for Supervisor {
             .field("admin", &self.admin)
             .finish_non_exhaustive()
     }
+}
+
+/// Serves the API where there is to be one.
+#[cfg(feature = "api")]
+fn serve_api(config: Option<ApiConfig>, program: &str, roster: &Roster) -> Result<Option<ApiServer>, StartError> {
+    let Some(config) = config else { return Ok(None) };
+    config.check().map_err(StartError::Api)?;
+    let server = ApiServer::start(config, Instance::this(program), roster.clone())?;
+    roster.serves_api(server.address());
+    tracing::info!(address = %server.address(), "API listens");
+    Ok(Some(server))
 }
 
 /// Shows the liveness probe that the main runtime still runs tasks.

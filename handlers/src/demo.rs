@@ -17,11 +17,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use daemonry::admin;
 use daemonry::app::{Launch, Setup};
 use daemonry::config::Period;
 use daemonry::kafka::EmbeddedCluster;
 use daemonry::shutdown::Exit;
+use daemonry::{admin, api};
 
 use crate::SAMPLE;
 use crate::state::AppState;
@@ -68,8 +68,13 @@ pub(crate) fn run(launch: Launch<AppState>) -> anyhow::Result<Exit> {
             SampleOrders::new(setup.get_or_init(|| given.clone()).config().kafka("main").cloned())
         });
     // Another demo may have it.
-    if std::env::var_os("ADMIN_ADDRESS").is_none() && TcpListener::bind(admin::DEFAULT_ADDRESS).is_err() {
-        launch = launch.set("admin.address", "127.0.0.1:0");
+    for (variable, key, address) in [
+        ("ADMIN_ADDRESS", "admin.address", admin::DEFAULT_ADDRESS),
+        ("API_ADDRESS", "api.address", api::DEFAULT_ADDRESS),
+    ] {
+        if std::env::var_os(variable).is_none() && TcpListener::bind(address).is_err() {
+            launch = launch.set(key, "127.0.0.1:0");
+        }
     }
     let exit = launch.run();
     let first = watched.end();

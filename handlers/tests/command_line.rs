@@ -7,7 +7,7 @@ const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/shop.yaml")
 
 fn handlers(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handlers"));
-    for name in ["KAFKA_BROKERS", "KAFKA_GROUP", "ADMIN_ADDRESS", "RUST_LOG"] {
+    for name in ["KAFKA_BROKERS", "KAFKA_GROUP", "ADMIN_ADDRESS", "API_ADDRESS", "RUST_LOG"] {
         command.env_remove(name);
     }
     command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output().expect("it runs")

@@ -15,7 +15,11 @@ fn demo(arguments: &[&str]) -> Command {
     for name in ["KAFKA_BROKERS", "KAFKA_GROUP", "RUST_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
-    command.env("ADMIN_ADDRESS", "127.0.0.1:0").env("TERM", "xterm").stdin(Stdio::null());
+    command
+        .env("ADMIN_ADDRESS", "127.0.0.1:0")
+        .env("API_ADDRESS", "127.0.0.1:0")
+        .env("TERM", "xterm")
+        .stdin(Stdio::null());
     command.arg("demo").args(arguments);
     command
 }

@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 64;
 const LIFETIME: Duration = Duration::from_secs(10);
 
 /// Accepts connections within the bounds.
-pub(super) struct BoundedListener {
+pub(crate) struct BoundedListener {
     listener: TcpListener,
     slots: Arc<Semaphore>,
     lifetime: Duration,
@@ -51,7 +51,7 @@ impl Listener for BoundedListener {
 }
 
 /// A connection that fails once its time is over.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
     _slot: OwnedSemaphorePermit,

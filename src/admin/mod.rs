@@ -17,95 +17,25 @@
 mod health;
 mod listener;
 mod routes;
+mod server;
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio::runtime;
-use tokio_util::sync::CancellationToken;
 
 pub use health::Health;
 pub(crate) use health::HealthBoard;
+#[cfg(feature = "api")]
+pub(crate) use listener::BoundedListener;
+pub use server::AdminError;
+pub(crate) use server::HttpServer;
 
 use crate::metrics::Metrics;
-use listener::BoundedListener;
 
 /// Where the admin server listens unless it is told otherwise: on loopback, because it asks nobody who they are.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9465));
 
-/// How long open connections may take to end with the server.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Why the admin server could not be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AdminError {
-    /// The address can't be listened on.
-    #[error("admin server can't listen on {address}, choose a free address of this machine")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Its thread or runtime can't be started.
-    #[error("admin server can't be started")]
-    Start(#[source] io::Error),
-}
-
-/// A running admin server. Dropping it ends it and waits for that, a second at most.
-#[derive(Debug)]
-pub(crate) struct AdminServer {
-    address: SocketAddr,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl AdminServer {
-    /// Listens on `address` and answers from then on.
-    pub(crate) fn start(address: SocketAddr, board: HealthBoard, metrics: Metrics) -> Result<Self, AdminError> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(AdminError::Start)?;
-        let bind = |source| AdminError::Bind { address, source };
-        let listener = runtime.block_on(TcpListener::bind(address)).map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let serve = async move {
-            let server = axum::serve(BoundedListener::new(listener), routes::router(board, metrics));
-            let server = server.with_graceful_shutdown(stopped.clone().cancelled_owned());
-            let overtime = async {
-                stopped.cancelled().await;
-                tokio::time::sleep(GOODBYE).await;
-            };
-            tokio::select! {
-                // Never an error: accepting goes on after one.
-                _ = server.into_future() => {}
-                () = overtime => {}
-            }
-        };
-        let thread = thread::Builder::new().name("daemonry-admin".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(serve)).map_err(AdminError::Start)?;
-        Ok(Self { address, stop, thread: Some(thread) })
-    }
-
-    /// Where it listens: the port that was chosen, where the address left it open.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for AdminServer {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("admin server panicked");
-        }
-    }
+/// Serves probes and metrics on `address` from then on.
+pub(crate) fn serve(address: SocketAddr, board: HealthBoard, metrics: Metrics) -> Result<HttpServer, AdminError> {
+    HttpServer::start("admin server", address, routes::router(board, metrics).into_make_service())
 }
 
 #[cfg(test)]
@@ -113,6 +43,8 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Instant;
+
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::metrics::MessageStatus;
@@ -142,7 +74,7 @@ mod tests {
         let health = Health::new("orders");
         entry.start(health.clone());
         let board = HealthBoard::new(roster, Health::new("supervisor"), stop.clone());
-        let server = AdminServer::start(loopback(), board, metrics).expect("a free port");
+        let server = serve(loopback(), board, metrics).expect("a free port");
         let address = server.address();
 
         assert!(get(address, "/livez").starts_with("HTTP/1.1 200 "));
@@ -170,18 +102,18 @@ mod tests {
         let board = empty_board();
         let taken = std::net::TcpListener::bind(loopback()).expect("a free port");
         let address = taken.local_addr().expect("it is bound");
-        let error = AdminServer::start(address, board, Metrics::new()).expect_err("the port is taken");
+        let error = serve(address, board, Metrics::new()).expect_err("the port is taken");
         assert!(error.to_string().contains("choose a free address"), "{error}");
     }
 
     #[test]
     fn open_connection_does_not_hold_the_end_up() {
         let board = empty_board();
-        let server = AdminServer::start(loopback(), board, Metrics::new()).expect("a free port");
+        let server = serve(loopback(), board, Metrics::new()).expect("a free port");
         let mut half = TcpStream::connect(server.address()).expect("the server listens");
         half.write_all(b"GET /livez HTTP/1.1\r\n").expect("the server reads");
         let before = Instant::now();
         drop(server);
-        assert!(before.elapsed() < GOODBYE * 5);
+        assert!(before.elapsed() < server::GOODBYE * 5);
     }
 }

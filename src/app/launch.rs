@@ -155,7 +155,7 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
         }
         log(&file, &overrides, &config);
-        let supervisor = configured(supervisor, &config);
+        let supervisor = configured(supervisor, app.name, &config);
         let setup = Setup::new(config, own, app.section.map(|Section { kind, .. }| kind));
         let (state, runtime) = match connect(app.connect, setup.clone(), &supervisor.shutdown()) {
             Ok(Connected::To(state, runtime)) => (state, runtime),
@@ -178,10 +178,14 @@ impl<S: Clone + Send + 'static> Launch<S> {
 }
 
 /// The supervisor as the configuration says, without daemons yet.
-fn configured(supervisor: Supervisor, config: &Config) -> Supervisor {
-    let supervisor = supervisor.drain(config.drain).grace(config.grace).restart(config.restart);
-    match config.admin {
+fn configured(supervisor: Supervisor, program: &str, config: &Config) -> Supervisor {
+    let supervisor = supervisor.program(program).drain(config.drain).grace(config.grace).restart(config.restart);
+    let supervisor = match config.admin {
         Some(address) => supervisor.admin(address),
+        None => supervisor,
+    };
+    match config.api.clone() {
+        Some(api) => supervisor.api(api),
         None => supervisor,
     }
 }

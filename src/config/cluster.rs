@@ -3,8 +3,7 @@
 use super::document::Document;
 use super::key::KeyPath;
 use super::raw::{ClusterSection, Mechanism, SaslSection, SecurityProtocol, TlsSection};
-use super::secret::Secret;
-use super::substitute::read_secret;
+use super::secret::secret;
 use crate::kafka::{ConfigFault, KafkaConfig, is_built_with};
 
 /// Stands for the group of daemons that have one of their own, where the cluster has none.
@@ -138,7 +137,7 @@ fn tls(document: &mut Document, path: &KeyPath, tls: &TlsSection) -> [(&'static 
         ("ssl.ca.location", tls.ca_file.clone()),
         ("ssl.certificate.location", tls.cert_file.clone()),
         ("ssl.key.location", tls.key_file.clone()),
-        ("ssl.key.password", password(document, path, "key_password", password_given, password_file)),
+        ("ssl.key.password", secret(document, path, "key_password", password_given, password_file)),
     ]
 }
 
@@ -165,32 +164,6 @@ fn sasl(document: &mut Document, path: &KeyPath, section: &ClusterSection) -> [(
     [
         ("sasl.mechanisms", sasl.mechanism.map(|mechanism| mechanism.name().to_owned())),
         ("sasl.username", sasl.username.clone()),
-        ("sasl.password", password(document, path, "password", sasl.password.as_ref(), sasl.password_file.as_deref())),
+        ("sasl.password", secret(document, path, "password", sasl.password.as_ref(), sasl.password_file.as_deref())),
     ]
-}
-
-/// A password that was given, or stands in a file.
-fn password(
-    document: &mut Document,
-    path: &KeyPath,
-    key: &str,
-    given: Option<&Secret>,
-    file: Option<&str>,
-) -> Option<String> {
-    let file_key = path.child(format!("{key}_file"));
-    match (given, file) {
-        (Some(given), None) => Some(given.reveal().to_owned()),
-        (None, Some(file)) => match read_secret(file) {
-            Ok(text) => Some(text),
-            Err(problem) => {
-                document.fault(&file_key, &[], problem);
-                None
-            }
-        },
-        (Some(_), Some(_)) => {
-            document.fault(&file_key, &[], format!("is set, and `{key}` too, allowed: one of them"));
-            None
-        }
-        (None, None) => None,
-    }
 }

@@ -3,6 +3,7 @@
 //! A program knows its own daemons' topics; the operator's command line, which has none of them, knows what stands in the file.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::program::{Program, Reads};
@@ -18,6 +19,8 @@ pub(crate) struct Deployment {
     pub(crate) clusters: BTreeMap<String, KafkaConfig>,
     /// The enabled consumers, by their names.
     pub(crate) consumers: BTreeMap<String, DeployedConsumer>,
+    /// Where the API is served; none where it is not.
+    pub(crate) api: Option<SocketAddr>,
     /// How long a process may take to stop.
     pub(crate) stop: Duration,
 }
@@ -64,6 +67,7 @@ impl Deployment {
         Self {
             clusters: config.clusters.clone(),
             consumers: consumers.collect(),
+            api: config.api.as_ref().map(|api| api.address),
             stop: config.drain.saturating_add(config.grace),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every key may be left out. What is said of a key in its comment here is what users read.
 
+mod api;
 mod circuit_breaker;
 mod cluster;
 mod daemon;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use api::{ApiSection, TokenSection};
 pub(crate) use circuit_breaker::CircuitBreakerSection;
 pub(super) use cluster::{ClusterSection, Mechanism, Properties, SaslSection, SecurityProtocol, TlsSection};
 pub(super) use daemon::DaemonSection;
@@ -31,6 +33,8 @@ use crate::telemetry::{DEFAULT_FILTER, LogFormat};
 pub(super) struct RawConfig {
     /// Probes and metrics over HTTP.
     pub(super) admin: AdminSection,
+    /// The admin API over HTTP: what the daemons are at, and how they are steered.
+    pub(super) api: ApiSection,
     /// The log, on standard error.
     pub(super) log: LogSection,
     /// How the process stops.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use super::api::api;
 use super::cluster::cluster;
 use super::document::Document;
 use super::fault::instead;
@@ -27,6 +28,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         .iter()
         .map(|(name, section)| (name.clone(), cluster(document, &KeyPath::of(["kafka", name.as_str()]), section)))
         .collect();
+    let api = api(document, &raw.api);
     daemon_names(raw, document, program);
     let (mut consumers, mut readers) = (BTreeMap::new(), BTreeMap::new());
     let mut enabled = Vec::new();
@@ -63,6 +65,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
     shared_topics(document, &consumers, program);
     Config {
         admin: raw.admin.enabled.then_some(raw.admin.address.0),
+        api,
         log_format: raw.log.format,
         log_filter: raw.log.filter.clone(),
         drain: raw.stop.drain.0,

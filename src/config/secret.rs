@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::document::Document;
+use super::key::KeyPath;
+use super::substitute::read_secret;
+
 /// What is shown instead.
 pub(crate) const MASK: &str = "***";
 
@@ -78,6 +82,32 @@ pub(crate) fn without_credentials(text: &str) -> String {
         }
     }
     shown + rest
+}
+
+/// A secret that was given, or stands in a file.
+pub(super) fn secret(
+    document: &mut Document,
+    path: &KeyPath,
+    key: &str,
+    given: Option<&Secret>,
+    file: Option<&str>,
+) -> Option<String> {
+    let file_key = path.child(format!("{key}_file"));
+    match (given, file) {
+        (Some(given), None) => Some(given.reveal().to_owned()),
+        (None, Some(file)) => match read_secret(file) {
+            Ok(text) => Some(text),
+            Err(problem) => {
+                document.fault(&file_key, &[], problem);
+                None
+            }
+        },
+        (Some(_), Some(_)) => {
+            document.fault(&file_key, &[], format!("is set, and `{key}` too, allowed: one of them"));
+            None
+        }
+        (None, None) => None,
+    }
 }
 
 #[cfg(test)]

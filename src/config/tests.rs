@@ -1,5 +1,6 @@
 //! What a user is told of a configuration, word by word.
 
+mod api;
 mod canary;
 mod errors;
 mod layers;

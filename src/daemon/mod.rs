@@ -18,10 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Health;
 use crate::metrics::DaemonMetrics;
+use crate::pipeline::control::Control;
 use crate::pipeline::source::SourceError;
 #[cfg(feature = "kafka")]
 pub use consumer::Consumer;
@@ -173,6 +175,8 @@ pub struct DaemonContext {
     drain: Duration,
     metrics: Arc<DaemonMetrics>,
     health: Health,
+    /// Where it tells what steers it.
+    control: Arc<Mutex<Option<Control>>>,
 }
 
 impl DaemonContext {
@@ -186,7 +190,17 @@ impl DaemonContext {
         metrics: Arc<DaemonMetrics>,
         health: Health,
     ) -> Self {
-        Self { name, stop, drain, metrics, health }
+        Self { name, stop, drain, metrics, health, control: Arc::default() }
+    }
+
+    /// The same, which tells there what steers the daemon.
+    pub(crate) fn steered_through(self, control: Arc<Mutex<Option<Control>>>) -> Self {
+        Self { control, ..self }
+    }
+
+    /// This steers the daemon from now on; whoever looks at it from outside does so through this.
+    pub(crate) fn steer_by(&self, control: &Control) {
+        *self.control.lock() = Some(control.clone());
     }
 
     /// A context that belongs to no supervisor: for tests, and for running a daemon by hand. Nothing stops it but its

@@ -49,6 +49,7 @@ impl Serving {
     ) -> Result<Ended, DaemonError> {
         let Self { name, router, settings, threads, control } = self;
         context.health().not_ready(waiting);
+        context.steer_by(&control);
         let handlers = HandlerRuntime::new(&name, settings.workers, threads).map_err(DaemonError::failed)?;
         let pipeline = Pipeline {
             daemon: name,

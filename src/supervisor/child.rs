@@ -83,7 +83,8 @@ impl Child {
         let stop = self.shutdown.token().child_token();
         let _over = stop.clone().drop_guard();
         let metrics = Arc::clone(&self.metrics);
-        let context = DaemonContext::new(Arc::clone(&self.name), stop, self.drain, metrics, health.clone());
+        let context = DaemonContext::new(Arc::clone(&self.name), stop, self.drain, metrics, health.clone())
+            .steered_through(self.entry.control());
         self.entry.start(health.clone());
         info!(daemon = &*self.name, "daemon starts");
         // A task of its own, so that a panic is caught wherever it comes from, the drop of what the run holds included.

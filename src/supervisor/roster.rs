@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::admin::Health;
 use crate::daemon::Ended;
 use crate::metrics::{DaemonMetrics, DaemonPhase};
+use crate::pipeline::control::Control;
 use crate::shutdown::Exit;
 
 /// What a daemon is at.
@@ -111,6 +112,16 @@ pub struct DaemonStatus {
 pub struct Roster {
     lines: Arc<Mutex<Vec<Line>>>,
     admin: Arc<OnceLock<SocketAddr>>,
+    api: Arc<OnceLock<SocketAddr>>,
+}
+
+/// A daemon with all that it shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Inspected {
+    pub(crate) status: DaemonStatus,
+    pub(crate) metrics: Arc<DaemonMetrics>,
+    /// What steers it, once a run of it has told; for daemons that are steered.
+    pub(crate) control: Option<Control>,
 }
 
 struct Line {
@@ -118,6 +129,7 @@ struct Line {
     /// Of the present run.
     health: Option<Health>,
     metrics: Arc<DaemonMetrics>,
+    control: Arc<Mutex<Option<Control>>>,
 }
 
 impl Roster {
@@ -126,10 +138,33 @@ impl Roster {
         self.lines.lock().iter().map(Line::status).collect()
     }
 
+    /// The same with all that they show.
+    pub(crate) fn inspect(&self) -> Vec<Inspected> {
+        let lines = self.lines.lock();
+        let inspected = lines.iter().map(|line| Inspected {
+            status: line.status(),
+            metrics: Arc::clone(&line.metrics),
+            control: line.control.lock().clone(),
+        });
+        inspected.collect()
+    }
+
     /// Where probes and metrics are served; `None` before they are, and where they never will be. The port is the one that was
     /// found where any was asked for.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin.get().copied()
+    }
+
+    /// Where the [API](crate::api) is served; `None` before it is, and where it never will be.
+    pub fn api(&self) -> Option<SocketAddr> {
+        self.api.get().copied()
+    }
+
+    /// The API is served there.
+    #[cfg(feature = "api")]
+    pub(super) fn serves_api(&self, address: SocketAddr) {
+        // A supervisor runs once.
+        self.api.set(address).ok();
     }
 
     /// Probes and metrics are served there.
@@ -152,7 +187,7 @@ impl Roster {
         };
         metrics.state.of(DaemonPhase::Starting).set(1);
         let mut lines = self.lines.lock();
-        lines.push(Line { status, health: None, metrics });
+        lines.push(Line { status, health: None, metrics, control: Arc::default() });
         Entry { roster: self.clone(), index: lines.len() - 1 }
     }
 
@@ -250,6 +285,11 @@ impl Entry {
             line.status.restarts += 1;
             line.metrics.restarts.add(1);
         });
+    }
+
+    /// Where its runs tell what steers them.
+    pub(crate) fn control(&self) -> Arc<Mutex<Option<Control>>> {
+        Arc::clone(&self.roster.lines.lock()[self.index].control)
     }
 
     fn change(&self, change: impl FnOnce(&mut Line)) {

@@ -12,6 +12,8 @@ use super::child::{Child, Make};
 use super::restart::{RestartPolicy, Unreachable};
 use super::roster::Roster;
 use crate::admin::AdminError;
+#[cfg(feature = "api")]
+use crate::api::ApiConfigError;
 use crate::daemon::Daemon;
 use crate::metrics::Metrics;
 use crate::panic;
@@ -98,6 +100,9 @@ pub(super) enum StartError {
     Make { number: usize, said: String },
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[cfg(feature = "api")]
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Api(Vec<ApiConfigError>),
     #[error("a thread or runtime can't be started")]
     System(#[source] io::Error),
 }
@@ -109,6 +114,8 @@ impl StartError {
             Self::NoDaemon | Self::NameTaken(_) | Self::Restarts { .. } | Self::Admin(AdminError::Bind { .. }) => {
                 Exit::Misconfigured
             }
+            #[cfg(feature = "api")]
+            Self::Api(_) => Exit::Misconfigured,
             Self::Make { .. } | Self::Admin(_) | Self::System(_) => Exit::Failed,
         }
     }

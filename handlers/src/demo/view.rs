@@ -13,6 +13,8 @@ pub(super) struct Heading {
     pub(super) brokers: String,
     /// Where probes and metrics are served, once they are.
     pub(super) admin: Option<SocketAddr>,
+    /// Where the API is, once it is.
+    pub(super) api: Option<SocketAddr>,
     pub(super) running: Duration,
     /// How long it is to run, where that was said.
     pub(super) time: Option<Duration>,
@@ -82,9 +84,12 @@ fn first(heading: &Heading) -> String {
 }
 
 fn second(heading: &Heading, dim: &Style) -> String {
-    let at = match heading.admin {
-        Some(address) => format!("http://{address}/livez  /readyz  /metrics"),
-        None => "probes and metrics are about to be served".to_owned(),
+    let at = match (heading.admin, heading.api) {
+        (Some(admin), Some(api)) => {
+            format!("http://{admin}/livez  /readyz  /metrics  ·  handlers ps orders --api http://{api}")
+        }
+        (Some(admin), None) => format!("http://{admin}/livez  /readyz  /metrics"),
+        (None, _) => "probes and metrics are about to be served".to_owned(),
     };
     dim.apply_to(at).to_string()
 }
@@ -206,6 +211,7 @@ mod tests {
         let heading = Heading {
             brokers: "127.0.0.1:9092".to_owned(),
             admin: Some(([127, 0, 0, 1], 9465).into()),
+            api: Some(([127, 0, 0, 1], 9466).into()),
             running: Duration::from_secs(65),
             time: Some(Duration::from_secs(120)),
             phase: Phase::Running,
@@ -221,7 +227,7 @@ mod tests {
             [
                 "",
                 "daemonry demo  1:05  ends at 2:00, or with Ctrl-C  ·  Kafka in this process, 127.0.0.1:9092",
-                "http://127.0.0.1:9465/livez  /readyz  /metrics",
+                "http://127.0.0.1:9465/livez  /readyz  /metrics  ·  handlers ps orders --api http://127.0.0.1:9466",
                 "",
                 "daemon   state      rate  handled  in flight    queue    lag  parked  retries  skipped  dead letters",
                 "orders   running    41/s    1,234       3/10   12/100     45       0        0        0             0",

@@ -89,20 +89,22 @@ impl Watch {
 
     fn show(&self, meter: &mut Meter, running: Duration, phase: Phase, told: &mut bool) {
         let daemons = meter.read(Instant::now(), phase != Phase::Running);
-        let (brokers, admin) = (self.brokers.clone(), self.roster.admin());
+        let (brokers, admin, api) = (self.brokers.clone(), self.roster.admin(), self.roster.api());
         match &self.screen {
             Some(screen) => {
-                let heading = Heading { brokers, admin, running, time: self.time, phase };
+                let heading = Heading { brokers, admin, api, running, time: self.time, phase };
                 screen.draw(view::block(&heading, &daemons, screen.width()));
             }
             None => {
                 let mut lines = view::lines(running, &daemons);
                 if let Some(admin) = admin.filter(|_| !*told) {
                     *told = true;
-                    lines.insert_str(
-                        0,
-                        &format!("Kafka in this process, {brokers}; http://{admin}/livez, /readyz, /metrics\n"),
-                    );
+                    let mut first =
+                        format!("Kafka in this process, {brokers}; http://{admin}/livez, /readyz, /metrics\n");
+                    if let Some(api) = api {
+                        first.push_str(&format!("what a daemon is at: handlers ps orders --api http://{api}\n"));
+                    }
+                    lines.insert_str(0, &first);
                 }
                 // Whoever doesn't listen any more needs no error.
                 io::stderr().write_all(lines.as_bytes()).ok();

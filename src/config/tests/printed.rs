@@ -34,6 +34,11 @@ app:
 admin:
   address: 127.0.0.1:9465
   enabled: true
+api:
+  address: 127.0.0.1:9466
+  enabled: false
+  hosts: []
+  tokens: {}
 app:
   api_key: \"***\"
   currency: USD

@@ -1,0 +1,119 @@
+//! The admin API: what the daemons of a process are at, and what is done about it, as JSON under `/api/v1`.
+//!
+//! It has an address, a thread and a runtime of its own: the probes and the metrics of [`admin`](crate::admin) answer whatever goes on
+//! here. Owned by the supervisor. The invariants: no route is there without a role, and whoever has a lower one is refused; what is changed
+//! is in the audit log, with who did it; nothing that anybody sends holds a daemon up.
+//!
+//! | role | may |
+//! |---|---|
+//! | `viewer` | see what the daemons are at, without payloads |
+//! | `operator` | pause, resume, slow down, seek |
+//! | `admin` | everything |
+//!
+//! **Who asks** says so with a bearer token. Without any token in the configuration whoever can reach the address is an admin, and it must
+//! be a loopback address then. **Browsers** are kept from being used against it: a name in `Host` that isn't this machine's or configured is
+//! refused, and so is a change that comes from another site.
+
+mod access;
+mod audit;
+mod daemons;
+mod endpoint;
+mod gate;
+mod instance;
+mod openapi;
+mod problem;
+mod rate;
+mod routes;
+mod server;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+pub use access::{Role, Token};
+#[cfg(feature = "cli")]
+pub(crate) use daemons::shown;
+pub(crate) use instance::Instance;
+pub(crate) use server::ApiServer;
+
+/// Where the API listens unless it is told otherwise.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9466));
+
+/// Where the API is served, and to whom.
+///
+/// ```
+/// use daemonry::api::{self, ApiConfig, Role, Token};
+/// use daemonry::supervisor::Supervisor;
+///
+/// let token = Token::new("ada", Role::Operator, "a text that nobody guesses");
+/// let api = ApiConfig::new(api::DEFAULT_ADDRESS).token(token).host("shop.example.org");
+/// let supervisor = Supervisor::new().api(api);
+/// # drop(supervisor);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    pub(crate) address: SocketAddr,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) hosts: Vec<String>,
+}
+
+/// What is wrong with an [`ApiConfig`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiConfigError {
+    /// Everybody who can reach it would be an admin.
+    #[error("the API can't be served on {0} to whoever asks: configure a token, or a loopback address")]
+    Open(SocketAddr),
+    /// It can be guessed.
+    #[error("the token of `{0}` has fewer than 16 characters: make a longer one, as with `openssl rand -hex 32`")]
+    Short(String),
+    /// Nobody could tell who asks.
+    #[error("`{0}` and `{1}` have the same token: give each one of their own")]
+    Shared(String, String),
+}
+
+impl ApiConfig {
+    /// Served on this address, to whoever can reach it: it must be a loopback address unless there is a [`token`](Self::token).
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, tokens: Vec::new(), hosts: Vec::new() }
+    }
+
+    /// Whoever has this token may ask; nobody may without one from then on.
+    #[must_use]
+    pub fn token(mut self, token: Token) -> Self {
+        self.tokens.push(token);
+        self
+    }
+
+    /// It is reached by this name too, as through a Service or an Ingress. `localhost` and addresses always are good names.
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
+    }
+
+    /// Everything that is wrong with it.
+    ///
+    /// # Errors
+    /// All of it.
+    pub fn check(&self) -> Result<(), Vec<ApiConfigError>> {
+        let mut errors = Vec::new();
+        if self.tokens.is_empty() && !is_loopback(self.address.ip()) {
+            errors.push(ApiConfigError::Open(self.address));
+        }
+        for (index, token) in self.tokens.iter().enumerate() {
+            if token.is_short() {
+                errors.push(ApiConfigError::Short(token.name().to_owned()));
+            }
+            let twin = self.tokens[..index].iter().find(|other| other.is_same(token));
+            errors.extend(twin.map(|twin| ApiConfigError::Shared(twin.name().to_owned(), token.name().to_owned())));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

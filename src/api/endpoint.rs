@@ -1,0 +1,143 @@
+//! Endpoints: what can be asked for, by whom, and what comes of it. The invariant: there is no other way to a handler than an endpoint, and
+//! none is made without a role.
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Json, Path, Query, Request, State};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use super::access::{Identity, Role};
+use super::gate::{admit, authorize, dress};
+use super::problem::Problem;
+use super::server::Peer;
+use super::state::Api;
+
+/// Bytes that a request may bring.
+const BODY: usize = 64 * 1024;
+
+/// The schema of a type.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// See the module.
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    /// With `{…}` for what is taken from it.
+    pub(super) path: &'static str,
+    pub(super) role: Role,
+    pub(super) summary: &'static str,
+    /// What is taken from the path and from behind `?`.
+    pub(super) parameters: Vec<SchemaOf>,
+    pub(super) request: Option<SchemaOf>,
+    pub(super) response: SchemaOf,
+    route: MethodRouter<Api>,
+}
+
+impl Endpoint {
+    /// A question, which is answered with an `R`.
+    pub(super) fn get<R: JsonSchema, T: 'static>(
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        Self::new::<R>(Method::GET, path, role, summary, get(handler))
+    }
+
+    /// Something to do, which is answered with an `R`.
+    pub(super) fn post<R: JsonSchema, T: 'static>(
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        Self::new::<R>(Method::POST, path, role, summary, post(handler))
+    }
+
+    fn new<R: JsonSchema>(
+        method: Method,
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+        route: MethodRouter<Api>,
+    ) -> Self {
+        let response = SchemaGenerator::subschema_for::<R>;
+        Self { method, path, role, summary, parameters: Vec::new(), request: None, response, route }
+    }
+
+    /// It takes the fields of a `P` from the path, or from behind `?`.
+    pub(super) fn with<P: JsonSchema>(mut self) -> Self {
+        self.parameters.push(|_| SchemaGenerator::default().into_root_schema_for::<P>());
+        self
+    }
+
+    /// It takes a `B` as JSON.
+    pub(super) fn takes<B: JsonSchema>(self) -> Self {
+        Self { request: Some(SchemaGenerator::subschema_for::<B>), ..self }
+    }
+}
+
+/// All endpoints behind their gate.
+pub(super) fn router(endpoints: Vec<Endpoint>, api: Api) -> Router {
+    let router = endpoints.into_iter().fold(Router::new(), |router, Endpoint { path, role, route, .. }| {
+        let guard = move |State(api): State<Api>,
+                          ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+                          Extension(identity): Extension<Identity>,
+                          request: Request,
+                          next: Next| { authorize(api, role, peer, identity, request, next) };
+        router.route(path, route.route_layer(from_fn_with_state(api.clone(), guard)))
+    });
+    router
+        .fallback(async || Problem::not_found("there is nothing here: `/api/v1/openapi.json` lists what there is"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "this can't be done here: `/api/v1/openapi.json` lists what can",
+            )
+        })
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(api.clone(), admit))
+        .layer(map_response(dress))
+        .with_state(api)
+}
+
+/// What a request brings as JSON.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let sent: Result<Json<T>, JsonRejection> = Json::from_request(request, api).await;
+        Ok(Self(sent?.0))
+    }
+}
+
+/// What stands in its path.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let named: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, api).await;
+        Ok(Self(named?.0))
+    }
+}
+
+/// What stands behind its `?`.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let asked: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, api).await;
+        Ok(Self(asked?.0))
+    }
+}

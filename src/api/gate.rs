@@ -1,0 +1,197 @@
+//! The gate: everything that a request passes before its route sees it, and what every answer has.
+//!
+//! In this order: how often its address has asked; the name it came by; whether another site sent it; who asks. Then, at the route, whether
+//! they may. The invariant: what does not pass here has touched nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::access::{Identity, Role};
+use super::problem::Problem;
+use super::rate::{REQUEST, WRONG_TOKEN};
+use super::server::Peer;
+use super::state::Api;
+
+/// Names that the API is reached by.
+#[derive(Clone, Debug)]
+pub(super) struct Hosts(Vec<String>);
+
+impl Hosts {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Self(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// Whether a browser that was told so means us. A name may be anybody's, and lead here; an address can't.
+    fn is_ours(&self, host: &str) -> bool {
+        let name = without_port(host).to_ascii_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().is_ok() || name == "localhost" || self.0.contains(&name)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((name, port)) if !port.contains(']') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// What every request passes.
+pub(super) async fn admit(
+    State(api): State<Api>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check(&api, peer, &request) {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+fn check(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, Box<Response>> {
+    let refused = |status, detail: String| Box::new(Problem::new(status, detail).into_response());
+    let pay = |price| {
+        api.rate.take(peer.ip(), price, Instant::now()).map_err(|wait| {
+            let seconds = wait.as_secs().saturating_add(1);
+            let mut response = refused(StatusCode::TOO_MANY_REQUESTS, format!("ask again in {seconds} s"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+        })
+    };
+    pay(REQUEST)?;
+    let headers = request.headers();
+    let host = text(headers, header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let Some(host) = host.filter(|host| api.hosts.is_ours(host)) else {
+        let detail = "this is not reached by such a name: add it to `api.hosts`, or use an address".to_owned();
+        return Err(refused(StatusCode::MISDIRECTED_REQUEST, detail));
+    };
+    if !is_question(request.method()) && comes_from_elsewhere(headers, host) {
+        return Err(refused(StatusCode::FORBIDDEN, "another site has sent this".to_owned()));
+    }
+    let shown = text(headers, header::AUTHORIZATION).and_then(bearer);
+    if let Some(identity) = api.admitted.identify(shown) {
+        return Ok(identity);
+    }
+    if shown.is_some() {
+        pay(WRONG_TOKEN)?;
+    }
+    let detail = "show a token that is configured under `api.tokens`, as in `authorization: Bearer …`".to_owned();
+    let mut response = refused(StatusCode::UNAUTHORIZED, detail);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    Err(response)
+}
+
+/// Whether it changes nothing.
+fn is_question(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a browser says that a page of another site is behind it.
+fn comes_from_elsewhere(headers: &HeaderMap, host: &str) -> bool {
+    let site = text(headers, HeaderName::from_static("sec-fetch-site"));
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return true;
+    }
+    let origin = text(headers, header::ORIGIN);
+    origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host)))
+}
+
+/// The token of a header.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// At a route: lets those in who have its role, and writes down what is no question.
+pub(super) async fn authorize(
+    api: Api,
+    role: Role,
+    peer: SocketAddr,
+    identity: Identity,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = if identity.role >= role {
+        next.run(request).await
+    } else {
+        let detail = format!("`{}` is {}, this takes {role}", identity.name, identity.role);
+        Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+    };
+    if !is_question(&method) {
+        api.audit.note(&identity, peer, &method, &path, &response);
+    }
+    response
+}
+
+/// What every answer has.
+pub(super) async fn dress(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 8] = [
+        // A connection serves one request, so that the time a connection may last bounds the request as a whole.
+        (header::CONNECTION, "close"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_somebody_else_is_not_ours() {
+        let hosts = Hosts::new(vec!["Shop.example.org".to_owned()]);
+        for ours in ["localhost", "localhost:9466", "127.0.0.1:9466", "[::1]:9466", "10.0.0.7", "shop.example.org:443"]
+        {
+            assert!(hosts.is_ours(ours), "{ours}");
+        }
+        for other in ["evil.example.org", "localhost.evil.example.org", "127.0.0.1.evil.example.org:9466", "", "["] {
+            assert!(!hosts.is_ours(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn another_sites_page_is_told_from_a_script_and_from_our_own() {
+        let from = |pairs: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                let name: HeaderName = name.parse().expect("a header's name");
+                headers.insert(name, value.parse().expect("a header's value"));
+            }
+            comes_from_elsewhere(&headers, "localhost:9466")
+        };
+        assert!(!from(&[]), "no browser");
+        assert!(!from(&[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:9466")]));
+        assert!(!from(&[("origin", "http://LOCALHOST:9466")]));
+        assert!(from(&[("sec-fetch-site", "cross-site")]));
+        assert!(from(&[("sec-fetch-site", "same-site")]));
+        assert!(from(&[("origin", "http://localhost:8080")]));
+        assert!(from(&[("origin", "null")]));
+    }
+}

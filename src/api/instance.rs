@@ -1,0 +1,38 @@
+//! This process, among those that run the same program.
+
+use std::fs;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::record::Timestamp;
+
+/// A process that runs daemons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Instance {
+    /// The program's name.
+    pub(crate) program: String,
+    /// The version of daemonry that it is built with.
+    pub(crate) version: String,
+    /// The machine's name: in Kubernetes the pod's.
+    pub(crate) host: String,
+    /// The process's number there.
+    pub(crate) pid: u32,
+    /// When it was started, in milliseconds since 1970 UTC.
+    pub(crate) started_at: u64,
+}
+
+impl Instance {
+    /// This one.
+    pub(crate) fn this(program: &str) -> Self {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        Self {
+            program: program.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned()),
+            pid: std::process::id(),
+            started_at: Timestamp::now().as_millis(),
+        }
+    }
+}

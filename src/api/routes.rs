@@ -1,0 +1,57 @@
+//! The list of what can be asked for.
+
+use axum::Json;
+use axum::extract::State;
+use axum::{Extension, response::IntoResponse};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::access::{Identity, Role};
+use super::audit::AuditEntry;
+use super::daemons;
+use super::endpoint::Endpoint;
+use super::instance::Instance;
+use super::state::Api;
+
+/// Every endpoint.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![
+        Endpoint::get::<Map<String, Value>, _>("/api/v1/openapi.json", Role::Viewer, "This document", document),
+        Endpoint::get::<Me, _>("/api/v1/me", Role::Viewer, "Who asks, and what they may", me),
+        Endpoint::get::<Instance, _>("/api/v1/instance", Role::Viewer, "This process", instance),
+        Endpoint::get::<Vec<AuditEntry>, _>(
+            "/api/v1/audit",
+            Role::Operator,
+            "The latest of what was changed here, or was refused to be",
+            audit,
+        ),
+    ];
+    endpoints.extend(daemons::endpoints());
+    endpoints
+}
+
+async fn document(State(api): State<Api>) -> impl IntoResponse {
+    Json(api.document.clone())
+}
+
+/// Who asks.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Me {
+    /// The name of their token; `local` where none is needed.
+    name: String,
+    /// What they may.
+    role: Role,
+}
+
+async fn me(Extension(identity): Extension<Identity>) -> Json<Me> {
+    Json(Me { name: identity.name.to_string(), role: identity.role })
+}
+
+async fn instance(State(api): State<Api>) -> Json<Instance> {
+    Json(api.instance.clone())
+}
+
+async fn audit(State(api): State<Api>) -> Json<Vec<AuditEntry>> {
+    Json(api.audit.entries())
+}

@@ -1,0 +1,43 @@
+//! The API's server: its thread, its runtime and its bounds are those of [`admin`](crate::admin).
+
+use axum::serve::IncomingStream;
+use std::net::SocketAddr;
+
+use axum::extract::connect_info::Connected;
+
+use super::endpoint::router;
+use super::state::Api;
+use super::{ApiConfig, Instance, openapi, routes};
+use crate::admin::{AdminError, BoundedListener, HttpServer};
+use crate::supervisor::Roster;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// A running API. Dropping it ends it and waits for that, a second at most.
+#[derive(Debug)]
+pub(crate) struct ApiServer(HttpServer);
+
+impl ApiServer {
+    /// Listens, and answers from then on.
+    pub(crate) fn start(config: ApiConfig, instance: Instance, roster: Roster) -> Result<Self, AdminError> {
+        let address = config.address;
+        let endpoints = routes::endpoints();
+        let document = openapi::document(&instance.program, &endpoints);
+        let api = Api::new(config, instance, roster, document);
+        let service = router(endpoints, api).into_make_service_with_connect_info::<Peer>();
+        HttpServer::start("API", address, service).map(Self)
+    }
+
+    /// Where it listens: the port that was chosen, where the address left it open.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+}

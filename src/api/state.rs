@@ -1,0 +1,63 @@
+//! What the routes work on.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::ApiConfig;
+use super::access::Admitted;
+use super::audit::Audit;
+use super::gate::Hosts;
+use super::instance::Instance;
+use super::problem::Problem;
+use super::rate::RateLimit;
+use crate::supervisor::{Inspected, Roster};
+
+/// See the module. Cloning gives another handle of the same.
+#[derive(Clone)]
+pub(super) struct Api(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) instance: Instance,
+    pub(super) roster: Roster,
+    pub(super) admitted: Admitted,
+    pub(super) hosts: Hosts,
+    pub(super) rate: RateLimit,
+    pub(super) audit: Audit,
+    /// What there is to ask for.
+    pub(super) document: Value,
+}
+
+impl Api {
+    pub(super) fn new(config: ApiConfig, instance: Instance, roster: Roster, document: Value) -> Self {
+        let ApiConfig { tokens, hosts, .. } = config;
+        let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
+        Self(Arc::new(Inner {
+            instance,
+            roster,
+            admitted,
+            hosts,
+            rate: RateLimit::default(),
+            audit: Audit::default(),
+            document,
+        }))
+    }
+
+    /// A daemon of this process.
+    pub(super) fn daemon(&self, name: &str) -> Result<Inspected, Problem> {
+        let mut all = self.roster.inspect();
+        let found = all.iter().position(|daemon| &*daemon.status.name == name);
+        found.map(|index| all.swap_remove(index)).ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|daemon| &*daemon.status.name).collect();
+            Problem::not_found(format!("there is no daemon `{name}` here, there are: {}", names.join(", ")))
+        })
+    }
+}
+
+impl std::ops::Deref for Api {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,44 @@
+//! The API's section.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Address;
+use crate::api::{DEFAULT_ADDRESS, Role};
+use crate::config::secret::Secret;
+
+/// The admin API over HTTP: what the daemons are at, and how they are steered.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct ApiSection {
+    /// Whether it is served.
+    pub(in crate::config) enabled: bool,
+    /// Where it is served. Without tokens whoever can reach it is an admin, so it must be a loopback address then.
+    pub(in crate::config) address: Address,
+    /// Names that it is reached by, beside `localhost` and addresses: those of a Service, or an Ingress.
+    pub(in crate::config) hosts: Vec<String>,
+    /// Who may ask, each by a name of yours, which stands in the audit log.
+    pub(in crate::config) tokens: BTreeMap<String, TokenSection>,
+}
+
+impl Default for ApiSection {
+    fn default() -> Self {
+        Self { enabled: false, address: Address(DEFAULT_ADDRESS), hosts: Vec::new(), tokens: BTreeMap::new() }
+    }
+}
+
+/// Somebody who may ask.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct TokenSection {
+    /// What they may.
+    pub(in crate::config) role: Option<Role>,
+    /// What they show; 16 characters at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) token: Option<Secret>,
+    /// A file with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) token_file: Option<String>,
+}

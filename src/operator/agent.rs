@@ -1,0 +1,158 @@
+//! The API of a running process, asked over HTTP.
+
+use std::env;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::ReadFile;
+use super::cluster::File;
+use super::failure::Failure;
+use super::rows::harmless;
+use crate::api::DEFAULT_ADDRESS;
+
+/// Where the token stands, where no file has it.
+const TOKEN: &str = "DAEMONRY_TOKEN";
+/// How long an answer may take: a seek waits for its commit.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(super) struct ApiArgs {
+    /// Where the API is, as in `http://127.0.0.1:9466`, which is the default
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    api: Option<String>,
+    /// The configuration file of the program, which says where it is
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets a key over file and environment; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", requires = "config")]
+    set: Vec<String>,
+    /// A file with the token to show; else it is taken from the variable `DAEMONRY_TOKEN`, if that is set
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// See the module.
+pub(super) struct Agent {
+    agent: ureq::Agent,
+    base: String,
+    token: Option<String>,
+}
+
+impl ApiArgs {
+    pub(super) fn agent(&self, read: &ReadFile<'_>) -> Result<Agent, Failure> {
+        let base = match (&self.api, self.config.clone()) {
+            (Some(url), _) if url.starts_with("http://") => url.trim_end_matches('/').to_owned(),
+            (Some(_), _) => return Err(Failure::usage("`--api` must begin with `http://`")),
+            (None, Some(path)) => {
+                let deployment = read(&File { path, set: self.set.clone() })?;
+                let address = deployment.api.ok_or_else(|| {
+                    Failure::usage("the file serves no API: set `api: {enabled: true}` there, and restart the program")
+                })?;
+                format!("http://{}", reachable(address))
+            }
+            (None, None) => format!("http://{DEFAULT_ADDRESS}"),
+        };
+        let token = match &self.token_file {
+            Some(file) => Some(fs::read_to_string(file).map_err(|error| {
+                Failure::usage(format!("the token of `{}` can't be read: {error}", file.display()))
+            })?),
+            None => env::var(TOKEN).ok(),
+        };
+        let token = token.map(|token| token.trim().to_owned());
+        let settings = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
+        Ok(Agent { agent: settings.build().into(), base, token })
+    }
+}
+
+/// Where what listens there is reached from here.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+impl Agent {
+    /// Asks for what is there.
+    pub(super) fn get<R: DeserializeOwned>(&self, path: &str) -> Result<R, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        self.answer(request.call())
+    }
+
+    /// Has something done.
+    pub(super) fn post<R: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<R, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        self.answer(request.send_json(body))
+    }
+
+    fn answer<R: DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<R, Failure> {
+        let base = &self.base;
+        let mut answer = answer.map_err(|error| {
+            Failure::new(format!(
+                "no API answers at {base}: {error}: does the program run there, with `api: {{enabled: true}}`?"
+            ))
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            let read = answer.body_mut().read_json();
+            return read
+                .map_err(|error| Failure::new(format!("{base} has not answered as this version does: {error}")));
+        }
+        let problem: Option<Value> = answer.body_mut().read_json().ok();
+        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str()).map(harmless);
+        let detail = detail.unwrap_or_else(|| format!("{base} answers {status}"));
+        // What can't be meant is told from what can't be done.
+        Err(if status.as_u16() == 400 { Failure::Usage(detail) } else { Failure::Failed(detail) })
+    }
+}
+
+/// A name as a part of a path.
+pub(super) fn encoded(name: &str) -> String {
+    let mut path = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'.' => path.push(char::from(byte)),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_not_lead_elsewhere() {
+        assert_eq!(encoded("orders-v2.1"), "orders-v2.1");
+        assert_eq!(encoded("a/../b?c#d é"), "a%2F..%2Fb%3Fc%23d%20%C3%A9");
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_loopback() {
+        let reached = |address: &str| reachable(address.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:9466"), "127.0.0.1:9466");
+        assert_eq!(reached("[::]:9466"), "[::1]:9466");
+        assert_eq!(reached("10.0.0.7:9466"), "10.0.0.7:9466");
+    }
+}
