@@ -65,13 +65,16 @@ mod listing;
 mod marks;
 mod opened;
 mod pass;
+mod plan;
 mod redrive;
 #[cfg(test)]
 mod samples;
 pub(crate) mod shelf;
 #[cfg(test)]
 mod tests;
+mod watch;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub use entry::{Content, Entry, Shown};
@@ -81,10 +84,12 @@ pub use letter::{DeadLetter, NotALetter};
 pub use listing::Listing;
 pub use marks::{Mark, MarkKind};
 pub(crate) use marks::{TopicId, letters_of_marks};
+pub use plan::{Plan, Way};
 pub use redrive::{Counts, Edit, Redrive};
 
 use self::pass::Work;
 use self::shelf::{Shelf, Span, Stop, StopOnDrop, Survey};
+use self::watch::Watch;
 #[cfg(feature = "kafka")]
 use crate::kafka::{ConfigError, KafkaConfig, KafkaShelf};
 use crate::record::{Offset, Partition, Topic};
@@ -96,6 +101,7 @@ use crate::testing::MemoryBroker;
 pub struct DeadLetters {
     shelf: Arc<dyn Shelf>,
     topic: Topic,
+    watch: Watch,
 }
 
 impl DeadLetters {
@@ -105,12 +111,35 @@ impl DeadLetters {
     /// What librdkafka refuses.
     #[cfg(feature = "kafka")]
     pub fn open(config: &KafkaConfig, topic: impl Into<Topic>) -> Result<Self, ConfigError> {
-        Ok(Self { shelf: Arc::new(KafkaShelf::new(config)?), topic: topic.into() })
+        Ok(Self { shelf: Arc::new(KafkaShelf::new(config)?), topic: topic.into(), watch: Watch::default() })
     }
 
     /// Those of a topic of the broker in memory, to test with.
     pub fn in_memory(broker: &MemoryBroker, topic: impl Into<Topic>) -> Self {
-        Self { shelf: Arc::new(broker.clone()), topic: topic.into() }
+        Self { shelf: Arc::new(broker.clone()), topic: topic.into(), watch: Watch::default() }
+    }
+
+    /// The same with somebody who watches. A re-drive or a discard tells after each of its transactions what it has done, for good; what
+    /// only counts tells every 500 records. Where the answer is to break, it ends there with [`LettersError::Stopped`], and leaves no
+    /// transaction open. Called on the thread that does the work, which waits for the answer.
+    ///
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    ///
+    /// use daemonry::dead_letters::{DeadLetters, Filter, Redrive};
+    ///
+    /// # async fn example(letters: DeadLetters) -> Result<(), Box<dyn std::error::Error>> {
+    /// let watched = letters.watched(|counts| {
+    ///     println!("{} so far", counts.selected);
+    ///     ControlFlow::Continue(())
+    /// });
+    /// watched.redrive(Redrive::new("after-the-outage", Filter::all())).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watched(self, watch: impl Fn(Counts) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        Self { watch: Watch::by(watch), ..self }
     }
 
     /// The topic.
@@ -148,7 +177,17 @@ impl DeadLetters {
     /// # Errors
     /// See [`LettersError`].
     pub async fn dry_run(&self, request: Redrive) -> Result<Counts, LettersError> {
-        self.work(Work::Count(request)).await.map_err(|interrupted| interrupted.error)
+        self.plan(request).await.map(|plan| plan.counts)
+    }
+
+    /// As [`dry_run`](Self::dry_run), and says which topics the records would come from and go to.
+    ///
+    /// # Errors
+    /// See [`LettersError`].
+    pub async fn plan(&self, request: Redrive) -> Result<Plan, LettersError> {
+        request.check()?;
+        let watch = self.watch.clone();
+        self.run(move |shelf, topic, stop| plan::plan(shelf, topic, &request, &watch, stop)).await?
     }
 
     /// Writes the records of letters again, to the topics that they were read from or to another one, and marks the letters.
@@ -214,10 +253,11 @@ impl DeadLetters {
 
     async fn work(&self, work: Work) -> Result<Counts, Interrupted> {
         let nothing = |error| Interrupted { counts: Counts::default(), error };
-        if let Work::Count(request) | Work::Redrive(request) = &work {
+        if let Work::Redrive(request) = &work {
             request.check().map_err(nothing)?;
         }
-        self.run(move |shelf, topic, stop| pass::work(shelf, topic, &work, stop)).await.map_err(nothing)?
+        let watch = self.watch.clone();
+        self.run(move |shelf, topic, stop| pass::work(shelf, topic, &work, &watch, stop)).await.map_err(nothing)?
     }
 
     /// Does what blocks on a thread for it; stops it when nobody waits any more.
