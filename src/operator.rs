@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! daemonry topics --brokers localhost:9092          topics of a cluster
+//! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
 //! daemonry completions bash                         for the shell
 //! ```
 //!
@@ -17,9 +18,12 @@
 //! | 2 | the command line or the configuration can't work |
 //! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
 
+mod again;
 mod cluster;
 mod console;
+mod dlq;
 mod failure;
+mod moment;
 mod rows;
 mod topics;
 mod work;
@@ -43,6 +47,8 @@ use failure::Failure;
 pub(crate) enum Request {
     /// Lists a cluster's topics
     Topics(topics::Topics),
+    /// Dead letters: lists them, shows one, re-drives, edits, discards
+    Dlq(Box<dlq::Dlq>),
     /// Prints what has the shell complete this command line
     Completions {
         /// The shell
@@ -63,6 +69,7 @@ impl Request {
     pub(crate) fn run(self, command: Command, read: &ReadFile<'_>) -> Exit {
         let done = match self {
             Self::Topics(topics) => topics.run(read),
+            Self::Dlq(dlq) => dlq.run(read),
             Self::Completions { shell } => completions(command, shell),
             Self::Man { command: path } => man(command, &path),
         };

@@ -13,7 +13,7 @@ use super::Filter;
 use super::error::{Interrupted, LettersError};
 use super::letter::View;
 use super::marks::{Mark, MarkKind, TopicId, topic_of};
-use super::opened::{Opened, open};
+use super::opened::open;
 use super::redrive::{Counts, Redrive, Verdict, judge, outgoing};
 use super::shelf::{Batching, Pace, Progress, Shelf, Span, Stop, Writer};
 use super::watch::Watch;
