@@ -1,5 +1,5 @@
-//! `sample-letters BROKERS TOPIC N` writes small dead letters to try `daemonry dlq` with: of records of the topic `sample`, with 1,000
-//! keys. It makes the letters' topic with four partitions if that is missing.
+//! `sample-letters BROKERS TOPIC N` writes small dead letters to try `daemonry dlq` with: those of N records with 1,000 keys of the topic
+//! TOPIC, which it makes if it is missing, as it does that of the letters, `TOPIC.dlq`, with four partitions each.
 
 use std::env;
 
@@ -16,18 +16,21 @@ fn main() -> Result<()> {
     let [brokers, topic, count] = arguments.as_slice() else { bail!("usage: sample-letters BROKERS TOPIC N") };
     let count: usize = count.parse().context("N is a number of letters")?;
     let topics = Topics::connect(brokers)?;
-    if !topics.exists(topic)? {
-        topics.create(topic, 4, &[])?;
+    let letters_topic = format!("{topic}.dlq");
+    for topic in [topic, &letters_topic] {
+        if !topics.exists(topic)? {
+            topics.create(topic, 4, &[])?;
+        }
     }
     let mut writer = Writer::connect(brokers)?;
     for first in (0..count).step_by(TOGETHER) {
         let letter = |number: usize| {
             let message = Message::new(format!(r#"{{"id":{number}}}"#)).key(format!("key-{}", number % 1_000));
-            letter_of(message, "sample", "error", "connection refused", unix_ms())
+            letter_of(message, topic, "error", "connection refused", unix_ms())
         };
         let letters: Vec<Message> = (first..count.min(first + TOGETHER)).map(letter).collect();
-        writer.write(topic, None, &letters)?;
+        writer.write(&letters_topic, None, &letters)?;
     }
-    eprintln!("{count} letters are written to {topic}");
+    eprintln!("{count} letters are written to {letters_topic}");
     Ok(())
 }

@@ -59,7 +59,8 @@ fn page(topic: &Topic, shown: &Shown) -> String {
     match &entry.content {
         Content::Letter(letter) => {
             field("failed", time(letter.failed_at));
-            field("origin", format!("{}@{}, of {}", letter.origin, letter.offset, time(letter.timestamp)));
+            let of = letter.timestamp.map(|time| format!(", of {}", Moment(time))).unwrap_or_default();
+            field("origin", format!("{}@{}{of}", letter.origin, letter.offset));
             field("reason", letter.reason.name().to_owned());
             field("error", letter.error.clone());
             field("attempts", letter.attempts.to_string());
