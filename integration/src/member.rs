@@ -1,4 +1,4 @@
-//! A process of an example under test, mostly of `examples/ledger`: started with flags, signalled, waited for; its log is a file.
+//! A process of a program under test, mostly of `examples/ledger`: started with flags, signalled, waited for; its log is a file.
 //!
 //! The invariant: it doesn't outlive its owner.
 

@@ -108,6 +108,21 @@ fn a_redrive_that_is_stopped_leaves_nothing_open_and_says_how_to_go_on() -> Resu
 }
 
 #[test]
+fn a_redrive_that_waits_for_its_next_letter_can_be_stopped() -> Result<()> {
+    let scene = Scene::open("waits")?;
+    scene.write(3, 1)?;
+    let directory = tempfile::tempdir()?;
+    let slower = scene.operator("redrive", &["--per-second=0.001", "--execute", "--yes"])?;
+    let mut process = Member::run(slower, directory.path().join("waits.log"))?;
+    until_true(PATIENCE, "the first record", || Ok(scene.written()?.count() == 1))?;
+    // It is told of the first one's transaction before it waits for a thousand seconds.
+    assert_eq!(process.stop(PATIENCE)?, 4, "{}", process.log()?);
+    assert!(process.log()?.contains("error: stopped: 1 of 3 letters were done"), "{}", process.log()?);
+    anyhow::ensure!(!is_transaction_open(&scene)?, "a transaction is open");
+    Ok(())
+}
+
+#[test]
 fn of_two_requests_the_later_one_goes_on_alone() -> Result<()> {
     let scene = Scene::open("two")?;
     scene.write(LETTERS, KEYS)?;

@@ -119,7 +119,7 @@ impl Change<'_> {
             return Ok(Exit::Drained);
         }
         console.note(&tally::table(&planned)?);
-        let question = format!("this {} {total} letters of `{}`", verb.asked(), harmless(topic.as_str()));
+        let question = format!("this {} {} of `{}`", verb.asked(), tally::letters(total), harmless(topic.as_str()));
         console.consent(&execute.consent, &question, &total.to_string())?;
         console.note(&format!("if it is interrupted, this goes on:\n{again}"));
         let counts =
@@ -193,7 +193,10 @@ fn interruption(interrupted: Interrupted, total: u64, again: &Again) -> Failure 
     match Failure::from(error) {
         Failure::Failed(why) => {
             let done = counts.selected;
-            Failure::Failed(format!("{why}: {done} of {total} letters were done, this goes on behind them:\n{again}"))
+            Failure::Failed(format!(
+                "{why}: {done} of {} were done, this goes on behind them:\n{again}",
+                tally::letters(total)
+            ))
         }
         other => other,
     }

@@ -173,8 +173,7 @@ impl Row for LetterRow {
             reason,
             Cell::of(letter.map(|letter| letter.attempts)),
             Cell::of(letter.map(|letter| letter.redrives)),
-            // No more than is shown is made into text: it may be long.
-            Cell::of(key.map(|key| cut(&inline(key.get(..KEY * 4).unwrap_or(key)), KEY))),
+            Cell::of(key.map(|key| cut(&inline(begin(key)), KEY))),
             Cell::new(error),
             Cell::of(entry.mark.map(named)).tone(Tone::Faint),
         ]
@@ -194,6 +193,14 @@ pub(super) fn named(mark: MarkKind) -> &'static str {
         MarkKind::Redriven => "re-driven",
         MarkKind::Discarded => "discarded",
     }
+}
+
+/// So much of a key as is shown: it may be long. Not cut within a character, as which it would be text no more.
+fn begin(key: &[u8]) -> &[u8] {
+    let end = key.len().min(KEY * 4);
+    let is_boundary = |at: &usize| key.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    let end = (end.saturating_sub(3)..=end).rev().find(is_boundary).unwrap_or(end);
+    &key[..end]
 }
 
 /// So much of a text as a column of this width shows.
@@ -255,6 +262,11 @@ mod tests {
         let row = texts(entry(record, Some(&format!("\x1b[2J{}", "é".repeat(100)))));
         assert_eq!(row[6], format!("{}…", "k".repeat(KEY - 1)));
         assert_eq!(row[7], format!("\\u{{1b}}[2J{}…", "é".repeat(ERROR - 10)));
+        for before in ["", "a"] {
+            let row =
+                texts(entry(OwnedRecord::new("{}").with_key(format!("{before}{}", "ж".repeat(100))), Some("down")));
+            assert!(row[6].starts_with(before) && row[6].ends_with("жж…"), "{}", row[6]);
+        }
         let row = texts(entry(OwnedRecord::new("{}").with_key(vec![0xff; 3]), Some("down")));
         assert_eq!((row[6].as_str(), row[7].as_str()), ("0xffffff", "down"));
     }

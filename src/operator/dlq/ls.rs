@@ -7,6 +7,7 @@ use super::super::console::{Console, OutputArgs};
 use super::super::failure::Failure;
 use super::super::work::block_on;
 use super::letter::LetterRow;
+use super::tally;
 use super::which::{FilterArgs, LettersArgs};
 use crate::shutdown::Exit;
 
@@ -45,8 +46,7 @@ impl Ls {
         match (listed, is_all) {
             (_, false) => console.note(&format!("the first {listed}, and there are more")),
             (0, true) => console.note("no such letter"),
-            (1, true) => console.note("1 letter"),
-            (listed, true) => console.note(&format!("{listed} letters")),
+            (listed, true) => console.note(&tally::letters(listed)),
         }
         Ok(Exit::Drained)
     }

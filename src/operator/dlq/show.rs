@@ -147,7 +147,9 @@ mod tests {
         let broker = MemoryBroker::new();
         broker.create_topic("orders", 1);
         broker.create_topic("orders.dlq", 1);
-        records.into_iter().for_each(|record| drop(broker.produce("orders.dlq", 0, record)));
+        for record in records {
+            broker.produce("orders.dlq", 0, record);
+        }
         let letters = DeadLetters::in_memory(&broker, "orders.dlq");
         (broker, letters)
     }

@@ -70,6 +70,11 @@ fn left(verb: Verb, counts: &Counts) -> impl Iterator<Item = Tally> {
     at_cap.into_iter().chain(rest).map(row)
 }
 
+/// So many letters, as people say it.
+pub(super) fn letters(count: u64) -> String {
+    if count == 1 { "1 letter".to_owned() } else { format!("{count} letters") }
+}
+
 /// As a table, to be said beside the answer.
 pub(super) fn table(rows: &[Tally]) -> Result<String, Failure> {
     let mut text = Vec::new();
