@@ -70,6 +70,9 @@ impl LettersArgs {
             // Nobody knows better: where they go unless something else is said.
             (None, _, Some(of)) if read.is_empty() => Ok(letters_of(&Topic::from(of.as_str()))),
             (None, _, Some(of)) => Err(Failure::usage(format!("records of `{of}` become no dead letters"))),
+            (None, ..) if meant().any(|(_, consumer)| consumer.topics.is_none()) => Err(Failure::usage(
+                "say which letters, with `--topic` or `--of`: what a daemon reads, its own program knows alone",
+            )),
             (None, ..) => Err(Failure::usage(
                 "say which letters: their topic with `--topic`, or with `--of` the topic whose records they were",
             )),
@@ -254,6 +257,8 @@ mod tests {
         );
         assert_eq!(found(&["--of", "strict"]), "records of `strict` become no dead letters");
         let said = "say which letters: their topic with `--topic`, or with `--of` the topic whose records they were";
+        assert_eq!(found(&["--daemon", "strict"]), said);
+        let said = "say which letters, with `--topic` or `--of`: what a daemon reads, its own program knows alone";
         assert_eq!(found(&["--daemon", "unknown"]), said);
     }
 
