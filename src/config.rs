@@ -37,6 +37,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use deployment::DeployedTopic;
 pub(crate) use deployment::{DeployedConsumer, Deployment};
 pub(crate) use document::Document;
 pub(crate) use fault::Place;

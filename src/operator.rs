@@ -4,6 +4,7 @@
 //! daemonry ps [DAEMON]                              what the daemons of a process are at
 //! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `seek`: steer them
 //! daemonry topics --brokers localhost:9092          topics of a cluster
+//! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
 //! daemonry completions bash                         for the shell
 //! ```
 //!
@@ -20,10 +21,13 @@
 //! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
 
 mod agent;
+mod again;
 mod cluster;
 mod console;
+mod dlq;
 mod failure;
 mod ps;
+mod moment;
 mod rows;
 mod steer;
 mod topics;
@@ -58,6 +62,8 @@ pub(crate) enum Request {
     Seek(steer::Seek),
     /// Lists a cluster's topics
     Topics(topics::Topics),
+    /// Dead letters: lists them, shows one, re-drives, edits, discards
+    Dlq(Box<dlq::Dlq>),
     /// Prints what has the shell complete this command line
     Completions {
         /// The shell
@@ -83,6 +89,7 @@ impl Request {
             Self::Rate(rate) => rate.run(read),
             Self::Seek(seek) => seek.run(read),
             Self::Topics(topics) => topics.run(read),
+            Self::Dlq(dlq) => dlq.run(read),
             Self::Completions { shell } => completions(command, shell),
             Self::Man { command: path } => man(command, &path),
         };

@@ -11,6 +11,7 @@ pub mod compose;
 pub mod idle;
 pub mod kafka_home;
 pub mod ledger;
+pub mod letter;
 pub mod load;
 pub mod member;
 pub mod message;

@@ -1,4 +1,4 @@
-//! A process of an example under test, mostly of `examples/ledger`: started with flags, signalled, waited for; its log is a file.
+//! A process of a program under test, mostly of `examples/ledger`: started with flags, signalled, waited for; its log is a file.
 //!
 //! The invariant: it doesn't outlive its owner.
 
@@ -103,20 +103,27 @@ impl Member {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_example(example: &str, flags: &Flags, log: PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(&log)?;
-        let program = program(example)?;
-        let child = Command::new(&program)
+        let mut command = Command::new(program(example)?);
+        command
             .args(flags.arguments())
             .env("RUST_LIB_BACKTRACE", "0")
             .envs(flags.log_filter.iter().map(|filter| ("RUST_LOG", filter)))
-            .stdin(if flags.is_steered { Stdio::piped() } else { Stdio::null() })
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("cannot run {}", program.display()))?;
+            .stdin(if flags.is_steered { Stdio::piped() } else { Stdio::null() });
+        let mut member = Self::run(command, log)?;
         // Given, unless any port would do.
-        let admin = flags.get("admin").filter(|address| !address.ends_with(":0")).map(str::to_owned);
-        Ok(Self { child, log, admin })
+        member.admin = flags.get("admin").filter(|address| !address.ends_with(":0")).map(str::to_owned);
+        Ok(member)
+    }
+
+    /// Starts this, which logs into the file `log` all that it writes.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub fn run(mut command: Command, log: PathBuf) -> Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = command.stdout(file.try_clone()?).stderr(file).spawn();
+        let child = child.with_context(|| format!("cannot run {}", command.get_program().display()))?;
+        Ok(Self { child, log, admin: None })
     }
 
     /// Its process id.
@@ -317,6 +324,18 @@ pub(crate) fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
     let status = head.split(' ').nth(1).context("no status")?.parse()?;
     Ok((status, body.to_owned()))
+}
+
+/// A binary of the workspace's: it stands in `<target>/<profile>`.
+///
+/// # Errors
+/// When it was not built.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = env::current_exe()?;
+    let mut programs = own.ancestors().skip(1).take(2).map(|directory| directory.join(name));
+    programs
+        .find(|program| program.is_file())
+        .with_context(|| format!("the binary {name} is missing: run `cargo build --workspace --bins` first"))
 }
 
 /// The program stands in `<target>/<profile>/examples`; we stand in `<target>/<profile>`, or as a test in its `deps`.

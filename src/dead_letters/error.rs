@@ -97,7 +97,7 @@ pub enum LettersError {
     /// A setting that can't work.
     #[error("{0}")]
     Unusable(String),
-    /// It was stopped, since nobody waits for it any more.
+    /// It was stopped: nobody waits for it any more, or whoever watches it has said so.
     #[error("stopped")]
     Stopped,
     /// It may work the next time.

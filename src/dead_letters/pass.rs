@@ -13,9 +13,10 @@ use super::Filter;
 use super::error::{Interrupted, LettersError};
 use super::letter::View;
 use super::marks::{Mark, MarkKind, TopicId, topic_of};
-use super::opened::{Opened, open};
+use super::opened::open;
 use super::redrive::{Counts, Redrive, Verdict, judge, outgoing};
 use super::shelf::{Batching, Pace, Progress, Shelf, Span, Stop, Writer};
+use super::watch::Watch;
 use crate::record::{NextOffset, Offset, Partition, Record, Topic};
 
 /// How many letters go into one transaction, at most.
@@ -30,8 +31,6 @@ const SHORT: Duration = Duration::from_millis(100);
 /// What is done with the letters that are meant.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
-    /// Nothing: they are counted.
-    Count(Redrive),
     /// Their records are written again.
     Redrive(Redrive),
     /// They are given up.
@@ -41,7 +40,7 @@ pub(super) enum Work {
 impl Work {
     fn filter(&self) -> &Filter {
         match self {
-            Self::Count(redrive) | Self::Redrive(redrive) => &redrive.filter,
+            Self::Redrive(redrive) => &redrive.filter,
             Self::Discard { filter, .. } => filter,
         }
     }
@@ -49,22 +48,24 @@ impl Work {
     fn cap(&self) -> Option<u32> {
         match self {
             // Whoever has changed a record by hand knows why it went round.
-            Self::Count(redrive) | Self::Redrive(redrive) => redrive.edit.is_none().then_some(redrive.cap),
+            Self::Redrive(redrive) => redrive.edit.is_none().then_some(redrive.cap),
             Self::Discard { .. } => None,
         }
     }
 }
 
 /// Does the work, and counts. On an error all that was committed stands.
-pub(super) fn work(shelf: &dyn Shelf, letters: &Topic, work: &Work, stop: &Stop) -> Result<Counts, Interrupted> {
+pub(super) fn work(
+    shelf: &dyn Shelf,
+    letters: &Topic,
+    work: &Work,
+    watch: &Watch,
+    stop: &Stop,
+) -> Result<Counts, Interrupted> {
     let mut counts = Counts::default();
-    if let Work::Count(_) = work {
-        let counted = count(shelf, letters, work, stop, &mut counts);
-        return counted.map(|()| counts).map_err(|error| Interrupted { counts, error });
-    }
     let mut batching = Batching::Together;
     loop {
-        match write(shelf, letters, work, batching, stop, &mut counts) {
+        match write(shelf, letters, work, batching, watch, stop, &mut counts) {
             // Perhaps only together with others. The request goes on where it is.
             Err(LettersError::TooLarge { .. }) if batching == Batching::Together => batching = Batching::Alone,
             outcome => return outcome.map(|()| counts).map_err(|error| Interrupted { counts, error }),
@@ -72,28 +73,12 @@ pub(super) fn work(shelf: &dyn Shelf, letters: &Topic, work: &Work, stop: &Stop)
     }
 }
 
-fn count(
-    shelf: &dyn Shelf,
-    letters: &Topic,
-    work: &Work,
-    stop: &Stop,
-    counts: &mut Counts,
-) -> Result<(), LettersError> {
-    let Opened { mut reader, marks, spans, .. } = open(shelf, letters, work.filter(), stop)?;
-    reader.open(letters, &spans)?;
-    while let Some(record) = reader.next()? {
-        let view = View::of(record.headers().collect());
-        let mark = marks.of(record.partition(), record.offset());
-        counts.count(judge(&record, &view, mark, work.filter(), work.cap()));
-    }
-    Ok(())
-}
-
 fn write(
     shelf: &dyn Shelf,
     letters: &Topic,
     work: &Work,
     batching: Batching,
+    watch: &Watch,
     stop: &Stop,
     counts: &mut Counts,
 ) -> Result<(), LettersError> {
@@ -124,6 +109,7 @@ fn write(
                 let due = pace.next(now);
                 if due.saturating_duration_since(now) > SHORT {
                     pass.commit()?;
+                    watch.tell(*pass.counts)?;
                 }
                 stop.wait_until(due)?;
             }
@@ -133,6 +119,7 @@ fn write(
         pass.passed(record.partition(), record.offset().next());
         if pass.batch.is_full() {
             pass.commit()?;
+            watch.tell(*pass.counts)?;
         }
     }
     pass.finish(&spans)
@@ -232,7 +219,6 @@ impl Pass<'_> {
             Work::Discard { by, reason, .. } => {
                 Mark { by: Some(by.clone()), reason: Some(reason.clone()), ..Mark::new(MarkKind::Discarded) }
             }
-            Work::Count(_) => return Ok(()),
         };
         let mark = mark.record(&self.id, partition, offset);
         self.writer.send(&topic_of(self.letters), &mark, (partition, offset))?;

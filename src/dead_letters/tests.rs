@@ -141,6 +141,39 @@ async fn a_dry_run_counts_and_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_plan_says_where_records_come_from_and_go_to() {
+    let (broker, letters) = broker(&[(0, 1, "a"), (0, 2, "b"), (1, 3, "a")]);
+    let elsewhere = letter_of(OwnedRecord::new("v").with_key("c")).with_header("daemonry-topic", "bills");
+    broker.produce(LETTERS, 1, elsewhere);
+    let way = |origin: &str, target: &str, letters| Way { origin: origin.into(), target: target.into(), letters };
+    let plan = letters.plan(all("r")).await.expect("it works");
+    assert_eq!((plan.counts.selected, plan.others), (4, 0));
+    assert_eq!(plan.ways, [way("orders", "orders", 3), way("bills", "bills", 1)]);
+    let plan = letters.plan(all("r").to_topic("repaired")).await.expect("it works");
+    assert_eq!(plan.ways, [way("orders", "repaired", 3), way("bills", "repaired", 1)]);
+    let refused = letters.plan(all("no name")).await.expect_err("it has a space");
+    assert!(matches!(refused, LettersError::Unusable(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_of_each_transaction_and_can_end_it_there() {
+    let places: Vec<_> = (0..1_200).map(|time| (0, time, "a")).collect();
+    let (broker, letters) = broker(&places);
+    let (told, heard) = std::sync::mpsc::channel();
+    let watched = letters.clone().watched(move |counts| {
+        told.send(counts.selected).expect("it is listened to");
+        if counts.selected < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    watched.plan(all("r")).await.expect_err("it is ended at a thousand");
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [500, 1_000]);
+    let interrupted = watched.redrive(all("r")).await.expect_err("it is ended at a thousand");
+    assert_eq!((interrupted.error, interrupted.counts.selected), (LettersError::Stopped, 1_000));
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [500, 1_000]);
+    assert_eq!(values(&broker, "orders", "a").len(), 1_000, "what it was told of is written, and nothing else");
+    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(200));
+}
+
+#[tokio::test]
 async fn a_discarded_letter_is_hidden_and_says_why() {
     let (_broker, letters) = broker(&[(0, 1, "a"), (0, 2, "b")]);
     let counts = letters.discard(Filter::all().key("a"), "ada", "load test").await.expect("it works");

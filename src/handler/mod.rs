@@ -41,6 +41,8 @@ pub(crate) use router::Routes;
 pub use service::HandlerService;
 pub use settling::Settling;
 pub use signature::{AsyncFunction, BatchFunction, Function};
+#[cfg(feature = "cli")]
+pub(crate) use table::letters_of;
 pub(crate) use table::{Entry, Found, TopicTable};
 
 /// What a handler's result is turned into.

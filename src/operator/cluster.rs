@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::ReadFile;
+use super::again::Again;
 use super::failure::Failure;
 use crate::config::{DeployedConsumer, Deployment};
 use crate::kafka::KafkaConfig;
@@ -78,6 +79,17 @@ impl ClusterArgs {
     pub(super) fn deployment(&self, read: &ReadFile<'_>) -> Result<Option<Deployment>, Failure> {
         let Some(path) = self.config.clone() else { return Ok(None) };
         Ok(Some(read(&File { path, set: self.set.clone() })?))
+    }
+
+    /// The same cluster again.
+    pub(super) fn again(&self, again: &mut Again) {
+        again
+            .options("config", self.config.iter().map(|path| path.display()))
+            .settings("set", &self.set)
+            .options("cluster", &self.cluster)
+            .options("brokers", &self.brokers)
+            .settings("property", &self.property)
+            .options("properties", self.properties.iter().map(|path| path.display()));
     }
 
     /// The cluster of the command line.

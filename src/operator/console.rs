@@ -2,10 +2,12 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
+use super::again::Again;
 use super::failure::Failure;
 use super::rows::{Format, Row, Rows};
 use crate::shutdown::Exit;
@@ -17,12 +19,27 @@ pub(super) struct OutputArgs {
     output: Format,
 }
 
+impl OutputArgs {
+    /// The same answer again.
+    pub(super) fn again(&self, again: &mut Again) {
+        let shown = (self.output != Format::Table).then(|| self.output.to_possible_value()).flatten();
+        again.options("output", shown.map(|value| value.get_name().to_owned()));
+    }
+}
+
 /// Before what can't be undone.
-#[derive(Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(super) struct ConsentArgs {
     /// Answers the question whether it is meant
     #[arg(long, short)]
     yes: bool,
+}
+
+impl ConsentArgs {
+    /// The same answer again.
+    pub(super) fn again(&self, again: &mut Again) {
+        again.flag("yes", self.yes);
+    }
 }
 
 /// See the module.
@@ -66,6 +83,13 @@ impl Console {
             self.note(nothing);
         }
         Ok(())
+    }
+
+    /// Answers a program with one object.
+    pub(super) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.out, object).map_err(io::Error::from)?;
+        self.out.write_all(b"\n")?;
+        Ok(self.out.flush()?)
     }
 
     /// Answers with these bytes as they are.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
+use super::rows::harmless;
 use crate::config::Faults;
+use crate::dead_letters::LettersError;
 use crate::kafka::{AdminError, ConfigError};
 use crate::shutdown::Exit;
 
@@ -60,6 +62,17 @@ impl From<io::Error> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+impl From<LettersError> for Failure {
+    fn from(error: LettersError) -> Self {
+        // Names in it may be a letter's own.
+        let text = harmless(&error.to_string());
+        match error {
+            LettersError::Unusable(_) | LettersError::AnotherRequest(_) => Self::Usage(text),
+            _ => Self::Failed(text),
+        }
     }
 }
 

@@ -84,6 +84,11 @@ impl Cell {
     pub(super) fn tone(self, tone: Tone) -> Self {
         Self { tone, ..self }
     }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 impl<T: ToString> From<T> for Cell {

@@ -4,5 +4,6 @@ mod contents;
 mod interrupted;
 mod listing;
 mod loops;
+mod operated;
 mod scene;
 mod writing;

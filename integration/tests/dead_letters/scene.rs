@@ -1,11 +1,14 @@
 //! A topic with its letters, and hands on both.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use daemonry::dead_letters::{DeadLetters, Entry, Filter};
 use daemonry::kafka::KafkaConfig;
 use daemonry::record::{Offset, Partition};
+use integration::letter::letter_of;
+use integration::member::binary;
 use integration::{Message, Stored, Topics, brokers};
 
 /// How long anything may take.
@@ -42,20 +45,28 @@ impl Scene {
 
     /// The message of a letter of this message, as a daemon writes it.
     pub(crate) fn letter(&self, message: Message, reason: &str, error: &str, failed_at: u64) -> Message {
-        let failed_at = failed_at.to_string();
-        [
-            ("daemonry-topic", self.topic.as_str()),
-            ("daemonry-partition", "3"),
-            ("daemonry-offset", "41"),
-            ("daemonry-reason", reason),
-            ("daemonry-error", error),
-            ("daemonry-attempts", "4"),
-            ("daemonry-daemon", "shop"),
-            ("daemonry-handler", "orders::create"),
-            ("daemonry-failed-at", &failed_at),
-        ]
-        .into_iter()
-        .fold(message, |message, (name, value)| message.header(name, value))
+        letter_of(message, &self.topic, reason, error, failed_at)
+    }
+
+    /// A process of `daemonry dlq` that deals with the letters.
+    pub(crate) fn operator(&self, command: &str, arguments: &[&str]) -> Result<Command> {
+        let mut process = Command::new(binary("daemonry")?);
+        process.args(["dlq", command, "--brokers", &self.brokers, "--topic", &self.letters]).args(arguments);
+        process.env("USER", "ada").stdin(Stdio::null());
+        Ok(process)
+    }
+
+    /// What that answers.
+    pub(crate) fn dlq(&self, command: &str, arguments: &[&str]) -> Result<Answer> {
+        self.dlq_with(&[], command, arguments)
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn dlq_with(&self, env: &[(&str, &str)], command: &str, arguments: &[&str]) -> Result<Answer> {
+        let output = self.operator(command, arguments)?.envs(env.iter().copied()).output()?;
+        let text = |bytes| String::from_utf8(bytes).context("it says what is no text");
+        let code = output.status.code().context("it was killed")?;
+        Ok(Answer { code, out: text(output.stdout)?, said: text(output.stderr)? })
     }
 
     /// Writes `count` plain letters with so many keys, the value of each its number.
@@ -92,6 +103,16 @@ impl Scene {
         }
         Ok(written)
     }
+}
+
+/// How a process ended, and what it wrote.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    /// To standard output.
+    pub(crate) out: String,
+    /// To standard error.
+    pub(crate) said: String,
 }
 
 /// Numbers by key.

@@ -1,0 +1,231 @@
+//! What is done to many letters: counted first, asked about, watched, and stopped where nothing is left open.
+
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::timeout;
+
+use super::super::again::Again;
+use super::super::console::{ConsentArgs, Console};
+use super::super::failure::Failure;
+use super::super::rows::harmless;
+use super::super::work::block_on;
+use super::tally;
+use crate::dead_letters::{Counts, DeadLetters, Interrupted, LettersError, Plan, Redrive};
+use crate::shutdown::{Exit, Shutdown};
+
+/// How long a transaction that is under way may take to end once it is told to: as long as one is open, and some.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether it is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(super) struct ExecuteArgs {
+    /// Does it; without, it is counted what would be done
+    #[arg(long)]
+    execute: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
+}
+
+impl ExecuteArgs {
+    pub(super) fn again(&self, again: &mut Again) {
+        again.flag("execute", true);
+        self.consent.again(again);
+    }
+}
+
+/// Who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(super) struct ByArgs {
+    /// Who wants it so, for the letters' marks; by default the user
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+}
+
+impl ByArgs {
+    pub(super) fn who(&self) -> Result<String, Failure> {
+        let who = self.by.clone().or_else(|| std::env::var("USER").ok());
+        who.filter(|who| !who.is_empty())
+            .ok_or_else(|| Failure::usage("say who you are with `--by`: this environment has no USER"))
+    }
+}
+
+/// What is done to the letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Redrive,
+    Discard,
+}
+
+impl Verb {
+    pub(super) fn planned(self) -> &'static str {
+        match self {
+            Self::Redrive => "would_redrive",
+            Self::Discard => "would_discard",
+        }
+    }
+
+    pub(super) fn done(self) -> &'static str {
+        match self {
+            Self::Redrive => "redriven",
+            Self::Discard => "discarded",
+        }
+    }
+
+    fn asked(self) -> &'static str {
+        match self {
+            Self::Redrive => "re-drives",
+            Self::Discard => "discards",
+        }
+    }
+}
+
+/// A change of many letters.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) verb: Verb,
+    /// What it is counted by.
+    pub(super) counted: Redrive,
+    pub(super) execute: &'a ExecuteArgs,
+    /// What goes on with it after an interruption.
+    pub(super) again: Again,
+}
+
+impl Change<'_> {
+    /// Counts, asks, and has `work` do it.
+    pub(super) fn run<W>(
+        self,
+        letters: DeadLetters,
+        mut console: Console,
+        work: impl FnOnce(DeadLetters) -> W,
+    ) -> Result<Exit, Failure>
+    where
+        W: Future<Output = Result<Counts, Interrupted>>,
+    {
+        let Self { verb, counted, execute, again } = self;
+        let plan = plan(&letters, &console, counted)?;
+        let planned = tally::planned(verb, &plan);
+        if !execute.execute {
+            console.answer(&planned, "")?;
+            console.note("counted, and nothing was changed: `--execute` does it");
+            return Ok(Exit::Drained);
+        }
+        let (total, topic) = (plan.counts.selected, letters.topic().clone());
+        if total == 0 {
+            console.answer(&tally::done(verb, &plan.counts), "")?;
+            console.note("no such letter is left, and nothing was changed");
+            return Ok(Exit::Drained);
+        }
+        console.note(&tally::table(&planned)?);
+        let question = format!("this {} {} of `{}`", verb.asked(), tally::letters(total), harmless(topic.as_str()));
+        console.consent(&execute.consent, &question, &total.to_string())?;
+        console.note(&format!("if it is interrupted, this goes on:\n{again}"));
+        let counts =
+            watched(letters, &console, total, work)?.map_err(|interrupted| interruption(interrupted, total, &again))?;
+        console.answer(&tally::done(verb, &counts), "")?;
+        Ok(Exit::Drained)
+    }
+}
+
+/// Counts, and shows how many were looked at so far.
+fn plan(letters: &DeadLetters, console: &Console, counted: Redrive) -> Result<Plan, Failure> {
+    let bar = console.progress(None);
+    let watched = letters.clone().watched({
+        let bar = bar.clone();
+        move |counts| {
+            bar.set_position(looked_at(&counts));
+            ControlFlow::Continue(())
+        }
+    });
+    let plan = block_on(async { Ok(watched.plan(counted).await?) });
+    bar.finish_and_clear();
+    plan
+}
+
+fn looked_at(counts: &Counts) -> u64 {
+    let Counts { selected, at_cap, already_redriven, already_discarded, foreign, unmatched } = counts;
+    selected + at_cap + already_redriven + already_discarded + foreign + unmatched
+}
+
+/// Does the work, shows how far it is, and has it end behind its transaction at a signal.
+fn watched<W>(
+    letters: DeadLetters,
+    console: &Console,
+    total: u64,
+    work: impl FnOnce(DeadLetters) -> W,
+) -> Result<Result<Counts, Interrupted>, Failure>
+where
+    W: Future<Output = Result<Counts, Interrupted>>,
+{
+    let shutdown = Shutdown::new();
+    shutdown.listen_to_signals().map_err(|error| Failure::new(format!("signals can't be listened to: {error}")))?;
+    let bar = console.progress(Some(total));
+    let letters = letters.watched({
+        let (bar, shutdown) = (bar.clone(), shutdown.clone());
+        move |counts| {
+            bar.set_position(counts.selected);
+            if shutdown.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    });
+    let token = shutdown.token();
+    let done = block_on(async {
+        let mut work = pin!(work(letters));
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = token.cancelled() => {}
+        }
+        // At a slow rate it waits for the next letter, with nothing open.
+        let stopped = |_| {
+            let counts = Counts { selected: bar.position(), ..Counts::default() };
+            Err(Interrupted { counts, error: LettersError::Stopped })
+        };
+        Ok(timeout(PATIENCE, work).await.unwrap_or_else(stopped))
+    });
+    bar.finish_and_clear();
+    done
+}
+
+/// How far it got, and how to go on.
+fn interruption(interrupted: Interrupted, total: u64, again: &Again) -> Failure {
+    let Interrupted { counts, error } = interrupted;
+    match Failure::from(error) {
+        Failure::Failed(why) => {
+            let done = counts.selected;
+            Failure::Failed(format!(
+                "{why}: {done} of {} were done, this goes on behind them:\n{again}",
+                tally::letters(total)
+            ))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_interrupted_learns_how_to_go_on() {
+        let mut again = Again::new(&[]);
+        again.flag("execute", true);
+        let said = |error| {
+            let counts = Counts { selected: 3, ..Counts::default() };
+            interruption(Interrupted { counts, error }, 7, &again)
+        };
+        let Failure::Failed(text) = said(LettersError::Stopped) else { panic!("it could not be done") };
+        assert!(text.starts_with("stopped: 3 of 7 letters were done, this goes on behind them:\n"), "{text}");
+        assert!(text.ends_with(" --execute"), "{text}");
+        // To which going on would be no answer.
+        let Failure::Usage(text) = said(LettersError::AnotherRequest("r".to_owned())) else { panic!("it can't work") };
+        assert!(text.starts_with("request `r` was begun with another selection"), "{text}");
+    }
+
+    #[test]
+    fn who_it_is_must_be_known() {
+        let by = |who: &str| ByArgs { by: Some(who.to_owned()) }.who();
+        assert!(matches!(by("ada"), Ok(who) if who == "ada"));
+        assert!(matches!(by(""), Err(Failure::Usage(_))));
+    }
+}
