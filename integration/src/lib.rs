@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod load;
 pub mod member;
 pub mod message;
+pub mod namespace;
 pub mod patience;
 pub mod payload;
 pub mod proxy;

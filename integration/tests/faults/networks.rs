@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
+use integration::patience::unix_ms;
 use integration::scale::{Scale, seconds};
-use integration::{Broker, BrokerOptions, Link, Proxy};
+use integration::{Broker, BrokerOptions, Link, Proxy, namespace};
 
 use crate::running::Running;
 
@@ -80,6 +81,44 @@ fn network_cut() -> Result<()> {
         }
         running.iter_mut().try_for_each(|each| each.scenario.until_resumed().map(drop))?;
         // Each of them must get a heartbeat through, or together with the next time it would be more than a session.
+        for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+            watch.until_ready(BOUND)?;
+        }
+        thread::sleep(millis(&mut random, 1_500..3_500));
+    }
+    for each in running {
+        let verdict = each.pass()?;
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+/// What was connected before a link goes down still is when it comes up again.
+#[test]
+fn network_link_down() -> Result<()> {
+    if !namespace::is_inside("networks::network_link_down")? {
+        return Ok(());
+    }
+    let rounds = Scale::of_environment()?.of(3, 20);
+    let broker = Broker::start(BrokerOptions::default())?;
+    let mut running = Running::start_both(&broker.bootstrap(), "link-down", |flags| flags)?;
+    let mut random = Rng::with_seed(running[0].scenario.seed());
+    for _ in 0..rounds {
+        // Ours would be down as well.
+        running.iter_mut().try_for_each(Running::pause)?;
+        let down = unix_ms();
+        namespace::set_link(false)?;
+        thread::sleep(millis(&mut random, 200..3_500));
+        namespace::set_link(true)?;
+        // A look takes its time.
+        let up = unix_ms() + 1_000;
+        for each in &mut running {
+            each.scenario.watches().iter_mut().for_each(|watch| watch.note_deaf(down, up));
+            each.resume();
+            each.scenario.note_resumption("the link was down", BOUND);
+        }
+        running.iter_mut().try_for_each(|each| each.scenario.until_resumed().map(drop))?;
+        // As above.
         for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
             watch.until_ready(BOUND)?;
         }
