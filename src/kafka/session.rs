@@ -12,6 +12,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{debug, warn};
 
 use super::assignment::{Assignment, Faults};
+use super::bootstrap::Bootstrap;
 use super::client::{Client, Destroyed};
 use super::commits::Commits;
 use super::config::{GroupProtocol, KafkaConfig};
@@ -121,6 +122,7 @@ impl Surroundings {
 pub(super) struct Session {
     client: Arc<Client>,
     destroyed: Destroyed,
+    bootstrap: Bootstrap,
     startup: Startup,
     pulse: Pulse,
     /// Those for which nobody answers, as it was told.
@@ -137,11 +139,12 @@ pub(super) struct Session {
 
 impl Session {
     /// A session of a client that has done nothing yet.
-    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed, wake: &Arc<Wake>) -> Self {
-        let commits = Commits::new(CommitQueue::new(&client, wake));
+    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed, around: &Surroundings) -> Self {
+        let commits = Commits::new(CommitQueue::new(&client, &around.wake));
         Self {
             client,
             destroyed,
+            bootstrap: Bootstrap::new(&around.config),
             startup: Startup::new(),
             pulse: Pulse::new(),
             silent: Vec::new(),
@@ -301,6 +304,7 @@ impl Session {
             return Ok(());
         }
         self.ends_told = Instant::now();
+        self.bootstrap.look(self.client.consumer().client());
         self.look_for_membership(assignment, around);
         let moved = assignment.moved_ends(&self.client);
         if !moved.is_empty() {
