@@ -258,6 +258,7 @@ mod tests {
             samples: vec![Sample { committed, ledger_bytes: 10, unix_ms: 1_600 }],
             crashes: Vec::new(),
             seeks: Vec::new(),
+            late_commits: Vec::new(),
             uncommitted: Duration::from_secs(1),
             resumptions: Vec::new(),
             vitals: vec![vitals],
