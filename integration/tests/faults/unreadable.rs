@@ -14,7 +14,7 @@ use integration::payload::Payload;
 use integration::scale::{Scale, seconds};
 use integration::scenario::{PARTITIONS, STOP};
 use integration::vitals::BOUNDS;
-use integration::{Broker, BrokerOptions, Flags, Member, Scenario, brokers};
+use integration::{Broker, BrokerOptions, Flags, Member, Scenario, Seeking, brokers};
 
 const SOON: Duration = Duration::from_secs(30);
 /// The partition with the batch.
@@ -23,6 +23,13 @@ const MIB: u64 = 1 << 20;
 
 fn ordinary(ids: std::ops::Range<u64>) -> impl Iterator<Item = Payload> {
     ids.map(|id| Payload::obeyed(id, &format!("key-{id}"), ""))
+}
+
+/// A batch of so many MiB in [`BAD`], which is small until it is decompressed.
+fn produce_bomb(scenario: &mut Scenario, size: u64) -> Result<()> {
+    let filler = "x".repeat(usize::try_from(MIB)? - 4096);
+    let large = |id| Payload::obeyed(id, &format!("large-{id}"), &format!("\"filler\":\"{filler}\""));
+    scenario.produce_compressed("zstd", BAD, (100_000..100_000 + size).map(large))
 }
 
 /// The flags of processes with these properties of librdkafka's.
@@ -76,9 +83,7 @@ fn batch_too_large_to_decompress() -> Result<()> {
         let first = 1_000 * u64::try_from(partition.0)?;
         scenario.produce_to(partition, ordinary(first..first + BEFORE))?;
     }
-    let filler = "x".repeat(usize::try_from(MIB)? - 4096);
-    let large = |id| Payload::obeyed(id, &format!("large-{id}"), &format!("\"filler\":\"{filler}\""));
-    scenario.produce_compressed("zstd", BAD, (100_000..100_000 + size).map(large))?;
+    produce_bomb(&mut scenario, size)?;
 
     let flags = with_properties(&scenario, &[("receive.message.max.bytes", low)])?;
     let at = Offset(i64::try_from(BEFORE)?);
@@ -96,6 +101,27 @@ fn batch_too_large_to_decompress() -> Result<()> {
     scenario.watches()[0].allow(Bounds { memory: BOUNDS.memory + 2 * size * MIB, ..BOUNDS });
     let verdict = scenario.pass(vec![member], SOON * 3)?;
     assert_eq!((verdict.letters, verdict.duplicates), (0, 0), "{verdict}");
+    Ok(())
+}
+
+/// Who knows where such a batch ends has its partition go on there. Under this protocol all others are fetched anew with each try.
+#[test]
+fn a_seek_goes_past_a_batch_that_can_not_be_read() -> Result<()> {
+    const SIZE: u64 = 12;
+    let mut scenario = Scenario::open(&brokers()?, "too-large.seek", Order::Key)?;
+    scenario.produce_to(BAD, ordinary(0..20))?;
+    produce_bomb(&mut scenario, SIZE)?;
+    let flags = with_properties(&scenario, &[("receive.message.max.bytes", 4_500_000)])?;
+    let mut member = scenario.start(&flags.with("group-protocol", "eager").steered())?;
+    scenario.watch(&mut member)?;
+    scenario.watches()[0].until_unready(SOON, "set `receive.message.max.bytes`")?;
+    scenario.produce_to(BAD, ordinary(300..320))?;
+
+    let sought = Seeking::ask(&mut scenario, &mut member, BAD, "32")?.answer(&mut scenario, &mut member, SOON)?;
+    assert_eq!(sought, Ok(Offset(32)));
+    scenario.watches()[0].until_ready(SOON)?;
+    let verdict = scenario.pass(vec![member], SOON)?;
+    assert_eq!((verdict.successes, verdict.duplicates), (20 + 20, 0), "{verdict}");
     Ok(())
 }
 
