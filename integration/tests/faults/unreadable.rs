@@ -42,9 +42,12 @@ fn with_properties(scenario: &Scenario, properties: &[(&str, u64)]) -> Result<Fl
 
 /// Starts a process that can read all but what stands in [`BAD`] from offset `at` on. It must say so for as long as that is so, and not pass
 /// over it, whatever comes to be read beside and behind it.
-fn start_and_wait(scenario: &mut Scenario, flags: &Flags, at: Offset, said: &str) -> Result<Member> {
+///
+/// `buffer`: bytes that each try may take beside all else.
+fn start_and_wait(scenario: &mut Scenario, flags: &Flags, at: Offset, said: &str, buffer: u64) -> Result<Member> {
     let mut member = scenario.start(flags)?;
     scenario.watch(&mut member)?;
+    scenario.watches()[0].allow(Bounds { memory: BOUNDS.memory + buffer, ..BOUNDS });
     let place = format!("{}[{BAD}]", scenario.topic());
     scenario.watches()[0].until_unready(SOON, &place)?;
     scenario.watches()[0].until_unready(SOON, said)?;
@@ -87,7 +90,7 @@ fn batch_too_large_to_decompress() -> Result<()> {
 
     let flags = with_properties(&scenario, &[("receive.message.max.bytes", low)])?;
     let at = Offset(i64::try_from(BEFORE)?);
-    let mut member = start_and_wait(&mut scenario, &flags, at, "set `receive.message.max.bytes`")?;
+    let mut member = start_and_wait(&mut scenario, &flags, at, "set `receive.message.max.bytes`", low)?;
     let cpu = member.cpu()?;
     scenario.unwatch(&member)?;
     assert_eq!(member.stop(STOP)?, 0, "{}", member.log()?);
@@ -144,7 +147,7 @@ fn batch_that_fails_its_checksum() -> Result<()> {
     overwrite(&segment, mark, &mark.to_uppercase())?;
 
     let flags = with_properties(&scenario, &[("check.crcs", 1)])?;
-    let member = start_and_wait(&mut scenario, &flags, Offset(20), "repair the topic")?;
+    let member = start_and_wait(&mut scenario, &flags, Offset(20), "repair the topic", 0)?;
     overwrite(&segment, &mark.to_uppercase(), mark)?;
     scenario.watches()[0].until_ready(SOON)?;
     let verdict = scenario.pass(vec![member], SOON)?;
