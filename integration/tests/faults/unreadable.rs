@@ -120,7 +120,7 @@ fn a_seek_goes_past_a_batch_that_can_not_be_read() -> Result<()> {
     scenario.watches()[0].until_unready(SOON, "set `receive.message.max.bytes`")?;
     scenario.produce_to(BAD, ordinary(300..320))?;
 
-    let sought = Seeking::ask(&mut scenario, &mut member, BAD, "32")?.answer(&mut scenario, &mut member, SOON)?;
+    let sought = Seeking::ask(&scenario, &mut member, BAD, "32")?.answer(&mut scenario, &member, SOON)?;
     assert_eq!(sought, Ok(Offset(32)));
     scenario.watches()[0].until_ready(SOON)?;
     let verdict = scenario.pass(vec![member], SOON)?;
