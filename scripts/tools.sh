@@ -17,6 +17,8 @@ command -v pkg-config >/dev/null || packages+=(pkg-config)
 if [[ " $* " == *" tls "* ]]; then
     pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
     command -v openssl >/dev/null || packages+=(openssl)
+    # They take links down, too.
+    command -v ip >/dev/null || packages+=(iproute2)
 fi
 # Elsewhere there is none to install; nor are there figures to compare with.
 if [[ " $* " == *" micro "* && $(uname) == Linux ]]; then

@@ -14,11 +14,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use daemonry::record::Partition;
 use tempfile::TempDir;
 
 use crate::address::answers;
@@ -195,6 +196,11 @@ impl Broker {
     /// When the options named no such listener.
     pub fn listener(&self, name: &str) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.listeners[name])
+    }
+
+    /// The file with a partition's records, as long as there are few.
+    pub fn segment(&self, topic: &str, partition: Partition) -> PathBuf {
+        self.directory.path().join("data").join(format!("{topic}-{partition}")).join("00000000000000000000.log")
     }
 
     /// Kills the broker with SIGKILL and waits for its end. One that doesn't run stays so.

@@ -15,6 +15,7 @@ pub mod letter;
 pub mod load;
 pub mod member;
 pub mod message;
+pub mod namespace;
 pub mod patience;
 pub mod payload;
 pub mod proxy;

@@ -13,10 +13,12 @@ use daemonry::record::Partition;
 
 use crate::checker::{Coverage, Sample};
 use crate::patience::unix_ms;
-use crate::topics::{Group, Topics};
+use crate::topics::{DEADLINE, Group, Topics};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(150);
+/// How long an answer may take, but the last one.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two lists of the topic's partitions.
 const LISTED: Duration = Duration::from_secs(1);
 
@@ -34,8 +36,8 @@ impl Sampler {
     /// When no client can be made.
     pub fn start(topics: &Topics, topic: &str, group: &str, ledger: &Path) -> Result<Self> {
         let mut partitions = topics.partitions(topic)?;
-        let (group, topic, ledger) = (topics.group(group)?, topic.to_owned(), ledger.to_owned());
-        let (topics, mut listed) = (topics.again()?, Instant::now());
+        let (name, topic, ledger) = (group.to_owned(), topic.to_owned(), ledger.to_owned());
+        let (mut topics, mut group, mut listed) = (topics.again()?, topics.group(&name)?, Instant::now());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -46,13 +48,19 @@ impl Sampler {
                 // There may be more of them.
                 if listed.elapsed() >= LISTED || last {
                     listed = Instant::now();
-                    partitions = topics.partitions(&topic).unwrap_or(partitions);
+                    match topics.partitions_within(&topic, PATIENCE) {
+                        Ok(found) => partitions = found,
+                        // As below.
+                        Err(_) => topics = topics.again()?,
+                    }
                 }
-                match sample(&group, &topic, &partitions, &ledger) {
+                let patience = if last { DEADLINE } else { PATIENCE };
+                match sample(&group, &topic, &partitions, &ledger, patience) {
                     Ok(sample) => samples.push(sample),
                     // No broker answers, as a test may wish it; the last look must succeed.
                     Err(error) if last => return Err(error),
-                    Err(_) => {}
+                    // They may again by now, and the clients have lost their way to them, see `Bootstrap`.
+                    Err(_) => (topics, group) = (topics.again()?, topics.group(&name)?),
                 }
                 if last {
                     return Ok(samples);
@@ -80,9 +88,15 @@ impl Drop for Sampler {
     }
 }
 
-fn sample(group: &Group, topic: &str, partitions: &[Partition], ledger: &PathBuf) -> Result<Sample> {
+fn sample(
+    group: &Group,
+    topic: &str,
+    partitions: &[Partition],
+    ledger: &PathBuf,
+    patience: Duration,
+) -> Result<Sample> {
     // The commits first: see `Sample`.
-    let committed = group.committed(topic, partitions)?;
+    let committed = group.committed_within(topic, partitions, patience)?;
     let ledger_bytes = fs::metadata(ledger).map_or(0, |file| file.len());
     let coverage = |(partition, committed): (Partition, crate::Committed)| {
         (partition, Coverage::of(committed.next.offset(), &committed.metadata))

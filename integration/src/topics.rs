@@ -175,7 +175,12 @@ impl Topics {
     /// # Errors
     /// When there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Vec<Partition>> {
-        let metadata = self.client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
+        self.partitions_within(topic, DEADLINE)
+    }
+
+    /// As [`partitions`](Self::partitions), where the answer may take so long.
+    pub(crate) fn partitions_within(&self, topic: &str, deadline: Duration) -> Result<Vec<Partition>> {
+        let metadata = self.client.fetch_metadata(Some(topic), deadline).context("cannot fetch metadata")?;
         let found = metadata.topics().iter().find(|found| found.name() == topic).context("the topic is not listed")?;
         if let Some(error) = found.error() {
             bail!("no metadata of the topic `{topic}`: {}", RDKafkaErrorCode::from(error));
@@ -218,12 +223,17 @@ impl Topics {
     /// # Errors
     /// When there is no such topic.
     pub fn ends(&self, topic: &str) -> Result<BTreeMap<Partition, Offset>> {
+        self.ends_within(topic, DEADLINE)
+    }
+
+    /// As [`ends`](Self::ends), where each answer may take so long.
+    pub(crate) fn ends_within(&self, topic: &str, deadline: Duration) -> Result<BTreeMap<Partition, Offset>> {
         let end = |partition: Partition| {
-            let watermarks = self.client.fetch_watermarks(topic, partition.0, DEADLINE);
+            let watermarks = self.client.fetch_watermarks(topic, partition.0, deadline);
             let (_, high) = watermarks.with_context(|| format!("cannot ask where {topic}[{partition}] ends"))?;
             Ok((partition, Offset(high)))
         };
-        self.partitions(topic)?.into_iter().map(end).collect()
+        self.partitions_within(topic, deadline)?.into_iter().map(end).collect()
     }
 
     /// Produces messages in order, each to the partition of its key (a random one for a null key), and returns where
@@ -332,12 +342,22 @@ impl Group {
     /// # Errors
     /// When the group's coordinator doesn't answer in time.
     pub fn committed(&self, topic: &str, partitions: &[Partition]) -> Result<BTreeMap<Partition, Committed>> {
+        self.committed_within(topic, partitions, DEADLINE)
+    }
+
+    /// As [`committed`](Self::committed), where the answer may take so long.
+    pub(crate) fn committed_within(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+        deadline: Duration,
+    ) -> Result<BTreeMap<Partition, Committed>> {
         let mut asked = TopicPartitionList::new();
         for partition in partitions {
             asked.add_partition(topic, partition.0);
         }
         let question = format!("what the group `{}` committed", self.name);
-        let answer = until(DEADLINE, &question, || match self.client.committed_offsets(asked.clone(), DEADLINE) {
+        let answer = until(deadline, &question, || match self.client.committed_offsets(asked.clone(), deadline) {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if is_moving(&error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot ask {question}")),

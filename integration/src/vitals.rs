@@ -29,7 +29,7 @@ pub struct Watch {
     stop: Arc<AtomicBool>,
     looks: Arc<Mutex<Vec<Look>>>,
     outages: Vec<Outage>,
-    deaf: Option<(u64, u64)>,
+    deaf: Vec<(u64, u64)>,
     bounds: Bounds,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,7 +53,7 @@ impl Watch {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
         });
-        Ok(Self { pid, stop, looks, outages: Vec::new(), deaf: None, bounds: BOUNDS, thread: Some(thread) })
+        Ok(Self { pid, stop, looks, outages: Vec::new(), deaf: Vec::new(), bounds: BOUNDS, thread: Some(thread) })
     }
 
     /// The process.
@@ -73,7 +73,7 @@ impl Watch {
 
     /// Notes that the process need not have answered in this time.
     pub fn note_deaf(&mut self, from_ms: u64, to_ms: u64) {
-        self.deaf = Some((from_ms, to_ms));
+        self.deaf.push((from_ms, to_ms));
     }
 
     /// Waits for a look that shows something.
@@ -120,7 +120,7 @@ impl Watch {
             looks: self.looked(),
             bounds: self.bounds,
             outages: std::mem::take(&mut self.outages),
-            deaf: self.deaf,
+            deaf: std::mem::take(&mut self.deaf),
             is_settled,
         })
     }

@@ -16,9 +16,13 @@ use crate::message::Message;
 use crate::topics::{DEADLINE, config};
 use crate::wire;
 
+/// After so long without all reports it is looked whether the producer has anybody to write to.
+const OVERDUE: Duration = Duration::from_secs(3);
+
 /// An idempotent producer. Keep it when writing often: it holds connections.
 pub struct Writer {
     producer: BaseProducer<Reports>,
+    bootstrap: CString,
 }
 
 impl std::fmt::Debug for Writer {
@@ -60,7 +64,7 @@ impl Writer {
         }
         let producer =
             config.create_with_context(Reports(Mutex::new(BTreeMap::new()))).context("cannot make a producer")?;
-        Ok(Self { producer })
+        Ok(Self { producer, bootstrap: CString::new(bootstrap).context("an address can't hold a NUL")? })
     }
 
     /// Writes messages in order, each to `partition` or else to the partition of its key (a random one for a null key),
@@ -91,8 +95,13 @@ impl Writer {
         }
         // Not `flush`, which waits a tenth of a second at a time. Reports come within the delivery timeout.
         let deadline = Instant::now() + 2 * DEADLINE;
+        let mut overdue = Instant::now() + OVERDUE;
         while self.reports().len() < messages.len() {
             ensure!(Instant::now() < deadline, "not all messages to `{topic}` were acknowledged");
+            if Instant::now() >= overdue {
+                overdue = Instant::now() + OVERDUE;
+                wire::name_brokers(&self.producer, &self.bootstrap);
+            }
             self.producer.poll(Duration::from_millis(5));
         }
         let mut reports = self.reports();

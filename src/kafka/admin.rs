@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
+use super::bootstrap::Bootstrap;
 use super::callbacks::Callbacks;
 use super::config::{ConfigError, KafkaConfig};
 use super::describe::{TopicState, describe, states};
@@ -57,11 +59,21 @@ pub struct KafkaAdmin {
 struct Connection {
     /// Handed to a thread of its own when this is dropped: its end waits for its threads.
     producer: Option<ThreadedProducer<Callbacks<()>>>,
+    bootstrap: Mutex<Bootstrap>,
 }
 
 impl Connection {
     fn producer(&self) -> &ThreadedProducer<Callbacks<()>> {
         self.producer.as_ref().expect("taken only when this is dropped")
+    }
+
+    /// Asks a question that blocks.
+    fn ask<T>(&self, question: impl FnOnce(&Client<Callbacks<()>>) -> T) -> T {
+        let client = self.producer().client();
+        self.bootstrap.lock().look(client);
+        let answer = question(client);
+        self.bootstrap.lock().look(client);
+        answer
     }
 }
 
@@ -80,8 +92,9 @@ impl KafkaAdmin {
     pub fn new(config: &KafkaConfig) -> Result<Self, ConfigError> {
         config.check_connection()?;
         let callbacks = Callbacks::new(config, ());
-        let client = config.other().create_with_context(callbacks).map_err(|error| config.refused(&error))?;
-        Ok(Self { config: config.clone(), client: Arc::new(Connection { producer: Some(client) }) })
+        let producer = config.other().create_with_context(callbacks).map_err(|error| config.refused(&error))?;
+        let client = Connection { producer: Some(producer), bootstrap: Mutex::new(Bootstrap::new(config)) };
+        Ok(Self { config: config.clone(), client: Arc::new(client) })
     }
 
     /// How many partitions the topic has; `None` where it does not exist. Takes 10 s at most.
@@ -115,7 +128,7 @@ impl KafkaAdmin {
         question: impl FnOnce(&Client<Callbacks<()>>) -> Result<T, Code> + Send + 'static,
     ) -> Result<T, AdminError> {
         let client = Arc::clone(&self.client);
-        let asked = tokio::task::spawn_blocking(move || question(client.producer().client()));
+        let asked = tokio::task::spawn_blocking(move || client.ask(question));
         let answer = tokio::select! {
             biased;
             answer = asked => answer,

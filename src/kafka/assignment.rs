@@ -38,6 +38,8 @@ pub(super) struct Assigned {
     ahead: Vec<Record>,
     /// Whether it is not read for now: it is being given up, looks for a place to go on, or something went wrong with it.
     pub(super) held: bool,
+    /// Why what comes next can't be read, and won't be before somebody does something about it.
+    pub(super) unreadable: Option<String>,
     /// About how many bytes a record has: rises at once, falls slowly.
     record_size: usize,
     /// Its end, as it was told last.
@@ -67,6 +69,7 @@ impl Assigned {
             next,
             ahead: Vec::new(),
             held: false,
+            unreadable: None,
             record_size: 0,
             end: -1,
             fetched_end: -1,
@@ -78,6 +81,7 @@ impl Assigned {
     pub(super) fn renew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.ahead.clear();
+        self.unreadable = None;
         self.end = -1;
     }
 
@@ -114,9 +118,9 @@ impl Assigned {
         }
         let copied_from = if demand.are_brief(self.epoch) { BRIEF_COPIED_FROM } else { 0 };
         let read = self.queue.read(max.min(fitting(demand.bytes(), self.record_size)), copied_from, buffer);
-        if !read.failures.is_empty() {
+        if let Some(failure) = read.failure {
             (self.held, self.positioned) = (true, false);
-            faults.failures.extend(read.failures.into_iter().map(|failure| (self.epoch, failure)));
+            faults.failures.push((self.epoch, failure));
         }
         let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { return 0 };
         if self.next.is_some_and(|next| first.offset() < next) {
@@ -125,7 +129,7 @@ impl Assigned {
             return 0;
         }
         self.next = Some(last.offset().next().offset());
-        self.positioned = true;
+        (self.positioned, self.unreadable) = (!self.held, None);
         self.learn_size(read.records.len(), read.bytes);
         self.ahead = read.records;
         read.bytes

@@ -288,7 +288,10 @@ impl KafkaConfig {
             .set("client.id", "daemonry")
             // By default up to 10 s pass before a broker is tried again: longer than a group with short timeouts, once its coordinator
             // is back, waits for its members.
-            .set("reconnect.backoff.max.ms", "1000");
+            .set("reconnect.backoff.max.ms", "1000")
+            // By default a connection that gets no answer while it is set up is given up after 30 s only, by when the group, too, has waited
+            // long. Java's clients give it 10 s.
+            .set("socket.connection.setup.timeout.ms", "10000");
         if let Some(authorities) = authorities(cfg!(feature = "tls-vendored"), |name| std::env::var_os(name).is_some())
         {
             client.set("ssl.ca.location", authorities);

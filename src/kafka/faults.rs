@@ -11,6 +11,10 @@ use super::trouble::Until;
 use crate::pipeline::source::SourceError;
 use crate::record::{Topic, TopicPartition};
 
+/// By this librdkafka's words tell batches that were compressed with zstd. It decompresses one only into a buffer no larger than
+/// `receive.message.max.bytes`, which it makes three times as large with each try, and has the same error for one that is broken.
+const ZSTD: &str = "codec 0x4";
+
 /// An error that the client gets over by itself.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -124,10 +128,14 @@ pub(super) fn fatal(code: Code, reason: &str, around: &Surroundings) -> Halt {
     }
 }
 
-/// An error that came in the place of a partition's records.
-pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &Surroundings) -> Result<(), Halt> {
+/// An error that came in the place of a partition's records. Those are fetched again: librdkafka may have passed over them, and would go on
+/// behind them without a word. Where that won't help before somebody does something about it, says what.
+pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &Surroundings) -> Option<String> {
     match failure.code {
-        // librdkafka would pass over the batch and go on behind it: its records would be lost without a word.
+        Code::BadCompression if failure.reason.contains(ZSTD) => Some(format!(
+            "a batch of {place} can't be read ({}), the partition waits: once it is decompressed it may be too large for the client, so set `receive.message.max.bytes` to three times its size; if it is broken, move the group's offset past it",
+            failure.reason
+        )),
         Code::BadMessage
         | Code::BadCompression
         | Code::InvalidMessage
@@ -135,10 +143,10 @@ pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &S
         | Code::InvalidRecord
         | Code::NotImplemented
         | Code::MessageSizeTooLarge
-        | Code::Underflow => Err(Halt::Fail(SourceError::Failed(format!(
-            "records of {place} can't be read ({}): repair the topic, or move the group's offset past them",
+        | Code::Underflow => Some(format!(
+            "records of {place} can't be read ({}), the partition waits: repair the topic, or move the group's offset past them",
             failure.reason
-        )))),
+        )),
         // It may be gone, and only the pattern's others are left. That is being looked at.
         code if is_of_topic(code)
             && code != Code::TopicAuthorizationFailed
@@ -146,7 +154,7 @@ pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &S
         {
             let partition = place.partition.0;
             debug!(topic = %place.topic, partition, error = failure.reason, "a topic that a pattern has found can't be read");
-            Ok(())
+            None
         }
         // Of all its partitions, second by second: it is enough to tell once.
         code if is_of_topic(code) => {
@@ -155,12 +163,12 @@ pub(super) fn of_partition(place: &TopicPartition, failure: &Failure, around: &S
                 _ => missing(&place.topic),
             };
             around.mailbox.trouble(Until::Fetched, say);
-            Ok(())
+            None
         }
         _ => {
             let partition = place.partition.0;
             warn!(topic = %place.topic, partition, error = failure.reason, "a partition can't be read for now");
-            Ok(())
+            None
         }
     }
 }

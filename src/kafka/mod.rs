@@ -15,6 +15,7 @@
 
 mod admin;
 mod assignment;
+mod bootstrap;
 mod callbacks;
 mod client;
 mod commits;

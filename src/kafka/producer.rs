@@ -15,6 +15,7 @@ use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::bootstrap::Bootstrap;
 use super::callbacks::{Callbacks, Reports, UNPROVEN};
 use super::config::{ConfigError, KafkaConfig};
 use super::native::{Letter, produce};
@@ -212,7 +213,7 @@ fn is_unknown(code: Code) -> bool {
 impl Inner {
     fn new(properties: &Properties) -> Result<Self, KafkaError> {
         let callbacks = Callbacks::new(&properties.config, Deliveries { delivered: Notify::new() });
-        Served::new(&properties.client, callbacks).map(Self)
+        Served::new(&properties.client, callbacks, Bootstrap::new(&properties.config)).map(Self)
     }
 }
 

@@ -23,6 +23,8 @@ use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same where only somebody from outside can help. Under the eager protocol the others are fetched anew along with it.
+const LATER: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -75,7 +77,8 @@ impl Resets {
         let Some(assigned) = assignment.get_mut(epoch) else { return };
         assigned.held = true;
         if self.under_way.iter().all(|reset| reset.epoch != epoch) {
-            let stage = Stage::Again(Instant::now() + AGAIN);
+            let wait = if assigned.unreadable.is_some() { LATER } else { AGAIN };
+            let stage = Stage::Again(Instant::now() + wait);
             self.under_way.push(Reset { epoch, stage, place: assigned.place.clone() });
         }
     }

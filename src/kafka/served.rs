@@ -13,6 +13,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, NoCustomPartitioner, Producer as _, ProducerContext};
 
+use super::bootstrap::Bootstrap;
+
 /// How long one wait for reports takes.
 const WAIT: Duration = Duration::from_millis(100);
 /// How often errors and log lines are looked for where nothing was sent.
@@ -30,7 +32,7 @@ impl<C: ProducerContext<NoCustomPartitioner> + 'static> Served<C> {
     ///
     /// # Errors
     /// What librdkafka refuses, or where the system has no thread left.
-    pub(super) fn new(properties: &ClientConfig, context: C) -> KafkaResult<Self> {
+    pub(super) fn new(properties: &ClientConfig, context: C, mut bootstrap: Bootstrap) -> KafkaResult<Self> {
         let producer: Arc<BaseProducer<C>> = Arc::new(properties.create_with_context(context)?);
         let ends = Arc::new(AtomicBool::new(false));
         let (served, told) = (Arc::clone(&producer), Arc::clone(&ends));
@@ -42,6 +44,7 @@ impl<C: ProducerContext<NoCustomPartitioner> + 'static> Served<C> {
                 } else {
                     thread::park_timeout(LOOK);
                 }
+                bootstrap.look(served.client());
             }
         };
         let thread = thread::Builder::new().name("kafka-reports".to_owned()).spawn(serve);

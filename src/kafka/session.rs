@@ -2,6 +2,7 @@
 //!
 //! Owner: the event thread. When a client can't go on, its session is ended, all its assignments are lost, and a new one begins.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
@@ -11,7 +12,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{debug, warn};
 
-use super::assignment::{Assignment, Faults};
+use super::assignment::{Assigned, Assignment, Faults};
+use super::bootstrap::Bootstrap;
 use super::client::{Client, Destroyed};
 use super::commits::Commits;
 use super::config::{GroupProtocol, KafkaConfig};
@@ -27,11 +29,12 @@ use super::seeks::Seeks;
 use super::selection::Selection;
 use super::starts::Known;
 use super::startup::Startup;
+use super::trouble::Until;
 use super::wake::Wake;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{CommitError, Epoch, Event, SourceError};
-use crate::record::Topic;
+use crate::record::{Topic, TopicPartition};
 
 /// How often the ends of partitions are told.
 const ENDS: Duration = Duration::from_secs(1);
@@ -121,9 +124,12 @@ impl Surroundings {
 pub(super) struct Session {
     client: Arc<Client>,
     destroyed: Destroyed,
+    bootstrap: Bootstrap,
     startup: Startup,
     pulse: Pulse,
-    /// Those for which nobody answers, as it was told.
+    /// Those for which nobody answers.
+    unanswered: HashSet<TopicPartition>,
+    /// Those of which nothing can be had, as it was told.
     silent: Vec<Epoch>,
     rebalances: Rebalances,
     resets: Resets,
@@ -137,13 +143,15 @@ pub(super) struct Session {
 
 impl Session {
     /// A session of a client that has done nothing yet.
-    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed, wake: &Arc<Wake>) -> Self {
-        let commits = Commits::new(CommitQueue::new(&client, wake));
+    pub(super) fn new(client: Arc<Client>, destroyed: Destroyed, around: &Surroundings) -> Self {
+        let commits = Commits::new(CommitQueue::new(&client, &around.wake));
         Self {
             client,
             destroyed,
+            bootstrap: Bootstrap::new(&around.config),
             startup: Startup::new(),
             pulse: Pulse::new(),
+            unanswered: HashSet::new(),
             silent: Vec::new(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
@@ -281,9 +289,14 @@ impl Session {
         if !moved.is_empty() {
             around.mailbox.tell_ends(moved);
         }
-        let is_silent = |place| silent.contains(place);
-        let silent = assignment.iter().filter(|assigned| is_silent(&assigned.place)).map(|assigned| assigned.epoch);
-        let silent: Vec<Epoch> = silent.collect();
+        self.unanswered = silent.into_iter().collect();
+        self.tell_silent(assignment, around);
+    }
+
+    fn tell_silent(&mut self, assignment: &Assignment, around: &Surroundings) {
+        let is_silent =
+            |assigned: &&Assigned| assigned.unreadable.is_some() || self.unanswered.contains(&assigned.place);
+        let silent: Vec<Epoch> = assignment.iter().filter(is_silent).map(|assigned| assigned.epoch).collect();
         if silent != self.silent {
             self.silent.clone_from(&silent);
             around.mailbox.tell(Event::Silent(silent));
@@ -301,6 +314,7 @@ impl Session {
             return Ok(());
         }
         self.ends_told = Instant::now();
+        self.bootstrap.look(self.client.consumer().client());
         self.look_for_membership(assignment, around);
         let moved = assignment.moved_ends(&self.client);
         if !moved.is_empty() {
@@ -310,6 +324,7 @@ impl Session {
         if !passed.is_empty() {
             around.mailbox.tell(Event::Records(passed));
         }
+        self.tell_silent(assignment, around);
         if self.commits.is_stuck(around.heard) {
             return Err(Halt::Rebuild("a commit was never answered".to_owned()));
         }
@@ -337,9 +352,11 @@ impl Session {
         for (epoch, failure) in faults.failures {
             if failure.code == Code::AutoOffsetReset {
                 self.resets.push(epoch, &failure, &self.client, assignment, around)?;
-            } else if let Some(place) = assignment.get_mut(epoch).map(|assigned| assigned.place.clone()) {
-                faults::of_partition(&place, &failure, around)?;
-                if faults::is_of_topic(failure.code) {
+            } else if let Some(assigned) = assignment.get_mut(epoch) {
+                assigned.unreadable = faults::of_partition(&assigned.place, &failure, around);
+                if assigned.unreadable.is_some() {
+                    tell_unreadable(assignment, around);
+                } else if faults::is_of_topic(failure.code) {
                     self.startup.look_again();
                 }
                 self.resets.fetch_again(epoch, assignment);
@@ -352,4 +369,15 @@ impl Session {
             None => Ok(()),
         }
     }
+}
+
+/// Tells which partitions wait because they can't be read on: the first of them with its reason, so that it is the same each time.
+fn tell_unreadable(assignment: &Assignment, around: &Surroundings) {
+    let mut unreadable: Vec<(&TopicPartition, &String)> =
+        assignment.iter().filter_map(|assigned| Some((&assigned.place, assigned.unreadable.as_ref()?))).collect();
+    unreadable.sort_unstable();
+    let Some(((_, first), others)) = unreadable.split_first() else { return };
+    let names: Vec<String> = others.iter().map(|(place, _)| place.to_string()).collect();
+    let others = if names.is_empty() { String::new() } else { format!("; the same of {}", names.join(", ")) };
+    around.mailbox.trouble(Until::Read, format!("{first}{others}"));
 }

@@ -67,7 +67,7 @@ impl EventThread {
         client: Arc<Client>,
         destroyed: Destroyed,
     ) -> Self {
-        let session = Session::new(client, destroyed, &around.wake);
+        let session = Session::new(client, destroyed, &around);
         Self {
             properties: ClientConfigDebug(properties),
             around,
@@ -173,7 +173,7 @@ impl EventThread {
         let (client, destroyed) = Client::new(&self.properties.0, &self.around.config, &self.around.wake)
             .map_err(|error| Halt::Rebuild(self.around.config.refused(&error).to_string()))?;
         info!("the Kafka client is made anew");
-        self.session = Some(Session::new(client, destroyed, &self.around.wake));
+        self.session = Some(Session::new(client, destroyed, &self.around));
         self.since = Instant::now();
         Ok(())
     }

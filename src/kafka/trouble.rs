@@ -15,6 +15,8 @@ pub(super) enum Until {
     Answered,
     /// That no fetch fails any more; one that does is begun again after a second.
     Fetched,
+    /// That no fetch brings what can't be read any more; one that does is begun again after ten seconds.
+    Read,
     /// An assignment, or that it isn't heard of any more; librdkafka repeats itself after ten seconds.
     Assigned,
 }
@@ -25,7 +27,7 @@ impl Until {
         match self {
             Self::Answered => Duration::ZERO,
             Self::Fetched => Duration::from_secs(3),
-            Self::Assigned => Duration::from_secs(15),
+            Self::Read | Self::Assigned => Duration::from_secs(15),
         }
     }
 }
@@ -117,9 +119,12 @@ mod tests {
     #[test]
     fn each_trouble_ends_with_what_shows_that_it_is_over() {
         let now = Instant::now();
-        for (until, unnoticed, by_assignment) in
-            [(Until::Answered, 0, false), (Until::Fetched, 3, false), (Until::Assigned, 15, true)]
-        {
+        for (until, unnoticed, by_assignment) in [
+            (Until::Answered, 0, false),
+            (Until::Fetched, 3, false),
+            (Until::Read, 15, false),
+            (Until::Assigned, 15, true),
+        ] {
             let noticed = || {
                 let mut troubles = Troubles::default();
                 troubles.notice(until, "trouble".to_owned(), now);

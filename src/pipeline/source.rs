@@ -76,8 +76,9 @@ pub enum Event<G: Progress> {
     Missed(Missed),
     /// Where these partitions end now (the offset that the next record written to them will get), for the lag.
     Ends(Vec<(Epoch, Offset)>),
-    /// For these partitions, and for none of the others that are ours, nobody answers at present, such as while they have no leader: that
-    /// nothing comes of them is no fault of the source's. Told when that changes; a source that can't tell never does.
+    /// Of these partitions, and of none of the others that are ours, nothing can be had at present: nobody answers for them, such as while
+    /// they have no leader, or what comes next can't be read. That nothing comes of them is no fault of the source's. Told when that
+    /// changes; a source that can't tell never does.
     Silent(Vec<Epoch>),
     /// Something stands in the way of the reading, of all of it or of a part, and what to do about it; the source goes on trying by
     /// itself. It stands until `None` tells that it is over. Unlike an error of [`poll`](Source::poll) it holds nothing else up.

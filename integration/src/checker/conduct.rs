@@ -77,8 +77,8 @@ pub struct Vitals {
     pub bounds: Bounds,
     /// When it had to be unready.
     pub outages: Vec<Outage>,
-    /// A time in which it could not even answer, and need not have.
-    pub deaf: Option<(u64, u64)>,
+    /// Times in which it could not even answer, and need not have.
+    pub deaf: Vec<(u64, u64)>,
     /// Whether the last look came when all was finished: then it must be ready, and have counted everything.
     pub is_settled: bool,
 }
@@ -181,7 +181,7 @@ pub(super) fn tells_the_truth(evidence: &Evidence, violations: &mut Vec<Violatio
             let what = format!("process {}: {what}", vitals.pid);
             violations.push(Violation { invariant: Invariant::I7, record: None, what });
         };
-        let is_deaf = |look: &&Look| vitals.deaf.is_some_and(|(from, to)| (from..=to).contains(&look.unix_ms));
+        let is_deaf = |look: &&Look| vitals.deaf.iter().any(|(from, to)| (from..=to).contains(&&look.unix_ms));
         let dead = vitals.looks.iter().filter(|look| !is_deaf(look));
         if let Some(look) = dead.clone().find(|look| look.live.as_ref().is_none_or(|(status, _)| *status != 200)) {
             wrong(format!("/livez said {:?} at {}", look.live, look.unix_ms));
@@ -248,7 +248,8 @@ mod tests {
             unix_ms: 1_500,
         };
         let committed = [(partition, Coverage { next: 1, runs: Vec::new() })].into();
-        let vitals = Vitals { pid: PID, looks, bounds: BOUNDS, outages: Vec::new(), deaf: None, is_settled: false };
+        let vitals =
+            Vitals { pid: PID, looks, bounds: BOUNDS, outages: Vec::new(), deaf: Vec::new(), is_settled: false };
         Evidence {
             order: Order::Key,
             produced: vec![Produced { stored, id: None, fate: Fate::Success, acknowledged_ms: 1_000 }],
@@ -257,6 +258,7 @@ mod tests {
             samples: vec![Sample { committed, ledger_bytes: 10, unix_ms: 1_600 }],
             crashes: Vec::new(),
             seeks: Vec::new(),
+            late_commits: Vec::new(),
             uncommitted: Duration::from_secs(1),
             resumptions: Vec::new(),
             vitals: vec![vitals],
@@ -299,7 +301,7 @@ mod tests {
         breaks(&run(vec![Look { live: Some((503, String::new())), ..look(1_000) }]), &[Invariant::I7]);
 
         let mut deaf = run(vec![silent]);
-        deaf.vitals[0].deaf = Some((950, 1_050));
+        deaf.vitals[0].deaf = vec![(950, 1_050)];
         breaks(&deaf, &[]);
     }
 

@@ -97,6 +97,9 @@ pub struct Evidence {
     pub crashes: Vec<Crash>,
     /// The seeks that were asked for, in order; not those that were refused.
     pub seeks: Vec<Sought>,
+    /// Times, in milliseconds since 1970, in which a commit may land that a network had held back, on a newer one. One that comes after it
+    /// puts that right.
+    pub late_commits: Vec<(u64, u64)>,
     /// How long a success may stay uncommitted: after a crash nothing that is older may run again.
     pub uncommitted: Duration,
     /// From when on progress had to go on.

@@ -32,6 +32,7 @@ impl Run {
             samples: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
+            late_commits: Vec::new(),
             uncommitted: Duration::from_secs(1),
             resumptions: Vec::new(),
             vitals: Vec::new(),
@@ -346,6 +347,18 @@ fn a_seek_that_nobody_answered_may_have_happened_or_not() {
 fn a_commit_goes_back_once_for_a_seek() {
     let run = Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]).seek(0).sought();
     run.commit(0, &[]).succeed(0, 1).succeed(1, 1).commit(2, &[]).commit(1, &[]).breaks(&[(Invariant::I4, 1)]);
+}
+
+#[test]
+fn a_commit_that_a_network_held_back_is_put_right_by_the_next() {
+    let back = || {
+        let mut run = Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]);
+        run.evidence.late_commits.push((run.now, run.now + 15));
+        run.commit(1, &[])
+    };
+    back().commit(2, &[]).holds();
+    back().breaks(&[(Invariant::I4, 1)]);
+    back().commit(2, &[]).commit(1, &[]).breaks(&[(Invariant::I4, 1)]);
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::member::Member;
 use crate::patience::{unix_ms, until};
 use crate::vitals::Watch;
 
+/// How long a broker's answer may take where it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 impl Scenario {
     /// Watches a process, which must have been started with `--admin`, for as long as it lives; what it holds and says counts for the verdict.
     ///
@@ -25,6 +28,17 @@ impl Scenario {
     /// What watches its processes.
     pub fn watches(&mut self) -> &mut [Watch] {
         &mut self.watches
+    }
+
+    /// Watches a process no longer: it is to end before all is done.
+    ///
+    /// # Errors
+    /// When it wasn't watched.
+    pub fn unwatch(&mut self, member: &Member) -> Result<()> {
+        let watched = self.watches.iter().position(|watch| watch.pid() == member.pid());
+        let watch = self.watches.remove(watched.context("it is not watched")?);
+        self.vitals.push(watch.stop(false)?);
+        Ok(())
     }
 
     /// What was seen of the processes that were watched, once they are no longer.
@@ -76,6 +90,12 @@ impl Scenario {
         self.resumptions.push(Resumption { after: after.to_owned(), unix_ms: unix_ms(), bound });
     }
 
+    /// Notes that for so long from now on a commit may land that the network has held back, after a newer one.
+    pub fn note_late_commits(&mut self, time: Duration) {
+        let now = unix_ms();
+        self.late_commits.push((now, now + u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    }
+
     /// Waits until a record that came since the last such note is finished, and says how long that took.
     ///
     /// # Errors
@@ -87,8 +107,8 @@ impl Scenario {
         let left = bound.saturating_sub(Duration::from_millis(unix_ms().saturating_sub(since)));
         let seen = until(left, &format!("progress after {after}"), || {
             if ends.is_none() {
-                // A leader may not be there yet.
-                ends = self.topics.ends(&self.topic).ok();
+                // A leader may not be there yet; and a client that saw no brokers listed may never find any again, see `Bootstrap`.
+                ends = self.topics.again()?.ends_within(&self.topic, PATIENCE).ok();
             }
             let Some(ends) = &ends else { return Ok(None) };
             let fresh = |entry: &ledger::Entry| ends.get(&entry.partition).is_some_and(|end| entry.offset >= *end);

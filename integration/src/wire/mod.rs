@@ -47,6 +47,23 @@ pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<(Vec<u8>, Option<Vec
     }
 }
 
+/// Names brokers to a client that knows none: where they listed none of themselves it may find nobody by itself any more.
+pub(crate) fn name_brokers<C>(producer: &BaseProducer<C>, brokers: &CStr)
+where
+    C: ProducerContext,
+{
+    let (client, mut count) = (producer.client().native_ptr(), 0);
+    // SAFETY: the client lives for as long as it is borrowed. The count is written before the call returns; the list is ours, and given back
+    // once; the text is copied.
+    unsafe {
+        let ids = raw::rd_kafka_brokers_learned_ids(client, &raw mut count);
+        raw::rd_kafka_mem_free(client, ids.cast());
+        if count == 0 {
+            raw::rd_kafka_brokers_add(client, brokers.as_ptr());
+        }
+    }
+}
+
 /// Hands a copy of `message` to the producer; the delivery report carries `tag`.
 pub(crate) fn enqueue<C>(
     producer: &BaseProducer<C>,

@@ -23,3 +23,4 @@ mod seeks_of_what_waits;
 mod side_by_side;
 mod stops;
 mod stuck;
+mod unreadable;

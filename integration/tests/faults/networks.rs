@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
+use integration::patience::unix_ms;
 use integration::scale::{Scale, seconds};
-use integration::{Broker, BrokerOptions, Link, Proxy};
+use integration::{Broker, BrokerOptions, Link, Proxy, namespace};
 
 use crate::running::Running;
 
@@ -85,6 +86,51 @@ fn network_cut() -> Result<()> {
         }
         thread::sleep(millis(&mut random, 1_500..3_500));
     }
+    for each in running {
+        let verdict = each.pass()?;
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+/// What was connected before a link goes down still is when it comes up again, and what was sent arrives then: also on a connection that its
+/// owner has closed meanwhile. The broker, which is its own controller, can't reach itself either; where that lasts for longer than its
+/// session it lists itself no longer for a moment.
+#[test]
+fn network_link_down() -> Result<()> {
+    /// What is sent again comes through in twice the time that it could not, at the latest.
+    const LATE: Duration = Duration::from_secs(8);
+    if !namespace::is_inside("networks::network_link_down")? {
+        return Ok(());
+    }
+    let rounds = Scale::of_environment()?.of(3, 20);
+    let broker = Broker::start(BrokerOptions::default())?;
+    let mut running = Running::start_both(&broker.bootstrap(), "link-down", |flags| flags)?;
+    let mut random = Rng::with_seed(running[0].scenario.seed());
+    for _ in 0..rounds {
+        // Ours would be down as well.
+        running.iter_mut().try_for_each(Running::pause)?;
+        let down = unix_ms();
+        namespace::set_link(false)?;
+        thread::sleep(millis(&mut random, 200..3_500));
+        namespace::set_link(true)?;
+        // A look takes its time.
+        let up = unix_ms() + 1_000;
+        for each in &mut running {
+            each.scenario.watches().iter_mut().for_each(|watch| watch.note_deaf(down, up));
+            each.scenario.note_late_commits(LATE);
+            each.resume();
+            each.scenario.note_resumption("the link was down", BOUND);
+        }
+        running.iter_mut().try_for_each(|each| each.scenario.until_resumed().map(drop))?;
+        // As above.
+        for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+            watch.until_ready(BOUND)?;
+        }
+        thread::sleep(millis(&mut random, 1_500..3_500));
+    }
+    // Until nothing is on its way any more there must be something to commit.
+    thread::sleep(LATE);
     for each in running {
         let verdict = each.pass()?;
         assert_eq!(verdict.duplicates, 0, "{verdict}");

@@ -38,6 +38,17 @@ fn a_property_of_the_users_wins_where_no_promise_rests_on_it() {
 }
 
 #[test]
+fn a_connection_is_given_ten_seconds_unless_the_user_says_otherwise() {
+    const SETUP: &str = "socket.connection.setup.timeout.ms";
+    let (by_default, config) = (KafkaConfig::new("b:1", "g"), KafkaConfig::new("b:1", "g").property(SETUP, "25000"));
+    for (config, expected) in [(by_default, "10000"), (config, "25000")] {
+        for client in [config.consumer().expect("valid"), config.producer_properties(), config.other()] {
+            assert_eq!(client.get(SETUP), Some(expected));
+        }
+    }
+}
+
+#[test]
 fn a_producer_gets_the_connection_and_not_the_group() {
     let config =
         KafkaConfig::new("b:1", "g").property("security.protocol", "sasl_plaintext").property("fetch.min.bytes", "1");

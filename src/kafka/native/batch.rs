@@ -22,14 +22,14 @@ pub(in crate::kafka) struct Read {
     pub(in crate::kafka) records: Vec<Record>,
     /// Bytes of their keys and values.
     pub(in crate::kafka) bytes: usize,
-    /// What went wrong with the partition.
-    pub(in crate::kafka) failures: Vec<Failure>,
+    /// What went wrong with the partition. Nothing is read behind it: it may stand in the place of many records.
+    pub(in crate::kafka) failure: Option<Failure>,
 }
 
 impl Read {
     /// Whether it brought nothing at all.
     pub(in crate::kafka) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.failures.is_empty()
+        self.records.is_empty() && self.failure.is_none()
     }
 }
 
@@ -87,7 +87,7 @@ pub(in crate::kafka) struct MessageBatch {
     _client: Arc<Client>,
 }
 
-/// Makes records of `messages`, and puts aside those that are errors.
+/// Makes records of `messages`, up to the first that is an error.
 ///
 /// Those of `copied_from` bytes and more get memory of their own. A message keeps the whole response that it was fetched in, some MiB: while a
 /// few are held for long, that would be many times what they count.
@@ -106,15 +106,15 @@ pub(super) unsafe fn adopt(
         // SAFETY: the message is live. The code is read as the plain number it is in C: a broker may send one that the
         // binding's enum doesn't know.
         let code = unsafe { ptr::read((&raw const (*message.as_ptr()).err).cast::<i32>()) };
-        if code == 0 {
+        if code == 0 && read.failure.is_none() {
             // SAFETY: the message is live and ours.
             let slot = unsafe { Slot::of(message, copied_from) };
             read.bytes += slot.size();
             slots.push(slot);
         } else {
-            // SAFETY: an error message is live too, and destroyed once, here.
+            // SAFETY: an error message is live too, as is one behind it, and destroyed once, here.
             unsafe {
-                read.failures.push(Failure { code: known(code), reason: reason(message, known(code)) });
+                read.failure.get_or_insert_with(|| Failure { code: known(code), reason: reason(message, known(code)) });
                 sys::rd_kafka_message_destroy(message.as_ptr());
             }
         }

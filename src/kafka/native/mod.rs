@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod brokers;
 mod commit;
 mod copied;
 mod handles;
@@ -28,6 +29,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use batch::Failure;
+pub(super) use brokers::{add_brokers, knows_brokers};
 pub(super) use commit::{Answer, CommitQueue};
 pub(super) use partition::{Buffer, PartitionQueue};
 pub(super) use queue::waiting_events;

@@ -137,6 +137,18 @@ impl Reader {
         PartitionQueue::take(&self.client, &place(), Arc::clone(&self.wake).into()).expect("a queue")
     }
 
+    /// How much waits in the queue.
+    fn waiting(&self) -> usize {
+        let topic = std::ffi::CString::new(TOPIC).expect("no zero byte");
+        // SAFETY: the client is live and the topic a C string; the handle is ours, not null since the queue was taken, and given back once.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_partition(self.client.native(), topic.as_ptr(), 0);
+            let length = sys::rd_kafka_queue_length(queue);
+            sys::rd_kafka_queue_destroy(queue);
+            length
+        }
+    }
+
     fn assign(&self, offset: i64) {
         let partitions = list([(&place(), rdkafka::Offset::Offset(offset))]).expect("a list");
         self.client.consumer().assign(&partitions).expect("assigned");
@@ -158,7 +170,7 @@ impl Reader {
         let (mut buffer, mut records) = (Buffer::default(), Vec::new());
         self.until("the records", || {
             let read = queue.read(100, 1024, &mut buffer);
-            assert!(read.failures.is_empty(), "{:?}", read.failures);
+            assert!(read.failure.is_none(), "{:?}", read.failure);
             records.extend(read.records);
             (records.len() >= count).then(|| std::mem::take(&mut records))
         })
@@ -355,12 +367,28 @@ fn an_error_may_come_in_the_place_of_a_record() {
     reader.assign(1000);
     let mut buffer = Buffer::default();
     let read = reader.until("an error", || Some(queue.read(100, 1024, &mut buffer)).filter(|read| !read.is_empty()));
-    assert!(read.records.is_empty() && read.failures.len() == 1, "{read:?}");
-    assert_eq!(read.failures[0].code, Code::AutoOffsetReset);
-    assert!(read.failures[0].reason.contains("out of range"), "{}", read.failures[0].reason);
+    assert!(read.records.is_empty(), "{read:?}");
+    let failure = read.failure.expect("an error");
+    assert_eq!(failure.code, Code::AutoOffsetReset);
+    assert!(failure.reason.contains("out of range"), "{}", failure.reason);
     // It goes on elsewhere.
     reader.assign(3);
     reader.read(&queue, 7).iter().for_each(check);
+}
+
+#[test]
+fn nothing_is_read_behind_an_error() {
+    let broker = Broker::new(&[]);
+    broker.fill(10);
+    let reader = broker.consumer();
+    let queue = reader.take();
+    broker.cluster().request_errors(Api::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+    reader.assign(0);
+    // Beside them stands what librdkafka tells itself.
+    reader.until("an error and ten records", || (reader.waiting() > 10).then_some(()));
+    let read = queue.read(100, 1024, &mut Buffer::default());
+    assert_eq!(read.failure.as_ref().map(|failure| failure.code), Some(Code::TopicAuthorizationFailed), "{read:?}");
+    assert!(read.records.is_empty(), "{read:?}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl KafkaReader {
         for strand in self.strands.iter_mut().filter(|strand| strand.read.is_empty() && !strand.is_through) {
             let read = strand.queue.read(BATCH, 0, &mut self.buffer);
             // Not passed over: an error in the place of a record moves the client's position past what nobody has read.
-            if let Some(failure) = read.failures.into_iter().next() {
+            if let Some(failure) = read.failure {
                 let topic = &strand.place.topic;
                 return Err(match failure.code {
                     Code::TopicAuthorizationFailed => Self::forbidden(topic),
