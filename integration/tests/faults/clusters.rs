@@ -5,9 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use integration::Cluster;
-use integration::patience::unix_ms;
+use integration::checker::Order;
+use integration::patience::{unix_ms, until_true};
+use integration::payload::Payload;
 use integration::scale::{Scale, seconds};
+use integration::{Cluster, Scenario};
 
 use crate::running::Running;
 
@@ -51,6 +53,42 @@ fn leader_moves_every_5_s() -> Result<()> {
         let verdict = each.pass()?;
         assert_eq!(verdict.duplicates, 0, "{verdict}");
     }
+    Ok(())
+}
+
+/// A topic that was made anew counts its leaders from the first one again. librdkafka takes what it is told of them for older than what it
+/// knows, and goes on writing to those of the former topic.
+#[test]
+fn dead_letter_topic_made_anew_with_other_leaders() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start(BROKERS)?;
+    let mut scenario = Scenario::open(&cluster.bootstrap(), "letters-anew", Order::Key)?;
+    let letters = scenario.letter_topic();
+    // More often than the new topic's, which one move below may follow.
+    for _ in 0..3 {
+        cluster.move_leaders(&letters)?;
+    }
+    let poison = |ids: std::ops::Range<u64>| ids.map(|id| Payload::poison(id, &format!("key-{}", id % 40)));
+    let flags = scenario.flags();
+    let member = scenario.start(&flags)?;
+    scenario.produce(poison(0..200))?;
+    scenario.settle(BOUND)?;
+    let leaders = cluster.leaders(&letters)?;
+
+    scenario.delete_letters()?;
+    until_true(BOUND, "the end of the topic", || Ok(!scenario.topics().exists(&letters)?))?;
+    scenario.create_letters()?;
+    if cluster.leaders(&letters)? == leaders {
+        cluster.move_leaders(&letters)?;
+    }
+    scenario.produce(poison(200..400))?;
+    scenario.settle(Duration::from_secs(75))?;
+
+    let log = member.log()?;
+    let said = log.lines().filter(|line| line.contains("the producer is made anew")).count();
+    ensure!(said == 1, "the producer was made anew {said} times, log {}", member.log_path().display());
+    let verdict = scenario.pass(vec![member], BOUND)?;
+    assert_eq!((verdict.letters, verdict.duplicates), (400, 0), "{verdict}");
     Ok(())
 }
 
