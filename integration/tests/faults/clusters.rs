@@ -1,11 +1,13 @@
 //! Three brokers: leaders and coordinators that move, and all of them gone.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use integration::checker::Order;
+use integration::message::Message;
 use integration::patience::{unix_ms, until_true};
 use integration::payload::Payload;
 use integration::scale::{Scale, seconds};
@@ -57,7 +59,7 @@ fn leader_moves_every_5_s() -> Result<()> {
 }
 
 /// A topic that was made anew counts its leaders from the first one again. librdkafka takes what it is told of them for older than what it
-/// knows, and goes on writing to those of the former topic.
+/// knows, and goes on asking those of the old topic.
 #[test]
 fn dead_letter_topic_made_anew_with_other_leaders() -> Result<()> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +91,46 @@ fn dead_letter_topic_made_anew_with_other_leaders() -> Result<()> {
     ensure!(said == 1, "the producer was made anew {said} times, log {}", member.log_path().display());
     let verdict = scenario.pass(vec![member], BOUND)?;
     assert_eq!((verdict.letters, verdict.duplicates), (400, 0), "{verdict}");
+    Ok(())
+}
+
+/// The same of a topic that is read.
+#[test]
+fn topic_made_anew_with_other_leaders() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start(BROKERS)?;
+    for protocol in ["classic", "consumer"] {
+        let mut scenario = Scenario::open(&cluster.bootstrap(), &format!("topic-anew.{protocol}"), Order::Key)?;
+        let topic = scenario.topic().to_owned();
+        let records = |ids: std::ops::Range<u64>| ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 50), ""));
+        let flags = scenario.flags().with("out-of-range", "earliest").with("group-protocol", protocol);
+        let mut member = scenario.start(&flags)?;
+        scenario.produce(records(0..100))?;
+        scenario.settle(BOUND)?;
+        for _ in 0..3 {
+            cluster.move_leaders(&topic)?;
+        }
+        scenario.produce(records(100..900))?;
+        scenario.settle(BOUND)?;
+        let leaders = cluster.leaders(&topic)?;
+
+        scenario.topics().delete(&topic)?;
+        until_true(BOUND, "the end of the topic", || Ok(!scenario.topics().exists(&topic)?))?;
+        scenario.topics().create(&topic, 8, &[])?;
+        if cluster.leaders(&topic)? == leaders {
+            cluster.move_leaders(&topic)?;
+        }
+        let fresh: Vec<Message> = records(1_000..1_400).map(|payload| payload.message).collect();
+        scenario.topics().produce(&topic, &fresh)?;
+
+        scenario.until_ledger(Duration::from_secs(60), "all records of the new topic", |entries| {
+            let seen: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+            (1_000..1_400).all(|id: u64| seen.contains(id.to_string().as_str()))
+        })?;
+        scenario.until_committed_to_the_end(BOUND)?;
+        assert_eq!(member.stop(BOUND)?, 0);
+        scenario.close()?;
+    }
     Ok(())
 }
 
