@@ -20,14 +20,14 @@
 //! | 2 | the command line or the configuration can't work |
 //! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
 
-mod agent;
 mod again;
+mod agent;
 mod cluster;
 mod console;
 mod dlq;
 mod failure;
-mod ps;
 mod moment;
+mod ps;
 mod rows;
 mod steer;
 mod topics;

@@ -5,7 +5,7 @@
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use rdkafka::util::IntoOpaque;
 use tracing::debug;
@@ -21,20 +21,35 @@ use crate::record::{Offset, Partition};
 /// nothing of a producer takes whatever comes first, and then the record is lost. Such a report names no offset.
 pub(super) const UNPROVEN: Code = Code::Inconsistent;
 
+/// A record that did not arrive, or of which nobody knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undelivered {
+    /// Why.
+    pub(super) code: Code,
+    /// Where it was to go, once that was known.
+    pub(super) partition: Option<Partition>,
+}
+
+impl From<Code> for Undelivered {
+    fn from(code: Code) -> Self {
+        Self { code, partition: None }
+    }
+}
+
 /// Takes the delivery reports of records that were handed to a client.
 pub(super) trait Reports: Send + Sync + 'static {
     /// What was handed over with a record, and comes back with its report.
     type Receipt: IntoOpaque;
 
     /// A record has landed, or won't.
-    fn report(&self, outcome: Result<(Partition, Offset), Code>, receipt: Self::Receipt);
+    fn report(&self, outcome: Result<(Partition, Offset), Undelivered>, receipt: Self::Receipt);
 }
 
 /// Of a client that writes nothing.
 impl Reports for () {
     type Receipt = ();
 
-    fn report(&self, _outcome: Result<(Partition, Offset), Code>, _receipt: ()) {}
+    fn report(&self, _outcome: Result<(Partition, Offset), Undelivered>, _receipt: ()) {}
 }
 
 /// See the module.
@@ -75,14 +90,18 @@ impl<R: Reports> ProducerContext<NoCustomPartitioner> for Callbacks<R> {
     fn delivery(&self, report: &DeliveryResult<'_>, receipt: R::Receipt) {
         guarded(|| {
             let outcome = match report {
-                Ok(message) if message.offset() < 0 => Err(UNPROVEN),
+                Ok(message) if message.offset() < 0 => Err(undelivered(UNPROVEN, message)),
                 Ok(message) => {
                     self.obstacles.clear();
                     Ok((Partition(message.partition()), Offset(message.offset())))
                 }
-                Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Unknown)),
+                Err((error, message)) => Err(undelivered(error.rdkafka_error_code().unwrap_or(Code::Unknown), message)),
             };
             self.reports.report(outcome, receipt);
         });
     }
+}
+
+fn undelivered(code: Code, message: &BorrowedMessage<'_>) -> Undelivered {
+    Undelivered { code, partition: Some(message.partition()).filter(|number| *number >= 0).map(Partition) }
 }

@@ -108,8 +108,8 @@ pub struct KafkaConfig {
     pub start: StartPolicy,
     /// What to do when the committed offset is gone (stop by default).
     pub out_of_range: OutOfRange,
-    /// How often new partitions of the topics are looked for, and topics for the patterns (every 30 s by default); these at the same moments of
-    /// the clock by all members of a group.
+    /// How often new partitions of the topics are looked for, whether a topic was deleted and made anew, and topics for the patterns (every 30 s
+    /// by default); these at the same moments of the clock by all members of a group.
     pub topic_refresh: Duration,
     /// Bytes of records that the pipeline may hold (64 MiB by default). What the client fetches ahead is kept to a quarter of it, 16 MiB at most.
     pub byte_budget: usize,

@@ -146,6 +146,13 @@ pub(super) fn describe<C: ClientContext>(
     Ok(all)
 }
 
+/// Asks for the ids of topics that are there, as [`Told`] has them. Those of which no broker tells are left out.
+pub(super) fn ids<C: ClientContext>(client: &Client<C>, topics: &[Topic], patience: Duration) -> Vec<(Topic, u128)> {
+    let Ok(metadata) = client.fetch_metadata(topics.first().map(Topic::as_str), patience) else { return Vec::new() };
+    let told = rights(client, answerer(&metadata), topics, RIGHTS).into_iter();
+    told.filter(|told| told.id != 0).map(|told| (told.topic, told.id)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,7 @@ mod drain;
 mod embedded;
 mod errand;
 mod faults;
+mod identities;
 mod letters;
 mod mailbox;
 mod native;

@@ -19,6 +19,7 @@ use super::commits::Commits;
 use super::config::{GroupProtocol, KafkaConfig};
 use super::context::Signal;
 use super::faults::{self, Fault};
+use super::identities::Identities;
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
 use super::pulse::{Heard, Pulse};
@@ -127,6 +128,7 @@ pub(super) struct Session {
     bootstrap: Bootstrap,
     startup: Startup,
     pulse: Pulse,
+    identities: Identities,
     /// Those for which nobody answers.
     unanswered: HashSet<TopicPartition>,
     /// Those of which nothing can be had, as it was told.
@@ -152,6 +154,7 @@ impl Session {
             startup: Startup::new(),
             pulse: Pulse::new(),
             unanswered: HashSet::new(),
+            identities: Identities::new(),
             silent: Vec::new(),
             rebalances: Rebalances::default(),
             resets: Resets::default(),
@@ -185,6 +188,8 @@ impl Session {
         let is_free = assignment.is_empty() && self.rebalances.is_idle();
         self.startup.advance(&self.client, &mut self.rebalances, around, is_free)?;
         self.feel_pulse(assignment, around);
+        let places = assignment.iter().map(|assigned| &assigned.place);
+        self.identities.advance(&self.client, places, around)?;
         self.face(assignment.take_faults(), assignment, around)?;
         self.rebalances.advance(&self.client, assignment, around)?;
         if self.rebalances.is_idle() {
@@ -208,10 +213,10 @@ impl Session {
     pub(super) fn close(mut self, deadline: Instant, around: &mut Surroundings) -> bool {
         self.commits.abandon(&CommitError::IllegalGeneration("the source is closed".to_owned()));
         self.put_down(around);
-        let Self { client, destroyed, commits, resets, seeks, startup, pulse, rebalances, .. } = self;
+        let Self { client, destroyed, commits, resets, seeks, startup, pulse, identities, rebalances, .. } = self;
         // All that shares the client goes first: then it can be destroyed along with the membership.
         seeks.close();
-        drop((commits, resets, startup, pulse, rebalances));
+        drop((commits, resets, startup, pulse, identities, rebalances));
         client.close(&destroyed, deadline)
     }
 

@@ -1,13 +1,17 @@
 //! Three brokers: leaders and coordinators that move, and all of them gone.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use integration::Cluster;
-use integration::patience::unix_ms;
+use integration::checker::Order;
+use integration::message::Message;
+use integration::patience::{unix_ms, until_true};
+use integration::payload::Payload;
 use integration::scale::{Scale, seconds};
+use integration::{Cluster, Scenario};
 
 use crate::running::Running;
 
@@ -50,6 +54,82 @@ fn leader_moves_every_5_s() -> Result<()> {
         ensure!((after - before).abs() < 0.5, "{} rebalances for nothing", after - before);
         let verdict = each.pass()?;
         assert_eq!(verdict.duplicates, 0, "{verdict}");
+    }
+    Ok(())
+}
+
+/// A topic that was made anew counts its leaders from the first one again. librdkafka takes what it is told of them for older than what it
+/// knows, and goes on asking those of the old topic.
+#[test]
+fn dead_letter_topic_made_anew_with_other_leaders() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start(BROKERS)?;
+    let mut scenario = Scenario::open(&cluster.bootstrap(), "letters-anew", Order::Key)?;
+    let letters = scenario.letter_topic();
+    // More often than the new topic's, which one move below may follow.
+    for _ in 0..3 {
+        cluster.move_leaders(&letters)?;
+    }
+    let poison = |ids: std::ops::Range<u64>| ids.map(|id| Payload::poison(id, &format!("key-{}", id % 40)));
+    let flags = scenario.flags();
+    let member = scenario.start(&flags)?;
+    scenario.produce(poison(0..200))?;
+    scenario.settle(BOUND)?;
+    let leaders = cluster.leaders(&letters)?;
+
+    scenario.delete_letters()?;
+    until_true(BOUND, "the end of the topic", || Ok(!scenario.topics().exists(&letters)?))?;
+    scenario.create_letters()?;
+    if cluster.leaders(&letters)? == leaders {
+        cluster.move_leaders(&letters)?;
+    }
+    scenario.produce(poison(200..400))?;
+    scenario.settle(Duration::from_secs(75))?;
+
+    let log = member.log()?;
+    let said = log.lines().filter(|line| line.contains("the producer is made anew")).count();
+    ensure!(said == 1, "the producer was made anew {said} times, log {}", member.log_path().display());
+    let verdict = scenario.pass(vec![member], BOUND)?;
+    assert_eq!((verdict.letters, verdict.duplicates), (400, 0), "{verdict}");
+    Ok(())
+}
+
+/// The same of a topic that is read.
+#[test]
+fn topic_made_anew_with_other_leaders() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start(BROKERS)?;
+    for protocol in ["classic", "consumer"] {
+        let mut scenario = Scenario::open(&cluster.bootstrap(), &format!("topic-anew.{protocol}"), Order::Key)?;
+        let topic = scenario.topic().to_owned();
+        let records = |ids: std::ops::Range<u64>| ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 50), ""));
+        let flags = scenario.flags().with("out-of-range", "earliest").with("group-protocol", protocol);
+        let mut member = scenario.start(&flags)?;
+        scenario.produce(records(0..100))?;
+        scenario.settle(BOUND)?;
+        for _ in 0..3 {
+            cluster.move_leaders(&topic)?;
+        }
+        scenario.produce(records(100..900))?;
+        scenario.settle(BOUND)?;
+        let leaders = cluster.leaders(&topic)?;
+
+        scenario.topics().delete(&topic)?;
+        until_true(BOUND, "the end of the topic", || Ok(!scenario.topics().exists(&topic)?))?;
+        scenario.topics().create(&topic, 8, &[])?;
+        if cluster.leaders(&topic)? == leaders {
+            cluster.move_leaders(&topic)?;
+        }
+        let fresh: Vec<Message> = records(1_000..1_400).map(|payload| payload.message).collect();
+        scenario.topics().produce(&topic, &fresh)?;
+
+        scenario.until_ledger(Duration::from_secs(60), "all records of the new topic", |entries| {
+            let seen: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+            (1_000..1_400).all(|id: u64| seen.contains(id.to_string().as_str()))
+        })?;
+        scenario.until_committed_to_the_end(BOUND)?;
+        assert_eq!(member.stop(BOUND)?, 0);
+        scenario.close()?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(in crate::config) struct ClusterSection {
     pub(in crate::config) expected_partitions: usize,
     /// What a commit's metadata may hold, as the brokers' `offset.metadata.max.bytes`.
     pub(in crate::config) metadata_limit: Size,
-    /// How often new partitions are looked for, and topics for the patterns of the program.
+    /// How often new partitions are looked for, topics for the patterns of the program, and whether a topic was made anew.
     pub(in crate::config) topic_refresh: Period,
     /// How connections are secured.
     pub(in crate::config) security: SecurityProtocol,

@@ -28,7 +28,7 @@ async fn send(producer: &KafkaProducer, topic: &str, value: &str) -> Result<(Par
 /// Where the next record would stand.
 fn end(producer: &KafkaProducer, topic: &str) -> i64 {
     let inner = producer.usable().expect("usable");
-    inner.0.producer().client().fetch_watermarks(topic, 0, REPORT).expect("watermarks").1
+    inner.producer().client().fetch_watermarks(topic, 0, REPORT).expect("watermarks").1
 }
 
 /// A partition that has no memory of a producer takes any sequence number for its first (as brokers do since KIP-360). librdkafka infers
@@ -53,4 +53,77 @@ async fn a_record_that_was_overtaken_by_the_next_is_not_taken_for_written() {
     let error = first.expect_err("it is not in the topic");
     assert!(matches!(&error, SendError::Unavailable(say) if say.contains("not this one")), "{error}");
     send(&producer, "t", "first").await.expect("written");
+}
+
+/// One with which a record's time is over soon; its first one waits half a second for a producer id.
+fn impatient_producer(cluster: &MockCluster<'static, DefaultProducerContext>) -> KafkaProducer {
+    let mut producer = producer(cluster);
+    producer.properties.client.set("delivery.timeout.ms", "1500");
+    *producer.current.lock() = Arc::new(Inner::new(&producer.properties).expect("valid"));
+    producer
+}
+
+/// As brokers do that led the partition before its topic was deleted and made anew.
+fn refuse_everything(cluster: &MockCluster<'static, DefaultProducerContext>) {
+    cluster.request_errors(Api::Produce, &[Err::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 1_000]);
+}
+
+#[tokio::test]
+async fn one_that_does_not_deliver_though_the_leader_answers_is_made_anew() {
+    let cluster = cluster();
+    let producer = impatient_producer(&cluster);
+    send(&producer, "t", "first").await.expect("written");
+    for _again in 0..2 {
+        let former = producer.usable().expect("usable");
+        refuse_everything(&cluster);
+        send(&producer, "t", "second").await.expect_err("its time is over");
+        cluster.clear_request_errors(Api::Produce);
+
+        assert!(!Arc::ptr_eq(&former, &producer.usable().expect("usable")), "it is the same one");
+        send(&producer, "t", "second").await.expect("written");
+    }
+}
+
+#[tokio::test]
+async fn one_is_not_made_anew_again_where_that_has_not_helped() {
+    let cluster = cluster();
+    let producer = impatient_producer(&cluster);
+    refuse_everything(&cluster);
+    send(&producer, "t", "first").await.expect_err("its time is over");
+    let second = producer.usable().expect("usable");
+
+    send(&producer, "other", "first").await.expect_err("its time is over");
+    send(&producer, "t", "first").await.expect_err("its time is over");
+
+    assert!(Arc::ptr_eq(&second, &producer.usable().expect("usable")), "it is another one");
+}
+
+#[tokio::test]
+async fn one_is_not_made_anew_while_no_broker_answers() {
+    let cluster = cluster();
+    let producer = impatient_producer(&cluster);
+    send(&producer, "t", "first").await.expect("written");
+    let former = producer.usable().expect("usable");
+
+    cluster.broker_down(1).expect("down");
+    send(&producer, "t", "second").await.expect_err("its time is over");
+
+    assert!(Arc::ptr_eq(&former, &producer.usable().expect("usable")), "it is another one");
+}
+
+#[tokio::test]
+async fn what_was_handed_to_the_former_one_is_still_told() {
+    let cluster = cluster();
+    let producer = impatient_producer(&cluster);
+    send(&producer, "t", "first").await.expect("written");
+    let former = producer.usable().expect("usable");
+    cluster.broker_round_trip_time(1, ROUND_TRIP).expect("slow");
+
+    let (sent, ()) = tokio::join!(send(&producer, "t", "second"), async {
+        sleep(ROUND_TRIP / 4).await;
+        producer.replace(&mut producer.current.lock()).expect("valid");
+        drop(former);
+    });
+
+    sent.expect("written");
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::kafka::callbacks::{Reports, UNPROVEN};
+use crate::kafka::callbacks::{Reports, UNPROVEN, Undelivered};
 use crate::record::{Offset, Partition, Topic};
 
 /// What is remembered of the delivery reports of its records.
@@ -60,8 +60,8 @@ impl Transaction {
 impl Reports for Transaction {
     type Receipt = Box<Sent>;
 
-    fn report(&self, outcome: Result<(Partition, Offset), Code>, sent: Box<Sent>) {
-        match outcome {
+    fn report(&self, outcome: Result<(Partition, Offset), Undelivered>, sent: Box<Sent>) {
+        match outcome.map_err(|undelivered| undelivered.code) {
             Ok((partition, offset)) => {
                 self.written.lock().insert((sent.target, partition), offset);
             }
@@ -84,9 +84,9 @@ mod tests {
         let transaction = Transaction::default();
         let sent = |offset| Box::new(Sent { partition: Partition(0), offset: Offset(offset), target: "orders".into() });
         (0..3).for_each(|_| transaction.sent());
-        transaction.report(Err(Code::PurgeQueue), sent(2));
-        transaction.report(Err(Code::MessageSizeTooLarge), sent(1));
-        transaction.report(Err(Code::OutOfOrderSequenceNumber), sent(3));
+        transaction.report(Err(Code::PurgeQueue.into()), sent(2));
+        transaction.report(Err(Code::MessageSizeTooLarge.into()), sent(1));
+        transaction.report(Err(Code::OutOfOrderSequenceNumber.into()), sent(3));
         let failure = transaction.failure.lock().as_ref().map(|(code, sent)| (*code, sent.offset));
         assert_eq!(failure, Some((Code::MessageSizeTooLarge, Offset(1))));
     }
