@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! daemonry topics --brokers localhost:9092          topics of a cluster
+//! daemonry lag --config shop.yaml --watch            how far its daemons are behind
 //! daemonry completions bash                         for the shell
 //! ```
 //!
@@ -20,7 +21,10 @@
 mod cluster;
 mod console;
 mod failure;
+mod lag;
+mod moment;
 mod rows;
+mod standing;
 mod topics;
 mod work;
 
@@ -43,6 +47,8 @@ use failure::Failure;
 pub(crate) enum Request {
     /// Lists a cluster's topics
     Topics(topics::Topics),
+    /// Tells how far groups are behind
+    Lag(lag::Lag),
     /// Prints what has the shell complete this command line
     Completions {
         /// The shell
@@ -63,6 +69,7 @@ impl Request {
     pub(crate) fn run(self, command: Command, read: &ReadFile<'_>) -> Exit {
         let done = match self {
             Self::Topics(topics) => topics.run(read),
+            Self::Lag(lag) => lag.run(read),
             Self::Completions { shell } => completions(command, shell),
             Self::Man { command: path } => man(command, &path),
         };

@@ -26,6 +26,8 @@ mod drain;
 mod embedded;
 mod errand;
 mod faults;
+#[cfg(feature = "cli")]
+mod groups;
 mod letters;
 mod mailbox;
 mod native;
@@ -58,6 +60,8 @@ pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRang
 pub use describe::{PartitionState, TopicState};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use faults::missing;
+#[cfg(feature = "cli")]
+pub(crate) use groups::{Found, GroupCommit, GroupMember, GroupPhase, GroupState, OffsetAt};
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
 pub(crate) use selection::{Admission, Admit};

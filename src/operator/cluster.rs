@@ -44,6 +44,8 @@ pub(super) struct ClusterArgs {
 /// A cluster, and what is known of whoever reads it.
 #[derive(Debug)]
 pub(super) struct Target {
+    /// Its name in the file.
+    pub(super) name: Option<String>,
     pub(super) kafka: KafkaConfig,
     /// By their names; none where there is no file.
     pub(super) consumers: Vec<(String, DeployedConsumer)>,
@@ -53,7 +55,7 @@ impl ClusterArgs {
     /// The cluster that is meant.
     pub(super) fn target(&self, read: &ReadFile<'_>) -> Result<Target, Failure> {
         let Some(deployment) = self.deployment(read)? else {
-            return Ok(Target { kafka: self.given()?, consumers: Vec::new() });
+            return Ok(Target { name: None, kafka: self.given()?, consumers: Vec::new() });
         };
         let clusters = deployment.clusters;
         let names = || clusters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -71,7 +73,24 @@ impl ClusterArgs {
         };
         let kafka = clusters[&name].clone();
         let consumers = deployment.consumers.into_iter().filter(|(_, consumer)| consumer.cluster == name);
-        Ok(Target { kafka, consumers: consumers.collect() })
+        Ok(Target { kafka, consumers: consumers.collect(), name: Some(name) })
+    }
+
+    /// The cluster that is meant; where none is named, all those of the file that are read.
+    pub(super) fn targets(&self, read: &ReadFile<'_>) -> Result<Vec<Target>, Failure> {
+        let (None, Some(deployment)) = (&self.cluster, self.deployment(read)?) else {
+            return Ok(vec![self.target(read)?]);
+        };
+        let mut targets: Vec<Target> = Vec::new();
+        for (name, kafka) in deployment.clusters {
+            let consumers = deployment.consumers.iter().filter(|(_, consumer)| consumer.cluster == name);
+            let consumers: Vec<_> = consumers.map(|(daemon, one)| (daemon.clone(), one.clone())).collect();
+            if !consumers.is_empty() {
+                targets.push(Target { kafka, consumers, name: Some(name) });
+            }
+        }
+        // One that nobody reads is meant where there is no other.
+        if targets.is_empty() { Ok(vec![self.target(read)?]) } else { Ok(targets) }
     }
 
     /// Everything that the file says; none where the cluster is given without one.
