@@ -3,6 +3,7 @@
 //! ```text
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry lag --config shop.yaml --watch            how far its daemons are behind
+//! daemonry reset-offsets --brokers … --to earliest   has a group go on at another place
 //! daemonry completions bash                         for the shell
 //! ```
 //!
@@ -23,6 +24,7 @@ mod console;
 mod failure;
 mod lag;
 mod moment;
+mod reset;
 mod rows;
 mod standing;
 mod topics;
@@ -49,6 +51,8 @@ pub(crate) enum Request {
     Topics(topics::Topics),
     /// Tells how far groups are behind
     Lag(lag::Lag),
+    /// Has an idle group go on at another place: shows what would be done, and does it with --execute
+    ResetOffsets(reset::ResetOffsets),
     /// Prints what has the shell complete this command line
     Completions {
         /// The shell
@@ -70,6 +74,7 @@ impl Request {
         let done = match self {
             Self::Topics(topics) => topics.run(read),
             Self::Lag(lag) => lag.run(read),
+            Self::ResetOffsets(reset) => reset.run(read),
             Self::Completions { shell } => completions(command, shell),
             Self::Man { command: path } => man(command, &path),
         };

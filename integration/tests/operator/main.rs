@@ -1,0 +1,5 @@
+//! The operator's command line, as a process of the binary `daemonry`, on a real Kafka.
+
+mod lag;
+mod reset;
+mod scene;
