@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! daemonry topics --brokers localhost:9092          topics of a cluster
+//! daemonry doctor --config shop.yaml                 what is wrong, and what to do
 //! daemonry lag --config shop.yaml --watch            how far its daemons are behind
 //! daemonry reset-offsets --brokers … --to earliest   has a group go on at another place
 //! daemonry completions bash                         for the shell
@@ -21,6 +22,7 @@
 
 mod cluster;
 mod console;
+mod doctor;
 mod failure;
 mod lag;
 mod moment;
@@ -49,6 +51,8 @@ use failure::Failure;
 pub(crate) enum Request {
     /// Lists a cluster's topics
     Topics(topics::Topics),
+    /// Finds what usually goes wrong, and says what to do
+    Doctor(doctor::Doctor),
     /// Tells how far groups are behind
     Lag(lag::Lag),
     /// Has an idle group go on at another place: shows what would be done, and does it with --execute
@@ -73,6 +77,7 @@ impl Request {
     pub(crate) fn run(self, command: Command, read: &ReadFile<'_>) -> Exit {
         let done = match self {
             Self::Topics(topics) => topics.run(read),
+            Self::Doctor(doctor) => doctor.run(read),
             Self::Lag(lag) => lag.run(read),
             Self::ResetOffsets(reset) => reset.run(read),
             Self::Completions { shell } => completions(command, shell),

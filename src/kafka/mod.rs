@@ -41,6 +41,8 @@ mod seeks;
 mod selection;
 mod served;
 mod session;
+#[cfg(feature = "cli")]
+mod settings;
 mod shelf;
 mod sight;
 mod source;
@@ -62,9 +64,13 @@ pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use faults::missing;
 #[cfg(feature = "cli")]
 pub(crate) use groups::{Found, GroupCommit, GroupMember, GroupPhase, GroupState, OffsetAt};
+#[cfg(feature = "cli")]
+pub(crate) use native::Rights;
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
 pub(crate) use selection::{Admission, Admit};
+#[cfg(feature = "cli")]
+pub(crate) use settings::Settings;
 pub(crate) use shelf::KafkaShelf;
 pub use source::KafkaSource;
 pub use standing::Standing;

@@ -25,19 +25,19 @@ pub(super) struct ClusterArgs {
     #[arg(long, short, value_name = "FILE", required_unless_present = "brokers", conflicts_with = "brokers")]
     config: Option<PathBuf>,
     /// Sets a key over file and environment; can be repeated
-    #[arg(long, value_name = "KEY=VALUE", requires = "config")]
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "brokers")]
     set: Vec<String>,
     /// The cluster, by its name in the file; by default the only one, or the one named `default`
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", conflicts_with = "brokers")]
     cluster: Option<String>,
     /// Brokers instead of a file, several with commas
     #[arg(long, short, value_name = "HOST:PORT")]
     brokers: Option<String>,
     /// A property of librdkafka's, as in `security.protocol=ssl`; can be repeated
-    #[arg(long, short = 'X', value_name = "KEY=VALUE", requires = "brokers")]
+    #[arg(long, short = 'X', value_name = "KEY=VALUE", conflicts_with = "config")]
     property: Vec<String>,
     /// A file with such properties, one a line: so that no secret stands on the command line
-    #[arg(long, value_name = "FILE", requires = "brokers")]
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
     properties: Option<PathBuf>,
 }
 

@@ -35,9 +35,15 @@ impl Said {
 
 /// Runs `daemonry` with these arguments.
 pub(crate) fn daemonry(arguments: &[&str]) -> Result<Said> {
-    let binary = env::current_exe()?.with_file_name("").join("../daemonry");
+    program("daemonry", arguments, &[])
+}
+
+/// Runs this program with these arguments and variables.
+pub(crate) fn program(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Said> {
+    let binary = env::current_exe()?.with_file_name("").join("..").join(name);
     let output = Command::new(&binary)
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("{} can't be run: build it with `cargo build --bins`", binary.display()))?;

@@ -41,7 +41,8 @@ pub(super) use groups::{commit, commits, group};
 pub(super) use offsets::offsets;
 pub(super) use partition::{Buffer, PartitionQueue};
 pub(super) use queue::waiting_events;
-pub(super) use rights::{Rights, Told, rights};
+pub(crate) use rights::Rights;
+pub(super) use rights::{Told, rights};
 pub(super) use send::{Letter, produce};
 
 use super::client::Client;

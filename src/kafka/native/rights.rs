@@ -14,11 +14,11 @@ use crate::record::Topic;
 
 /// What we may do with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kafka) struct Rights {
+pub(crate) struct Rights {
     /// Whether we may read it.
-    pub(in crate::kafka) read: bool,
+    pub(crate) read: bool,
     /// Whether we may write to it.
-    pub(in crate::kafka) write: bool,
+    pub(crate) write: bool,
 }
 
 /// What the brokers say of a topic.
