@@ -12,7 +12,7 @@ use super::cluster::ClusterArgs;
 use super::console::{Console, OutputArgs};
 use super::failure::Failure;
 use super::moment;
-use super::standing::{Standing, Subject, ask, wanted};
+use super::standing::{Only, Standing, Subject, ask, wanted};
 use super::work::block_on;
 use crate::config::Period;
 use crate::kafka::{AdminError, GroupPhase, KafkaAdmin};
@@ -118,16 +118,29 @@ impl Lag {
     }
 
     async fn look(&self, clusters: &[Asked], at: Option<Timestamp>) -> Vec<Looked> {
-        let only: Vec<Topic> = self.topic.iter().map(Topic::from).collect();
+        let topics: Vec<Topic> = self.topic.iter().map(Topic::from).collect();
+        let only = match (topics.is_empty(), self.group.is_empty()) {
+            (true, _) => Only::Read,
+            // Of many groups those that read it are meant.
+            (false, true) => Only::ReadOf(&topics),
+            (false, false) => Only::Named(&topics),
+        };
         let mut looked = Vec::new();
         for Asked { name, admin, subjects } in clusters {
-            let topics = admin.topics().await;
+            let there = admin.topics().await;
             for subject in subjects {
-                let standing = match &topics {
-                    Ok(topics) => ask(admin, subject, &only, topics).await,
+                let standing = match &there {
+                    Ok(topics) => ask(admin, subject, only, topics).await,
                     Err(error) => Err(error.clone()),
                 };
-                looked.push(Looked { cluster: name.clone(), subject: subject.clone(), standing, at });
+                let is_meant =
+                    !matches!((only, &standing), (Only::ReadOf(_), Ok(standing)) if standing.places.is_empty());
+                looked.extend(is_meant.then(|| Looked {
+                    cluster: name.clone(),
+                    subject: subject.clone(),
+                    standing,
+                    at,
+                }));
             }
         }
         looked
@@ -157,7 +170,9 @@ impl Lag {
             None => Exit::Drained,
             Some(max) if lags.clone().flatten().any(|lag| lag > max) => Exit::Found,
             // Whoever asks by script must not take silence, or a name that is misspelt, for good news.
-            Some(_) if lags.any(|lag| lag.is_none()) || looked.iter().any(Looked::is_unknown) => Exit::Failed,
+            Some(_) if looked.is_empty() || lags.any(|lag| lag.is_none()) || looked.iter().any(Looked::is_unknown) => {
+                Exit::Failed
+            }
             Some(_) => Exit::Drained,
         }
     }

@@ -19,7 +19,7 @@ use super::cluster::ClusterArgs;
 use super::console::{ConsentArgs, Console, OutputArgs};
 use super::failure::Failure;
 use super::rows::{Cell, Column, Row, Tone};
-use super::standing::{NO_PARTITION, Place, Standing, Subject, ask, named, wanted};
+use super::standing::{NO_PARTITION, Only, Place, Standing, Subject, ask, named, wanted};
 use super::work::block_on;
 use crate::kafka::{GroupState, KafkaAdmin, OffsetAt};
 use crate::record::{Offset, Partition, Topic, TopicPartition};
@@ -195,6 +195,9 @@ impl ResetOffsets {
             })
             .collect();
         let is_done = rows.iter().all(|row| row.error.is_none());
+        if console.is_for_people() {
+            console.note("what is committed now, as it was read back:");
+        }
         console.answer(&rows, "no partition")?;
         Ok(if is_done { Exit::Drained } else { Exit::Failed })
     }
@@ -217,7 +220,7 @@ impl ResetOffsets {
             }
         }
         let subject = Subject { group: self.group.clone(), ..Subject::default() };
-        let mut standing = ask(admin, &subject, &only, &topics).await?;
+        let mut standing = ask(admin, &subject, Only::Named(&only), &topics).await?;
         standing.places.retain(|place| self.is_meant(&place.place));
         Ok(standing)
     }

@@ -152,12 +152,22 @@ pub(super) fn wanted(targets: Vec<Target>, groups: &[String]) -> Result<Vec<(Tar
     Ok(wanted.into_iter().map(|(subjects, target)| (target, subjects)).collect())
 }
 
-/// Asks where a group stands in what it has committed, what is assigned to it and what it is known to read; in `only` these topics, if there
-/// are any, and in these in any case. `topics` are the cluster's.
+/// Which topics are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Only<'t> {
+    /// All that the group reads.
+    Read,
+    /// Those of these that it reads.
+    ReadOf(&'t [Topic]),
+    /// These, whether or not it reads them.
+    Named(&'t [Topic]),
+}
+
+/// Asks where a group stands in what it has committed, what is assigned to it and what it is known to read. `topics` are the cluster's.
 pub(super) async fn ask(
     admin: &KafkaAdmin,
     subject: &Subject,
-    only: &[Topic],
+    only: Only<'_>,
     topics: &[TopicState],
 ) -> Result<Standing, AdminError> {
     let (state, mut commits) = (admin.group(&subject.group).await?, admin.commits(&subject.group).await?);
@@ -167,8 +177,12 @@ pub(super) async fn ask(
     }
     let topics: BTreeMap<&Topic, &TopicState> = topics.iter().map(|state| (&state.topic, state)).collect();
     let read = commits.keys().chain(members.keys()).map(|place| place.topic.clone());
-    let named: BTreeSet<Topic> = subject.topics.iter().cloned().chain(read).chain(only.iter().cloned()).collect();
-    let named = named.into_iter().filter(|topic| only.is_empty() || only.contains(topic));
+    let read = subject.topics.iter().cloned().chain(read);
+    let named: BTreeSet<Topic> = match only {
+        Only::Read => read.collect(),
+        Only::ReadOf(these) => read.filter(|topic| these.contains(topic)).collect(),
+        Only::Named(these) => these.iter().cloned().collect(),
+    };
 
     let mut spans: BTreeMap<TopicPartition, Result<(), Trouble>> = BTreeMap::new();
     for topic in named {

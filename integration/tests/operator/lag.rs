@@ -1,12 +1,15 @@
 //! `lag`: what groups are behind by.
 
-use anyhow::{Result, ensure};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
 use daemonry::record::Partition;
 use integration::Message;
 use integration::patience::until;
 use serde_json::Value;
 
-use crate::scene::{PATIENCE, Scene, daemonry};
+use crate::scene::{PATIENCE, Scene, binary, daemonry};
 
 /// The numbers of a row, in this order: committed, end, lag, finished above, unfinished.
 fn numbers(row: &Value) -> [Option<i64>; 5] {
@@ -48,12 +51,21 @@ fn partitions_of_a_group_are_shown_with_what_is_committed_and_what_is_not() -> R
 
 #[test]
 fn a_running_daemon_is_told_with_its_member_and_what_it_has_finished_above() -> Result<()> {
+    is_told("classic")
+}
+
+#[test]
+fn a_running_daemon_is_told_under_kip_848_too() -> Result<()> {
+    is_told("consumer")
+}
+
+fn is_told(protocol: &str) -> Result<()> {
     let scene = Scene::open("operator-running")?;
     let slow = Message::new(r#"{"id":0,"sleep_ms":600000}"#).key("slow");
     let quick = (1..6).map(|number| Message::new(format!(r#"{{"id":{number}}}"#)).key(format!("key-{number}")));
     let records: Vec<Message> = std::iter::once(slow).chain(quick).collect();
     scene.topics.produce_to(&scene.topic, Partition(0), &records)?;
-    let mut daemon = scene.daemon()?;
+    let mut daemon = scene.daemon(protocol)?;
     let row = until(PATIENCE, "a commit that remembers what is finished", || {
         let rows = scene.ask("lag", &["--output", "ndjson"])?.with_code(0)?.rows()?;
         Ok(rows.into_iter().find(|row| row["partition"] == 0 && row["finished_above"] == 5))
@@ -70,7 +82,26 @@ fn a_running_daemon_is_told_with_its_member_and_what_it_has_finished_above() -> 
     ensure!(said.error.contains("has 1 member(s): daemonry@127.0.0.1"), "{said:?}");
     let said = scene.ask("reset-offsets", &[&reset[..], &["--execute", "--yes"]].concat())?.with_code(4)?;
     ensure!(said.error.contains("stop its daemon in every process"), "{said:?}");
+    let rows = scene.ask("doctor", &["--output", "ndjson"])?.with_code(0)?.rows()?;
+    ensure!(rows.iter().any(|row| row["what"] == "1 member(s), each with partitions"), "{rows:?}");
     daemon.kill()
+}
+
+#[test]
+fn what_is_watched_is_told_again_and_again_with_its_time() -> Result<()> {
+    let scene = Scene::open("operator-watch")?;
+    scene.fill([2, 0, 0])?;
+    scene.commit(0, 1, "")?;
+    let mut command = Command::new(binary("daemonry")?);
+    command.args(["lag", "--brokers", &scene.brokers, "--group", &scene.topic, "--by", "group"]);
+    let mut watching = command.args(["--watch", "50ms", "--output", "ndjson"]).stdout(Stdio::piped()).spawn()?;
+    let lines = BufReader::new(watching.stdout.take().context("it was asked for")?).lines();
+    let rows: Vec<Value> = lines.take(3).map(|line| Ok(serde_json::from_str(&line?)?)).collect::<Result<_>>()?;
+    watching.kill()?;
+    watching.wait()?;
+    ensure!(rows.iter().all(|row| row["lag"] == 1), "{rows:?}");
+    ensure!(rows.iter().all(|row| row["at"].as_str().is_some_and(|at| at.ends_with('Z'))), "{rows:?}");
+    Ok(())
 }
 
 #[test]
@@ -105,5 +136,12 @@ fn groups_are_those_of_the_file() -> Result<()> {
     let file = scene.file("shop.yaml", &text)?;
     let rows = daemonry(&["lag", "--config", &file, "--by", "topic", "--output", "ndjson"])?.with_code(0)?.rows()?;
     ensure!(rows.len() == 1 && rows[0]["daemons"][0] == "orders" && rows[0]["lag"] == 1, "{rows:?}");
+    // Groups that don't read a topic are not behind in it.
+    let elsewhere = scene.topics.create_fresh("operator-elsewhere", 1)?;
+    scene.topics.produce_to(&elsewhere, Partition(0), &[Message::new("unread")])?;
+    let said =
+        daemonry(&["lag", "--config", &file, "--topic", &elsewhere, "--topic", group, "--max", "1"])?.with_code(0)?;
+    ensure!(!said.out.contains(&elsewhere), "{said:?}");
+    daemonry(&["lag", "--config", &file, "--topic", &elsewhere, "--max", "1"])?.with_code(4)?;
     Ok(())
 }

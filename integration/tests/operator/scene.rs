@@ -1,6 +1,7 @@
 //! A topic, a group that reads it, and a terminal to ask about both.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -38,9 +39,14 @@ pub(crate) fn daemonry(arguments: &[&str]) -> Result<Said> {
     program("daemonry", arguments, &[])
 }
 
+/// The program of this name, built by the same cargo.
+pub(crate) fn binary(name: &str) -> Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name("").join("..").join(name))
+}
+
 /// Runs this program with these arguments and variables.
 pub(crate) fn program(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Said> {
-    let binary = env::current_exe()?.with_file_name("").join("..").join(name);
+    let binary = binary(name)?;
     let output = Command::new(&binary)
         .args(arguments)
         .envs(variables.iter().copied())
@@ -94,14 +100,15 @@ impl Scene {
         daemonry(&[&arguments, more].concat())
     }
 
-    /// Starts a daemon of the group.
-    pub(crate) fn daemon(&self) -> Result<Member> {
+    /// Starts a daemon of the group, which speaks this protocol.
+    pub(crate) fn daemon(&self, protocol: &str) -> Result<Member> {
         let flags = Flags::default()
             .with("brokers", &self.brokers)
             .with("topic", &self.topic)
             .with("group", &self.topic)
             .with("ledger", self.directory.path().join("ledger").display())
             .with("order", "key")
+            .with("group-protocol", protocol)
             .with("workers", 4)
             .with("missing-dead-letter", "create")
             .with("commit-interval-ms", 50);

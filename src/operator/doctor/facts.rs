@@ -11,7 +11,7 @@ use crate::kafka::{
 };
 use crate::operator::cluster::Target;
 use crate::operator::failure::Failure;
-use crate::operator::standing::{Standing, Subject, ask};
+use crate::operator::standing::{Only, Standing, Subject, ask};
 use crate::record::{Offset, Timestamp, Topic, TopicPartition};
 
 /// How long a broker may take to answer.
@@ -190,7 +190,7 @@ impl GroupFact {
     async fn look(&mut self, admin: &KafkaAdmin, subject: &Subject, topics: &[TopicState]) {
         let mut waited = Duration::ZERO;
         let standing = loop {
-            let standing = ask(admin, subject, &[], topics).await.map_err(|error| error.to_string());
+            let standing = ask(admin, subject, Only::Read, topics).await.map_err(|error| error.to_string());
             let is_moving = standing.as_ref().is_ok_and(|standing| standing.state.phase == GroupPhase::Rebalancing);
             if !is_moving || waited >= SETTLING {
                 self.is_stuck = is_moving;

@@ -12,12 +12,14 @@ pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
     for group in &facts.groups {
         let Some(standing) = group.standing() else { continue };
         let mut is_well = true;
-        for place in standing.places.iter().filter(|place| place.place.partition != Partition(NO_PARTITION)) {
+        let is_there = |place: &&Place| place.place.partition != Partition(NO_PARTITION);
+        let places: Vec<&Place> = standing.places.iter().filter(is_there).collect();
+        for place in &places {
             let at = format!("{} of group {}", place.place, group.group);
             is_well &= judge_place(&at, facts, group, place, &mut found);
         }
-        if is_well && !standing.places.is_empty() {
-            let lag: u64 = standing.places.iter().filter_map(Place::lag).sum();
+        if is_well && !places.is_empty() {
+            let lag: u64 = places.iter().filter_map(|place| place.lag()).sum();
             found.ok(format!("group {}", group.group), format!("{lag} record(s) behind, none about to be removed"));
         }
     }

@@ -81,7 +81,8 @@ impl Step {
         } else if goal > wish {
             note = Some(format!("offset {wish} is gone: the first that there is"));
         }
-        if left.committed == Some(goal) {
+        // What is remembered above it is forgotten there too: whoever asks for a place wants what follows it to run.
+        if left.committed == Some(goal) && place.finished_above() == 0 {
             return Self { note: note.or(Some("is there already: left as it is".to_owned())), ..left };
         }
         // What there is not is neither passed over nor run again.
@@ -139,10 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_left_with_what_it_remembers() {
-        let step = step(Some(30), &To::Shift(0));
-        assert_eq!(numbers(&step), (None, 0, 0, 0));
-        assert_eq!(step.note.as_deref(), Some("is there already: left as it is"));
+    fn what_is_there_already_is_left_unless_it_remembers_finished_records() {
+        let there = Step::of(&place(0, Some(30), 10, 50), &To::Shift(0), Lookup::None);
+        assert_eq!(numbers(&there), (None, 0, 0, 0));
+        assert_eq!(there.note.as_deref(), Some("is there already: left as it is"));
+        assert_eq!(numbers(&step(Some(30), &To::Shift(0))), (Some(30), 0, 0, 3));
     }
 
     #[test]
