@@ -1,12 +1,14 @@
 //! `lag`: how far groups are behind.
 
 mod row;
+mod total;
 
 use std::fmt;
 
 use clap::{Args, ValueEnum};
 
-use self::row::{GroupRow, PartitionRow, TopicRow, Total};
+use self::row::PartitionRow;
+use self::total::{GroupRow, TopicRow, Total};
 use super::ReadFile;
 use super::cluster::ClusterArgs;
 use super::console::{Console, OutputArgs};

@@ -110,7 +110,7 @@ impl GroupFact {
 }
 
 impl Facts {
-    /// Collects all of them, as far as they can be had: what can't be had is a fact too.
+    /// Collects all of them, as far as they can be had: what can't be had is a fact too. Fails where brokers that have answered don't any more.
     pub(super) async fn collect(
         target: &Target,
         subjects: &[Subject],
@@ -130,7 +130,7 @@ impl Facts {
             }
         };
         facts.brokers = brokers(kafka, known).await?;
-        let Ok(topics) = admin.topics().await else { return Ok(facts) };
+        let topics = admin.topics().await?;
         for (subject, fact) in subjects.iter().zip(&mut facts.groups) {
             fact.look(&admin, subject, &topics).await;
         }
