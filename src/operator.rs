@@ -5,6 +5,9 @@
 //! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `seek`: steer them
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
+//! daemonry doctor --config shop.yaml                 what is wrong, and what to do
+//! daemonry lag --config shop.yaml --watch            how far its daemons are behind
+//! daemonry reset-offsets --brokers … --to earliest   has a group go on at another place
 //! daemonry completions bash                         for the shell
 //! ```
 //!
@@ -25,10 +28,14 @@ mod agent;
 mod cluster;
 mod console;
 mod dlq;
+mod doctor;
 mod failure;
+mod lag;
 mod moment;
 mod ps;
+mod reset;
 mod rows;
+mod standing;
 mod steer;
 mod topics;
 mod work;
@@ -64,6 +71,12 @@ pub(crate) enum Request {
     Topics(topics::Topics),
     /// Dead letters: lists them, shows one, re-drives, edits, discards
     Dlq(Box<dlq::Dlq>),
+    /// Finds what usually goes wrong, and says what to do
+    Doctor(doctor::Doctor),
+    /// Tells how far groups are behind
+    Lag(lag::Lag),
+    /// Has an idle group go on at another place: shows what would be done, and does it with --execute
+    ResetOffsets(reset::ResetOffsets),
     /// Prints what has the shell complete this command line
     Completions {
         /// The shell
@@ -90,6 +103,9 @@ impl Request {
             Self::Seek(seek) => seek.run(read),
             Self::Topics(topics) => topics.run(read),
             Self::Dlq(dlq) => dlq.run(read),
+            Self::Doctor(doctor) => doctor.run(read),
+            Self::Lag(lag) => lag.run(read),
+            Self::ResetOffsets(reset) => reset.run(read),
             Self::Completions { shell } => completions(command, shell),
             Self::Man { command: path } => man(command, &path),
         };

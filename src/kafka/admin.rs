@@ -38,6 +38,14 @@ pub enum AdminError {
         /// What is missing, as an ACL names it: `DESCRIBE`, `WRITE`, `CREATE`.
         operation: &'static str,
     },
+    /// The brokers don't let us at the group.
+    #[error("not authorised for group `{group}`: grant this user {operation} on the group")]
+    NotAuthorizedForGroup {
+        /// Which group.
+        group: String,
+        /// What is missing, as an ACL names it: `DESCRIBE`, `READ`.
+        operation: &'static str,
+    },
     /// The topic can't be made as asked.
     #[error("topic `{topic}` can't be created: {reason}")]
     Refused {
@@ -123,7 +131,7 @@ impl KafkaAdmin {
     }
 
     /// Asks a question that blocks.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Client<Callbacks<()>>) -> Result<T, Code> + Send + 'static,
     ) -> Result<T, AdminError> {

@@ -27,6 +27,8 @@ mod drain;
 mod embedded;
 mod errand;
 mod faults;
+#[cfg(feature = "cli")]
+mod groups;
 mod identities;
 mod letters;
 mod mailbox;
@@ -41,6 +43,8 @@ mod seeks;
 mod selection;
 mod served;
 mod session;
+#[cfg(feature = "cli")]
+mod settings;
 mod shelf;
 mod sight;
 mod source;
@@ -60,9 +64,15 @@ pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRang
 pub use describe::{PartitionState, TopicState};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use faults::missing;
+#[cfg(feature = "cli")]
+pub(crate) use groups::{Found, GroupCommit, GroupMember, GroupPhase, GroupState, OffsetAt};
+#[cfg(feature = "cli")]
+pub(crate) use native::Rights;
 pub(crate) use obstacles::REFUSALS;
 pub use producer::KafkaProducer;
 pub(crate) use selection::{Admission, Admit};
+#[cfg(feature = "cli")]
+pub(crate) use settings::Settings;
 pub(crate) use shelf::KafkaShelf;
 pub use source::KafkaSource;
 pub use standing::Standing;

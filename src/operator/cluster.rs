@@ -26,25 +26,27 @@ pub(super) struct ClusterArgs {
     #[arg(long, short, value_name = "FILE", required_unless_present = "brokers", conflicts_with = "brokers")]
     config: Option<PathBuf>,
     /// Sets a key over file and environment; can be repeated
-    #[arg(long, value_name = "KEY=VALUE", requires = "config")]
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "brokers")]
     set: Vec<String>,
     /// The cluster, by its name in the file; by default the only one, or the one named `default`
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", conflicts_with = "brokers")]
     cluster: Option<String>,
     /// Brokers instead of a file, several with commas
     #[arg(long, short, value_name = "HOST:PORT")]
     brokers: Option<String>,
     /// A property of librdkafka's, as in `security.protocol=ssl`; can be repeated
-    #[arg(long, short = 'X', value_name = "KEY=VALUE", requires = "brokers")]
+    #[arg(long, short = 'X', value_name = "KEY=VALUE", conflicts_with = "config")]
     property: Vec<String>,
     /// A file with such properties, one a line: so that no secret stands on the command line
-    #[arg(long, value_name = "FILE", requires = "brokers")]
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
     properties: Option<PathBuf>,
 }
 
 /// A cluster, and what is known of whoever reads it.
 #[derive(Debug)]
 pub(super) struct Target {
+    /// Its name in the file.
+    pub(super) name: Option<String>,
     pub(super) kafka: KafkaConfig,
     /// By their names; none where there is no file.
     pub(super) consumers: Vec<(String, DeployedConsumer)>,
@@ -54,7 +56,7 @@ impl ClusterArgs {
     /// The cluster that is meant.
     pub(super) fn target(&self, read: &ReadFile<'_>) -> Result<Target, Failure> {
         let Some(deployment) = self.deployment(read)? else {
-            return Ok(Target { kafka: self.given()?, consumers: Vec::new() });
+            return Ok(Target { name: None, kafka: self.given()?, consumers: Vec::new() });
         };
         let clusters = deployment.clusters;
         let names = || clusters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -72,7 +74,24 @@ impl ClusterArgs {
         };
         let kafka = clusters[&name].clone();
         let consumers = deployment.consumers.into_iter().filter(|(_, consumer)| consumer.cluster == name);
-        Ok(Target { kafka, consumers: consumers.collect() })
+        Ok(Target { kafka, consumers: consumers.collect(), name: Some(name) })
+    }
+
+    /// The cluster that is meant; where none is named, all those of the file that are read.
+    pub(super) fn targets(&self, read: &ReadFile<'_>) -> Result<Vec<Target>, Failure> {
+        let (None, Some(deployment)) = (&self.cluster, self.deployment(read)?) else {
+            return Ok(vec![self.target(read)?]);
+        };
+        let mut targets: Vec<Target> = Vec::new();
+        for (name, kafka) in deployment.clusters {
+            let consumers = deployment.consumers.iter().filter(|(_, consumer)| consumer.cluster == name);
+            let consumers: Vec<_> = consumers.map(|(daemon, one)| (daemon.clone(), one.clone())).collect();
+            if !consumers.is_empty() {
+                targets.push(Target { kafka, consumers, name: Some(name) });
+            }
+        }
+        // One that nobody reads is meant where there is no other.
+        if targets.is_empty() { Ok(vec![self.target(read)?]) } else { Ok(targets) }
     }
 
     /// Everything that the file says; none where the cluster is given without one.

@@ -92,6 +92,23 @@ impl Console {
         Ok(self.out.flush()?)
     }
 
+    /// Begins to answer anew, for what is watched: on a terminal in the place of the last answer, elsewhere below it.
+    pub(super) fn again(&mut self, title: &str) -> Result<(), Failure> {
+        if self.is_for_people() {
+            if io::stdout().is_terminal() {
+                // Together with what follows, so that nothing flickers.
+                self.out.write_all(b"\x1b[H\x1b[2J")?;
+            }
+            writeln!(self.out, "{title}")?;
+        }
+        Ok(())
+    }
+
+    /// Whether the answer is one that must end.
+    pub(super) fn is_closed(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Answers with these bytes as they are.
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Result<Exit, Failure> {
         self.out.write_all(bytes)?;

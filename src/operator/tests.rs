@@ -65,6 +65,20 @@ fn one_of_file_and_brokers_is_needed() {
 }
 
 #[test]
+fn what_belongs_to_a_file_is_refused_without_one_and_the_other_way_round() {
+    let (brokers, file) = (["--brokers", "b:1"], ["--config", "x.yaml"]);
+    for (cluster, more) in [
+        (brokers, ["--set", "a=b"]),
+        (brokers, ["--cluster", "main"]),
+        (file, ["--property", "a=b"]),
+        (file, ["--properties", "x"]),
+    ] {
+        let arguments = [&["daemonry", "topics"][..], &cluster, &more].concat();
+        assert!(CommandLine::try_parse_from(&arguments).is_err(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn topics_of_a_cluster_are_listed() {
     let cluster = EmbeddedCluster::start(&[("orders", 4)]).expect("a cluster");
     let done = |arguments: &[&str]| {

@@ -90,7 +90,7 @@ impl CommitQueue {
 ///
 /// # Safety
 /// The event is live.
-unsafe fn error_of(event: *mut sys::rd_kafka_event_t) -> c_int {
+pub(super) unsafe fn error_of(event: *mut sys::rd_kafka_event_t) -> c_int {
     type Declared = unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> RDKafkaRespErr;
     type Defined = unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> c_int;
     // The optimizer believes the declaration: called by its name, the number would count as one that the enum has, whatever it

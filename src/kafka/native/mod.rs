@@ -6,12 +6,18 @@
 //! sanitize` looks whether that is so.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "cli")]
+mod asked;
 mod batch;
 mod brokers;
 mod commit;
 mod copied;
+#[cfg(feature = "cli")]
+mod groups;
 mod handles;
 mod headers;
+#[cfg(feature = "cli")]
+mod offsets;
 mod partition;
 mod queue;
 mod rights;
@@ -19,7 +25,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
 use rdkafka::TopicPartitionList;
@@ -31,9 +37,14 @@ use rdkafka::types::RDKafkaRespErr;
 pub(super) use batch::Failure;
 pub(super) use brokers::{add_brokers, knows_brokers};
 pub(super) use commit::{Answer, CommitQueue};
+#[cfg(feature = "cli")]
+pub(super) use groups::{commit, commits, group};
+#[cfg(feature = "cli")]
+pub(super) use offsets::offsets;
 pub(super) use partition::{Buffer, PartitionQueue};
 pub(super) use queue::waiting_events;
-pub(super) use rights::{Rights, Told, rights};
+pub(crate) use rights::Rights;
+pub(super) use rights::{Told, rights};
 pub(super) use send::{Letter, produce};
 
 use super::client::Client;
@@ -55,30 +66,41 @@ pub(super) struct Committed {
 
 /// Reads a list of committed offsets. By hand, since the binding panics on metadata that isn't UTF-8.
 pub(super) fn committed(list: &TopicPartitionList) -> Vec<Committed> {
-    let elements = list.elements();
-    // SAFETY: `ptr()` is the live list that `list` owns, and it isn't changed while `list` is borrowed. `elems` holds `cnt`
-    // elements, or may be null where `cnt` is 0, which is why an empty list doesn't get here.
-    let raw = if elements.is_empty() {
-        &[]
-    } else {
-        unsafe { std::slice::from_raw_parts((*list.ptr()).elems, elements.len()) }
+    // SAFETY: `ptr()` is the live list that `list` owns, and it isn't changed while `list` is borrowed.
+    unsafe { read_list(list.ptr()) }
+}
+
+/// A copy of a list's elements; empty where it is null.
+///
+/// # Safety
+/// The list is null, or live and not changed meanwhile.
+unsafe fn read_list(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<Committed> {
+    // SAFETY: as the caller promises. `elems` holds `cnt` elements, and may be null where `cnt` is 0, which makes no index.
+    unsafe {
+        let count = list.as_ref().map_or(0, |list| usize::try_from(list.cnt).unwrap_or(0));
+        (0..count).map(|index| read_element((*list).elems.add(index))).collect()
+    }
+}
+
+/// A copy of a list's element.
+///
+/// # Safety
+/// The element is live, and not changed meanwhile.
+unsafe fn read_element(element: *const sys::rd_kafka_topic_partition_t) -> Committed {
+    // SAFETY: as the caller promises. The topic is a C string; librdkafka keeps `metadata_size` bytes at `metadata`, for as long as the
+    // element lives. The code is read as the plain number it is in C, see `adopt`: so no reference to the whole is made.
+    let (topic, partition, offset, metadata, code) = unsafe {
+        let topic = CStr::from_ptr((&raw const (*element).topic).read()).to_string_lossy();
+        let metadata = bytes((*element).metadata, (*element).metadata_size).unwrap_or_default();
+        let code = (&raw const (*element).err).cast::<i32>().read();
+        (topic, (*element).partition, (*element).offset, metadata, code)
     };
-    let read = |(element, raw): (
-        &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
-        &sys::rd_kafka_topic_partition_t,
-    )| {
-        // SAFETY: librdkafka keeps `metadata_size` bytes at `metadata`, for as long as the list lives.
-        let metadata = unsafe { bytes(raw.metadata, raw.metadata_size) }.unwrap_or_default();
-        // SAFETY: the element is live. The code is read as the plain number it is in C, see `adopt`.
-        let code = unsafe { std::ptr::read((&raw const raw.err).cast::<i32>()) };
-        Committed {
-            place: TopicPartition::new(element.topic(), element.partition()),
-            offset: (raw.offset >= 0).then_some(raw.offset),
-            metadata: String::from_utf8_lossy(metadata).into_owned(),
-            error: (code != 0).then(|| known(code)),
-        }
-    };
-    elements.iter().zip(raw).map(read).collect()
+    Committed {
+        place: TopicPartition::new(topic.as_ref(), partition),
+        offset: (offset >= 0).then_some(offset),
+        metadata: String::from_utf8_lossy(metadata).into_owned(),
+        error: (code != 0).then(|| known(code)),
+    }
 }
 
 /// Where the partition ends, as its last fetch told; makes no request.

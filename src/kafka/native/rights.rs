@@ -7,18 +7,18 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
-use sys::rd_kafka_AclOperation_t as Operation;
+pub(super) use sys::rd_kafka_AclOperation_t as Operation;
 use sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS as DESCRIBE_TOPICS;
 
 use crate::record::Topic;
 
 /// What we may do with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kafka) struct Rights {
+pub(crate) struct Rights {
     /// Whether we may read it.
-    pub(in crate::kafka) read: bool,
+    pub(crate) read: bool,
     /// Whether we may write to it.
-    pub(in crate::kafka) write: bool,
+    pub(crate) write: bool,
 }
 
 /// What the brokers say of a topic.
@@ -118,13 +118,20 @@ unsafe fn read(topic: NonNull<sys::rd_kafka_TopicDescription_t>) -> Option<Told>
     if operations.is_null() || count == 0 {
         return Some(Told { topic, id, rights: None });
     }
-    // SAFETY: there are `count` of them, read as the plain numbers they are in C.
-    let may = |operation: Operation| unsafe {
-        (0..count).any(|index| operations.add(index).cast::<u32>().read() == operation as u32)
-    };
+    // SAFETY: there are `count` of them.
+    let may = |operation| unsafe { may(operations, count, operation) };
     let read = may(Operation::RD_KAFKA_ACL_OPERATION_READ);
     let write = may(Operation::RD_KAFKA_ACL_OPERATION_WRITE);
     Some(Told { topic, id, rights: Some(Rights { read, write }) })
+}
+
+/// Whether an operation is among these.
+///
+/// # Safety
+/// There are `count` of them.
+pub(super) unsafe fn may(operations: *const Operation, count: usize, operation: Operation) -> bool {
+    // SAFETY: as the caller promises; read as the plain numbers they are in C.
+    (0..count).any(|index| unsafe { operations.add(index).cast::<u32>().read() } == operation as u32)
 }
 
 impl Drop for Answer {

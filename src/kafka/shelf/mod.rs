@@ -77,6 +77,9 @@ impl Shelf for KafkaShelf {
             AdminError::NotAuthorized { topic, operation } => {
                 LettersError::NotAuthorized { operation, resource: format!("topic `{topic}`") }
             }
+            AdminError::NotAuthorizedForGroup { group, operation } => {
+                LettersError::NotAuthorized { operation, resource: format!("group `{group}`") }
+            }
             AdminError::Refused { topic, reason } => LettersError::NoMarks { topic, reason },
             AdminError::NotLetIn(say) => LettersError::NotLetIn(say),
             AdminError::Unavailable(reason) => LettersError::Unavailable(reason),

@@ -145,3 +145,43 @@ fn what_was_committed_is_read_back_with_what_stands_beside_it() {
     assert_eq!(committed(&answer), [own, none]);
     assert_eq!(committed(&TopicPartitionList::new()), []);
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn partitions_tell_where_they_begin_and_end_in_one_go() {
+    let broker = Broker::new(&[]);
+    broker.fill(7);
+    let reader = broker.consumer();
+    let client = reader.client.consumer().client();
+    let at = |offset| {
+        let asked = list([(&place(), offset)]).expect("a list");
+        offsets(client, &asked, LONG).expect("answered").pop().expect("one was asked for")
+    };
+    let found = |offset| (at(offset).place, at(offset).offset, at(offset).error);
+    assert_eq!(found(rdkafka::Offset::Beginning), (place(), Some(0), None));
+    assert_eq!(found(rdkafka::Offset::End), (place(), Some(7), None));
+    // Who is asked for nothing answers nothing.
+    assert_eq!(offsets(client, &TopicPartitionList::new(), LONG), Ok(Vec::new()));
+    let nobody =
+        ClientConfig::new().set("bootstrap.servers", "127.0.0.1:1").create::<BaseProducer>().expect("a client");
+    let asked = list([(&place(), rdkafka::Offset::End)]).expect("a list");
+    assert!(offsets(nobody.client(), &asked, Duration::from_millis(200)).is_err());
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn what_is_committed_for_a_group_from_outside_is_told_of_it() {
+    let broker = Broker::new(&[]);
+    let reader = broker.consumer();
+    let client = reader.client.consumer().client();
+    assert_eq!(commits(client, "nobody's", LONG), Ok(Vec::new()));
+    let goal = list([(&place(), rdkafka::Offset::Offset(5))]).expect("a list");
+    let taken = commit(client, "outside", &goal, LONG).expect("taken");
+    assert_eq!(taken.iter().map(|one| (&one.place, one.error)).collect::<Vec<_>>(), [(&place(), None)]);
+    // The mock cluster tells of those alone that are asked for by name.
+    assert!(commits(client, "outside", LONG).expect("answered").iter().all(|one| one.offset == Some(5)));
+    let name = "zero\0byte";
+    assert!(commits(client, name, LONG).is_err() && commit(client, name, &goal, LONG).is_err());
+    // It has no word for who is in a group.
+    assert!(group(client, "outside", LONG).is_err());
+}

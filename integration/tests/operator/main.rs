@@ -1,0 +1,6 @@
+//! The operator's command line, as a process of the binary `daemonry`, on a real Kafka.
+
+mod doctor;
+mod lag;
+mod reset;
+mod scene;

@@ -1,0 +1,83 @@
+//! `doctor`: finds what usually goes wrong, and says what to do.
+//!
+//! Facts are collected first, then each check judges them: a file each, pure. The invariant: every check is made, whatever the others
+//! find; where one can't be, that is said.
+
+mod brokers;
+mod facts;
+mod finding;
+mod group;
+mod letters;
+mod progress;
+mod rights;
+mod settings;
+mod stop;
+mod topics;
+
+use clap::Args;
+
+use self::facts::Facts;
+use self::finding::{Finding, Severity};
+use super::ReadFile;
+use super::cluster::ClusterArgs;
+use super::console::{Console, OutputArgs};
+use super::failure::Failure;
+use super::standing::wanted;
+use super::work::block_on;
+use crate::config::Period;
+use crate::shutdown::Exit;
+
+/// All that judge a cluster.
+const CHECKS: [fn(&Facts, &mut Vec<Finding>); 7] =
+    [brokers::judge, topics::judge, letters::judge, rights::judge, group::judge, progress::judge, settings::judge];
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// The group; can be repeated. By default those of the file's daemons
+    #[arg(long, short, value_name = "GROUP")]
+    group: Vec<String>,
+    /// How many processes are to run: whether there are partitions for each
+    #[arg(long, value_name = "COUNT")]
+    replicas: Option<usize>,
+    /// How long a process is given to stop, as Kubernetes' `terminationGracePeriodSeconds`: whether that is enough
+    #[arg(long, value_name = "PERIOD", conflicts_with = "brokers")]
+    grace_period: Option<Period>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Doctor {
+    pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
+        let mut found = Vec::new();
+        if let (Some(Period(grace)), Some(deployment)) = (self.grace_period, self.cluster.deployment(read)?) {
+            stop::judge(deployment.stop, grace, &mut found);
+        }
+        let targets = self.cluster.targets(read)?;
+        // Without a group there is still the cluster to look at.
+        let is_read = !self.group.is_empty() || targets.iter().any(|target| !target.consumers.is_empty());
+        let wanted = match is_read {
+            true => wanted(targets, &self.group)?,
+            false => targets.into_iter().map(|target| (target, Vec::new())).collect(),
+        };
+        block_on(async {
+            for (target, subjects) in &wanted {
+                let facts = Facts::collect(target, subjects, self.replicas).await?;
+                CHECKS.iter().for_each(|judge| judge(&facts, &mut found));
+            }
+            Ok(())
+        })?;
+        let mut console = Console::new(&self.output);
+        console.answer(&found, "nothing was looked at")?;
+        let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        if console.is_for_people() {
+            console.note(&format!("{errors} error(s), {warnings} warning(s)"));
+        }
+        Ok(if errors > 0 { Exit::Found } else { Exit::Drained })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What a check has found.
+
+use serde::Serialize;
+
+use crate::operator::rows::{Cell, Column, Row, Tone};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Severity {
+    Ok,
+    /// It could not be looked at: the brokers don't tell, or not this user.
+    Unknown,
+    /// It works, and will not for ever, or not as well as it could.
+    Warning,
+    /// It does not work, or records are lost.
+    Error,
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    /// What was looked at.
+    pub(super) check: &'static str,
+    #[serde(rename = "where")]
+    pub(super) at: String,
+    pub(super) what: String,
+    #[serde(rename = "do")]
+    pub(super) to_do: Option<String>,
+}
+
+/// The findings of one check.
+#[derive(Debug)]
+pub(super) struct Findings<'f> {
+    check: &'static str,
+    into: &'f mut Vec<Finding>,
+}
+
+impl<'f> Findings<'f> {
+    pub(super) fn of(check: &'static str, into: &'f mut Vec<Finding>) -> Self {
+        Self { check, into }
+    }
+
+    pub(super) fn ok(&mut self, at: impl ToString, what: impl Into<String>) {
+        self.push(Severity::Ok, at, what, None);
+    }
+
+    pub(super) fn unknown(&mut self, at: impl ToString, what: impl Into<String>, to_do: impl Into<String>) {
+        self.push(Severity::Unknown, at, what, Some(to_do.into()));
+    }
+
+    pub(super) fn warning(&mut self, at: impl ToString, what: impl Into<String>, to_do: impl Into<String>) {
+        self.push(Severity::Warning, at, what, Some(to_do.into()));
+    }
+
+    pub(super) fn error(&mut self, at: impl ToString, what: impl Into<String>, to_do: impl Into<String>) {
+        self.push(Severity::Error, at, what, Some(to_do.into()));
+    }
+
+    fn push(&mut self, severity: Severity, at: impl ToString, what: impl Into<String>, to_do: Option<String>) {
+        self.into.push(Finding { severity, check: self.check, at: at.to_string(), what: what.into(), to_do });
+    }
+}
+
+impl Row for Finding {
+    const HEAD: &'static [Column] = &[
+        Column::text("SEVERITY"),
+        Column::text("CHECK"),
+        Column::text("WHERE"),
+        Column::text("WHAT"),
+        Column::text("WHAT TO DO"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let (severity, tone) = match self.severity {
+            Severity::Ok => ("ok", Tone::Good),
+            Severity::Unknown => ("unknown", Tone::Faint),
+            Severity::Warning => ("warning", Tone::Warning),
+            Severity::Error => ("error", Tone::Bad),
+        };
+        vec![
+            Cell::new(severity).tone(tone),
+            Cell::new(self.check),
+            Cell::new(&self.at),
+            Cell::new(&self.what),
+            Cell::new(self.to_do.as_deref().unwrap_or_default()),
+        ]
+    }
+}
