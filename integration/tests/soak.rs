@@ -235,7 +235,8 @@ impl Fault {
             Self::LettersGone => {
                 // A letter that is written while they are read, and deleted then, would be missing in the end.
                 group.pause()?;
-                group.scenario.settle(BOUND)?;
+                // What a member had that was killed before goes on once its session is over.
+                group.scenario.settle(ground.session + BOUND)?;
                 group.scenario.delete_letters()?;
                 group.resume();
                 thread::sleep(between(500..4_000));
