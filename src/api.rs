@@ -1,4 +1,4 @@
-//! The admin API: what the daemons of a process are at, and what is done about it, as JSON under `/api/v1`.
+//! The admin API: what the daemons of a process are at, and what is done about it, as JSON under `/api/v1`, and as pages for people.
 //!
 //! It has an address, a thread and a runtime of its own: the probes and the metrics of [`admin`](crate::admin) answer whatever goes on
 //! here. Owned by the supervisor. The invariants: no route is there without a role, and whoever has a lower one is refused; what is changed
@@ -10,7 +10,7 @@
 //! | `operator` | pause, resume, slow down, seek |
 //! | `admin` | everything |
 //!
-//! **Who asks** says so with a bearer token. Without any token in the configuration whoever can reach the address is an admin, and it must
+//! **Who asks** says so with a bearer token, or signs in with it. Without any token in the configuration whoever can reach the address is an admin, and it must
 //! be a loopback address then. **Browsers** are kept from being used against it: a name in `Host` that isn't this machine's or configured is
 //! refused, and so is a change that comes from another site.
 
@@ -19,6 +19,7 @@ mod audit;
 mod daemons;
 mod endpoint;
 mod gate;
+mod history;
 mod instance;
 mod openapi;
 mod problem;
@@ -26,6 +27,7 @@ mod rate;
 mod routes;
 mod server;
 mod state;
+mod ui;
 
 #[cfg(test)]
 mod tests;

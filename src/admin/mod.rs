@@ -35,7 +35,12 @@ pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Add
 
 /// Serves probes and metrics on `address` from then on.
 pub(crate) fn serve(address: SocketAddr, board: HealthBoard, metrics: Metrics) -> Result<HttpServer, AdminError> {
-    HttpServer::start("admin server", address, routes::router(board, metrics).into_make_service())
+    HttpServer::start(
+        "admin server",
+        address,
+        routes::router(board, metrics).into_make_service(),
+        std::future::pending(),
+    )
 }
 
 #[cfg(test)]

@@ -54,8 +54,13 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on `address` and answers from then on. `service` makes what answers on a connection.
-    pub(crate) fn start<M, S>(name: &'static str, address: SocketAddr, service: M) -> Result<Self, AdminError>
+    /// Listens on `address` and answers from then on. `service` makes what answers on a connection; `beside` is done there too, for as long.
+    pub(crate) fn start<M, S>(
+        name: &'static str,
+        address: SocketAddr,
+        service: M,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, AdminError>
     where
         M: for<'a> Service<IncomingStream<'a, BoundedListener>, Error = Infallible, Response = S> + Send + 'static,
         for<'a> <M as Service<IncomingStream<'a, BoundedListener>>>::Future: Send,
@@ -80,6 +85,7 @@ impl HttpServer {
                 // Never an error: accepting goes on after one.
                 _ = server.into_future() => {}
                 () = overtime => {}
+                () = beside => {}
             }
         };
         let thread = thread::Builder::new().name(format!("daemonry-{}", name.split(' ').next().unwrap_or(name)));

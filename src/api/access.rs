@@ -96,6 +96,11 @@ impl Admitted {
         if tokens.is_empty() { Self::Everybody } else { Self::Holders(tokens.into()) }
     }
 
+    /// Whether nobody has to say who they are.
+    pub(super) fn is_everybody(&self) -> bool {
+        matches!(self, Self::Everybody)
+    }
+
     /// Who it is that shows this; `None` where they are not let in. Takes the same time whatever is shown, but for its length.
     pub(super) fn identify(&self, shown: Option<&str>) -> Option<Identity> {
         match self {

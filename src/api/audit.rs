@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use maud::{Markup, html};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::access::{Identity, Role};
+use super::ui::time;
 use crate::record::Timestamp;
 
 /// Entries that are kept.
@@ -38,6 +40,17 @@ pub(super) struct AuditEntry {
     detail: Option<String>,
     /// The answer's status code.
     status: u16,
+}
+
+impl AuditEntry {
+    /// As a row of a page.
+    pub(super) fn row(&self) -> Markup {
+        let ago = Timestamp::now().as_millis().saturating_sub(self.at);
+        html! { tr class=[(self.status >= 400).then_some("warning")] {
+            td { (time(ago)) " ago" } td { (self.who) " from " (self.from) } td { (self.role) }
+            td { (self.method) " " (self.path) } td.wide { (self.detail.as_deref().unwrap_or_default()) } td.n { (self.status) }
+        } }
+    }
 }
 
 /// What a route says of what it did; goes with its answer.

@@ -1,7 +1,7 @@
 //! Daemons: what they are at, and how they are steered.
 
 pub(crate) mod shown;
-mod steering;
+pub(super) mod steering;
 
 use axum::Json;
 use axum::extract::State;
@@ -48,9 +48,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 /// A daemon of this process.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct DaemonName {
+pub(super) struct DaemonName {
     /// The daemon's name.
-    daemon: String,
+    pub(super) daemon: String,
 }
 
 /// Which partitions.
@@ -102,7 +102,7 @@ async fn failures(
 }
 
 /// What steers a daemon.
-fn control(api: &Api, daemon: &str) -> Result<Control, Problem> {
+pub(super) fn control(api: &Api, daemon: &str) -> Result<Control, Problem> {
     api.daemon(daemon)?.control.ok_or_else(|| {
         Problem::conflict(format!("`{daemon}` has no partitions, or has not begun yet: only consumers are steered"))
     })

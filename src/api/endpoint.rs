@@ -34,7 +34,8 @@ pub(super) struct Endpoint {
     /// What is taken from the path and from behind `?`.
     pub(super) parameters: Vec<SchemaOf>,
     pub(super) request: Option<SchemaOf>,
-    pub(super) response: SchemaOf,
+    /// What it answers; none for a page, which is for people.
+    pub(super) response: Option<SchemaOf>,
     route: MethodRouter<Api>,
 }
 
@@ -46,7 +47,7 @@ impl Endpoint {
         summary: &'static str,
         handler: impl Handler<T, Api>,
     ) -> Self {
-        Self::new::<R>(Method::GET, path, role, summary, get(handler))
+        Self::new(Method::GET, path, role, summary, get(handler)).answers::<R>()
     }
 
     /// Something to do, which is answered with an `R`.
@@ -56,18 +57,35 @@ impl Endpoint {
         summary: &'static str,
         handler: impl Handler<T, Api>,
     ) -> Self {
-        Self::new::<R>(Method::POST, path, role, summary, post(handler))
+        Self::new(Method::POST, path, role, summary, post(handler)).answers::<R>()
     }
 
-    fn new<R: JsonSchema>(
-        method: Method,
+    /// A page.
+    pub(super) fn page<T: 'static>(
         path: &'static str,
         role: Role,
         summary: &'static str,
-        route: MethodRouter<Api>,
+        handler: impl Handler<T, Api>,
     ) -> Self {
-        let response = SchemaGenerator::subschema_for::<R>;
-        Self { method, path, role, summary, parameters: Vec::new(), request: None, response, route }
+        Self::new(Method::GET, path, role, summary, get(handler))
+    }
+
+    /// What a page's form does.
+    pub(super) fn form<T: 'static>(
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        Self::new(Method::POST, path, role, summary, post(handler))
+    }
+
+    fn new(method: Method, path: &'static str, role: Role, summary: &'static str, route: MethodRouter<Api>) -> Self {
+        Self { method, path, role, summary, parameters: Vec::new(), request: None, response: None, route }
+    }
+
+    fn answers<R: JsonSchema>(self) -> Self {
+        Self { response: Some(SchemaGenerator::subschema_for::<R>), ..self }
     }
 
     /// It takes the fields of a `P` from the path, or from behind `?`.

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::rate::{REQUEST, WRONG_TOKEN};
 use super::server::Peer;
 use super::state::Api;
+use super::ui;
 
 /// Names that the API is reached by.
 #[derive(Clone, Debug)]
@@ -49,7 +50,26 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match check(&api, peer, &request) {
+    if let Err(refusal) = pass(&api, peer, &request) {
+        return *refusal;
+    }
+    // What is the same for everybody, and how to become somebody.
+    let path = request.uri().path();
+    let is_sent = request.method() == Method::POST;
+    if let Some(asset) = ui::asset(path).filter(|_| is_question(request.method())) {
+        return asset;
+    }
+    if path == ui::LOGIN && is_sent {
+        let told = ui::login(&api, request).await;
+        return told.unwrap_or_else(|refusal| match pay(&api, peer, WRONG_TOKEN) {
+            Ok(()) => refusal,
+            Err(too_often) => *too_often,
+        });
+    }
+    if path == ui::LOGOUT && is_sent {
+        return ui::logout();
+    }
+    match identify(&api, peer, &request) {
         Ok(identity) => {
             request.extensions_mut().insert(identity);
             next.run(request).await
@@ -58,17 +78,23 @@ pub(super) async fn admit(
     }
 }
 
-fn check(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, Box<Response>> {
-    let refused = |status, detail: String| Box::new(Problem::new(status, detail).into_response());
-    let pay = |price| {
-        api.rate.take(peer.ip(), price, Instant::now()).map_err(|wait| {
-            let seconds = wait.as_secs().saturating_add(1);
-            let mut response = refused(StatusCode::TOO_MANY_REQUESTS, format!("ask again in {seconds} s"));
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            response
-        })
-    };
-    pay(REQUEST)?;
+fn refused(status: StatusCode, detail: String) -> Box<Response> {
+    Box::new(Problem::new(status, detail).into_response())
+}
+
+/// Takes the price of a request from what its address may ask.
+fn pay(api: &Api, peer: SocketAddr, price: f64) -> Result<(), Box<Response>> {
+    api.rate.take(peer.ip(), price, Instant::now()).map_err(|wait| {
+        let seconds = wait.as_secs().saturating_add(1);
+        let mut response = refused(StatusCode::TOO_MANY_REQUESTS, format!("ask again in {seconds} s"));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+    })
+}
+
+/// Whether it comes as it should, whoever has sent it.
+fn pass(api: &Api, peer: SocketAddr, request: &Request) -> Result<(), Box<Response>> {
+    pay(api, peer, REQUEST)?;
     let headers = request.headers();
     let host = text(headers, header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     let Some(host) = host.filter(|host| api.hosts.is_ours(host)) else {
@@ -78,12 +104,23 @@ fn check(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, Box
     if !is_question(request.method()) && comes_from_elsewhere(headers, host) {
         return Err(refused(StatusCode::FORBIDDEN, "another site has sent this".to_owned()));
     }
-    let shown = text(headers, header::AUTHORIZATION).and_then(bearer);
+    Ok(())
+}
+
+/// Who has sent it.
+fn identify(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, Box<Response>> {
+    let headers = request.headers();
+    let kept = ui::token_of(headers);
+    let shown = text(headers, header::AUTHORIZATION).and_then(bearer).or(kept.as_deref());
     if let Some(identity) = api.admitted.identify(shown) {
         return Ok(identity);
     }
     if shown.is_some() {
-        pay(WRONG_TOKEN)?;
+        pay(api, peer, WRONG_TOKEN)?;
+    }
+    let is_page = text(headers, header::ACCEPT).is_some_and(|accepts| accepts.contains("text/html"));
+    if is_page && is_question(request.method()) {
+        return Err(Box::new(ui::login_page(api, false)));
     }
     let detail = "show a token that is configured under `api.tokens`, as in `authorization: Bearer …`".to_owned();
     let mut response = refused(StatusCode::UNAUTHORIZED, detail);
@@ -145,11 +182,12 @@ pub(super) async fn dress(mut response: Response) -> Response {
         (header::CONNECTION, "close"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not less: of a form it would leave out the origin, by which it is told from another site's.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),

@@ -41,6 +41,16 @@ impl Problem {
         Self { status: status.as_u16(), title, detail: detail.into() }
     }
 
+    /// What is wrong.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The status code.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }

@@ -13,6 +13,7 @@ use super::daemons;
 use super::endpoint::Endpoint;
 use super::instance::Instance;
 use super::state::Api;
+use super::ui;
 
 /// Every endpoint.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -28,6 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     endpoints.extend(daemons::endpoints());
+    endpoints.extend(ui::endpoints());
     endpoints
 }
 

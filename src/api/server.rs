@@ -32,8 +32,9 @@ impl ApiServer {
         let endpoints = routes::endpoints();
         let document = openapi::document(&instance.program, &endpoints);
         let api = Api::new(config, instance, roster, document);
-        let service = router(endpoints, api).into_make_service_with_connect_info::<Peer>();
-        HttpServer::start("API", address, service).map(Self)
+        let service = router(endpoints, api.clone()).into_make_service_with_connect_info::<Peer>();
+        let record = async move { api.history.record(&api.roster).await };
+        HttpServer::start("API", address, service, record).map(Self)
     }
 
     /// Where it listens: the port that was chosen, where the address left it open.

@@ -8,6 +8,7 @@ use super::ApiConfig;
 use super::access::Admitted;
 use super::audit::Audit;
 use super::gate::Hosts;
+use super::history::History;
 use super::instance::Instance;
 use super::problem::Problem;
 use super::rate::RateLimit;
@@ -24,6 +25,7 @@ pub(super) struct Inner {
     pub(super) hosts: Hosts,
     pub(super) rate: RateLimit,
     pub(super) audit: Audit,
+    pub(super) history: History,
     /// What there is to ask for.
     pub(super) document: Value,
 }
@@ -39,6 +41,7 @@ impl Api {
             hosts,
             rate: RateLimit::default(),
             audit: Audit::default(),
+            history: History::default(),
             document,
         }))
     }

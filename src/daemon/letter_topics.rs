@@ -139,7 +139,7 @@ impl LetterTopics {
     }
 
     async fn look(&self, admin: &KafkaAdmin, source: &Selector, letters: &Topic) -> Looked {
-        match admin.writable(letters).await {
+        match patiently(|| admin.writable(letters)).await {
             Ok(Some(_)) => return Looked::There,
             Ok(None) if self.missing == MissingDeadLetterTopic::Refuse => {
                 return Looked::Refused(format!(
@@ -152,7 +152,7 @@ impl LetterTopics {
             Err(error) => return Looked::unanswered(error),
         }
         let partitions = match source {
-            Selector::Topic(source) => match partitions_of(admin, source).await {
+            Selector::Topic(source) => match patiently(|| admin.partitions(source)).await {
                 Ok(Some(partitions)) => partitions,
                 // It would get the letters of a topic that may be made with more.
                 Ok(None) => return Looked::Refused(missing(source)),
@@ -172,14 +172,17 @@ impl LetterTopics {
 
 /// How many partitions a topic has. It is asked for a few times where it is missing: a broker learns of a new one a moment later than
 /// another.
-async fn partitions_of(admin: &KafkaAdmin, topic: &Topic) -> Result<Option<usize>, AdminError> {
+async fn patiently<A>(ask: impl Fn() -> A) -> Result<Option<usize>, AdminError>
+where
+    A: Future<Output = Result<Option<usize>, AdminError>>,
+{
     for _ in 0..2 {
-        if let Some(partitions) = admin.partitions(topic).await? {
+        if let Some(partitions) = ask().await? {
             return Ok(Some(partitions));
         }
         sleep(RETRY / 3).await;
     }
-    admin.partitions(topic).await
+    ask().await
 }
 
 impl Looked {
@@ -189,5 +192,29 @@ impl Looked {
             error @ (AdminError::Unavailable(_) | AdminError::NotLetIn(_)) => Self::Unknown(error),
             error => Self::Refused(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// What is answered in the end, and after how many questions, where a broker learns of the topic before this one.
+    async fn asked(learns: u32) -> (Option<usize>, u32) {
+        let questions = Cell::new(0);
+        let ask = || {
+            questions.set(questions.get() + 1);
+            std::future::ready(Ok((questions.get() >= learns).then_some(4)))
+        };
+        (patiently(ask).await.expect("it answers"), questions.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn topic_that_a_broker_learns_of_a_moment_later_is_not_missing() {
+        assert_eq!(asked(1).await, (Some(4), 1));
+        assert_eq!(asked(3).await, (Some(4), 3));
+        assert_eq!(asked(4).await, (None, 3));
     }
 }

@@ -86,7 +86,7 @@ fn first(heading: &Heading) -> String {
 fn second(heading: &Heading, dim: &Style) -> String {
     let at = match (heading.admin, heading.api) {
         (Some(admin), Some(api)) => {
-            format!("http://{admin}/livez  /readyz  /metrics  ·  handlers ps orders --api http://{api}")
+            format!("look closer: http://{api}  ·  handlers ps orders --api http://{api}  ·  http://{admin}/metrics")
         }
         (Some(admin), None) => format!("http://{admin}/livez  /readyz  /metrics"),
         (None, _) => "probes and metrics are about to be served".to_owned(),
@@ -227,7 +227,7 @@ mod tests {
             [
                 "",
                 "daemonry demo  1:05  ends at 2:00, or with Ctrl-C  ·  Kafka in this process, 127.0.0.1:9092",
-                "http://127.0.0.1:9465/livez  /readyz  /metrics  ·  handlers ps orders --api http://127.0.0.1:9466",
+                "look closer: http://127.0.0.1:9466  ·  handlers ps orders --api http://127.0.0.1:9466  ·  http://127.0.0.1:9465/metrics",
                 "",
                 "daemon   state      rate  handled  in flight    queue    lag  parked  retries  skipped  dead letters",
                 "orders   running    41/s    1,234       3/10   12/100     45       0        0        0             0",

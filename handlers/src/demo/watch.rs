@@ -102,7 +102,9 @@ impl Watch {
                     let mut first =
                         format!("Kafka in this process, {brokers}; http://{admin}/livez, /readyz, /metrics\n");
                     if let Some(api) = api {
-                        first.push_str(&format!("what a daemon is at: handlers ps orders --api http://{api}\n"));
+                        first.push_str(&format!(
+                            "what the daemons are at: http://{api}, or handlers ps orders --api http://{api}\n"
+                        ));
                     }
                     lines.insert_str(0, &first);
                 }

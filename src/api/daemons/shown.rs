@@ -242,7 +242,7 @@ pub(crate) struct Example {
 }
 
 impl Daemon {
-    pub(super) fn of(inspected: &Inspected) -> Self {
+    pub(in crate::api) fn of(inspected: &Inspected) -> Self {
         let Inspected { status, metrics, control } = inspected;
         let messages = |status| metrics.messages.of(status).get();
         let consumer = control.as_ref().map(|control| Consumer {
@@ -303,7 +303,7 @@ impl Now {
 }
 
 impl Partition {
-    pub(super) fn of(seen: &PartitionView) -> Self {
+    pub(in crate::api) fn of(seen: &PartitionView) -> Self {
         Self {
             topic: seen.topic_partition.topic.to_string(),
             partition: seen.topic_partition.partition.0,
@@ -337,8 +337,13 @@ impl Partition {
         self.held == Some(held)
     }
 
+    /// Whether it is held back, or stalls.
+    pub(in crate::api) fn is_stuck(&self) -> bool {
+        self.held.is_some() || self.stalled.is_some()
+    }
+
     /// What is stuck stands first, then what is furthest behind.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
+    pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         let of_itself = (Reverse(self.stalled), Reverse(self.held.is_some()), Reverse(self.behind), Reverse(self.lag));
         (of_itself, self.topic.clone(), self.partition)
     }
@@ -357,7 +362,7 @@ impl From<view::HeldBack> for HeldBack {
 }
 
 impl Attempt {
-    pub(super) fn of(seen: &AttemptView) -> Self {
+    pub(in crate::api) fn of(seen: &AttemptView) -> Self {
         Self {
             worker: seen.worker,
             handler: seen.handler.to_owned(),
@@ -371,13 +376,13 @@ impl Attempt {
     }
 
     /// The longest stands first.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
+    pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         (Reverse(self.runs), self.worker)
     }
 }
 
 impl FailedAttempts {
-    pub(super) fn of(group: &FailureGroup) -> Self {
+    pub(in crate::api) fn of(group: &FailureGroup) -> Self {
         Self {
             fingerprint: group.fingerprint.to_string(),
             topic: group.topic.to_string(),

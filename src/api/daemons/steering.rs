@@ -83,7 +83,7 @@ impl Scope {
         }
     }
 
-    fn meant(self) -> Result<control::Scope, Problem> {
+    pub(in crate::api) fn meant(self) -> Result<control::Scope, Problem> {
         match (self.topic, self.partition) {
             (None, None) => Ok(control::Scope::All),
             (Some(topic), None) => Ok(control::Scope::Topic(Topic::from(topic))),
@@ -273,7 +273,18 @@ async fn seek(
     Named(DaemonName { daemon }): Named<DaemonName>,
     Sent(SeekRequest { topic, partition, to, reason }): Sent<SeekRequest>,
 ) -> Result<Response, Problem> {
-    let control = control(&api, &daemon)?;
+    let (place, next) = seek_to(&control(&api, &daemon)?, topic, partition, to).await?;
+    let told = format!("{place} goes on at {next}: {reason}");
+    Ok((Extension(Detail(told)), Json(Sought { next })).into_response())
+}
+
+/// Has a partition go on elsewhere, and answers which, and where.
+pub(in crate::api) async fn seek_to(
+    control: &Control,
+    topic: String,
+    partition: i32,
+    to: Destination,
+) -> Result<(TopicPartition, i64), Problem> {
     let place = TopicPartition::new(topic, partition);
     let to = match to {
         Destination::Beginning => SeekTo::Beginning,
@@ -283,12 +294,11 @@ async fn seek(
             SeekTo::Time(Timestamp::from_millis(millis).ok_or_else(|| Problem::bad_request("`time` is before 1970"))?)
         }
     };
-    let told = format!("{place} goes on at {to}: {reason}");
-    let sought = tokio::time::timeout(SEEK, control.seek(place, to)).await;
+    let sought = tokio::time::timeout(SEEK, control.seek(place.clone(), to)).await;
     let next = sought
         .map_err(|_| Problem::conflict(format!("not done within {SEEK:?}, it goes on: look at the partition")))?
         .map_err(refused)?;
-    Ok((Extension(Detail(told)), Json(Sought { next: next.offset().0 })).into_response())
+    Ok((place, next.offset().0))
 }
 
 fn refused(error: SeekError) -> Problem {

@@ -1,0 +1,134 @@
+//! The pages: who sees them, that what others wrote does nothing there, and what their forms do.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Answer, Scene, text};
+use crate::api::state::Api;
+use crate::api::ui::events;
+use crate::api::{ApiConfig, Instance, Role};
+use crate::pipeline::control::Scope;
+use crate::record::TopicPartition;
+use crate::supervisor::Roster;
+
+const HTML: (&str, &str) = ("accept", "text/html");
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+fn page(scene: &Scene, path: &str) -> Answer {
+    scene.send("GET", path, &[HTML], "")
+}
+
+fn form(scene: &Scene, path: &str, body: &str) -> Answer {
+    scene.send("POST", path, &[HTML, FORM], body)
+}
+
+#[test]
+fn pages_show_the_daemons_and_load_nothing_from_elsewhere() {
+    let scene = Scene::open();
+    let overview = page(&scene, "/");
+    assert!(overview.status == 200 && overview.head.contains("text/html"), "{overview:?}");
+    assert!(overview.body.contains("href=\"/daemons/orders\"") && overview.body.contains("ticker"), "{overview:?}");
+    for path in ["/", "/daemons/orders", "/audit"] {
+        let body = page(&scene, path).body;
+        assert!(!body.contains("http://") && !body.contains("https://") && !body.contains("style="), "{path}: {body}");
+        assert_eq!(body.matches("<script").count(), 1, "{path}: {body}");
+    }
+    for (path, kind) in [("/assets/app.css", "text/css"), ("/assets/live.js", "text/javascript")] {
+        let asset = page(&scene, path);
+        assert!(asset.status == 200 && asset.head.contains(&format!("content-type: {kind}")), "{path}: {}", asset.head);
+    }
+    assert_eq!(page(&scene, "/assets/../app.css").status, 404);
+    let unknown = page(&scene, "/daemons/nobody");
+    assert!(unknown.status == 404 && unknown.body.contains("there is no daemon"), "{unknown:?}");
+}
+
+#[test]
+fn what_others_have_written_is_shown_as_text() {
+    let scene = Scene::open();
+    scene.control.pause(Scope::Topic("<img src=x onerror=alert(1)>\"'&".into()));
+    for path in ["/daemons/orders", "/daemons/orders?done=%3Cscript%3Ealert(1)%3C/script%3E", "/daemons/%3Cscript%3E"] {
+        let body = page(&scene, path).body;
+        assert!(!body.contains("<img") && !body.contains("<script>"), "{path}: {body}");
+    }
+    assert!(page(&scene, "/daemons/orders").body.contains("&lt;img src=x onerror=alert(1)&gt;&quot;'&amp;"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_page_is_rendered_each_second_and_ends_before_its_connection_does() {
+    let begun = Instant::now();
+    let api = Api::new(
+        ApiConfig::new("127.0.0.1:0".parse().expect("an address")),
+        Instance::this("shop"),
+        Roster::default(),
+        Value::Null,
+    );
+    let rendered = AtomicU32::new(0);
+    let render = move |_: &Api| {
+        let times = rendered.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(maud::html! { "time " (times) })
+    };
+    let events: Vec<_> = events(api, render).collect().await;
+    assert_eq!((events.len(), begun.elapsed()), (8, Duration::from_secs(8)));
+}
+
+#[test]
+fn forms_do_what_they_say_and_tell_it() {
+    let scene = Scene::open();
+    let paused = form(&scene, "/daemons/orders/pause", "topic=created&partition=3&reason=poison");
+    assert_eq!(paused.status, 303, "{paused:?}");
+    assert!(paused.head.contains("location: /daemons/orders?done=paused+created%5b3%5d"), "{}", paused.head);
+    assert!(scene.control.is_paused(&TopicPartition::new("created", 3)));
+    assert!(page(&scene, "/audit").body.contains("paused created[3]: poison"));
+    assert_eq!(form(&scene, "/daemons/orders/resume", "topic=&partition=&reason=mended").status, 303);
+    assert!(scene.control.paused().is_empty());
+    let partition = form(&scene, "/daemons/orders/pause", "topic=created&partition=x&reason=poison");
+    assert!(partition.status == 400 && partition.body.contains("`x` is no partition"), "{partition:?}");
+    let seek =
+        |rest: &str| form(&scene, "/daemons/orders/seek", &format!("topic=created&partition=0&reason=again&{rest}"));
+    let unsure = seek("to=beginning&confirm=sek");
+    assert!(unsure.status == 400 && unsure.body.contains("was not confirmed"), "{unsure:?}");
+    assert_eq!(seek("to=middle&confirm=seek").status, 400);
+    assert_eq!(seek("to=7&confirm=seek").status, 409, "it does not run");
+    let elsewhere = scene.send(
+        "POST",
+        "/daemons/orders/pause",
+        &[FORM, ("origin", "http://evil.example.org")],
+        "topic=&partition=&reason=x",
+    );
+    assert_eq!(elsewhere.status, 403);
+}
+
+#[test]
+fn whoever_signs_in_is_known_by_a_cookie_that_no_script_reads() {
+    let scene = Scene::guarded();
+    let stranger = page(&scene, "/");
+    assert!(stranger.status == 401 && stranger.body.contains("name=\"token\""), "{stranger:?}");
+    assert!(!stranger.body.contains("orders"), "{stranger:?}");
+    assert_eq!(page(&scene, "/assets/app.css").status, 200);
+    let wrong = form(&scene, "/login", "token=nobody-has-this-one");
+    assert!(wrong.status == 401 && wrong.body.contains("Nobody has this token"), "{wrong:?}");
+
+    let token = text(Role::Viewer).replace(' ', "+").replace(',', "%2C");
+    let signed_in = form(&scene, "/login", &format!("token={token}"));
+    assert_eq!(signed_in.status, 303, "{signed_in:?}");
+    let cookie = signed_in.raw.lines().find_map(|line| line.split_once("set-cookie: ")).map(|(_, cookie)| cookie);
+    let cookie = cookie.expect("it sets a cookie").to_owned();
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+    let cookie = cookie.split(';').next().expect("it has a value").to_owned();
+    let with_cookie = |method: &str, path: &str, body: &str| {
+        scene.send(method, path, &[HTML, FORM, ("cookie", &format!("other=1; {cookie}"))], body)
+    };
+    let overview = with_cookie("GET", "/", "");
+    assert!(overview.status == 200 && overview.body.contains("a viewer (viewer)"), "{overview:?}");
+    assert!(!overview.body.contains("/audit"), "a viewer has no such page");
+    assert!(!with_cookie("GET", "/daemons/orders", "").body.contains("Pause"), "a viewer steers nothing");
+    assert_eq!(with_cookie("GET", "/audit", "").status, 403);
+    assert_eq!(with_cookie("POST", "/daemons/orders/pause", "topic=&partition=&reason=x").status, 403);
+    assert!(scene.control.paused().is_empty());
+    let signed_out = with_cookie("POST", "/logout", "");
+    assert!(signed_out.raw.contains("Max-Age=0"), "{signed_out:?}");
+}

@@ -1,0 +1,93 @@
+//! The web UI: pages for people, rendered here, readable without scripts, live by server-sent events.
+//!
+//! It shows what the API shows and does what the API does, by the same roles; everything that others have written goes through maud, which
+//! escapes it. The invariant: a page loads nothing but from here, and runs no script but the one that is served here.
+
+mod daemon;
+mod login;
+mod overview;
+mod page;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, stream};
+use maud::{Markup, html};
+
+use super::access::{Identity, Role};
+use super::endpoint::Endpoint;
+use super::problem::Problem;
+use super::state::Api;
+pub(super) use login::{LOGIN, LOGOUT, login, login_page, logout, token_of};
+pub(super) use page::asset;
+pub(super) use page::time;
+use page::{Page, shell};
+
+/// How often a page is rendered anew.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often in one answer: browsers come back by themselves, before the connection's time is over.
+const TIMES: u32 = 8;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::page("/", Role::Viewer, "Overview", overview::overview),
+        Endpoint::page("/audit", Role::Operator, "Audit", audit),
+        Endpoint::page("/daemons/{daemon}", Role::Viewer, "A daemon", daemon::daemon),
+        Endpoint::page("/live/overview", Role::Viewer, "The overview, each second", live_overview),
+        Endpoint::page("/live/daemons/{daemon}", Role::Viewer, "A daemon, each second", daemon::live),
+        Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", daemon::pause),
+        Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", daemon::resume),
+        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", daemon::seek),
+    ]
+}
+
+/// What is rendered each second.
+fn live(api: Api, render: impl Fn(&Api) -> Result<Markup, Problem> + Send + 'static) -> Response {
+    Sse::new(events(api, render)).into_response()
+}
+
+pub(super) fn events(
+    api: Api,
+    render: impl Fn(&Api) -> Result<Markup, Problem> + Send + 'static,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold((api, render, 0), async |(api, render, times)| {
+        if times == TIMES {
+            return None;
+        }
+        tokio::time::sleep(PERIOD).await;
+        let markup = render(&api).unwrap_or_else(|problem| html! { p.notice.bad { (problem.detail()) } });
+        let event = Event::default().retry(PERIOD).data(markup.into_string());
+        Some((Ok(event), (api, render, times + 1)))
+    })
+}
+
+async fn live_overview(State(api): State<Api>) -> Response {
+    live(api, |api| Ok(overview::fragment(api)))
+}
+
+/// What a form leaves behind in the address: what it did.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Told {
+    #[serde(default)]
+    done: Option<String>,
+}
+
+async fn audit(State(api): State<Api>, Extension(identity): Extension<Identity>, Query(_): Query<Told>) -> Page {
+    let entries = api.audit.entries();
+    let body = html! {
+        h1 { "Audit" }
+        @if entries.is_empty() {
+            p.empty { "Nobody has changed anything since this process began. What is changed, or refused to be, stands here with who and why." }
+        } @else {
+            div.scroll { table {
+                thead { tr { th { "When" } th { "Who" } th { "Role" } th { "What" } th { "Detail" } th.n { "Status" } } }
+                tbody { @for entry in &entries { (entry.row()) } }
+            } }
+        }
+    };
+    Page(shell(&api, &identity, "Audit", "/audit", body))
+}

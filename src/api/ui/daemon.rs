@@ -1,0 +1,295 @@
+//! A daemon: its partitions, its handlers that run, what has failed, and how it is steered.
+
+use axum::Extension;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::page::{Page, grouped, shell, time};
+use super::{Told, live as live_of, overview};
+use crate::api::access::{Identity, Role};
+use crate::api::audit::Detail;
+use crate::api::daemons::shown::{Attempt, Daemon, FailedAttempts, Partition};
+use crate::api::daemons::steering::{Destination, Scope, seek_to};
+use crate::api::daemons::{DaemonName, control};
+use crate::api::endpoint::Named;
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+
+/// Partitions that a page shows; the filters lead to the others.
+const SHOWN: usize = 500;
+
+/// Which partitions.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Filter {
+    #[serde(default)]
+    topic: Option<String>,
+    /// Those alone that are held back, or stall.
+    #[serde(default)]
+    stuck: Option<String>,
+}
+
+pub(super) async fn daemon(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Query(filter): Query<Filter>,
+    Query(told): Query<Told>,
+) -> Response {
+    match fragment(&api, &daemon, &filter) {
+        Ok(content) => {
+            let query = serde_urlencoded::to_string([
+                ("topic", filter.topic.as_deref().unwrap_or_default()),
+                ("stuck", filter.stuck.as_deref().unwrap_or_default()),
+            ]);
+            let body = html! {
+                h1 { (daemon) }
+                @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
+                @if identity.role >= Role::Operator { (steering(&daemon)) }
+                div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query.unwrap_or_default()) } { (content) }
+            };
+            Page(shell(&api, &identity, &daemon, "", body)).into_response()
+        }
+        Err(problem) => missing(&api, &identity, &problem),
+    }
+}
+
+fn missing(api: &Api, identity: &Identity, problem: &Problem) -> Response {
+    let body = html! { h1 { "Not here" } p.notice.bad { (problem.detail()) } p { a href="/" { "Overview" } } };
+    (problem.code(), Page(shell(api, identity, "Not here", "", body))).into_response()
+}
+
+pub(super) async fn live(
+    State(api): State<Api>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    live_of(api, move |api| fragment(api, &daemon, &filter))
+}
+
+fn fragment(api: &Api, name: &str, filter: &Filter) -> Result<Markup, Problem> {
+    let shown = Daemon::of(&api.daemon(name)?);
+    let control = control(api, name)?;
+    let view = control.view();
+    let mut partitions: Vec<Partition> = view.iter().flat_map(|view| &view.partitions).map(Partition::of).collect();
+    partitions.sort_by_cached_key(Partition::rank);
+    let all = partitions.len();
+    let topic = filter.topic.as_deref().filter(|topic| !topic.is_empty());
+    let stuck = filter.stuck.as_deref().is_some_and(|stuck| !stuck.is_empty());
+    partitions.retain(|one| topic.is_none_or(|topic| one.topic.contains(topic)) && (!stuck || one.is_stuck()));
+    let mut attempts: Vec<Attempt> = view.iter().flat_map(|view| &view.attempts).map(Attempt::of).collect();
+    attempts.sort_by_key(Attempt::rank);
+    let failures: Vec<FailedAttempts> = control.failed().iter().map(FailedAttempts::of).collect();
+    let tone = overview::tone(&shown);
+    let paused: Vec<String> = shown.consumer.iter().flat_map(|of| &of.paused).map(ToString::to_string).collect();
+    Ok(html! {
+        p { span class={ "state " (tone) } { (shown.state.name()) } " for " (time(shown.state_for))
+            @if let Some(why) = &shown.unready { ": " (why) } }
+        @if !paused.is_empty() { p.notice { "Paused: " (paused.join(", ")) } }
+        h2 { "Partitions (" (partitions.len()) @if partitions.len() < all { " of " (all) } ")" }
+        div.filters {
+            a href="?" { "all" } a href="?stuck=yes" { "stuck alone" }
+            @for topic in topics(view.iter().flat_map(|view| &view.partitions).map(|one| one.topic_partition.topic.as_str())) {
+                a href={ "?topic=" (encoded(topic)) } { (topic) }
+            }
+        }
+        @if partitions.is_empty() {
+            p.empty { @if all == 0 { "No partition is assigned to this process: others of the group have them, or there are more processes than partitions." }
+                @else { "None is as the filter asks." } }
+        } @else { (table(&partitions)) }
+        h2 { "Handlers that run (" (attempts.len()) ")" }
+        @if attempts.is_empty() { p.empty { "No handler runs at this moment." } } @else { div.scroll { table {
+            thead { tr { th.n { "Worker" } th.n { "For" } th.n { "Timeout" } th { "Record" } th { "Handler" } } }
+            tbody { @for one in &attempts { tr class=[one.overdue.then_some("bad")] {
+                td.n { (one.worker) } td.n { (time(one.runs)) } td.n { (one.timeout.map_or("none".to_owned(), time)) }
+                td { (one.topic) "[" (one.partition) "] " (one.offset) } td.wide { (one.handler) }
+            } } }
+        } } }
+        h2 { "Failed attempts, by what they have in common (" (failures.len()) ")" }
+        @if failures.is_empty() { p.empty { "No attempt has failed since this process began." } } @else { div.scroll { table {
+            thead { tr { th.n { "Count" } th { "Reason" } th { "Topic" } th { "Error" } th { "One of the latest" } th { "Handler" } } }
+            tbody { @for one in &failures { tr {
+                td.n { (grouped(one.count)) } td { (one.reason) } td { (one.topic) } td.wide { (one.pattern) }
+                td.wide { "[" (one.example.partition) "] " (one.example.offset) ", attempt " (one.example.attempt) ": " (one.example.error) }
+                td { (one.handler) }
+            } } }
+        } } }
+    })
+}
+
+fn topics<'t>(all: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
+    let mut topics: Vec<&str> = all.collect();
+    topics.sort_unstable();
+    topics.dedup();
+    topics.truncate(20);
+    topics
+}
+
+fn table(partitions: &[Partition]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "Partition" } th { "Held back" } th.n { "Lag" } th.n { "Behind" } th.n { "Committed" } th.n { "Oldest unfinished" }
+                th.n { "Read next" } th.n { "Done ahead" } th.n { "Queued" } th.n { "Parked" } th.n { "Lanes" } th.n { "Deepest" } th.n { "Busy" }
+            } }
+            tbody { @for one in partitions.iter().take(SHOWN) {
+                tr class=[one.stalled.map(|_| "bad").or(one.held.map(|_| "warning"))] {
+                    td { (one.topic) "[" (one.partition) "]" }
+                    td { @if let Some(millis) = one.stalled { b.bad-text { "stalled for " (time(millis)) } }
+                        @else if let Some(held) = one.held { b.warning-text { (held.name().replace('_', " ")) } }
+                        @else if one.silent { "no broker answers" } @else if one.probation { "on probation" } @else { span.faint { "–" } } }
+                    td.n { (one.lag.map_or("?".to_owned(), grouped)) } td.n { (time(one.behind)) }
+                    td.n { (offset(one.committed)) } td.n { (offset(one.oldest_unfinished)) } td.n { (offset(one.position)) }
+                    td.n { (grouped(one.finished_ahead)) } td.n { (one.queued) } td.n { (one.parked) }
+                    td.n { (one.lanes) } td.n { (one.deepest_lane) } td.n { (one.busy) }
+                }
+            } }
+        } }
+        @if partitions.len() > SHOWN { p.faint { "The " (SHOWN) " that are stuck most are shown: filter by topic to see others." } }
+    }
+}
+
+fn offset(offset: Option<i64>) -> String {
+    offset.map_or("–".to_owned(), |offset| offset.to_string())
+}
+
+fn steering(daemon: &str) -> Markup {
+    let path = encoded(daemon);
+    html! {
+        details {
+            summary { "Pause, resume, seek" }
+            form.steer method="post" action={ "/daemons/" (path) "/pause" } {
+                label { "Topic (empty: all)" input name="topic"; }
+                label { "Partition" input.small name="partition" inputmode="numeric" pattern="[0-9]*"; }
+                label { "Why" input name="reason" required; }
+                button { "Pause" }
+                button formaction={ "/daemons/" (path) "/resume" } { "Resume" }
+            }
+            form.steer method="post" action={ "/daemons/" (path) "/seek" } {
+                label { "Topic" input name="topic" required; }
+                label { "Partition" input.small name="partition" required inputmode="numeric" pattern="[0-9]+"; }
+                label { "To: beginning, end, or an offset" input name="to" required; }
+                label { "Why" input name="reason" required; }
+                label { "Records run again, or never: type seek" input.small name="confirm" required pattern="seek" autocomplete="off"; }
+                button.danger { "Seek" }
+            }
+        }
+    }
+}
+
+/// What to pause, or to let go on.
+#[derive(Debug, Deserialize)]
+pub(super) struct ScopeForm {
+    topic: String,
+    partition: String,
+    reason: String,
+}
+
+impl ScopeForm {
+    fn scope(&self) -> Result<Scope, Problem> {
+        let topic = (!self.topic.is_empty()).then(|| self.topic.clone());
+        let partition = (!self.partition.is_empty()).then(|| number(&self.partition)).transpose()?;
+        Ok(Scope { topic, partition })
+    }
+}
+
+fn number(text: &str) -> Result<i32, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("`{text}` is no partition")))
+}
+
+/// Back to the daemon's page, which tells what was done; what could not be is told in its place.
+fn back(api: &Api, identity: &Identity, daemon: &str, did: Result<(String, String), Problem>) -> Response {
+    match did {
+        Ok((done, reason)) => {
+            let query = serde_urlencoded::to_string([("done", done.as_str())]).unwrap_or_default();
+            let detail = Detail(format!("{done}: {reason}"));
+            (Extension(detail), Redirect::to(&format!("/daemons/{}?{query}", encoded(daemon)))).into_response()
+        }
+        Err(problem) => {
+            let body = html! { h1 { "Not done" } p.notice.bad role="alert" { (problem.detail()) }
+            p { a href={ "/daemons/" (encoded(daemon)) } { "Back to " (daemon) } } };
+            (problem.code(), Page(shell(api, identity, "Not done", "", body))).into_response()
+        }
+    }
+}
+
+pub(super) async fn pause(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<ScopeForm>,
+) -> Response {
+    let did = form.scope().and_then(|scope| {
+        let done = format!("paused {scope}");
+        control(&api, &daemon)?.pause(scope.meant()?);
+        Ok((done, form.reason.clone()))
+    });
+    back(&api, &identity, &daemon, did)
+}
+
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<ScopeForm>,
+) -> Response {
+    let did = form.scope().and_then(|scope| {
+        let done = format!("resumed {scope}");
+        control(&api, &daemon)?.resume(&scope.meant()?);
+        Ok((done, form.reason.clone()))
+    });
+    back(&api, &identity, &daemon, did)
+}
+
+/// Where a partition is to go on.
+#[derive(Debug, Deserialize)]
+pub(super) struct SeekForm {
+    topic: String,
+    partition: String,
+    to: String,
+    reason: String,
+    confirm: String,
+}
+
+pub(super) async fn seek(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<SeekForm>,
+) -> Response {
+    let did = sought(&api, &daemon, &form).await;
+    back(&api, &identity, &daemon, did)
+}
+
+async fn sought(api: &Api, daemon: &str, form: &SeekForm) -> Result<(String, String), Problem> {
+    if form.confirm != "seek" {
+        return Err(Problem::bad_request("it was not confirmed by typing `seek`"));
+    }
+    let to = match form.to.as_str() {
+        "beginning" => Destination::Beginning,
+        "end" => Destination::End,
+        offset => Destination::Offset(
+            offset
+                .parse()
+                .map_err(|_| Problem::bad_request(format!("`{offset}` is no place: beginning, end, or an offset")))?,
+        ),
+    };
+    let (topic, partition) = (form.topic.clone(), number(&form.partition)?);
+    let (place, next) = seek_to(&control(api, daemon)?, topic, partition, to).await?;
+    Ok((format!("{place} goes on at {next}"), form.reason.clone()))
+}
+
+/// A name as a part of an address.
+pub(super) fn encoded(name: &str) -> String {
+    let pair = serde_urlencoded::to_string([("", name)]).unwrap_or_default();
+    pair.trim_start_matches('=').replace('+', "%20")
+}
+
+impl Problem {
+    fn code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::BAD_REQUEST)
+    }
+}

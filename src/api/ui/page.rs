@@ -1,0 +1,142 @@
+//! A page: what all of them have.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+
+use crate::api::access::{Identity, Role};
+use crate::api::state::Api;
+
+const STYLE: &str = include_str!("assets/app.css");
+const SCRIPT: &str = include_str!("assets/live.js");
+
+/// A whole page.
+pub(in crate::api) struct Page(pub(super) Markup);
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        Html(self.0.into_string()).into_response()
+    }
+}
+
+/// What a page needs beside itself. It tells nothing of the daemons, so it asks nobody who they are.
+pub(in crate::api) fn asset(path: &str) -> Option<Response> {
+    let (kind, text) = match path {
+        "/assets/app.css" => ("text/css; charset=utf-8", STYLE),
+        "/assets/live.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        _ => return None,
+    };
+    let mut response = text.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Some(response)
+}
+
+/// The page around this, for whoever asks.
+pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body: Markup) -> Markup {
+    let links = [("/", "Overview", "o", Role::Viewer), ("/audit", "Audit", "a", Role::Operator)];
+    let instance = &api.instance;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(&format!("{title} · {}", instance.program)))
+            body {
+                a.skip href="#main" { "To the content" }
+                header {
+                    strong { (instance.program) }
+                    nav aria-label="Pages" {
+                        @for (path, name, key, role) in links {
+                            @if identity.role >= role {
+                                a href=(path) data-key=(key) aria-current=[(path == at).then_some("page")] title={ "Key " (key) } { (name) }
+                            }
+                        }
+                    }
+                    span.who {
+                        (instance.host) " · " (identity.name) " (" (identity.role) ")"
+                        @if !api.admitted.is_everybody() {
+                            " " form method="post" action=(super::LOGOUT) { button { "Sign out" } }
+                        }
+                    }
+                }
+                main #main {
+                    p #lost.notice.bad hidden { "Nothing was heard of this process for five seconds: what is shown may be old." }
+                    (body)
+                }
+                footer { "daemonry " (instance.version) " · process " (instance.pid) " on " (instance.host) " alone · " a href="/api/v1/openapi.json" { "API" } }
+            }
+        }
+    }
+}
+
+pub(super) fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            title { (title) }
+            link rel="stylesheet" href="/assets/app.css";
+            link rel="icon" href="data:,";
+            script src="/assets/live.js" defer {}
+        }
+    }
+}
+
+/// A count that stands out where it is not 0.
+pub(super) fn count(number: usize, class: &str) -> Markup {
+    if number == 0 {
+        html! { span.faint { "0" } }
+    } else {
+        html! { b class=(class) { (number) } }
+    }
+}
+
+/// With a space between thousands, that neither wraps nor is taken for a point.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Milliseconds, to two units.
+pub(in crate::api) fn time(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, 0) if millis > 0 => format!("{millis} ms"),
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, ..) => format!("{days} d {hours} h"),
+    }
+}
+
+/// A line of values, the latest on the right.
+pub(super) fn spark(values: &[f64], what: &str) -> Markup {
+    let most = values.iter().copied().fold(1.0_f64, f64::max);
+    #[allow(clippy::cast_precision_loss)]
+    let place = |(index, value): (usize, &f64)| {
+        let across = index as f64 * 120.0 / (values.len().max(2) - 1) as f64;
+        format!("{across:.1},{:.1}", 22.0 - value / most * 20.0)
+    };
+    let points: Vec<String> = values.iter().enumerate().map(place).collect();
+    html! {
+        svg.spark viewBox="0 0 120 24" preserveAspectRatio="none" role="img" aria-label={ (what) ", at most " (format!("{most:.0}")) } {
+            polyline points=(points.join(" "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_are_readable() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
+        assert_eq!([0, 7, 59_999, 3_600_000, 90_061_000].map(time), ["0 s", "7 ms", "59 s", "1 h 0 min", "1 d 1 h"]);
+    }
+}
