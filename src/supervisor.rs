@@ -31,6 +31,7 @@ use start::{Common, Registered, StartError};
 pub use restart::RestartPolicy;
 #[cfg(test)]
 pub(crate) use roster::Entry;
+#[cfg(feature = "api")]
 pub(crate) use roster::Inspected;
 pub use roster::{DaemonState, DaemonStatus, Roster};
 
@@ -161,7 +162,7 @@ impl Supervisor {
         Self { grace, ..self }
     }
 
-    /// Serves probes and metrics on this address; see [`admin`](crate::admin).
+    /// Serves probes and metrics on this address; see [`admin`].
     #[must_use]
     pub fn admin(self, address: SocketAddr) -> Self {
         Self { admin: Some(address), ..self }

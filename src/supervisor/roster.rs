@@ -116,6 +116,7 @@ pub struct Roster {
 }
 
 /// A daemon with all that it shows.
+#[cfg(feature = "api")]
 #[derive(Clone, Debug)]
 pub(crate) struct Inspected {
     pub(crate) status: DaemonStatus,
@@ -139,6 +140,7 @@ impl Roster {
     }
 
     /// The same with all that they show.
+    #[cfg(feature = "api")]
     pub(crate) fn inspect(&self) -> Vec<Inspected> {
         let lines = self.lines.lock();
         let inspected = lines.iter().map(|line| Inspected {
