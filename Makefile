@@ -23,6 +23,7 @@ check: ## Format, lints, documentation and bans, all without warnings; and no pa
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p daemonry --no-default-features --all-targets -- -D warnings
+	cargo clippy --locked -p daemonry --no-default-features --features api --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
 	$(MICRO) check $(FIGURES)
 

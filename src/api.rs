@@ -39,6 +39,8 @@ pub use access::{Role, Token};
 pub(crate) use daemons::shown;
 pub(crate) use instance::Instance;
 pub(crate) use server::ApiServer;
+#[cfg(feature = "cli")]
+pub(crate) use ui::encoded;
 
 /// Where the API listens unless it is told otherwise.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9466));

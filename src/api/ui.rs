@@ -22,6 +22,8 @@ use super::access::{Identity, Role};
 use super::endpoint::Endpoint;
 use super::problem::Problem;
 use super::state::Api;
+#[cfg(feature = "cli")]
+pub(crate) use daemon::encoded;
 pub(super) use login::{LOGIN, LOGOUT, login, login_page, logout, token_of};
 pub(super) use page::asset;
 pub(super) use page::time;

@@ -31,7 +31,7 @@ pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};
 pub use extract::{FromRecord, FromRef};
 pub use pattern::{PatternError, TopicPattern};
-#[cfg(feature = "cli")]
+#[cfg(feature = "api")]
 pub(crate) use route::NO_TIMEOUT;
 pub(crate) use route::Unhandled;
 pub use route::{Batched, Each, ProcessingOrder, Route, on};

@@ -16,6 +16,7 @@ use super::cluster::File;
 use super::failure::Failure;
 use super::rows::harmless;
 use crate::api::DEFAULT_ADDRESS;
+pub(super) use crate::api::encoded;
 
 /// Where the token stands, where no file has it.
 const TOKEN: &str = "DAEMONRY_TOKEN";
@@ -84,22 +85,22 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 impl Agent {
     /// Asks for what is there.
     pub(super) fn get<R: DeserializeOwned>(&self, path: &str) -> Result<R, Failure> {
-        let request = self.agent.get(format!("{}{path}", self.base));
-        let request = match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.shown(self.agent.get(format!("{}{path}", self.base)));
         self.answer(request.call())
     }
 
     /// Has something done.
     pub(super) fn post<R: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<R, Failure> {
-        let request = self.agent.post(format!("{}{path}", self.base));
-        let request = match &self.token {
+        let request = self.shown(self.agent.post(format!("{}{path}", self.base)));
+        self.answer(request.send_json(body))
+    }
+
+    /// The request with the token, if there is one.
+    fn shown<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,
-        };
-        self.answer(request.send_json(body))
+        }
     }
 
     fn answer<R: DeserializeOwned>(
@@ -124,18 +125,6 @@ impl Agent {
         // What can't be meant is told from what can't be done.
         Err(if status.as_u16() == 400 { Failure::Usage(detail) } else { Failure::Failed(detail) })
     }
-}
-
-/// A name as a part of a path.
-pub(super) fn encoded(name: &str) -> String {
-    let mut path = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'.' => path.push(char::from(byte)),
-            _ => path.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    path
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ fn headers(daemon: &str, record: &Record, failure: &Failure) -> Vec<(&'static st
 }
 
 /// The start of a text, at most this many bytes, ending with a whole character.
-fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 

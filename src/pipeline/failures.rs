@@ -7,7 +7,7 @@ use std::fmt;
 
 use parking_lot::Mutex;
 
-use super::dead_letter::{Failure, Reason};
+use super::dead_letter::{Failure, Reason, cut};
 use crate::record::{Offset, Timestamp, Topic, TopicPartition};
 
 /// Groups that are kept.
@@ -107,11 +107,6 @@ impl Failures {
         groups.sort_by(|one, other| other.last.cmp(&one.last).then(other.count.cmp(&one.count)));
         groups
     }
-}
-
-/// The start of a text, at most this many bytes, ending with a whole character.
-fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// The text with `#` for each word that has a digit in it.

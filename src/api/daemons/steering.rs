@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DaemonName, control};
-use crate::api::access::{Identity, Role};
+use crate::api::access::Role;
 use crate::api::audit::Detail;
 use crate::api::endpoint::{Endpoint, Named, Sent};
 use crate::api::problem::Problem;
@@ -83,7 +83,7 @@ impl Scope {
         }
     }
 
-    pub(in crate::api) fn meant(self) -> Result<control::Scope, Problem> {
+    fn meant(self) -> Result<control::Scope, Problem> {
         match (self.topic, self.partition) {
             (None, None) => Ok(control::Scope::All),
             (Some(topic), None) => Ok(control::Scope::Topic(Topic::from(topic))),
@@ -208,44 +208,63 @@ pub(crate) struct Sought {
     pub(crate) next: i64,
 }
 
-fn steered(control: &Control, identity: &Identity, did: &str, reason: &str) -> Response {
+fn steered(control: &Control, did: &str, reason: &str) -> Response {
     let paused = control.paused().iter().map(Scope::of).collect();
     let answer = Json(Steered { paused, limits: Limits::of(control) });
-    let detail = Detail(format!("{did}: {reason}"));
-    tracing::debug!(who = &*identity.name, did, reason, "steered");
-    (Extension(detail), answer).into_response()
+    (Extension(Detail(format!("{did}: {reason}"))), answer).into_response()
 }
 
 async fn pause(
     State(api): State<Api>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Extension(identity): Extension<Identity>,
-    Sent(ScopeChange { topic, partition, reason }): Sent<ScopeChange>,
+    Sent(change): Sent<ScopeChange>,
 ) -> Result<Response, Problem> {
-    let control = control(&api, &daemon)?;
-    let scope = Scope { topic, partition };
-    let did = format!("paused {scope}");
-    control.pause(scope.meant()?);
-    Ok(steered(&control, &identity, &did, &reason))
+    change.make(&control(&api, &daemon)?, Halt::Pause)
 }
 
 async fn resume(
     State(api): State<Api>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Extension(identity): Extension<Identity>,
-    Sent(ScopeChange { topic, partition, reason }): Sent<ScopeChange>,
+    Sent(change): Sent<ScopeChange>,
 ) -> Result<Response, Problem> {
-    let control = control(&api, &daemon)?;
-    let scope = Scope { topic, partition };
-    let did = format!("resumed {scope}");
-    control.resume(&scope.meant()?);
-    Ok(steered(&control, &identity, &did, &reason))
+    change.make(&control(&api, &daemon)?, Halt::Resume)
+}
+
+/// Whether something is to stand still.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) enum Halt {
+    Pause,
+    Resume,
+}
+
+impl Halt {
+    /// Does it, and says what was done.
+    pub(in crate::api) fn of(self, control: &Control, scope: Scope) -> Result<String, Problem> {
+        match self {
+            Self::Pause => {
+                let did = format!("paused {scope}");
+                control.pause(scope.meant()?);
+                Ok(did)
+            }
+            Self::Resume => {
+                let did = format!("resumed {scope}");
+                control.resume(&scope.meant()?);
+                Ok(did)
+            }
+        }
+    }
+}
+
+impl ScopeChange {
+    fn make(self, control: &Control, halt: Halt) -> Result<Response, Problem> {
+        let did = halt.of(control, Scope { topic: self.topic, partition: self.partition })?;
+        Ok(steered(control, &did, &self.reason))
+    }
 }
 
 async fn limit(
     State(api): State<Api>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Extension(identity): Extension<Identity>,
     Sent(LimitChange { rate, key_rate, reason }): Sent<LimitChange>,
 ) -> Result<Response, Problem> {
     let control = control(&api, &daemon)?;
@@ -265,7 +284,7 @@ async fn limit(
         None => "none".to_owned(),
     };
     let did = format!("limited to {}, each key to {}", told(rate), told(key_rate));
-    Ok(steered(&control, &identity, &did, &reason))
+    Ok(steered(&control, &did, &reason))
 }
 
 async fn seek(

@@ -13,7 +13,7 @@ use super::{Told, live as live_of, overview};
 use crate::api::access::{Identity, Role};
 use crate::api::audit::Detail;
 use crate::api::daemons::shown::{Attempt, Daemon, FailedAttempts, Partition};
-use crate::api::daemons::steering::{Destination, Scope, seek_to};
+use crate::api::daemons::steering::{Destination, Halt, Scope, seek_to};
 use crate::api::daemons::{DaemonName, control};
 use crate::api::endpoint::Named;
 use crate::api::problem::Problem;
@@ -189,10 +189,12 @@ pub(super) struct ScopeForm {
 }
 
 impl ScopeForm {
-    fn scope(&self) -> Result<Scope, Problem> {
-        let topic = (!self.topic.is_empty()).then(|| self.topic.clone());
+    /// Answers what was done, and why.
+    fn make(self, api: &Api, daemon: &str, halt: Halt) -> Result<(String, String), Problem> {
+        let topic = (!self.topic.is_empty()).then_some(self.topic);
         let partition = (!self.partition.is_empty()).then(|| number(&self.partition)).transpose()?;
-        Ok(Scope { topic, partition })
+        let did = halt.of(&control(api, daemon)?, Scope { topic, partition })?;
+        Ok((did, self.reason))
     }
 }
 
@@ -222,11 +224,7 @@ pub(super) async fn pause(
     Named(DaemonName { daemon }): Named<DaemonName>,
     Form(form): Form<ScopeForm>,
 ) -> Response {
-    let did = form.scope().and_then(|scope| {
-        let done = format!("paused {scope}");
-        control(&api, &daemon)?.pause(scope.meant()?);
-        Ok((done, form.reason.clone()))
-    });
+    let did = form.make(&api, &daemon, Halt::Pause);
     back(&api, &identity, &daemon, did)
 }
 
@@ -236,11 +234,7 @@ pub(super) async fn resume(
     Named(DaemonName { daemon }): Named<DaemonName>,
     Form(form): Form<ScopeForm>,
 ) -> Response {
-    let did = form.scope().and_then(|scope| {
-        let done = format!("resumed {scope}");
-        control(&api, &daemon)?.resume(&scope.meant()?);
-        Ok((done, form.reason.clone()))
-    });
+    let did = form.make(&api, &daemon, Halt::Resume);
     back(&api, &identity, &daemon, did)
 }
 
@@ -283,7 +277,7 @@ async fn sought(api: &Api, daemon: &str, form: &SeekForm) -> Result<(String, Str
 }
 
 /// A name as a part of an address.
-pub(super) fn encoded(name: &str) -> String {
+pub(crate) fn encoded(name: &str) -> String {
     let pair = serde_urlencoded::to_string([("", name)]).unwrap_or_default();
     pair.trim_start_matches('=').replace('+', "%20")
 }
