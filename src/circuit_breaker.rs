@@ -17,8 +17,8 @@ const MOST_KEYS: usize = 1_000;
 /// The evidence is a route's latest attempts, as far back as nine out of ten of them failed: with errors worth a retry or by their timeout.
 /// Poison, errors that aren't retried, and panics never count. It opens when these are 50 attempts over 20 keys within the window. Where there are
 /// fewer lanes, so many can't come together: then twice as many attempts are enough as lanes can run at once, over more than half of
-/// the lanes that have a record, and what is tried uses up its retries after an hour, as it may be the records after all. It never opens
-/// for a single key, unless [`keys`](Self::keys) says so.
+/// the lanes that failed or could run now, and what is tried uses up its retries after an hour, as it may be the records after all. It
+/// never opens for a single key, unless [`keys`](Self::keys) says so.
 ///
 /// ```
 /// use daemonry::circuit_breaker::CircuitBreaker;
@@ -155,7 +155,7 @@ impl CircuitBreaker {
         self.window.unwrap_or_else(|| LEAST_WINDOW.max(timeout.saturating_mul(TIMEOUTS)))
     }
 
-    /// How many attempts are enough where so many lanes can run at once, of so many that have a record; and over how many keys.
+    /// How many attempts are enough where so many lanes can run at once, of so many that failed or could run; and over how many keys.
     pub(crate) fn enough(&self, running: usize, active: usize) -> (usize, usize) {
         (self.attempts.min(running.saturating_mul(2)), self.keys.min((active / 2 + 1).max(2)))
     }
@@ -165,9 +165,10 @@ impl CircuitBreaker {
         (attempts >= self.attempts && keys >= self.keys, keys >= self.keys.min(2))
     }
 
-    /// How many keys are told apart.
+    /// How many keys are told apart. Where so many have failed there are not too few lanes for the attempts; or they are too many to be looked
+    /// through.
     pub(crate) fn most_keys(&self) -> usize {
-        self.keys
+        self.keys.max(self.attempts.div_ceil(2)).min(MOST_KEYS)
     }
 
     /// Whether so many failed attempts are its share of all of them.

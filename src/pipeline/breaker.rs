@@ -39,13 +39,13 @@ pub(super) enum State {
     HalfOpen,
 }
 
-/// How many lanes there are to fail.
+/// What there is to fail, beside the keys that have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reach {
-    /// Those that can run at once.
-    pub(super) running: usize,
-    /// Those that have a record.
-    pub(super) active: usize,
+    /// How many lanes can run at once.
+    pub(super) workers: usize,
+    /// How many others run, or could. Some of them may have failed before: those count twice, for a breaker that opens later.
+    pub(super) others: usize,
 }
 
 /// Why it opened.
@@ -121,8 +121,9 @@ impl Breaker {
         let (attempts, keys) = (self.evidence.attempts, self.evidence.keys.len());
         let (is_enough, _) = self.settings.is_enough(attempts, keys);
         let opens = is_enough || {
-            let Reach { running, active } = reach();
-            let enough = self.settings.enough(running, active);
+            let Reach { workers, others } = reach();
+            let active = if keys < self.settings.most_keys() { keys + others } else { usize::MAX };
+            let enough = self.settings.enough(active.min(workers), active);
             attempts >= enough.0 && keys >= enough.1
         };
         if !opens {

@@ -17,12 +17,12 @@ struct Bench {
 
 impl Bench {
     fn new(settings: CircuitBreaker) -> Self {
-        let reach = Reach { running: 100, active: 1_000 };
+        let reach = Reach { workers: 100, others: 1_000 };
         Self { breaker: Breaker::new(settings, secs(1)), now: Instant::now(), reach }
     }
 
-    fn with_lanes(running: usize, active: usize) -> Self {
-        Self { reach: Reach { running, active }, ..Self::new(CircuitBreaker::new()) }
+    fn with_lanes(workers: usize, others: usize) -> Self {
+        Self { reach: Reach { workers, others }, ..Self::new(CircuitBreaker::new()) }
     }
 
     /// An attempt of this key fails; says why it opens, if it does.
@@ -64,7 +64,7 @@ fn few_keys_never_open_it_however_often_they_fail() {
 
 #[test]
 fn one_key_alone_never_opens_it_unless_it_is_said_to() {
-    let mut bench = Bench::with_lanes(1, 1);
+    let mut bench = Bench::with_lanes(1, 0);
     assert_eq!(bench.fail_until_open(1, 1_000), 1_000);
     bench = Bench { reach: bench.reach, ..Bench::new(CircuitBreaker::new().keys(1)) };
     assert_eq!(bench.fail_until_open(1, 1_000), 2);
@@ -72,11 +72,20 @@ fn one_key_alone_never_opens_it_unless_it_is_said_to() {
 
 #[test]
 fn few_lanes_open_it_with_twice_as_many_attempts_over_more_than_half_of_them() {
-    assert_eq!(Bench::with_lanes(2, 2).fail_until_open(2, 100), 4);
-    assert_eq!(Bench::with_lanes(3, 3).fail_until_open(3, 100), 6);
-    assert_eq!(Bench::with_lanes(10, 30).fail_until_open(30, 100), 20);
+    assert_eq!(Bench::with_lanes(100, 0).fail_until_open(2, 100), 4);
+    assert_eq!(Bench::with_lanes(100, 0).fail_until_open(3, 100), 6);
+    assert_eq!(Bench::with_lanes(100, 1).fail_until_open(2, 100), 6, "two of three");
+    assert_eq!(Bench::with_lanes(10, 10).fail_until_open(30, 100), 20);
     // Two of four are half of them and no more.
-    assert_eq!(Bench::with_lanes(4, 4).fail_until_open(2, 100), 100);
+    assert_eq!(Bench::with_lanes(100, 2).fail_until_open(2, 100), 100);
+}
+
+#[test]
+fn many_lanes_that_all_wait_for_a_retry_are_not_few() {
+    assert_eq!(Bench::with_lanes(100, 0).fail_until_open(1_000, 100), 50);
+    let mut bench = Bench { reach: Reach { workers: 10_000, others: 0 }, ..Bench::new(CircuitBreaker::new()) };
+    bench.breaker = Breaker::new(CircuitBreaker::new().attempts(5_000), secs(1));
+    assert_eq!(bench.fail_until_open(3_000, 10_000), 5_000, "though not so many are told apart");
 }
 
 #[test]
@@ -107,7 +116,7 @@ fn failures_that_are_too_far_apart_never_come_together() {
         bench.wait(secs(1));
         assert_eq!(bench.fail(key), None, "fifty seconds are more than thirty");
     }
-    assert!(bench.breaker.evidence.parts.len() <= 10 && bench.breaker.evidence.keys.len() <= 20);
+    assert!(bench.breaker.evidence.parts.len() <= 10 && bench.breaker.evidence.keys.len() <= 25);
 }
 
 #[test]
@@ -190,7 +199,8 @@ impl Naive {
         self.weigh();
         self.attempts.push((tenth, Some(key)));
         let keys = self.attempts.iter().filter_map(|(_, key)| *key).collect::<BTreeSet<_>>().len();
-        let enough = self.settings.enough(self.reach.running, self.reach.active);
+        let Reach { workers, others } = self.reach;
+        let enough = self.settings.enough(workers.min(keys + others), keys + others);
         let most = self.settings.enough(usize::MAX, usize::MAX);
         let attempts = self.attempts.len();
         let opens = [enough, most].into_iter().any(|(least, over)| attempts >= least && keys >= over);
@@ -207,12 +217,12 @@ proptest! {
     #[test]
     fn opens_exactly_when_a_count_of_everything_does(
         (attempts, keys, share) in (1_usize..12, 1_usize..6, 0.1..1.0_f64),
-        (running, active) in (1_usize..8, 1_usize..8),
+        (workers, others) in (1_usize..8, 0_usize..8),
         window in 1_u64..20,
         events in prop::collection::vec((0_u64..3_000, prop::option::weighted(0.8, 0_u64..8), 1_usize..4), 1..200),
     ) {
         let settings = CircuitBreaker::new().attempts(attempts).keys(keys).failed(share).window(secs(window));
-        let reach = Reach { running: running.min(active), active };
+        let reach = Reach { workers, others };
         let mut bench = Bench { reach, ..Bench::new(settings) };
         let mut naive = Naive { settings, reach, attempts: Vec::new(), begun: None };
         for (millis, key, successes) in events {
@@ -225,7 +235,7 @@ proptest! {
             let opened = bench.fail(key);
             prop_assert_eq!(opened.is_some(), naive.failed(key, bench.now));
             prop_assert!(bench.breaker.evidence.parts.len() <= 10);
-            prop_assert!(bench.breaker.evidence.keys.len() <= keys);
+            prop_assert!(bench.breaker.evidence.keys.len() <= keys.max(attempts.div_ceil(2)));
             if let Some(grounds) = opened {
                 prop_assert!(settings.is_share(grounds.failed, grounds.attempts));
                 while !bench.wait(secs(1)) {}

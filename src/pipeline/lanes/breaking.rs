@@ -122,11 +122,13 @@ impl<G: Progress> Lanes<G> {
                 return effects;
             }
             let reach = || {
-                let is_one = |lane: &&super::Lane<G::Position>| {
-                    lane.state != State::Free && self.places[lane.place].circuit == Some(id)
+                // Not those that wait for a retry, a letter or an operator: none of them can fail before the window is over, or they have.
+                let could_fail = |(one, other): &(LaneId, &super::Lane<G::Position>)| {
+                    *one != lane
+                        && matches!(other.state, State::Ready | State::Due | State::Out)
+                        && self.places[other.place].circuit == Some(id)
                 };
-                let active = self.lanes.iter().filter(is_one).count();
-                Reach { running: active.min(self.workers), active }
+                Reach { workers: self.workers, others: self.lanes.iter().enumerate().filter(could_fail).count() }
             };
             let Some(grounds) = circuit.breaker.judge(&error, now, reach) else { return effects };
             let until = circuit.breaker.due().unwrap_or(now);

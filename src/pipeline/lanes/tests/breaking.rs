@@ -124,3 +124,22 @@ fn attempts_of_partitions_on_their_way_out_open_nothing() {
     }
     assert_eq!(bench.state(), BreakerState::Closed);
 }
+
+#[test]
+fn lanes_that_wait_for_a_letter_make_few_that_can_fail_no_more() {
+    let mut bench = Bench::keyed(0, 4, 100);
+    bench.assign_to(0, 0, &breaking(ProcessingOrder::Key, CircuitBreaker::new()));
+    bench.push(0, 0, "poisoned");
+    for _ in 0..7 {
+        let held = bench.taken();
+        bench.poison(held);
+    }
+    bench.push(0, 8, "ab");
+    let opens = |bench: &mut Bench| {
+        let held = bench.taken();
+        bench.complain(held).breakers
+    };
+    assert_eq!([(); 2].map(|()| opens(&mut bench)), [false, false]);
+    bench.wait(Duration::from_secs(1));
+    assert_eq!([(); 2].map(|()| opens(&mut bench)), [false, true], "two lanes, each of them twice");
+}
