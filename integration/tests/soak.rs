@@ -264,11 +264,17 @@ fn soak() -> Result<()> {
         let (fault, of) = (left.pop().context("there are some")?, random.usize(0..groups.len()));
         eprintln!("{:>6.1} s: {fault:?} of {}", start.elapsed().as_secs_f32(), groups[of].scenario.topic());
         fault.happen(&mut ground, &mut groups[of], &mut random)?;
+        // Nothing is committed while a group waits for a member that has died: as long as a session.
+        let committed = ground.session + BOUND;
         for group in &mut groups {
-            group.scenario.note_resumption(&format!("{fault:?}"), BOUND);
+            group.scenario.note_resumption_and_commit(&format!("{fault:?}"), BOUND, committed);
         }
         for group in &mut groups {
-            group.scenario.until_resumed().with_context(|| format!("after {fault:?}, fault {faults}"))?;
+            let after = || format!("after {fault:?}, fault {faults}");
+            group.scenario.until_resumed().with_context(after)?;
+            // Nor is another fault let loose on it then: members that die one after the other hold it up for longer than a session, and a
+            // member that has been given up meanwhile runs again what it could not commit.
+            group.scenario.until_committed().with_context(after)?;
         }
         faults += 1;
         thread::sleep(Duration::from_millis(random.u64(0..1_500)));

@@ -18,8 +18,10 @@ pub struct Resumption {
     pub after: String,
     /// When, milliseconds since 1970.
     pub unix_ms: u64,
-    /// How long progress may take from there.
+    /// How long it may take from there until one is finished.
     pub bound: Duration,
+    /// And until that one is committed.
+    pub committed: Duration,
 }
 
 /// What a process may hold.
@@ -126,8 +128,9 @@ impl Vitals {
 
 /// I5: whether progress went on in time after each of these moments.
 pub(super) fn resumes_in_time(evidence: &Evidence, violations: &mut Vec<Violation>) {
-    for Resumption { after, unix_ms, bound } in &evidence.resumptions {
-        let end = unix_ms.saturating_add(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
+    for Resumption { after, unix_ms, bound, committed } in &evidence.resumptions {
+        let within = |time: &Duration| unix_ms.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let (end, last_commit) = (within(bound), within(committed));
         let fresh = |partition, offset: i64| {
             evidence.produced.iter().any(|produced| {
                 produced.stored.partition == partition
@@ -142,14 +145,14 @@ pub(super) fn resumes_in_time(evidence: &Evidence, violations: &mut Vec<Violatio
             continue;
         };
         let covers = |entry: &Entry| {
-            let mut samples = evidence.samples.iter().filter(|sample| sample.unix_ms <= end);
+            let mut samples = evidence.samples.iter().filter(|sample| sample.unix_ms <= last_commit);
             samples.any(|sample| {
                 sample.committed.get(&entry.partition).is_some_and(|coverage| coverage.covers(entry.offset.0))
             })
         };
         if !covers(first) {
             let what = format!(
-                "a record was finished {} ms after {after}, but not committed within {bound:?}",
+                "a record was finished {} ms after {after}, but not committed within {committed:?}",
                 first.unix_ms - unix_ms
             );
             let record = Some((first.partition, first.offset));
@@ -273,15 +276,18 @@ mod tests {
 
     #[test]
     fn progress_must_go_on_within_its_bound() {
-        let resumed = |unix_ms, bound| {
-            let after = "the end".to_owned();
-            let resumptions = vec![Resumption { after, unix_ms, bound: Duration::from_millis(bound) }];
+        let resumed_and_committed = |unix_ms, bound, committed| {
+            let (bound, committed) = (Duration::from_millis(bound), Duration::from_millis(committed));
+            let resumptions = vec![Resumption { after: "the end".to_owned(), unix_ms, bound, committed }];
             Evidence { resumptions, ..run(Vec::new()) }
         };
+        let resumed = |unix_ms, bound| resumed_and_committed(unix_ms, bound, bound);
         breaks(&resumed(900, 700), &[]);
         // Finished in time, and committed too late.
         breaks(&resumed(900, 650), &[Invariant::I5]);
         breaks(&resumed(900, 500), &[Invariant::I5]);
+        breaks(&resumed_and_committed(900, 650, 700), &[]);
+        breaks(&resumed_and_committed(900, 500, 700), &[Invariant::I5]);
         // What was there before shows nothing.
         breaks(&resumed(1_001, 1_000), &[Invariant::I5]);
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::Scenario;
-use crate::checker::{Produced, Resumption, Vitals};
+use crate::checker::{Coverage, Produced, Resumption, Vitals};
 use crate::ledger;
 use crate::member::Member;
 use crate::patience::{unix_ms, until};
+use crate::topics::Committed;
 use crate::vitals::Watch;
 
 /// How long a broker's answer may take where it is asked for again.
@@ -87,7 +88,12 @@ impl Scenario {
 
     /// Notes that from now on nothing hinders progress: it must go on within this bound.
     pub fn note_resumption(&mut self, after: &str, bound: Duration) {
-        self.resumptions.push(Resumption { after: after.to_owned(), unix_ms: unix_ms(), bound });
+        self.note_resumption_and_commit(after, bound, bound);
+    }
+
+    /// The same where commits may take longer: those of a group wait while it waits for a member that is no more.
+    pub fn note_resumption_and_commit(&mut self, after: &str, bound: Duration, committed: Duration) {
+        self.resumptions.push(Resumption { after: after.to_owned(), unix_ms: unix_ms(), bound, committed });
     }
 
     /// Notes that for so long from now on a commit may land that the network has held back, after a newer one.
@@ -101,7 +107,8 @@ impl Scenario {
     /// # Errors
     /// When none is within the bound.
     pub fn until_resumed(&mut self) -> Result<Duration> {
-        let Resumption { after, unix_ms: since, bound } = self.resumptions.last().context("nothing was noted")?.clone();
+        let Resumption { after, unix_ms: since, bound, .. } =
+            self.resumptions.last().context("nothing was noted")?.clone();
         // Which records came later isn't known before the load is over: those behind the ends as they are now did.
         let mut ends = None;
         let left = bound.saturating_sub(Duration::from_millis(unix_ms().saturating_sub(since)));
@@ -116,6 +123,37 @@ impl Scenario {
         })?;
         let took = Duration::from_millis(seen.saturating_sub(since));
         eprintln!("{}: progress {took:?} after {after}", self.name);
+        Ok(took)
+    }
+
+    /// Waits until a record that was finished since the last such note is committed, and says how long that took.
+    ///
+    /// # Errors
+    /// When none is within its time.
+    pub fn until_committed(&mut self) -> Result<Duration> {
+        let Resumption { after, unix_ms: since, committed, .. } =
+            self.resumptions.last().context("nothing was noted")?.clone();
+        let left = committed.saturating_sub(Duration::from_millis(unix_ms().saturating_sub(since)));
+        let mut group = None;
+        until(left, &format!("a commit after {after}"), || {
+            let finished = self.ledger.read()?.iter().rev().take_while(|entry| entry.unix_ms >= since).last();
+            let Some((partition, offset)) = finished.map(|entry| (entry.partition, entry.offset)) else {
+                return Ok(None);
+            };
+            let asked = match &group {
+                Some(group) => group,
+                None => group.insert(self.topics.again()?.group(&self.topic)?),
+            };
+            // A coordinator may not be there yet; and a client that saw no brokers listed may never find any again.
+            let Ok(committed) = asked.committed_within(&self.topic, &[partition], PATIENCE) else {
+                group = None;
+                return Ok(None);
+            };
+            let covers = |one: &Committed| Coverage::of(one.next.offset(), &one.metadata).covers(offset.0);
+            Ok(committed.get(&partition).is_some_and(covers).then_some(()))
+        })?;
+        let took = Duration::from_millis(unix_ms().saturating_sub(since));
+        eprintln!("{}: a commit {took:?} after {after}", self.name);
         Ok(took)
     }
 }
