@@ -6,8 +6,8 @@
 //!
 //! | role | may |
 //! |---|---|
-//! | `viewer` | see what the daemons are at, without payloads |
-//! | `operator` | pause, resume, slow down, seek |
+//! | `viewer` | see what the daemons are at, and dead letters without their records |
+//! | `operator` | pause, resume, slow down, seek; see records; re-drive and discard dead letters |
 //! | `admin` | everything |
 //!
 //! **Who asks** says so with a bearer token, or signs in with it. Without any token in the configuration whoever can reach the address is an admin, and it must
@@ -21,6 +21,8 @@ mod endpoint;
 mod gate;
 mod history;
 mod instance;
+mod jobs;
+mod letters;
 mod openapi;
 mod problem;
 mod rate;
@@ -61,6 +63,7 @@ pub struct ApiConfig {
     pub(crate) address: SocketAddr,
     pub(crate) tokens: Vec<Token>,
     pub(crate) hosts: Vec<String>,
+    pub(crate) configuration: Option<String>,
 }
 
 /// What is wrong with an [`ApiConfig`].
@@ -81,7 +84,7 @@ pub enum ApiConfigError {
 impl ApiConfig {
     /// Served on this address, to whoever can reach it: it must be a loopback address unless there is a [`token`](Self::token).
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, tokens: Vec::new(), hosts: Vec::new() }
+        Self { address, tokens: Vec::new(), hosts: Vec::new(), configuration: None }
     }
 
     /// Whoever has this token may ask; nobody may without one from then on.
@@ -96,6 +99,13 @@ impl ApiConfig {
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.hosts.push(name.into());
         self
+    }
+
+    /// Shows this text to operators as what the program was configured with. It must have no secrets in it. An [`App`](crate::app::App) says what
+    /// its command `config print` does.
+    #[must_use]
+    pub fn configuration(self, text: impl Into<String>) -> Self {
+        Self { configuration: Some(text.into()), ..self }
     }
 
     /// Everything that is wrong with it.

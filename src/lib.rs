@@ -28,6 +28,8 @@ pub mod micro;
 #[cfg(feature = "cli")]
 pub mod operator;
 mod panic;
+#[cfg(feature = "api")]
+mod payload;
 pub mod pipeline;
 pub mod producer;
 pub mod record;

@@ -14,9 +14,9 @@ const SHORTEST: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// See what the daemons are at, without payloads.
+    /// See what the daemons are at, without what stands in records.
     Viewer,
-    /// Pause, resume, slow down and seek, too.
+    /// Pause, resume, slow down and seek, see records, re-drive and discard dead letters, too.
     Operator,
     /// Everything.
     Admin,

@@ -12,6 +12,8 @@ use super::audit::AuditEntry;
 use super::daemons;
 use super::endpoint::Endpoint;
 use super::instance::Instance;
+use super::jobs;
+use super::letters;
 use super::state::Api;
 use super::ui;
 
@@ -21,6 +23,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get::<Map<String, Value>, _>("/api/v1/openapi.json", Role::Viewer, "This document", document),
         Endpoint::get::<Me, _>("/api/v1/me", Role::Viewer, "Who asks, and what they may", me),
         Endpoint::get::<Instance, _>("/api/v1/instance", Role::Viewer, "This process", instance),
+        Endpoint::get::<Configuration, _>(
+            "/api/v1/config",
+            Role::Operator,
+            "What the program was configured with, without secrets",
+            configuration,
+        ),
         Endpoint::get::<Vec<AuditEntry>, _>(
             "/api/v1/audit",
             Role::Operator,
@@ -29,6 +37,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     endpoints.extend(daemons::endpoints());
+    endpoints.extend(letters::endpoints());
+    endpoints.extend(jobs::endpoints());
     endpoints.extend(ui::endpoints());
     endpoints
 }
@@ -52,6 +62,17 @@ async fn me(Extension(identity): Extension<Identity>) -> Json<Me> {
 
 async fn instance(State(api): State<Api>) -> Json<Instance> {
     Json(api.instance.clone())
+}
+
+/// What the program was configured with.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Configuration {
+    /// As YAML, every default included and secrets masked; null where a program has its configuration in its code.
+    yaml: Option<String>,
+}
+
+async fn configuration(State(api): State<Api>) -> Json<Configuration> {
+    Json(Configuration { yaml: api.configuration.clone() })
 }
 
 async fn audit(State(api): State<Api>) -> Json<Vec<AuditEntry>> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::ApiConfig;
 use super::access::Admitted;
@@ -10,6 +11,8 @@ use super::audit::Audit;
 use super::gate::Hosts;
 use super::history::History;
 use super::instance::Instance;
+use super::jobs::Jobs;
+use super::letters::READERS;
 use super::problem::Problem;
 use super::rate::RateLimit;
 use crate::supervisor::{Inspected, Roster};
@@ -26,13 +29,19 @@ pub(super) struct Inner {
     pub(super) rate: RateLimit,
     pub(super) audit: Audit,
     pub(super) history: History,
+    /// Work on dead letters.
+    pub(super) jobs: Jobs,
+    /// Has few at once read dead letters.
+    pub(super) readers: Semaphore,
+    /// What the program was configured with, without secrets.
+    pub(super) configuration: Option<String>,
     /// What there is to ask for.
     pub(super) document: Value,
 }
 
 impl Api {
     pub(super) fn new(config: ApiConfig, instance: Instance, roster: Roster, document: Value) -> Self {
-        let ApiConfig { tokens, hosts, .. } = config;
+        let ApiConfig { tokens, hosts, configuration, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         Self(Arc::new(Inner {
             instance,
@@ -42,6 +51,9 @@ impl Api {
             rate: RateLimit::default(),
             audit: Audit::default(),
             history: History::default(),
+            jobs: Jobs::default(),
+            readers: Semaphore::new(READERS),
+            configuration,
             document,
         }))
     }

@@ -1,5 +1,6 @@
 //! The API over HTTP: who is let in, what is refused, and what is done.
 
+mod letters;
 mod pages;
 
 use std::io::{Read, Write};
@@ -116,7 +117,9 @@ impl Scene {
 fn every_route_lets_those_in_who_have_its_role_and_nobody_else() {
     let scene = Scene::guarded();
     for endpoint in routes::endpoints() {
-        let path = endpoint.path.replace("{daemon}", "orders");
+        let names =
+            [("{daemon}", "orders"), ("{topic}", "none"), ("{partition}", "0"), ("{offset}", "0"), ("{job}", "1")];
+        let path = names.iter().fold(endpoint.path.to_owned(), |path, (name, value)| path.replace(name, value));
         let ask = |shown: Option<&str>| scene.send_as(shown, &endpoint.method, &path, "{}").status;
         assert_eq!(ask(None), 401, "{path} without a token");
         for role in Role::ALL {
@@ -323,6 +326,16 @@ fn document_has_every_endpoint_with_its_role_and_its_types() {
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
     assert!(document["components"]["schemas"]["Daemon"].is_object());
+}
+
+#[test]
+fn configuration_is_shown_to_operators() {
+    assert_eq!(Scene::open().get("/api/v1/config").json(), json!({"yaml": null}));
+    let config = ApiConfig::new("127.0.0.1:0".parse().expect("an address")).configuration("kafka: <main>\n");
+    let scene = Scene::with(config);
+    assert_eq!(scene.get("/api/v1/config").json(), json!({"yaml": "kafka: <main>\n"}));
+    let page = scene.send("GET", "/config", &[("accept", "text/html")], "");
+    assert!(page.body.contains("kafka: &lt;main&gt;"), "{page:?}");
 }
 
 #[test]

@@ -4,9 +4,12 @@
 //! escapes it. The invariant: a page loads nothing but from here, and runs no script but the one that is served here.
 
 mod daemon;
+mod errors;
+mod letters;
 mod login;
 mod overview;
 mod page;
+mod workers;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,10 +25,10 @@ use super::access::{Identity, Role};
 use super::endpoint::Endpoint;
 use super::problem::Problem;
 use super::state::Api;
-#[cfg(feature = "cli")]
-pub(crate) use daemon::encoded;
 pub(super) use login::{LOGIN, LOGOUT, login, login_page, logout, token_of};
 pub(super) use page::asset;
+#[cfg(feature = "cli")]
+pub(crate) use page::encoded;
 pub(super) use page::time;
 use page::{Page, shell};
 
@@ -38,12 +41,47 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::page("/", Role::Viewer, "Overview", overview::overview),
         Endpoint::page("/audit", Role::Operator, "Audit", audit),
+        Endpoint::page("/config", Role::Operator, "The configuration", configuration),
         Endpoint::page("/daemons/{daemon}", Role::Viewer, "A daemon", daemon::daemon),
         Endpoint::page("/live/overview", Role::Viewer, "The overview, each second", live_overview),
         Endpoint::page("/live/daemons/{daemon}", Role::Viewer, "A daemon, each second", daemon::live),
         Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", daemon::pause),
         Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", daemon::resume),
         Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", daemon::seek),
+        Endpoint::page("/workers", Role::Viewer, "The handlers that run", workers::workers),
+        Endpoint::page("/live/workers", Role::Viewer, "The handlers that run, each second", workers::live),
+        Endpoint::page("/errors", Role::Viewer, "Attempts that failed", errors::errors),
+        Endpoint::page("/live/errors", Role::Viewer, "Attempts that failed, each second", errors::live),
+        Endpoint::page("/letters", Role::Viewer, "Dead letters", letters::all),
+        Endpoint::page("/daemons/{daemon}/letters/{topic}", Role::Viewer, "Dead letters of a topic", letters::topic),
+        Endpoint::page(
+            "/daemons/{daemon}/letters/{topic}/{partition}/{offset}",
+            Role::Viewer,
+            "A dead letter",
+            letters::one,
+        ),
+        Endpoint::form(
+            "/daemons/{daemon}/letters/{topic}/redrive",
+            Role::Operator,
+            "Counts what a re-drive would do",
+            letters::redrive,
+        ),
+        Endpoint::form(
+            "/daemons/{daemon}/letters/{topic}/discard",
+            Role::Operator,
+            "Counts what a discard would do",
+            letters::discard,
+        ),
+        Endpoint::form(
+            "/daemons/{daemon}/letters/{topic}/{partition}/{offset}/edit",
+            Role::Admin,
+            "Writes the changed record of a letter",
+            letters::edit,
+        ),
+        Endpoint::page("/jobs/{job}", Role::Viewer, "Work on dead letters", letters::job),
+        Endpoint::page("/live/jobs/{job}", Role::Viewer, "Work on dead letters, each second", letters::live_job),
+        Endpoint::form("/jobs/{job}/execute", Role::Operator, "Does what was counted", letters::execute),
+        Endpoint::form("/jobs/{job}/stop", Role::Operator, "Ends it", letters::stop),
     ]
 }
 
@@ -76,6 +114,20 @@ async fn live_overview(State(api): State<Api>) -> Response {
 struct Told {
     #[serde(default)]
     done: Option<String>,
+}
+
+async fn configuration(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
+    let body = html! {
+        h1 { "Configuration" }
+        @match &api.configuration {
+            Some(text) => {
+                p.faint { "What is in force in this process, every default included; secrets are masked. As " code { "config print" } " has it." }
+                pre.value tabindex="0" { (text) }
+            },
+            None => { p.empty { "This program has its configuration in its code: an " code { "App" } " with a file shows it here." } },
+        }
+    };
+    Page(shell(&api, &identity, "Configuration", "/config", body))
 }
 
 async fn audit(State(api): State<Api>, Extension(identity): Extension<Identity>, Query(_): Query<Told>) -> Page {

@@ -148,6 +148,7 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Ok(loaded) => loaded,
             Err(faults) => return app.refuse(&faults),
         };
+        let printed = loaded.print(&app.program());
         let Loaded { config, overrides, own, .. } = loaded;
         match telemetry::init_with(config.log_format, &config.log_filter) {
             // A program that has set up its own log keeps it.
@@ -155,7 +156,7 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
         }
         log(&file, &overrides, &config);
-        let supervisor = configured(supervisor, app.name, &config);
+        let supervisor = configured(supervisor, app.name, &config, printed);
         let setup = Setup::new(config, own, app.section.map(|Section { kind, .. }| kind));
         let (state, runtime) = match connect(app.connect, setup.clone(), &supervisor.shutdown()) {
             Ok(Connected::To(state, runtime)) => (state, runtime),
@@ -178,14 +179,14 @@ impl<S: Clone + Send + 'static> Launch<S> {
 }
 
 /// The supervisor as the configuration says, without daemons yet.
-fn configured(supervisor: Supervisor, program: &str, config: &Config) -> Supervisor {
+fn configured(supervisor: Supervisor, program: &str, config: &Config, printed: String) -> Supervisor {
     let supervisor = supervisor.program(program).drain(config.drain).grace(config.grace).restart(config.restart);
     let supervisor = match config.admin {
         Some(address) => supervisor.admin(address),
         None => supervisor,
     };
     match config.api.clone() {
-        Some(api) => supervisor.api(api),
+        Some(api) => supervisor.api(api.configuration(printed)),
         None => supervisor,
     }
 }

@@ -21,6 +21,7 @@ use crate::record::{Offset, OwnedRecord, Partition, Record, Timestamp, Topic};
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub enum MarkKind {
     /// Its record was written again.

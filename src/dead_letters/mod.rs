@@ -64,11 +64,12 @@ mod letter;
 mod listing;
 mod marks;
 mod opened;
+mod page;
 mod pass;
 mod plan;
 mod redrive;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub(crate) mod shelf;
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,7 @@ mod watch;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use entry::{Content, Entry, Shown};
 pub use error::{Interrupted, LettersError};
@@ -84,6 +86,7 @@ pub use letter::{DeadLetter, NotALetter};
 pub use listing::Listing;
 pub use marks::{Mark, MarkKind};
 pub(crate) use marks::{TopicId, letters_of_marks};
+pub use page::{Cursor, LettersPage, NotACursor};
 pub use plan::{Plan, Way};
 pub use redrive::{Counts, Edit, Redrive};
 
@@ -162,6 +165,39 @@ impl DeadLetters {
             lister.end(outcome);
         }));
         listing
+    }
+
+    /// Up to `size` letters that meet the filter's conditions, from the topic's beginning or from where an earlier page has ended. However
+    /// many must be looked at for them, it ends after `time`, and says where to go on.
+    ///
+    /// ```no_run
+    /// # use daemonry::dead_letters::{DeadLetters, Filter, LettersError};
+    /// # use std::time::Duration;
+    /// # async fn example(letters: DeadLetters) -> Result<(), LettersError> {
+    /// let mut from = None;
+    /// loop {
+    ///     let page = letters.page(Filter::all(), from, 100, Duration::from_secs(5)).await?;
+    ///     println!("{} of {} records", page.letters.len(), page.looked_at);
+    ///     match page.next {
+    ///         Some(next) => from = Some(next),
+    ///         None => return Ok(()),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`LettersError`].
+    pub async fn page(
+        &self,
+        filter: Filter,
+        from: Option<Cursor>,
+        size: usize,
+        time: Duration,
+    ) -> Result<LettersPage, LettersError> {
+        let now = Instant::now();
+        let wanted = page::Wanted { filter, from, size, until: now.checked_add(time).unwrap_or(now) };
+        self.run(move |shelf, topic, stop| page::page(shelf, topic, &wanted, stop)).await?
     }
 
     /// Shows one letter, whatever became of it.

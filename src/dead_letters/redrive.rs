@@ -63,7 +63,13 @@ impl Redrive {
         Self { by: Some(who.into()), ..self }
     }
 
-    pub(super) fn check(&self) -> Result<(), LettersError> {
+    /// Its name.
+    #[cfg(feature = "api")]
+    pub(crate) fn name(&self) -> &str {
+        &self.request
+    }
+
+    pub(crate) fn check(&self) -> Result<(), LettersError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if self.request.is_empty() || self.request.len() > 100 || !self.request.chars().all(is_plain) {
             let name = &self.request;

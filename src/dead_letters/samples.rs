@@ -3,7 +3,7 @@
 use crate::record::{OwnedRecord, Record, TopicPartition};
 
 /// The headers of a letter, behind those of the record.
-pub(super) fn letter_of(record: OwnedRecord) -> OwnedRecord {
+pub(crate) fn letter_of(record: OwnedRecord) -> OwnedRecord {
     [
         ("daemonry-topic", "orders"),
         ("daemonry-partition", "3"),

@@ -54,6 +54,30 @@ async fn letters_are_listed_by_their_time_and_in_the_order_of_each_partition() {
 }
 
 #[tokio::test]
+async fn pages_have_every_letter_once_however_they_are_cut() {
+    let (broker, letters) = broker(&[(0, 5, "a"), (0, 1, "a"), (1, 2, "b"), (2, 9, "c"), (1, 7, "b"), (0, 8, "x")]);
+    let minute = Duration::from_secs(60);
+    for (size, time, pages) in [(2, minute, 4), (4, minute, 2), (100, minute, 1), (100, Duration::ZERO, 7)] {
+        let (mut places, mut from, mut count) = (Vec::new(), None, 0);
+        loop {
+            let page = letters.page(Filter::all(), from, size, time).await.expect("nothing fails");
+            assert!(page.letters.len() <= size);
+            places.extend(page.letters.iter().map(|entry| (entry.partition.0, entry.offset.0)));
+            count += 1;
+            let Some(next) = page.next else { break };
+            from = Some(next.to_string().parse().expect("it was written so"));
+        }
+        assert_eq!(places, listed(&letters, Filter::all()).await, "{size} in {time:?}");
+        assert_eq!(count, pages, "{size} in {time:?}");
+    }
+    // Where a page ended is where it goes on, with what has come since.
+    let first = letters.page(Filter::all().key("b"), None, 2, minute).await.expect("nothing fails");
+    broker.produce(LETTERS, 2, letter_of(OwnedRecord::new("later").with_key("b")));
+    let second = letters.page(Filter::all().key("b"), first.next, 2, minute).await.expect("nothing fails");
+    assert_eq!((first.letters.len(), second.letters.len(), second.next), (2, 1, None));
+}
+
+#[tokio::test]
 async fn a_key_that_moved_to_another_partition_keeps_its_order() {
     let (broker, letters) = broker(&[(2, 1, "a"), (2, 2, "a"), (0, 3, "a"), (0, 4, "a")]);
     assert_eq!(letters.redrive(all("r")).await.expect("it works").selected, 4);

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::producer::KafkaProducer;
+use crate::dead_letters::DeadLetters;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
 use crate::producer::{SendError, Sent};
-use crate::record::Header;
+use crate::record::{Header, Topic};
 
 #[async_trait]
 impl DeadLetterSink for KafkaProducer {
@@ -17,6 +18,11 @@ impl DeadLetterSink for KafkaProducer {
         // Its time is the present: with the record's own, the retention of the letters' topic could remove a late one at once.
         let sent = self.send(letter.topic, record.key(), record.value(), headers.into_iter(), None).await;
         sent.map(|(partition, offset)| Sent { partition, offset }).map_err(PublishError::from)
+    }
+
+    fn letters(&self, topic: &Topic) -> Option<DeadLetters> {
+        // It could not have been made with what they refuse.
+        DeadLetters::open(self.config(), topic.clone()).ok()
     }
 }
 

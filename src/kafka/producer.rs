@@ -117,6 +117,10 @@ impl KafkaProducer {
         })
     }
 
+    pub(super) fn config(&self) -> &KafkaConfig {
+        &self.properties.config
+    }
+
     /// Writes a record and waits until all in-sync replicas have it. Without a `timestamp` it gets the present time.
     ///
     /// # Errors

@@ -14,9 +14,9 @@ use serde_json::Value;
 use super::ReadFile;
 use super::cluster::File;
 use super::failure::Failure;
-use super::rows::harmless;
 use crate::api::DEFAULT_ADDRESS;
 pub(super) use crate::api::encoded;
+use crate::payload::harmless;
 
 /// Where the token stands, where no file has it.
 const TOKEN: &str = "DAEMONRY_TOKEN";

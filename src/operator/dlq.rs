@@ -10,7 +10,6 @@ mod edit;
 mod editor;
 mod letter;
 mod ls;
-mod payload;
 mod redrive;
 mod show;
 mod tally;

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::rows::harmless;
 use crate::config::Faults;
 use crate::dead_letters::LettersError;
 use crate::kafka::{AdminError, ConfigError};
+use crate::payload::harmless;
 use crate::shutdown::Exit;
 
 #[derive(Debug)]

@@ -11,6 +11,8 @@ use clap::ValueEnum;
 use console::{Style, measure_text_width};
 use serde::Serialize;
 
+use crate::payload::harmless;
+
 /// Rows that are kept until the widths are known.
 const MEASURED: usize = 500;
 
@@ -95,24 +97,6 @@ impl<T: ToString> From<T> for Cell {
     fn from(value: T) -> Self {
         Self::new(value.to_string())
     }
-}
-
-/// The text with its control characters as escapes.
-pub(super) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() || is_invisible(char) {
-            shown.extend(char.escape_default());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
-}
-
-/// Whether a character changes how others are shown.
-fn is_invisible(char: char) -> bool {
-    matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Writes rows as they come.

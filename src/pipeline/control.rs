@@ -1,6 +1,6 @@
 //! Control: what is changed of a daemon while it runs. It outlives the daemon's restarts, and its partitions' assignments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,9 +9,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::dead_letter::DeadLetterSink;
 use super::failures::{FailureGroup, Failures};
 use super::seek::{Seek, SeekError, SeekTo};
 use super::view::View;
+use crate::dead_letters::DeadLetters;
 use crate::record::{NextOffset, Topic, TopicPartition};
 
 /// Steers a daemon while it runs: pauses it or parts of it, limits its rate, and shows what it is at. Cloning gives another handle of the same.
@@ -34,7 +36,12 @@ pub struct Control {
     seeks: Arc<Mutex<Vec<Seek>>>,
     view: Arc<Mutex<Option<Arc<View>>>>,
     failures: Arc<Failures>,
+    letters: Arc<Letters>,
 }
+
+/// The topics that a daemon's dead letters go to, and what reads them back, where something does.
+#[derive(Debug, Default)]
+pub(crate) struct Letters(Mutex<BTreeMap<Topic, Option<DeadLetters>>>);
 
 /// Where a running daemon shows itself, until this is dropped.
 #[derive(Debug)]
@@ -126,7 +133,8 @@ impl Control {
     /// Nothing is paused, and no rate is limited.
     pub fn new() -> Self {
         let overrides = Arc::new(watch::Sender::new(Overrides::default()));
-        Self { overrides, seeks: Arc::default(), view: Arc::default(), failures: Arc::default() }
+        let (view, failures, letters) = Default::default();
+        Self { overrides, seeks: Arc::default(), view, failures, letters }
     }
 
     /// Starts nothing more of this, and reads nothing more of it. What runs ends; the group's membership and what is committed stay.
@@ -235,6 +243,22 @@ impl Control {
         self.failures.groups()
     }
 
+    /// The topics that its dead letters go to: those of the topics that its routes name, and of those that were assigned to it since the process
+    /// began. None before it has run.
+    pub fn letter_topics(&self) -> Vec<Topic> {
+        self.letters.0.lock().keys().cloned().collect()
+    }
+
+    /// The dead letters of one of [these topics](Self::letter_topics); `None` where it is none of them, or what writes them can't read them
+    /// back.
+    pub fn dead_letters(&self, topic: &Topic) -> Option<DeadLetters> {
+        self.letters.0.lock().get(topic).cloned().flatten()
+    }
+
+    pub(crate) fn letters(&self) -> Arc<Letters> {
+        Arc::clone(&self.letters)
+    }
+
     pub(super) fn failures(&self) -> Arc<Failures> {
         Arc::clone(&self.failures)
     }
@@ -277,6 +301,13 @@ impl Watch {
     /// What was asked for since.
     pub(super) fn seeks(&self) -> Vec<Seek> {
         std::mem::take(&mut *self.seeks.lock())
+    }
+}
+
+impl Letters {
+    /// Letters go there, through this.
+    pub(crate) fn go_to(&self, topic: &Topic, sink: &dyn DeadLetterSink) {
+        self.0.lock().entry(topic.clone()).or_insert_with(|| sink.letters(topic));
     }
 }
 

@@ -34,6 +34,7 @@ use super::lanes::LetterJob;
 use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::{Receipt, Settled, Ticket};
+use crate::dead_letters;
 use crate::producer::Sent;
 use crate::record::{Record, Timestamp, Topic};
 use crate::retry::RetryPolicy;
@@ -111,6 +112,11 @@ pub trait DeadLetterSink: Send + Sync + 'static {
     /// # Errors
     /// Why it was not written; it will be tried again.
     async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError>;
+
+    /// What reads a topic's letters back, re-drives and discards them: for the admin API. By default nothing does.
+    fn letters(&self, _topic: &Topic) -> Option<dead_letters::DeadLetters> {
+        None
+    }
 }
 
 /// Why a dead letter could not be written. Whatever it is, the letter's partition waits, and the letter is tried again.

@@ -174,6 +174,10 @@ impl<S: Source> Pipeline<S> {
             stop_drain,
             control,
         } = self;
+        let letters = control.letters();
+        for topic in router.topics_and_letters().iter().filter_map(|(_, letters)| letters.as_ref()) {
+            letters.go_to(topic, &*dead_letters);
+        }
         let routes = router.into_routes();
         // Or a batch would never get full.
         let enough = routes.largest_batch().saturating_mul(2);
@@ -192,7 +196,11 @@ impl<S: Source> Pipeline<S> {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(committer::commit(Arc::clone(&shared), committer, requests, settings.commit_interval));
-        tasks.spawn(forever(dead_letter::publish_letters(Arc::clone(&shared), dead_letters, seeds.u64(..))));
+        tasks.spawn(forever(dead_letter::publish_letters(
+            Arc::clone(&shared),
+            Arc::clone(&dead_letters),
+            seeds.u64(..),
+        )));
         let now = Instant::now();
         let slots: Vec<_> = (0..settings.workers).map(|_| Arc::new(Slot::new(now))).collect();
         tasks.spawn(forever(dispatcher::dispatch(Arc::clone(&shared), slots.clone())));
@@ -228,6 +236,8 @@ impl<S: Source> Pipeline<S> {
             stop_drain,
             beat,
             control: control.watch(),
+            letters,
+            sink: dead_letters,
             holder: fastrand::u32(..),
         };
         // A panic there takes the source with it: dropped, it leaves its group without a last commit.

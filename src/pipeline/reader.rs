@@ -17,7 +17,8 @@ use tracing::{debug, error, info, warn};
 
 use super::arrival::{Arrivals, arrivals};
 use super::committer::CommitDesk;
-use super::control::Watch;
+use super::control::{Letters, Watch};
+use super::dead_letter::DeadLetterSink;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
@@ -43,6 +44,9 @@ pub(super) struct Reader<S: Source> {
     pub(super) stop_drain: Duration,
     pub(super) beat: Arc<dyn Fn(Beat) + Send + Sync>,
     pub(super) control: Watch,
+    /// Where letters go, and what writes them.
+    pub(super) letters: Arc<Letters>,
+    pub(super) sink: Arc<dyn DeadLetterSink>,
     /// Who this is, to whoever reads its partitions next.
     pub(super) holder: u32,
 }
@@ -244,6 +248,9 @@ impl<S: Source> Reader<S> {
             };
             info!(daemon = self.shared.daemon.as_str(), topic = topic.as_str(), partition, "partition assigned");
             let epoch = assigned.epoch;
+            if let Some(letters) = route.settings.dead_letter_topic(topic) {
+                self.letters.go_to(&letters, &*self.sink);
+            }
             self.shared.change(|lanes| lanes.assign(assigned, route));
             if stopping {
                 // Nothing is read for it any more; its assignment ends with the others'.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::broker::{MemoryBroker, State};
+use crate::dead_letters::DeadLetters;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
 use crate::producer::{RecordSink, SendError, Sent};
 use crate::record::{OwnedRecord, Partition, Timestamp, Topic, TopicPartition};
@@ -35,6 +36,10 @@ impl DeadLetterSink for MemoryBroker {
         let place = TopicPartition { topic: letter.topic.clone(), partition: record.partition() };
         let partition = place.partition;
         Ok(Sent { partition, offset: state.append(place, written) })
+    }
+
+    fn letters(&self, topic: &Topic) -> Option<DeadLetters> {
+        Some(DeadLetters::in_memory(self, topic.clone()))
     }
 }
 

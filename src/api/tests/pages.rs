@@ -18,11 +18,11 @@ use crate::supervisor::Roster;
 const HTML: (&str, &str) = ("accept", "text/html");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-fn page(scene: &Scene, path: &str) -> Answer {
+pub(super) fn page(scene: &Scene, path: &str) -> Answer {
     scene.send("GET", path, &[HTML], "")
 }
 
-fn form(scene: &Scene, path: &str, body: &str) -> Answer {
+pub(super) fn form(scene: &Scene, path: &str, body: &str) -> Answer {
     scene.send("POST", path, &[HTML, FORM], body)
 }
 
@@ -32,7 +32,7 @@ fn pages_show_the_daemons_and_load_nothing_from_elsewhere() {
     let overview = page(&scene, "/");
     assert!(overview.status == 200 && overview.head.contains("text/html"), "{overview:?}");
     assert!(overview.body.contains("href=\"/daemons/orders\"") && overview.body.contains("ticker"), "{overview:?}");
-    for path in ["/", "/daemons/orders", "/audit"] {
+    for path in ["/", "/daemons/orders", "/workers", "/errors?text=down", "/letters", "/config", "/audit"] {
         let body = page(&scene, path).body;
         assert!(!body.contains("http://") && !body.contains("https://") && !body.contains("style="), "{path}: {body}");
         assert_eq!(body.matches("<script").count(), 1, "{path}: {body}");

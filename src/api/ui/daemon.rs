@@ -3,16 +3,15 @@
 use axum::Extension;
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::page::{Page, grouped, shell, time};
-use super::{Told, live as live_of, overview};
+use super::page::{Page, encoded, grouped, not_done, shell, time};
+use super::{Told, errors, live as live_of, overview, workers};
 use crate::api::access::{Identity, Role};
 use crate::api::audit::Detail;
-use crate::api::daemons::shown::{Attempt, Daemon, FailedAttempts, Partition};
+use crate::api::daemons::shown::{Daemon, Partition};
 use crate::api::daemons::steering::{Destination, Halt, Scope, seek_to};
 use crate::api::daemons::{DaemonName, control};
 use crate::api::endpoint::Named;
@@ -53,13 +52,8 @@ pub(super) async fn daemon(
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()
         }
-        Err(problem) => missing(&api, &identity, &problem),
+        Err(problem) => not_done(&api, &identity, &problem, "/", "the overview"),
     }
-}
-
-fn missing(api: &Api, identity: &Identity, problem: &Problem) -> Response {
-    let body = html! { h1 { "Not here" } p.notice.bad { (problem.detail()) } p { a href="/" { "Overview" } } };
-    (problem.code(), Page(shell(api, identity, "Not here", "", body))).into_response()
 }
 
 pub(super) async fn live(
@@ -80,9 +74,8 @@ fn fragment(api: &Api, name: &str, filter: &Filter) -> Result<Markup, Problem> {
     let topic = filter.topic.as_deref().filter(|topic| !topic.is_empty());
     let stuck = filter.stuck.as_deref().is_some_and(|stuck| !stuck.is_empty());
     partitions.retain(|one| topic.is_none_or(|topic| one.topic.contains(topic)) && (!stuck || one.is_stuck()));
-    let mut attempts: Vec<Attempt> = view.iter().flat_map(|view| &view.attempts).map(Attempt::of).collect();
-    attempts.sort_by_key(Attempt::rank);
-    let failures: Vec<FailedAttempts> = control.failed().iter().map(FailedAttempts::of).collect();
+    let attempts: Vec<_> = workers::running(Some(&control)).into_iter().map(|attempt| (name, attempt)).collect();
+    let failures: Vec<_> = errors::failed(Some(&control)).into_iter().map(|group| (name, group)).collect();
     let tone = overview::tone(&shown);
     let paused: Vec<String> = shown.consumer.iter().flat_map(|of| &of.paused).map(ToString::to_string).collect();
     Ok(html! {
@@ -101,22 +94,9 @@ fn fragment(api: &Api, name: &str, filter: &Filter) -> Result<Markup, Problem> {
                 @else { "None is as the filter asks." } }
         } @else { (table(&partitions)) }
         h2 { "Handlers that run (" (attempts.len()) ")" }
-        @if attempts.is_empty() { p.empty { "No handler runs at this moment." } } @else { div.scroll { table {
-            thead { tr { th.n { "Worker" } th.n { "For" } th.n { "Timeout" } th { "Record" } th { "Handler" } } }
-            tbody { @for one in &attempts { tr class=[one.overdue.then_some("bad")] {
-                td.n { (one.worker) } td.n { (time(one.runs)) } td.n { (one.timeout.map_or("none".to_owned(), time)) }
-                td { (one.topic) "[" (one.partition) "] " (one.offset) } td.wide { (one.handler) }
-            } } }
-        } } }
+        (workers::table(&attempts, false))
         h2 { "Failed attempts, by what they have in common (" (failures.len()) ")" }
-        @if failures.is_empty() { p.empty { "No attempt has failed since this process began." } } @else { div.scroll { table {
-            thead { tr { th.n { "Count" } th { "Reason" } th { "Topic" } th { "Error" } th { "One of the latest" } th { "Handler" } } }
-            tbody { @for one in &failures { tr {
-                td.n { (grouped(one.count)) } td { (one.reason) } td { (one.topic) } td.wide { (one.pattern) }
-                td.wide { "[" (one.example.partition) "] " (one.example.offset) ", attempt " (one.example.attempt) ": " (one.example.error) }
-                td { (one.handler) }
-            } } }
-        } } }
+        (errors::table(&failures, false))
     })
 }
 
@@ -210,11 +190,7 @@ fn back(api: &Api, identity: &Identity, daemon: &str, did: Result<(String, Strin
             let detail = Detail(format!("{done}: {reason}"));
             (Extension(detail), Redirect::to(&format!("/daemons/{}?{query}", encoded(daemon)))).into_response()
         }
-        Err(problem) => {
-            let body = html! { h1 { "Not done" } p.notice.bad role="alert" { (problem.detail()) }
-            p { a href={ "/daemons/" (encoded(daemon)) } { "Back to " (daemon) } } };
-            (problem.code(), Page(shell(api, identity, "Not done", "", body))).into_response()
-        }
+        Err(problem) => not_done(api, identity, &problem, &format!("/daemons/{}", encoded(daemon)), daemon),
     }
 }
 
@@ -274,16 +250,4 @@ async fn sought(api: &Api, daemon: &str, form: &SeekForm) -> Result<(String, Str
     let (topic, partition) = (form.topic.clone(), number(&form.partition)?);
     let (place, next) = seek_to(&control(api, daemon)?, topic, partition, to).await?;
     Ok((format!("{place} goes on at {next}"), form.reason.clone()))
-}
-
-/// A name as a part of an address.
-pub(crate) fn encoded(name: &str) -> String {
-    let pair = serde_urlencoded::to_string([("", name)]).unwrap_or_default();
-    pair.trim_start_matches('=').replace('+', "%20")
-}
-
-impl Problem {
-    fn code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::BAD_REQUEST)
-    }
 }

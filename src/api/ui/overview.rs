@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use maud::{Markup, html};
 
-use super::page::{Page, count, grouped, shell, spark, time};
+use super::page::{Page, count, encoded, grouped, shell, spark, time};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::{Daemon, State as At};
 use crate::api::state::Api;
@@ -69,7 +69,7 @@ fn row(api: &Api, daemon: &Daemon) -> Markup {
     };
     html! {
         tr class=[class] {
-            td { @if daemon.consumer.is_some() { a href={ "/daemons/" (super::daemon::encoded(&daemon.name)) } { (daemon.name) } } @else { (daemon.name) } }
+            td { @if daemon.consumer.is_some() { a href={ "/daemons/" (encoded(&daemon.name)) } { (daemon.name) } } @else { (daemon.name) } }
             td { span class={ "state " (tone) } { (daemon.state.name()) } " " span.faint { (time(daemon.state_for)) } }
             @if let Some(now) = now {
                 td.n { (format!("{:.0}", api.history.rate(&daemon.name))) }

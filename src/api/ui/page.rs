@@ -1,11 +1,13 @@
 //! A page: what all of them have.
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::api::access::{Identity, Role};
+use crate::api::problem::Problem;
 use crate::api::state::Api;
+use crate::record::Timestamp;
 
 const STYLE: &str = include_str!("assets/app.css");
 const SCRIPT: &str = include_str!("assets/live.js");
@@ -33,7 +35,14 @@ pub(in crate::api) fn asset(path: &str) -> Option<Response> {
 
 /// The page around this, for whoever asks.
 pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body: Markup) -> Markup {
-    let links = [("/", "Overview", "o", Role::Viewer), ("/audit", "Audit", "a", Role::Operator)];
+    let links = [
+        ("/", "Overview", "o", Role::Viewer),
+        ("/workers", "Workers", "w", Role::Viewer),
+        ("/errors", "Errors", "e", Role::Viewer),
+        ("/letters", "Dead letters", "d", Role::Viewer),
+        ("/config", "Configuration", "c", Role::Operator),
+        ("/audit", "Audit", "a", Role::Operator),
+    ];
     let instance = &api.instance;
     html! {
         (DOCTYPE)
@@ -80,6 +89,23 @@ pub(super) fn head(title: &str) -> Markup {
     }
 }
 
+/// What could not be done, and the way back.
+pub(super) fn not_done(api: &Api, identity: &Identity, problem: &Problem, back: &str, to: &str) -> Response {
+    let body = html! {
+        h1 { "Not done" }
+        p.notice.bad role="alert" { (problem.detail()) }
+        p { a href=(back) { "Back to " (to) } }
+    };
+    let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, Page(shell(api, identity, "Not done", "", body))).into_response()
+}
+
+/// A name as a part of an address.
+pub(crate) fn encoded(name: &str) -> String {
+    let pair = serde_urlencoded::to_string([("", name)]).unwrap_or_default();
+    pair.trim_start_matches('=').replace('+', "%20")
+}
+
 /// A count that stands out where it is not 0.
 pub(super) fn count(number: usize, class: &str) -> Markup {
     if number == 0 {
@@ -112,6 +138,22 @@ pub(in crate::api) fn time(millis: u64) -> String {
         (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
         (days, hours, ..) => format!("{days} d {hours} h"),
     }
+}
+
+/// How long ago a time was, in milliseconds since 1970 UTC.
+pub(super) fn ago(millis: Option<u64>) -> String {
+    millis.map_or_else(
+        || "–".to_owned(),
+        |millis| format!("{} ago", time(Timestamp::now().as_millis().saturating_sub(millis))),
+    )
+}
+
+/// A time, in milliseconds since 1970 UTC.
+pub(super) fn with_time(millis: u64) -> Markup {
+    // The last that a calendar has, for what is later.
+    let shown = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    let shown = format!("{:.3}", shown.unwrap_or(jiff::Timestamp::MAX));
+    html! { time datetime=(shown) { (shown) } }
 }
 
 /// A line of values, the latest on the right.

@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::super::again::Again;
 use super::super::console::{ConsentArgs, Console};
 use super::super::failure::Failure;
-use super::super::rows::harmless;
 use super::super::work::block_on;
 use super::tally;
 use crate::dead_letters::{Counts, DeadLetters, Interrupted, LettersError, Plan, Redrive};
+use crate::payload::harmless;
 use crate::shutdown::{Exit, Shutdown};
 
 /// How long a transaction that is under way may take to end once it is told to: as long as one is open, and some.

@@ -8,16 +8,15 @@ use clap::{ArgGroup, Args};
 use super::super::ReadFile;
 use super::super::console::{ConsentArgs, Console, OutputArgs};
 use super::super::failure::Failure;
-use super::super::rows::harmless;
 use super::super::work::block_on;
 use super::change::{ByArgs, Verb};
 use super::diff::diff;
 use super::editor;
-use super::payload::Payload;
 use super::show::headers;
 use super::tally;
 use super::which::{LettersArgs, PlaceArgs};
 use crate::dead_letters::{self, Content, DeadLetter, LettersError};
+use crate::payload::{Payload, harmless};
 use crate::record::OwnedRecord;
 use crate::shutdown::{Exit, Shutdown};
 

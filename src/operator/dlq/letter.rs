@@ -4,9 +4,9 @@ use console::truncate_str;
 use serde::{Serialize, Serializer};
 
 use super::super::moment::Moment;
-use super::super::rows::{Cell, Column, Row, Tone, harmless};
-use super::payload::{Bytes, inline};
+use super::super::rows::{Cell, Column, Row, Tone};
 use crate::dead_letters::{Content, DeadLetter, Entry, Mark, MarkKind};
+use crate::payload::{Bytes, harmless, inline};
 use crate::record::{OwnedRecord, Timestamp};
 
 /// How wide a key is in a table, and an error.
@@ -28,9 +28,9 @@ pub(super) struct LetterView<'a> {
     /// Why it is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     no_letter: Option<String>,
-    key: Option<Bytes<'a>>,
-    value: Option<Bytes<'a>>,
-    headers: Vec<HeaderView<'a>>,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    headers: Vec<HeaderView>,
     mark: Option<MarkView<'a>>,
 }
 
@@ -57,9 +57,9 @@ struct Origin<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct HeaderView<'a> {
-    name: Bytes<'a>,
-    value: Option<Bytes<'a>>,
+struct HeaderView {
+    name: Bytes,
+    value: Option<Bytes>,
 }
 
 /// What became of it; of a list's letters it is the kind alone that is known.
@@ -83,7 +83,7 @@ struct Known<'a> {
 impl<'a> LetterView<'a> {
     pub(super) fn of(entry: &'a Entry, mark: Option<&'a Mark>) -> Self {
         let record = record(entry);
-        let header = |(name, value): &'a (Vec<u8>, Option<Vec<u8>>)| HeaderView {
+        let header = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| HeaderView {
             name: Bytes::of(name),
             value: value.as_deref().map(Bytes::of),
         };

@@ -6,12 +6,11 @@ use super::super::ReadFile;
 use super::super::console::{Console, OutputArgs};
 use super::super::failure::Failure;
 use super::super::moment::Moment;
-use super::super::rows::harmless;
 use super::super::work::block_on;
 use super::letter::{LetterView, named, record};
-use super::payload::{Payload, inline};
 use super::which::{LettersArgs, PlaceArgs};
 use crate::dead_letters::{Content, Mark, Shown};
+use crate::payload::{Payload, harmless, inline};
 use crate::record::{OwnedRecord, Timestamp, Topic};
 use crate::shutdown::Exit;
 

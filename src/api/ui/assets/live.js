@@ -3,15 +3,19 @@
 const live = document.querySelector("[data-live]");
 if (live) {
   const events = new EventSource(live.dataset.live);
-  events.onmessage = (event) => { live.innerHTML = event.data; live.removeAttribute("data-lost"); };
   const lost = document.getElementById("lost");
   let silence;
   const heard = () => { lost.hidden = true; clearTimeout(silence); silence = setTimeout(() => { lost.hidden = false; }, 5000); };
-  events.addEventListener("message", heard);
+  events.onmessage = (event) => {
+    live.innerHTML = event.data;
+    heard();
+    // It changes no more, and may have a form in it that somebody fills in.
+    if (live.querySelector("[data-ended]")) { events.close(); clearTimeout(silence); }
+  };
   heard();
 }
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, button, textarea") || event.ctrlKey || event.metaKey || event.altKey) { return; }
+  if (event.target.closest("input, button, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) { return; }
   const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
   if (link) { link.click(); }
 });

@@ -2,27 +2,53 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
-use super::super::rows::harmless;
-
-/// Bytes in JSON: `{"text": …}` where they are UTF-8, `{"base64": …}` where they aren't.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// Bytes in JSON: as `text` where they are UTF-8, as `base64` where they aren't.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Bytes<'a> {
-    Text(&'a str),
+pub(crate) enum Bytes {
+    Text(String),
     Base64(String),
 }
 
-impl<'a> Bytes<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Self {
-        std::str::from_utf8(bytes).map_or_else(|_| Self::Base64(STANDARD.encode(bytes)), Self::Text)
+impl Bytes {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        std::str::from_utf8(bytes)
+            .map_or_else(|_| Self::Base64(STANDARD.encode(bytes)), |text| Self::Text(text.to_owned()))
+    }
+
+    /// The bytes; `None` where what is said to be base64 isn't.
+    pub(crate) fn bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into_bytes()),
+            Self::Base64(text) => STANDARD.decode(text).ok(),
+        }
     }
 }
 
+/// The text with its control characters as escapes.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() || is_invisible(char) {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
+/// Whether a character changes how others are shown.
+fn is_invisible(char: char) -> bool {
+    matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// Bytes within a line: as text where they are some, otherwise in hexadecimal digits.
-pub(super) fn inline(bytes: &[u8]) -> String {
+pub(crate) fn inline(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => harmless(text),
         Err(_) => bytes.iter().fold("0x".to_owned(), |shown, byte| shown + &format!("{byte:02x}")),
@@ -31,15 +57,15 @@ pub(super) fn inline(bytes: &[u8]) -> String {
 
 /// Bytes of a value, laid out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Payload {
+pub(crate) struct Payload {
     /// What they seem to be.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Harmless ones.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Payload {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let lines = |text: &str| text.lines().map(harmless).collect();
         match std::str::from_utf8(bytes) {
             // Not read into a value and written again: numbers, and the order and the doubles of keys, stay as they are.

@@ -1,0 +1,423 @@
+//! Jobs: work on dead letters that takes longer than an answer may.
+//!
+//! They are this process's, and end with it: a job that counts changes nothing, and a re-drive that is asked for again under its name goes on
+//! where it was. The invariants: one job at most changes letters of a topic; four run at most; the last fifty are known.
+
+pub(super) mod shown;
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::access::{Identity, Role};
+use super::audit::Detail;
+use super::endpoint::{Asked, Endpoint, Named, Sent};
+use super::letters::which::Which;
+use super::letters::{own_name, refused};
+use super::problem::Problem;
+use super::state::Api;
+use crate::dead_letters::{Counts, DeadLetters, Interrupted, LettersError, Plan, Redrive};
+use crate::record::{Timestamp, Topic};
+
+/// Jobs that are known, and that run at once.
+const KEPT: usize = 50;
+const RUNNING: usize = 4;
+/// How long a transaction that is under way may take to end once it is told to: as long as one is open, and some.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer may wait for a job's end. A connection's time is longer.
+const WAIT: Duration = Duration::from_secs(8);
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get::<Vec<shown::Job>, _>(
+            "/api/v1/jobs",
+            Role::Viewer,
+            "Work on dead letters, the latest first",
+            all,
+        ),
+        Endpoint::get::<shown::Job, _>("/api/v1/jobs/{job}", Role::Viewer, "One job", one)
+            .with::<JobNumber>()
+            .with::<Waiting>(),
+        Endpoint::post::<shown::Job, _>(
+            "/api/v1/jobs/{job}/execute",
+            Role::Operator,
+            "Does what a job has counted, as a job of its own",
+            execute,
+        )
+        .with::<JobNumber>()
+        .takes::<ExecuteRequest>(),
+        Endpoint::post::<shown::Job, _>(
+            "/api/v1/jobs/{job}/stop",
+            Role::Operator,
+            "Ends a job; what it has done stands",
+            stop,
+        )
+        .with::<JobNumber>()
+        .takes::<StopRequest>(),
+    ]
+}
+
+/// A job of this process.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct JobNumber {
+    /// Its number.
+    pub(super) job: u64,
+}
+
+/// When to answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    /// Answers once it has ended, after 8 s at the latest.
+    #[serde(default)]
+    wait: bool,
+}
+
+/// A job that has counted, and is meant.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExecuteRequest {
+    /// How many letters it has counted.
+    selected: u64,
+    /// Why; for the audit log.
+    reason: String,
+}
+
+/// A job that is to end.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StopRequest {
+    /// Why; for the audit log.
+    reason: String,
+}
+
+/// What is done to letters.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    Redrive { which: Which, to: Option<String>, redrive: Box<Redrive> },
+    Discard { which: Which, because: String },
+}
+
+impl Work {
+    pub(super) fn redrive(which: Which, to: Option<String>, redrive: Redrive) -> Result<Self, Problem> {
+        redrive.check().map_err(refused)?;
+        Ok(Self::Redrive { which, to, redrive: Box::new(redrive) })
+    }
+
+    pub(super) fn discard(which: Which, because: String) -> Result<Self, Problem> {
+        // What can't be meant is told at once.
+        which.filter()?;
+        if because.trim().is_empty() {
+            return Err(Problem::bad_request("say in `reason` why they are given up"));
+        }
+        Ok(Self::Discard { which, because })
+    }
+
+    pub(super) fn which(&self) -> &Which {
+        match self {
+            Self::Redrive { which, .. } | Self::Discard { which, .. } => which,
+        }
+    }
+
+    /// What it is counted by.
+    fn counted(&self) -> Result<Redrive, Problem> {
+        match self {
+            Self::Redrive { redrive, .. } => Ok(redrive.as_ref().clone()),
+            // Whatever was re-driven how often can be given up.
+            Self::Discard { which, .. } => Ok(Redrive::new(own_name(), which.filter()?).cap(u32::MAX)),
+        }
+    }
+}
+
+/// A job to begin.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) daemon: String,
+    pub(super) work: Work,
+    /// Whether it is done; else it is counted.
+    pub(super) executes: bool,
+    pub(super) by: String,
+    pub(super) reason: String,
+}
+
+/// A job, running or ended.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) number: u64,
+    pub(super) topic: Topic,
+    pub(super) order: Order,
+    /// In milliseconds since 1970 UTC.
+    pub(super) began_at: u64,
+    progress: Mutex<Progress>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// A job at work: however that ends, the job has ended.
+struct AtWork(Arc<Job>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let died = || LettersError::Unavailable("the work has died".to_owned());
+        let mut progress = self.0.progress.lock();
+        progress.end.get_or_insert_with(|| End { at: Timestamp::now().as_millis(), error: Some(died()) });
+        drop(progress);
+        self.0.ended.cancel();
+    }
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) counts: Counts,
+    /// What would be done, once that is counted.
+    pub(super) plan: Option<Plan>,
+    pub(super) end: Option<End>,
+}
+
+/// How a job has ended.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    /// When, in milliseconds since 1970 UTC.
+    pub(super) at: u64,
+    /// Why it was not brought to its end.
+    pub(super) error: Option<LettersError>,
+}
+
+impl Job {
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.lock().clone()
+    }
+
+    fn is_running(&self) -> bool {
+        self.progress.lock().end.is_none()
+    }
+
+    /// For whoever wants to change the same letters.
+    pub(super) fn in_the_way(&self) -> Problem {
+        let Self { number, topic, .. } = self;
+        Problem::conflict(format!("job {number} changes letters of `{topic}` now: wait for its end, or stop it"))
+    }
+
+    /// What it is, for the audit log.
+    pub(super) fn told(&self) -> String {
+        let Order { work, executes, reason, .. } = &self.order;
+        let does = match (work, executes) {
+            (Work::Redrive { .. }, true) => "re-drives",
+            (Work::Discard { .. }, true) => "discards",
+            (_, false) => "counts",
+        };
+        let query = work.which().query();
+        let which = if query.is_empty() { "all".to_owned() } else { query };
+        format!("job {} {does} letters of {} ({which}): {reason}", self.number, self.topic)
+    }
+
+    /// Does it.
+    async fn run(self: Arc<Self>, letters: DeadLetters) {
+        let _at_work = AtWork(Arc::clone(&self));
+        let letters = letters.watched({
+            let job = Arc::clone(&self);
+            move |counts| {
+                job.progress.lock().counts = counts;
+                if job.stop.is_cancelled() {
+                    std::ops::ControlFlow::Break(())
+                } else {
+                    std::ops::ControlFlow::Continue(())
+                }
+            }
+        });
+        let error = {
+            let mut work = pin!(self.work(&letters));
+            tokio::select! {
+                done = &mut work => done,
+                // At a slow rate it waits for the next letter, with nothing open.
+                () = self.stop.cancelled() => timeout(PATIENCE, work).await.unwrap_or(Err(LettersError::Stopped)),
+            }
+        }
+        .err();
+        let mut progress = self.progress.lock();
+        if let Some(error) = &error {
+            tracing::warn!(job = self.number, topic = self.topic.as_str(), %error, "work on dead letters has ended early");
+        }
+        progress.end = Some(End { at: Timestamp::now().as_millis(), error });
+    }
+
+    async fn work(&self, letters: &DeadLetters) -> Result<(), LettersError> {
+        let Order { work, executes, by, .. } = &self.order;
+        let done = match work {
+            work if !executes => {
+                let counted = work.counted().map_err(|problem| LettersError::Unusable(problem.detail().to_owned()))?;
+                let plan = letters.plan(counted).await?;
+                let mut progress = self.progress.lock();
+                (progress.counts, progress.plan) = (plan.counts, Some(plan));
+                return Ok(());
+            }
+            Work::Redrive { redrive, .. } => letters.redrive(redrive.as_ref().clone()).await,
+            Work::Discard { which, because } => {
+                let filter = which.filter().map_err(|problem| LettersError::Unusable(problem.detail().to_owned()))?;
+                letters.discard(filter, by.as_str(), because.as_str()).await
+            }
+        };
+        let (counts, ended) = match done {
+            Ok(counts) => (counts, Ok(())),
+            Err(Interrupted { counts, error }) => (counts, Err(error)),
+        };
+        self.progress.lock().counts = counts;
+        ended
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Jobs(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    last: u64,
+    /// The latest last.
+    jobs: VecDeque<Arc<Job>>,
+    running: JoinSet<()>,
+}
+
+impl Jobs {
+    /// Begins one, on this runtime.
+    pub(super) fn begin(&self, order: Order, letters: DeadLetters) -> Result<Arc<Job>, Problem> {
+        let topic = letters.topic().clone();
+        let mut kept = self.0.lock();
+        if order.executes
+            && let Some(job) = kept.at_work_on(&topic)
+        {
+            return Err(job.in_the_way());
+        }
+        if kept.jobs.iter().filter(|job| job.is_running()).count() >= RUNNING {
+            return Err(Problem::conflict(format!("{RUNNING} jobs run already: wait for one, or stop it")));
+        }
+        kept.last += 1;
+        let job = Arc::new(Job {
+            number: kept.last,
+            topic,
+            order,
+            began_at: Timestamp::now().as_millis(),
+            progress: Mutex::default(),
+            stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        });
+        while kept.running.try_join_next().is_some() {}
+        kept.running.spawn(Arc::clone(&job).run(letters));
+        kept.jobs.push_back(Arc::clone(&job));
+        if kept.jobs.len() > KEPT
+            && let Some(oldest) = kept.jobs.iter().position(|job| !job.is_running())
+        {
+            drop(kept.jobs.remove(oldest));
+        }
+        Ok(job)
+    }
+
+    /// Does what a job has counted, if that was so many letters.
+    pub(super) fn execute(
+        &self,
+        api: &Api,
+        number: u64,
+        selected: u64,
+        by: &Identity,
+        reason: String,
+    ) -> Result<Arc<Job>, Problem> {
+        let counted = self.of(number)?;
+        let Progress { plan, .. } = counted.progress();
+        let Some(plan) = plan.filter(|_| !counted.order.executes) else {
+            return Err(Problem::conflict(format!("job {number} has not counted anything that could be done")));
+        };
+        if plan.counts.selected != selected {
+            let found = plan.counts.selected;
+            return Err(Problem::conflict(format!("job {number} has counted {found} letters, not {selected}")));
+        }
+        let Order { daemon, work, .. } = &counted.order;
+        let by = by.name.to_string();
+        let work = match work.clone() {
+            Work::Redrive { which, to, redrive } => Work::redrive(which, to, redrive.by(by.as_str()))?,
+            Work::Discard { which, .. } => Work::discard(which, reason.clone())?,
+        };
+        let letters = super::letters::open(api, daemon, counted.topic.as_str())?;
+        self.begin(Order { daemon: daemon.clone(), work, executes: true, by, reason }, letters)
+    }
+
+    /// Has one end.
+    pub(super) fn stop(&self, number: u64) -> Result<Arc<Job>, Problem> {
+        let job = self.of(number)?;
+        job.stop.cancel();
+        Ok(job)
+    }
+
+    pub(super) fn of(&self, number: u64) -> Result<Arc<Job>, Problem> {
+        let kept = self.0.lock();
+        let job = kept.jobs.iter().find(|job| job.number == number).cloned();
+        job.ok_or_else(|| {
+            Problem::not_found(format!(
+                "there is no job {number} here: jobs end with their process, and the last {KEPT} are known"
+            ))
+        })
+    }
+
+    /// All of them, the latest first.
+    pub(super) fn all(&self) -> Vec<Arc<Job>> {
+        self.0.lock().jobs.iter().rev().cloned().collect()
+    }
+
+    /// The one that changes letters of this topic now.
+    pub(super) fn at_work_on(&self, topic: &Topic) -> Option<Arc<Job>> {
+        self.0.lock().at_work_on(topic)
+    }
+}
+
+impl Kept {
+    fn at_work_on(&self, topic: &Topic) -> Option<Arc<Job>> {
+        self.jobs.iter().find(|job| job.topic == *topic && job.order.executes && job.is_running()).cloned()
+    }
+}
+
+async fn all(State(api): State<Api>) -> Json<Vec<shown::Job>> {
+    Json(api.jobs.all().iter().map(|job| shown::Job::of(job)).collect())
+}
+
+async fn one(
+    State(api): State<Api>,
+    Named(JobNumber { job }): Named<JobNumber>,
+    Asked(Waiting { wait }): Asked<Waiting>,
+) -> Result<Json<shown::Job>, Problem> {
+    let job = api.jobs.of(job)?;
+    if wait {
+        // In time or not: the answer says which.
+        drop(timeout(WAIT, job.ended.cancelled()).await);
+    }
+    Ok(Json(shown::Job::of(&job)))
+}
+
+async fn execute(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobNumber { job }): Named<JobNumber>,
+    Sent(ExecuteRequest { selected, reason }): Sent<ExecuteRequest>,
+) -> Result<Response, Problem> {
+    let job = api.jobs.execute(&api, job, selected, &identity, reason)?;
+    Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
+}
+
+async fn stop(
+    State(api): State<Api>,
+    Named(JobNumber { job }): Named<JobNumber>,
+    Sent(StopRequest { reason }): Sent<StopRequest>,
+) -> Result<Response, Problem> {
+    let job = api.jobs.stop(job)?;
+    Ok((Extension(Detail(format!("stopped job {}: {reason}", job.number))), Json(shown::Job::of(&job))).into_response())
+}

@@ -1,0 +1,322 @@
+//! Dead letters of the daemons of this process: read back, re-driven, edited and discarded.
+//!
+//! What takes longer than an answer may is a [job](super::jobs). The invariant: reading never takes more than two clients of the cluster, nor
+//! longer than a connection may last.
+
+pub(super) mod shown;
+pub(super) mod which;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::access::{Identity, Role};
+use super::audit::Detail;
+use super::daemons::{DaemonName, control};
+use super::endpoint::{Asked, Endpoint, Named, Sent};
+use super::jobs::shown::Job;
+use super::jobs::{Order, Work};
+use super::problem::Problem;
+use super::state::Api;
+use crate::dead_letters::{Cursor, DeadLetters, Edit, Entry, LettersError, LettersPage, Redrive, Shown};
+use crate::record::{Offset, Partition, Timestamp, Topic};
+use shown::{DiscardRequest, EditRequest, Edited, Letter, Letters, LettersTopic, RedriveRequest};
+use which::Which;
+
+/// Letters of a page where nothing is said of it, and at most.
+const USUAL: usize = 100;
+const MOST: usize = 1_000;
+/// How long a page is read for.
+const READING: Duration = Duration::from_secs(5);
+/// How long the cluster may take with all of it. A connection's time is longer.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How many read at once.
+pub(super) const READERS: usize = 2;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get::<Vec<LettersTopic>, _>(
+            "/api/v1/daemons/{daemon}/letters",
+            Role::Viewer,
+            "The topics that its dead letters go to",
+            topics,
+        )
+        .with::<DaemonName>(),
+        Endpoint::get::<Letters, _>(
+            "/api/v1/daemons/{daemon}/letters/{topic}",
+            Role::Viewer,
+            "Dead letters, the oldest first; their records only for operators",
+            page,
+        )
+        .with::<LettersName>()
+        .with::<Which>()
+        .with::<Paging>(),
+        Endpoint::get::<Letter, _>(
+            "/api/v1/daemons/{daemon}/letters/{topic}/{partition}/{offset}",
+            Role::Viewer,
+            "One dead letter, whatever became of it; its record only for operators",
+            one,
+        )
+        .with::<LetterPlace>(),
+        Endpoint::post::<Job, _>(
+            "/api/v1/daemons/{daemon}/letters/{topic}/redrives",
+            Role::Operator,
+            "Begins to count, or to write again, the records of dead letters",
+            redrive,
+        )
+        .with::<LettersName>()
+        .takes::<RedriveRequest>(),
+        Endpoint::post::<Job, _>(
+            "/api/v1/daemons/{daemon}/letters/{topic}/discards",
+            Role::Operator,
+            "Begins to count, or to give up, dead letters",
+            discard,
+        )
+        .with::<LettersName>()
+        .takes::<DiscardRequest>(),
+        Endpoint::post::<Edited, _>(
+            "/api/v1/daemons/{daemon}/letters/{topic}/{partition}/{offset}/edits",
+            Role::Admin,
+            "Writes the changed record of one dead letter; the letter itself stays as it is",
+            edit,
+        )
+        .with::<LetterPlace>()
+        .takes::<EditRequest>(),
+    ]
+}
+
+/// The letters of a daemon in one topic.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct LettersName {
+    /// The daemon's name.
+    pub(super) daemon: String,
+    /// The letters' topic.
+    pub(super) topic: String,
+}
+
+/// One letter.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct LetterPlace {
+    /// The daemon's name.
+    pub(super) daemon: String,
+    /// The letters' topic.
+    pub(super) topic: String,
+    /// Its partition of that topic.
+    #[schemars(range(min = 0))]
+    pub(super) partition: i32,
+    /// Its offset there.
+    #[schemars(range(min = 0))]
+    pub(super) offset: i64,
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    /// Where the page begins: the `next` of another one. The oldest letters without it.
+    pub(super) from: Option<String>,
+    /// How many letters it may have: 100 where nothing is said.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) limit: Option<usize>,
+}
+
+/// What stands behind a `?`.
+type Pairs = Vec<(String, String)>;
+
+/// Those with these names, and the others.
+pub(super) fn parted<T: serde::de::DeserializeOwned, U: serde::de::DeserializeOwned>(
+    pairs: Pairs,
+    names: &[&str],
+) -> Result<(T, U), Problem> {
+    let (these, others): (Pairs, Pairs) = pairs.into_iter().partition(|(name, _)| names.contains(&name.as_str()));
+    Ok((parsed(&these)?, parsed(&others)?))
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(pairs: &Pairs) -> Result<T, Problem> {
+    let text = serde_urlencoded::to_string(pairs).map_err(|error| Problem::bad_request(error.to_string()))?;
+    serde_urlencoded::from_str(&text).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// A daemon's letters in a topic.
+pub(super) fn open(api: &Api, daemon: &str, topic: &str) -> Result<DeadLetters, Problem> {
+    let (control, topic) = (control(api, daemon)?, Topic::from(topic));
+    control.dead_letters(&topic).ok_or_else(|| {
+        let topics = control.letter_topics();
+        if topics.contains(&topic) {
+            return Problem::conflict(format!("what `{daemon}` writes letters to `{topic}` with can't read them back"));
+        }
+        let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+        Problem::not_found(format!(
+            "`{daemon}` writes no dead letters to `{topic}` here, it does to: {}",
+            if topics.is_empty() { "none".to_owned() } else { topics.join(", ") }
+        ))
+    })
+}
+
+/// Reads within the bounds of this process and of an answer.
+async fn patiently<T>(api: &Api, work: impl Future<Output = Result<T, LettersError>>) -> Result<T, Problem> {
+    let read = async {
+        let _turn = api.readers.acquire().await;
+        work.await
+    };
+    let read = timeout(PATIENCE, read).await;
+    read.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the cluster takes too long, ask again"))?
+        .map_err(refused)
+}
+
+/// What an error means for whoever asked.
+pub(super) fn refused(error: LettersError) -> Problem {
+    let status = match &error {
+        LettersError::UnknownTopic(_) | LettersError::NotFound { .. } => StatusCode::NOT_FOUND,
+        LettersError::Unusable(_) => StatusCode::BAD_REQUEST,
+        LettersError::NotLetIn(_) | LettersError::Unavailable(_) | LettersError::Stopped => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::CONFLICT,
+    };
+    Problem::new(status, error.to_string())
+}
+
+/// Reads a page.
+pub(super) async fn read(
+    api: &Api,
+    letters: &DeadLetters,
+    which: &Which,
+    paging: &Paging,
+) -> Result<LettersPage, Problem> {
+    let from: Option<Cursor> = match &paging.from {
+        Some(from) => Some(from.parse().map_err(|error| Problem::bad_request(format!("`from` is {error}")))?),
+        None => None,
+    };
+    let size = paging.limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&size) {
+        return Err(Problem::bad_request(format!("`limit` is {size}, but must be between 1 and {MOST}")));
+    }
+    patiently(api, letters.page(which.filter()?, from, size, READING)).await
+}
+
+/// Reads one letter.
+pub(super) async fn show(api: &Api, place: &LetterPlace) -> Result<Shown, Problem> {
+    let letters = open(api, &place.daemon, &place.topic)?;
+    patiently(api, letters.show(Partition(place.partition), Offset(place.offset))).await
+}
+
+async fn topics(
+    State(api): State<Api>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+) -> Result<Json<Vec<LettersTopic>>, Problem> {
+    let control = control(&api, &daemon)?;
+    let topic =
+        |topic: Topic| LettersTopic { is_readable: control.dead_letters(&topic).is_some(), topic: topic.to_string() };
+    Ok(Json(control.letter_topics().into_iter().map(topic).collect()))
+}
+
+async fn page(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(LettersName { daemon, topic }): Named<LettersName>,
+    Asked(pairs): Asked<Pairs>,
+) -> Result<Json<Letters>, Problem> {
+    let (paging, which): (Paging, Which) = parted(pairs, &["from", "limit"])?;
+    let page = read(&api, &open(&api, &daemon, &topic)?, &which, &paging).await?;
+    let letter = |entry: &Entry| Letter::of(entry, None, sees_records(&identity));
+    Ok(Json(Letters {
+        letters: page.letters.iter().map(letter).collect(),
+        looked_at: page.looked_at,
+        next: page.next.map(|next| next.to_string()),
+    }))
+}
+
+async fn one(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(place): Named<LetterPlace>,
+) -> Result<Json<Letter>, Problem> {
+    let shown = show(&api, &place).await?;
+    Ok(Json(Letter::of(&shown.entry, shown.mark.as_ref(), sees_records(&identity))))
+}
+
+/// Whether somebody may see what stands in records.
+pub(super) fn sees_records(identity: &Identity) -> bool {
+    identity.role >= Role::Operator
+}
+
+async fn redrive(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(name): Named<LettersName>,
+    Sent(request): Sent<RedriveRequest>,
+) -> Result<Response, Problem> {
+    let (executes, reason) = (request.execute, request.reason.clone());
+    let work = request.work(&identity)?;
+    begin(&api, &identity, name, work, executes, reason)
+}
+
+async fn discard(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(name): Named<LettersName>,
+    Sent(request): Sent<DiscardRequest>,
+) -> Result<Response, Problem> {
+    let work = Work::discard(request.which, request.reason.clone())?;
+    begin(&api, &identity, name, work, request.execute, request.reason)
+}
+
+fn begin(
+    api: &Api,
+    identity: &Identity,
+    name: LettersName,
+    work: Work,
+    executes: bool,
+    reason: String,
+) -> Result<Response, Problem> {
+    let letters = open(api, &name.daemon, &name.topic)?;
+    let order = Order { daemon: name.daemon, work, executes, by: identity.name.to_string(), reason };
+    let job = api.jobs.begin(order, letters)?;
+    Ok((Extension(Detail(job.told())), Json(Job::of(&job))).into_response())
+}
+
+/// A name for a request that no other one has.
+pub(super) fn own_name() -> String {
+    format!("api-{}-{:04x}", Timestamp::now().as_millis(), fastrand::u16(..))
+}
+
+async fn edit(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(place): Named<LetterPlace>,
+    Sent(request): Sent<EditRequest>,
+) -> Result<Response, Problem> {
+    let reason = request.reason.clone();
+    let edited = write(&api, &place, request.edit(&identity)?).await?;
+    let told = format!("wrote letter {}:{} of {} changed: {reason}", place.partition, place.offset, place.topic);
+    Ok((Extension(Detail(told)), Json(edited)).into_response())
+}
+
+/// Writes the changed record of a letter.
+pub(super) async fn write(api: &Api, place: &LetterPlace, edit: Edit) -> Result<Edited, Problem> {
+    let letters = open(api, &place.daemon, &place.topic)?;
+    if let Some(job) = api.jobs.at_work_on(letters.topic()) {
+        return Err(job.in_the_way());
+    }
+    let written = letters.redrive_edited(Partition(place.partition), Offset(place.offset), edit);
+    let written = patiently(api, async { written.await.map_err(|interrupted| interrupted.error) });
+    Ok(Edited { written: written.await?.selected > 0 })
+}
+
+impl RedriveRequest {
+    /// What it asks for.
+    pub(super) fn work(self, identity: &Identity) -> Result<Work, Problem> {
+        let Self { request, which, to, per_second, cap, .. } = self;
+        let redrive = Redrive::new(request.unwrap_or_else(own_name), which.filter()?).by(&*identity.name);
+        let redrive = to.iter().fold(redrive, |redrive, to| redrive.to_topic(to.as_str()));
+        let redrive = per_second.into_iter().fold(redrive, Redrive::per_second);
+        Work::redrive(which, to, cap.into_iter().fold(redrive, Redrive::cap))
+    }
+}

@@ -1,0 +1,284 @@
+//! Dead letters over HTTP: who sees what of them, and what is done with them.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::pages::{form, page};
+use super::{Answer, Scene, text};
+use crate::api::Role;
+use crate::dead_letters::samples::letter_of;
+use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
+use crate::producer::Sent;
+use crate::record::OwnedRecord;
+use crate::testing::MemoryBroker;
+
+const LETTERS: &str = "/api/v1/daemons/orders/letters";
+const TOPIC: &str = "/api/v1/daemons/orders/letters/orders.dlq";
+
+/// A broker with letters of records with these values.
+fn broker(scene: &Scene, values: &[&str]) -> MemoryBroker {
+    let broker = MemoryBroker::new();
+    broker.create_topic("orders", 1);
+    broker.create_topic("orders.dlq", 2);
+    for (index, value) in values.iter().enumerate() {
+        let record = OwnedRecord::new(*value).with_key("ada").with_header("trace", "x");
+        broker.produce("orders.dlq", i32::try_from(index % 2).expect("few"), letter_of(record));
+    }
+    scene.control.letters().go_to(&"orders.dlq".into(), &broker);
+    broker
+}
+
+/// The answer about a job once it has ended.
+fn ended(scene: &Scene, job: &Value) -> Value {
+    let shown = scene.get(&format!("/api/v1/jobs/{job}?wait=true")).json();
+    assert!(!shown["ended_at"].is_null(), "it goes on: {shown}");
+    shown
+}
+
+fn places(answer: &Answer) -> Vec<(i64, i64)> {
+    let letters = answer.json()["letters"].as_array().cloned().unwrap_or_default();
+    letters.iter().map(|one| (one["partition"].as_i64().unwrap(), one["offset"].as_i64().unwrap())).collect()
+}
+
+#[test]
+fn letters_are_listed_page_by_page_and_their_records_hidden_from_viewers() {
+    let scene = Scene::guarded();
+    let _broker = broker(&scene, &["0", "1", "2"]);
+    let ask = |role: Role, path: &str| scene.send_as(Some(&text(role)), &Method::GET, path, "");
+    let topics = ask(Role::Viewer, LETTERS).json();
+    assert_eq!(topics, json!([{"topic": "orders.dlq", "is_readable": true}]));
+
+    let (mut all, mut path) = (Vec::new(), format!("{TOPIC}?limit=2"));
+    loop {
+        let answer = ask(Role::Operator, &path);
+        all.extend(places(&answer));
+        let next = answer.json()["next"].clone();
+        let Some(next) = next.as_str() else { break };
+        path = format!("{TOPIC}?limit=2&from={next}");
+    }
+    all.sort_unstable();
+    assert_eq!(all, [(0, 0), (0, 1), (1, 0)]);
+
+    let one = format!("{TOPIC}/1/0");
+    let record = json!({
+        "key": {"text": "ada"},
+        "value": {"text": "1"},
+        "headers": [{"name": {"text": "trace"}, "value": {"text": "x"}}],
+    });
+    let shown = ask(Role::Operator, &one).json();
+    assert_eq!((&shown["record"], &shown["failure"]["error"]), (&record, &json!("not JSON")));
+    let hidden = ask(Role::Viewer, &one);
+    assert_eq!((&hidden.json()["record"], &hidden.json()["failure"]["reason"]), (&Value::Null, &json!("undecodable")));
+    assert!(!hidden.body.contains("ada"), "{hidden:?}");
+    assert!(!ask(Role::Viewer, TOPIC).body.contains("ada"));
+    assert_eq!(places(&ask(Role::Viewer, &format!("{TOPIC}?reason=poison"))), []);
+}
+
+#[test]
+fn redrive_is_counted_then_done_by_its_count_and_never_twice() {
+    let scene = Scene::open();
+    let broker = broker(&scene, &["0", "1", "2"]);
+    let redrives = format!("{TOPIC}/redrives");
+    let which = json!({"which": {"partition": 0}, "reason": "mended"});
+    let counted = scene.post(&redrives, &which).json();
+    assert_eq!(
+        (&counted["job"], &counted["executes"], &counted["what"]),
+        (&json!(1), &json!(false), &json!("redrive"))
+    );
+    let counted = ended(&scene, &counted["job"]);
+    assert_eq!((&counted["state"], &counted["counts"]["selected"]), (&json!("done"), &json!(2)));
+    assert_eq!(counted["ways"], json!([{"origin": "orders", "target": "orders", "letters": 2}]));
+    assert!(broker.records("orders", 0).is_empty(), "it was counted alone");
+
+    let execute =
+        |selected: u64| scene.post("/api/v1/jobs/1/execute", &json!({"selected": selected, "reason": "they are"}));
+    let wrong = execute(3);
+    assert!(wrong.status == 409 && wrong.body.contains("has counted 2 letters, not 3"), "{wrong:?}");
+    let done = ended(&scene, &execute(2).json()["job"]);
+    assert_eq!((&done["state"], &done["counts"]["selected"]), (&json!("done"), &json!(2)));
+    assert_eq!(broker.records("orders", 0).len(), 2);
+    let again = ended(&scene, &execute(2).json()["job"]);
+    assert_eq!(again["counts"]["selected"], 0, "the request is the same");
+    assert_eq!(broker.records("orders", 0).len(), 2);
+
+    assert_eq!(places(&scene.get(TOPIC)), [(1, 0)]);
+    let mark = scene.get(&format!("{TOPIC}/0/0")).json()["mark"].clone();
+    assert_eq!((&mark["kind"], &mark["by"], &mark["target"]), (&json!("redriven"), &json!("local"), &json!("orders")));
+    let audit = scene.get("/api/v1/audit").json();
+    let details: Vec<_> = audit.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
+    assert!(details.contains(&"job 1 counts letters of orders.dlq (partition=0): mended"), "{details:?}");
+    assert!(details.contains(&"job 2 re-drives letters of orders.dlq (partition=0): they are"), "{details:?}");
+}
+
+#[test]
+fn letters_are_given_up_for_a_reason() {
+    let scene = Scene::open();
+    let _broker = broker(&scene, &["0", "1"]);
+    let discards = format!("{TOPIC}/discards");
+    assert_eq!(scene.post(&discards, &json!({"reason": " ", "execute": true})).status, 400);
+    let job = scene.post(&discards, &json!({"reason": "a load test", "execute": true})).json();
+    let done = ended(&scene, &job["job"]);
+    assert_eq!((&done["state"], &done["counts"]["selected"]), (&json!("done"), &json!(2)));
+    assert_eq!(places(&scene.get(TOPIC)), []);
+    assert_eq!(places(&scene.get(&format!("{TOPIC}?with_discarded=true"))).len(), 2);
+    assert_eq!(scene.get(&format!("{TOPIC}/0/0")).json()["mark"]["reason"], "a load test");
+}
+
+#[test]
+fn changed_record_is_written_once_and_by_an_admin_alone() {
+    let scene = Scene::guarded();
+    let broker = broker(&scene, &["{"]);
+    let edits = format!("{TOPIC}/0/0/edits");
+    let edit = |role: Role, body: Value| scene.send_as(Some(&text(role)), &Method::POST, &edits, &body.to_string());
+    let repaired = json!({"value": {"text": "{}"}, "reason": "a comma"});
+    assert_eq!(edit(Role::Operator, repaired.clone()).status, 403);
+    assert_eq!(edit(Role::Admin, repaired.clone()).json(), json!({"written": true}));
+    assert_eq!(edit(Role::Admin, repaired).json(), json!({"written": false}));
+    let records = broker.records("orders", 0);
+    let [(_, record)] = &records[..] else { panic!("one was written: {records:?}") };
+    assert_eq!(record.value.as_deref(), Some(&b"{}"[..]));
+    for (body, said) in [
+        (json!({"reason": "x"}), "name what to change"),
+        (json!({"tombstone": true, "value": {"text": ""}, "reason": "x"}), "a tombstone has no `value`"),
+        (json!({"value": {"base64": "?"}, "reason": "x"}), "the base64 of the value is none"),
+    ] {
+        let refused = edit(Role::Admin, body);
+        assert!(refused.status == 400 && refused.body.contains(said), "{refused:?}");
+    }
+}
+
+#[test]
+fn one_job_at_a_time_changes_letters_of_a_topic_and_can_be_stopped() {
+    let scene = Scene::open();
+    let broker = broker(&scene, &["0", "1", "2"]);
+    let redrives = format!("{TOPIC}/redrives");
+    let slow = json!({"request": "slow", "per_second": 0.01, "execute": true, "reason": "mended"});
+    let job = scene.post(&redrives, &slow).json()["job"].clone();
+    for busy in [
+        scene.post(&redrives, &json!({"execute": true, "reason": "x"})),
+        scene.post(&format!("{TOPIC}/discards"), &json!({"execute": true, "reason": "x"})),
+        scene.post(&format!("{TOPIC}/0/0/edits"), &json!({"tombstone": true, "reason": "x"})),
+    ] {
+        assert!(busy.status == 409 && busy.body.contains("job 1 changes letters of `orders.dlq` now"), "{busy:?}");
+    }
+    // To count is no change.
+    assert_eq!(ended(&scene, &scene.post(&redrives, &json!({"reason": "x"})).json()["job"])["state"], "done");
+    assert_eq!(scene.post("/api/v1/jobs/1/stop", &json!({"reason": "wrong ones"})).status, 200);
+    let stopped = ended(&scene, &job);
+    assert_eq!((&stopped["state"], &stopped["error"]), (&json!("stopped"), &Value::Null));
+    let before = broker.records("orders", 0).len();
+    assert!(before < 3, "{before}");
+    // The same goes on, at another rate.
+    let fast = json!({"request": "slow", "execute": true, "reason": "mended"});
+    let done = ended(&scene, &scene.post(&redrives, &fast).json()["job"]);
+    assert_eq!(done["state"], "done", "{done}");
+    assert_eq!(broker.records("orders", 0).len(), 3, "each once");
+}
+
+#[test]
+fn what_is_not_there_or_can_not_be_meant_is_told() {
+    let scene = Scene::open();
+    let _broker = broker(&scene, &["0"]);
+    let redrives = format!("{TOPIC}/redrives");
+    let detail = |answer: Answer| (answer.status, answer.json()["detail"].as_str().unwrap_or_default().to_owned());
+    for (answer, status, said) in [
+        (scene.get(&format!("{LETTERS}/other")), 404, "writes no dead letters to `other` here, it does to: orders.dlq"),
+        (scene.get(&format!("{TOPIC}/0/7")), 404, "there is no record at offset 7"),
+        (scene.get(&format!("{TOPIC}/x/0")), 400, ""),
+        (scene.get(&format!("{TOPIC}?from=here")), 400, "`from` is no place in a topic"),
+        (scene.get(&format!("{TOPIC}?limit=0")), 400, "`limit` is 0"),
+        (scene.get(&format!("{TOPIC}?sinec=7")), 400, "unknown field `sinec`"),
+        (scene.get(&format!("{TOPIC}?reason=luck")), 400, "`reason` is `luck`"),
+        (scene.get("/api/v1/jobs/9"), 404, "there is no job 9 here"),
+        (scene.post(&redrives, &json!({"which": {"sinec": 7}, "reason": "x"})), 400, "unknown field `sinec`"),
+        (scene.post(&redrives, &json!({"per_second": 0, "reason": "x"})), 400, "a rate is a number of at least 0.001"),
+        (scene.post(&redrives, &json!({"request": "a/b", "reason": "x"})), 400, "`a/b` can't name a request"),
+    ] {
+        let (found, detail) = detail(answer);
+        assert!(found == status && detail.contains(said), "{found} {detail}");
+    }
+}
+
+/// Something of a program's own.
+struct OneWay;
+
+#[async_trait::async_trait]
+impl DeadLetterSink for OneWay {
+    async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError> {
+        Err(PublishError::UnknownTopic(letter.topic.clone()))
+    }
+}
+
+#[test]
+fn letters_that_nobody_can_read_back_are_named_as_such() {
+    let scene = Scene::open();
+    scene.control.letters().go_to(&"file".into(), &OneWay);
+    assert_eq!(scene.get(LETTERS).json(), json!([{"topic": "file", "is_readable": false}]));
+    let refused = scene.get(&format!("{LETTERS}/file"));
+    assert!(refused.status == 409 && refused.body.contains("can't read them back"), "{refused:?}");
+    assert!(page(&scene, "/letters").body.contains("can't read them back"));
+}
+
+#[test]
+fn pages_lead_from_the_letters_to_a_redrive_that_is_confirmed_by_its_count() {
+    let scene = Scene::open();
+    let broker = broker(&scene, &["{\"id\":0}", "1"]);
+    assert!(page(&scene, "/letters").body.contains("href=\"/daemons/orders/letters/orders.dlq\""));
+    let list = page(&scene, "/daemons/orders/letters/orders.dlq?reason=&within=&key=ada");
+    assert!(list.status == 200 && list.body.contains("href=\"/daemons/orders/letters/orders.dlq/0/0\""), "{list:?}");
+    let hidden = "<input type=\"hidden\" name=\"key\" value=\"ada\">";
+    assert_eq!(list.body.matches(hidden).count(), 2, "{}", list.body);
+    let one = page(&scene, "/daemons/orders/letters/orders.dlq/0/0");
+    assert!(one.body.contains("JSON, 8 bytes") && one.body.contains("&quot;id&quot;: 0"), "{one:?}");
+
+    let redrive = "/daemons/orders/letters/orders.dlq/redrive";
+    assert_eq!(form(&scene, redrive, "key=ada&to=&per_second=&cap=").status, 400, "nobody says why");
+    let counted = form(&scene, redrive, "key=ada&to=&per_second=&cap=&why=mended");
+    assert!(counted.status == 303 && counted.head.contains("location: /jobs/1"), "{counted:?}");
+    ended(&scene, &json!(1));
+    let job = page(&scene, "/jobs/1");
+    assert!(job.body.contains("Type how many: 2") && !job.body.contains("data-live"), "{job:?}");
+    let unsure = form(&scene, "/jobs/1/execute", "confirm=two&why=mended");
+    assert!(unsure.status == 400 && unsure.body.contains("was not confirmed"), "{unsure:?}");
+    assert_eq!(form(&scene, "/jobs/1/execute", "confirm=3&why=mended").status, 409);
+    assert!(broker.records("orders", 0).is_empty());
+    let begun = form(&scene, "/jobs/1/execute", "confirm=2&why=mended");
+    assert!(begun.status == 303 && begun.head.contains("location: /jobs/2"), "{begun:?}");
+    assert_eq!(ended(&scene, &json!(2))["state"], "done");
+    assert_eq!(broker.records("orders", 0).len(), 2);
+    assert!(page(&scene, "/letters").body.contains("re-drives"));
+    let empty = page(&scene, "/daemons/orders/letters/orders.dlq");
+    assert!(empty.body.contains("No letter waits here"), "{empty:?}");
+}
+
+#[test]
+fn value_is_edited_by_a_form_and_keeps_the_ends_of_its_lines() {
+    let scene = Scene::open();
+    let broker = broker(&scene, &["a\nb"]);
+    let edit = |rest: &str| {
+        let path = "/daemons/orders/letters/orders.dlq/0/0/edit";
+        form(&scene, path, &format!("value=a%0D%0Ac&why=typo&{rest}"))
+    };
+    assert_eq!(edit("confirm=yes").status, 400);
+    assert_eq!(edit("confirm=redrive").status, 303);
+    let twice = edit("confirm=redrive");
+    assert!(twice.status == 409 && twice.body.contains("was written before"), "{twice:?}");
+    let records = broker.records("orders", 0);
+    assert_eq!(records.iter().map(|(_, record)| record.value.as_deref()).collect::<Vec<_>>(), [Some(&b"a\nc"[..])]);
+    assert!(page(&scene, "/daemons/orders/letters/orders.dlq/0/0").body.contains("with another value"));
+}
+
+#[test]
+fn what_stands_in_a_letter_does_nothing_on_a_page() {
+    let scene = Scene::open();
+    let hostile = "<script>alert(1)</script></textarea><img src=x onerror=alert(1)>";
+    let broker = broker(&scene, &[hostile]);
+    let record = OwnedRecord::new(hostile).with_key(hostile).with_header(hostile, hostile);
+    let letter = letter_of(record).with_header("daemonry-error", hostile).with_header("daemonry-handler", hostile);
+    broker.produce("orders.dlq", 1, letter);
+    for path in ["", "?key=%3Cscript%3E", "?error=%22%3E%3Cimg%20src%3Dx%3E", "/0/0", "/1/0"] {
+        let body = page(&scene, &format!("/daemons/orders/letters/orders.dlq{path}")).body;
+        assert!(!body.contains("<script>") && !body.contains("<img"), "{path}: {body}");
+        assert_eq!(body.matches("<textarea").count(), body.matches("</textarea>").count(), "{path}: {body}");
+    }
+}

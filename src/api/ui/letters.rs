@@ -1,0 +1,335 @@
+//! Dead letters: where they are, which they are, and one of them; and what is done with them.
+
+mod job;
+mod one;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+pub(super) use job::{execute, job, live_job, stop};
+pub(super) use one::{edit, one};
+
+use super::page::{Page, ago, encoded, not_done, shell, with_time};
+use crate::api::access::{Identity, Role};
+use crate::api::audit::Detail;
+use crate::api::endpoint::Named;
+use crate::api::jobs::shown::{Job, State as JobState};
+use crate::api::jobs::{self, Order, Work};
+use crate::api::letters::shown::RedriveRequest;
+use crate::api::letters::which::Which;
+use crate::api::letters::{LettersName, Paging, open, parted, read, sees_records};
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+use crate::dead_letters::{Content, Entry, MarkKind};
+use crate::payload::inline;
+use crate::pipeline::dead_letter::Reason;
+use crate::record::{OwnedRecord, Timestamp};
+
+/// So much of a key, and of an error, stands in a row.
+const KEY: usize = 40;
+const ERROR: usize = 160;
+/// How far back the times of the filter go, in milliseconds.
+const TIMES: [(&str, &str, u64); 4] = [
+    ("15min", "15 minutes", 900_000),
+    ("1h", "hour", 3_600_000),
+    ("24h", "24 hours", 86_400_000),
+    ("7d", "7 days", 604_800_000),
+];
+
+type Pairs = Vec<(String, String)>;
+
+/// Everything that letters go to, and the work on them.
+pub(super) async fn all(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
+    let daemons = api.roster.inspect();
+    let topics = daemons.iter().flat_map(|daemon| {
+        let control = daemon.control.iter();
+        control.flat_map(move |control| {
+            control.letter_topics().into_iter().map(move |topic| {
+                let is_readable = control.dead_letters(&topic).is_some();
+                (daemon.status.name.to_string(), topic.to_string(), is_readable)
+            })
+        })
+    });
+    let topics: Vec<_> = topics.collect();
+    let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job)).collect();
+    let body = html! {
+        h1 { "Dead letters" }
+        @if topics.is_empty() {
+            p.empty { "No daemon of this process writes dead letters, or none has begun yet. A route's records go to a topic of them once their retries are used up." }
+        } @else { div.scroll { table {
+            thead { tr { th { "Topic" } th { "Daemon" } } }
+            tbody { @for (daemon, topic, is_readable) in &topics { tr {
+                td { @if *is_readable { a href=(address(daemon, topic)) { (topic) } } @else { (topic) span.faint { " – written by something that can't read them back" } } }
+                td { (daemon) }
+            } } }
+        } } }
+        h2 { "Work on them" }
+        (listed(&jobs))
+    };
+    Page(shell(&api, &identity, "Dead letters", "/letters", body))
+}
+
+/// Jobs, one a row.
+fn listed(jobs: &[Job]) -> Markup {
+    html! {
+        @if jobs.is_empty() { p.empty { "No job has run since this process began. What re-drives or discards letters is counted first, and stands here." } }
+        @else { div.scroll { table {
+            thead { tr { th.n { "Job" } th { "State" } th { "What" } th { "Topic" } th.n { "Letters" } th { "By" } th { "Why" } th { "Began" } } }
+            tbody { @for job in jobs { tr class=[(job.state == JobState::Failed).then_some("bad")] {
+                td.n { a href={ "/jobs/" (job.job) } { (job.job) } }
+                td { span class={ "state " (job::tone(job)) } { (job.state.name()) } }
+                td { (job::verb(job)) } td { (job.topic) } td.n { (job.counts.selected) }
+                td { (job.by) } td.wide { (job.reason) } td { (ago(Some(job.began_at))) }
+            } } }
+        } } }
+    }
+}
+
+/// Where the letters of a topic are shown.
+fn address(daemon: &str, topic: &str) -> String {
+    format!("/daemons/{}/letters/{}", encoded(daemon), encoded(topic))
+}
+
+/// The conditions of a page's address: those that are left empty are none, and a time back from now is one.
+fn conditions(pairs: Pairs) -> Result<(Asked, Which), Problem> {
+    let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let (asked, mut which): (Asked, Which) = parted(filled, &["from", "within", "done"])?;
+    if let Some(within) = &asked.within {
+        let time = TIMES.iter().find(|(name, ..)| name == within);
+        let (.., millis) =
+            time.ok_or_else(|| Problem::bad_request(format!("`within` is `{within}`, which is none of the times")))?;
+        which.since = Some(Timestamp::now().as_millis().saturating_sub(*millis));
+    }
+    Ok((asked, which))
+}
+
+/// What an address has beside its conditions.
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    from: Option<String>,
+    within: Option<String>,
+    done: Option<String>,
+}
+
+/// The letters of a topic.
+pub(super) async fn topic(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(name): Named<LettersName>,
+    Query(pairs): Query<Pairs>,
+) -> Response {
+    let LettersName { daemon, topic } = &name;
+    match listing(&api, &identity, &name, pairs).await {
+        Ok(body) => Page(shell(&api, &identity, topic, "/letters", body)).into_response(),
+        Err(problem) => not_done(&api, &identity, &problem, &address(daemon, topic), topic),
+    }
+}
+
+async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pairs) -> Result<Markup, Problem> {
+    let (asked, which) = conditions(pairs)?;
+    let paging = Paging { from: asked.from.clone(), limit: None };
+    let page = read(api, &open(api, &name.daemon, &name.topic)?, &which, &paging).await?;
+    let address = address(&name.daemon, &name.topic);
+    let next = page.next.as_ref().map(|next| {
+        let from = serde_urlencoded::to_string([("from", next.to_string())]).unwrap_or_default();
+        format!("{address}?{}&{from}", which.query())
+    });
+    Ok(html! {
+        h1 { "Dead letters in " (name.topic) }
+        @if let Some(done) = &asked.done { p.notice.done role="status" { (done) } }
+        (filter(&which, asked.within.as_deref()))
+        p.faint {
+            (page.letters.len()) " shown, the oldest first; " (page.looked_at) " looked at"
+            @if asked.from.is_some() { " · " a href={ (address) "?" (which.query()) } { "from the beginning" } }
+        }
+        @if page.letters.is_empty() {
+            p.empty { @if next.is_some() { "None of those is meant. There are more to look at." } @else if which == Which::default() { "No letter waits here: none was written, or all were re-driven or discarded." } @else { "No letter meets these conditions." } }
+        } @else { div.scroll { table {
+            thead { tr { th { "Failed" } th { "Letter" } th { "Record" } th { "Reason" } th.n { "Attempts" } th.n { "Re-drives" } th { "Key" } th { "Error" } th { "Mark" } } }
+            tbody { @for entry in &page.letters { (row(entry, &address, sees_records(identity))) } }
+        } } }
+        @if let Some(next) = &next { p { a href=(next) data-key="n" title="Key n" { "The next ones" } } }
+        @if identity.role >= Role::Operator { (actions(&address, &which)) }
+    })
+}
+
+fn row(entry: &Entry, address: &str, sees_record: bool) -> Markup {
+    let letter = entry.letter();
+    let key = record(entry).key.as_deref().map(|key| cut(&inline(key), KEY));
+    html! {
+        tr {
+            td { (ago(letter.map_or(entry.written_at, |letter| letter.failed_at).map(Timestamp::as_millis))) }
+            td { a href={ (address) "/" (entry.partition) "/" (entry.offset) } { (entry.partition) ":" (entry.offset) } }
+            @match &entry.content {
+                Content::Letter(letter) => {
+                    td { (letter.origin) "@" (letter.offset) } td { (letter.reason.name()) }
+                    td.n { (letter.attempts) } td.n { (letter.redrives) }
+                },
+                Content::Foreign { .. } => { td.faint { "–" } td.warning-text { "no letter" } td.n { "–" } td.n { "–" } },
+            }
+            td { @if sees_record { (key.unwrap_or_else(|| "–".to_owned())) } @else { span.faint { "hidden" } } }
+            td.wide { @match &entry.content { Content::Letter(letter) => (cut(&letter.error, ERROR)), Content::Foreign { why, .. } => (why.to_string()) } }
+            td { (entry.mark.map_or("–", marked)) }
+        }
+    }
+}
+
+/// The record that failed, or the one that is no letter.
+fn record(entry: &Entry) -> &OwnedRecord {
+    match &entry.content {
+        Content::Letter(letter) => &letter.record,
+        Content::Foreign { record, .. } => record,
+    }
+}
+
+fn marked(kind: MarkKind) -> &'static str {
+    match kind {
+        MarkKind::Redriven => "re-driven",
+        MarkKind::Discarded => "discarded",
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut chars = text.chars();
+    let begin: String = chars.by_ref().take(most).collect();
+    if chars.next().is_some() { begin + "…" } else { begin }
+}
+
+/// The conditions, to be changed.
+fn filter(which: &Which, within: Option<&str>) -> Markup {
+    let text = |name: &str, label: &str, value: Option<&str>| {
+        html! { label { (label) input name=(name) value=[value]; } }
+    };
+    html! {
+        form.steer method="get" aria-label="Which letters" {
+            label { "Failed within"
+                select name="within" {
+                    option value="" { "any time" }
+                    @for (name, said, _) in TIMES { option value=(name) selected[within == Some(name)] { "the last " (said) } }
+                }
+            }
+            @if within.is_none() {
+                @if let Some(since) = which.since { input type="hidden" name="since" value=(since); }
+            }
+            label { "Reason"
+                select name="reason" {
+                    option value="" { "any" }
+                    @for reason in Reason::ALL.map(Reason::name) { option value=(reason) selected[which.reason.as_deref() == Some(reason)] { (reason) } }
+                }
+            }
+            (text("error", "Error contains", which.error.as_deref()))
+            (text("origin", "Record's topic", which.origin.as_deref()))
+            (text("key", "Key", which.key.as_deref()))
+            (text("header", "Header (name or name=value)", which.header.as_deref()))
+            label.check { input type="checkbox" name="with_redriven" value="true" checked[which.with_redriven]; "re-driven too" }
+            label.check { input type="checkbox" name="with_discarded" value="true" checked[which.with_discarded]; "discarded too" }
+            button { "Filter" }
+            a href="?" { "all" }
+        }
+    }
+}
+
+/// The conditions, to go with what is done.
+fn hidden(which: &Which) -> Markup {
+    let pairs: Pairs = serde_urlencoded::from_str(&which.query()).unwrap_or_default();
+    html! { @for (name, value) in &pairs { input type="hidden" name=(name) value=(value); } }
+}
+
+/// What can be done to all letters that are meant.
+fn actions(address: &str, which: &Which) -> Markup {
+    html! {
+        details {
+            summary { "Re-drive or discard what is meant" }
+            p.faint { "It is counted first: nothing is changed before you have confirmed the count." }
+            form.steer method="post" action={ (address) "/redrive" } {
+                (hidden(which))
+                label { "To topic (empty: their own)" input name="to"; }
+                label { "Records a second (empty: no limit)" input.small name="per_second" inputmode="decimal"; }
+                label { "Not if re-driven so often" input.small name="cap" inputmode="numeric" placeholder="3"; }
+                label { "Why" input name="why" required; }
+                button { "Count what to re-drive" }
+            }
+            form.steer method="post" action={ (address) "/discard" } {
+                (hidden(which))
+                label { "Why" input name="why" required; }
+                button.danger { "Count what to discard" }
+            }
+        }
+    }
+}
+
+/// What a form says beside the conditions.
+#[derive(Debug, Default, Deserialize)]
+struct Said {
+    to: Option<String>,
+    per_second: Option<f64>,
+    cap: Option<u32>,
+    why: Option<String>,
+}
+
+/// What is to be done, and why.
+fn said(pairs: Pairs) -> Result<(Said, Which, String), Problem> {
+    let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let (mut said, mut which): (Said, Which) = parted(filled, &["to", "per_second", "cap", "why"])?;
+    let why = said.why.take().ok_or_else(|| Problem::bad_request("say why"))?;
+    // What fails from now on was not counted, and is not meant.
+    which.until.get_or_insert_with(|| Timestamp::now().as_millis());
+    Ok((said, which, why))
+}
+
+pub(super) async fn redrive(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(name): Named<LettersName>,
+    Form(pairs): Form<Pairs>,
+) -> Response {
+    let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, why)| {
+        let request = RedriveRequest { which, to, per_second, cap, ..RedriveRequest::default() };
+        count(&api, &identity, &name, request.work(&identity)?, why)
+    });
+    begun(&api, &identity, &name, counted)
+}
+
+pub(super) async fn discard(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(name): Named<LettersName>,
+    Form(pairs): Form<Pairs>,
+) -> Response {
+    let counted = said(pairs).and_then(|(_, which, why)| {
+        let work = Work::discard(which, why.clone())?;
+        count(&api, &identity, &name, work, why)
+    });
+    begun(&api, &identity, &name, counted)
+}
+
+fn count(
+    api: &Api,
+    identity: &Identity,
+    name: &LettersName,
+    work: Work,
+    reason: String,
+) -> Result<Arc<jobs::Job>, Problem> {
+    let letters = open(api, &name.daemon, &name.topic)?;
+    let order = Order { daemon: name.daemon.clone(), work, executes: false, by: identity.name.to_string(), reason };
+    api.jobs.begin(order, letters)
+}
+
+/// To the page of a job that has begun; what could not begin is told in its place.
+fn begun(api: &Api, identity: &Identity, name: &LettersName, job: Result<Arc<jobs::Job>, Problem>) -> Response {
+    match job {
+        Ok(job) => (Extension(Detail(job.told())), Redirect::to(&format!("/jobs/{}", job.number))).into_response(),
+        Err(problem) => not_done(api, identity, &problem, &address(&name.daemon, &name.topic), &name.topic),
+    }
+}
+
+/// A time with how long ago it was.
+fn when(millis: Option<u64>) -> Markup {
+    html! { @match millis { Some(millis) => { (with_time(millis)) " (" (ago(Some(millis))) ")" }, None => "–" } }
+}

@@ -1,0 +1,192 @@
+//! A job: what it counts or does, how far it is, and whether it is meant.
+
+use axum::Extension;
+use axum::Form;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{address, begun, when};
+use crate::api::access::{Identity, Role};
+use crate::api::audit::Detail;
+use crate::api::endpoint::Named;
+use crate::api::jobs::JobNumber;
+use crate::api::jobs::shown::{Job, State as At, What};
+use crate::api::letters::LettersName;
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+use crate::api::ui::live as live_of;
+use crate::api::ui::page::{Page, grouped, not_done, shell};
+
+/// How a job is to be looked at.
+pub(super) fn tone(job: &Job) -> &'static str {
+    match job.state {
+        At::Running => "warning-text",
+        At::Done => "good",
+        At::Stopped => "faint",
+        At::Failed => "bad-text",
+    }
+}
+
+pub(super) fn verb(job: &Job) -> &'static str {
+    match (job.what, job.executes) {
+        (What::Redrive, true) => "re-drives",
+        (What::Redrive, false) => "counts for a re-drive",
+        (What::Discard, true) => "discards",
+        (What::Discard, false) => "counts for a discard",
+    }
+}
+
+pub(in crate::api::ui) async fn job(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobNumber { job: number }): Named<JobNumber>,
+) -> Response {
+    let shown = match api.jobs.of(number) {
+        Ok(job) => Job::of(&job),
+        Err(problem) => return not_done(&api, &identity, &problem, "/letters", "dead letters"),
+    };
+    let title = format!("Job {number}");
+    let may_act = identity.role >= Role::Operator;
+    let live = (shown.state == At::Running).then(|| format!("/live/jobs/{number}"));
+    let body = html! {
+        h1 { (title) ": " (verb(&shown)) " of " a href=(address(&shown.daemon, &shown.topic)) { (shown.topic) } }
+        div data-live=[live] { (fragment(&shown, may_act)) }
+    };
+    Page(shell(&api, &identity, &title, "/letters", body)).into_response()
+}
+
+pub(in crate::api::ui) async fn live_job(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobNumber { job: number }): Named<JobNumber>,
+) -> Response {
+    let may_act = identity.role >= Role::Operator;
+    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(number)?), may_act)))
+}
+
+fn fragment(job: &Job, may_act: bool) -> Markup {
+    let counts = job.counts;
+    let conditions = job.which.query();
+    let selected = match (job.what, job.executes) {
+        (What::Redrive, true) => "re-driven",
+        (What::Redrive, false) => "would be re-driven",
+        (What::Discard, true) => "discarded",
+        (What::Discard, false) => "would be discarded",
+    };
+    let rows = [
+        (selected, counts.selected),
+        ("re-driven too often already", counts.at_cap),
+        ("re-driven before", counts.already_redriven),
+        ("discarded before", counts.already_discarded),
+        ("no letters", counts.no_letter),
+        ("not meant", counts.not_meant),
+    ];
+    html! {
+        p data-ended[job.ended_at.is_some()] {
+            span class={ "state " (tone(job)) } { (job.state.name()) }
+            @if let Some(error) = &job.error { ": " (error) }
+        }
+        dl {
+            dt { "Which" } dd { @if conditions.is_empty() { "all that wait" } @else { code { (conditions) } } }
+            @if let Some(request) = &job.request { dt { "Request" } dd { code { (request) } } }
+            @if let Some(to) = &job.to { dt { "To" } dd { (to) } }
+            dt { "By" } dd { (job.by) ": " (job.reason) }
+            dt { "Began" } dd { (when(Some(job.began_at))) }
+            @if job.ended_at.is_some() { dt { "Ended" } dd { (when(job.ended_at)) } }
+        }
+        div.scroll { table {
+            thead { tr { th { "Letters" } th.n { "Count" } } }
+            tbody { @for (what, count) in rows { tr { td { (what) } td.n { (grouped(count)) } } } }
+        } }
+        @if !job.ways.is_empty() {
+            h2 { "Where they are from" }
+            div.scroll { table {
+                thead { tr { th { "Read from" } th { "Go to" } th.n { "Letters" } } }
+                tbody { @for way in &job.ways { tr { td { (way.origin) } td { (way.target.as_deref().unwrap_or("nowhere")) } td.n { (grouped(way.letters)) } } } }
+            } }
+        }
+        @if may_act { (actions(job)) }
+    }
+}
+
+fn actions(job: &Job) -> Markup {
+    let (number, selected) = (job.job, job.counts.selected);
+    let verb = match job.what {
+        What::Redrive => "Re-drive",
+        What::Discard => "Discard",
+    };
+    html! {
+        @match (job.state, job.executes) {
+            (At::Running, _) => {
+                form.steer method="post" action={ "/jobs/" (number) "/stop" } {
+                    label { "Why" input name="why" required; }
+                    button { "Stop it" }
+                }
+            },
+            (At::Done, false) if selected == 0 => { p.empty { "There is nothing to do." } },
+            (At::Done, false) => {
+                form.steer method="post" action={ "/jobs/" (number) "/execute" } {
+                    label { "Type how many: " (selected) input.small name="confirm" required pattern=(selected) inputmode="numeric" autocomplete="off"; }
+                    label { "Why" input name="why" required value=(job.reason); }
+                    button.danger { (verb) " them" }
+                }
+            },
+            (At::Stopped | At::Failed, true) => {
+                p.faint { "What was done stands. "
+                    @match &job.request {
+                        Some(request) => { "The same request, " code { (request) } ", goes on behind it: " code { "dlq redrive --request " (request) } ", or the API." },
+                        None => { "The same again goes on behind it." },
+                    }
+                }
+            },
+            _ => {},
+        }
+    }
+}
+
+/// Whether it is meant, and why.
+#[derive(Debug, Deserialize)]
+pub(in crate::api::ui) struct Confirmation {
+    confirm: String,
+    why: String,
+}
+
+pub(in crate::api::ui) async fn execute(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobNumber { job: number }): Named<JobNumber>,
+    Form(Confirmation { confirm, why }): Form<Confirmation>,
+) -> Response {
+    let selected = confirm.trim().parse().map_err(|_| Problem::bad_request("it was not confirmed by typing the count"));
+    let job = selected.and_then(|selected| api.jobs.execute(&api, number, selected, &identity, why));
+    match api.jobs.of(number) {
+        Ok(counted) => {
+            let name = LettersName { daemon: counted.order.daemon.clone(), topic: counted.topic.to_string() };
+            begun(&api, &identity, &name, job)
+        }
+        Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
+    }
+}
+
+/// Why a job is stopped.
+#[derive(Debug, Deserialize)]
+pub(in crate::api::ui) struct Why {
+    why: String,
+}
+
+pub(in crate::api::ui) async fn stop(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobNumber { job: number }): Named<JobNumber>,
+    Form(Why { why }): Form<Why>,
+) -> Response {
+    match api.jobs.stop(number) {
+        Ok(_) => {
+            let detail = Detail(format!("stopped job {number}: {why}"));
+            (Extension(detail), Redirect::to(&format!("/jobs/{number}"))).into_response()
+        }
+        Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
+    }
+}

@@ -1,0 +1,192 @@
+//! A letter: all that is known of it, its record as it was, and what is done with it alone.
+
+use axum::Extension;
+use axum::Form;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{address, hidden, marked, record, when};
+use crate::api::access::{Identity, Role};
+use crate::api::audit::Detail;
+use crate::api::endpoint::Named;
+use crate::api::letters::shown::EditRequest;
+use crate::api::letters::which::Which;
+use crate::api::letters::{LetterPlace, sees_records, show, write};
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+use crate::api::ui::page::{Page, not_done, shell};
+use crate::dead_letters::{Content, Mark, Shown};
+use crate::payload::{Bytes, Payload, inline};
+use crate::record::{OwnedRecord, Timestamp};
+
+/// Lines of a value that are shown.
+const LINES: usize = 2_000;
+
+pub(in crate::api::ui) async fn one(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(place): Named<LetterPlace>,
+) -> Response {
+    let address = address(&place.daemon, &place.topic);
+    match show(&api, &place).await {
+        Ok(shown) => {
+            let title = format!("Letter {}:{} of {}", place.partition, place.offset, place.topic);
+            let body = html! {
+                h1 { "Letter " (place.partition) ":" (place.offset) " of " a href=(address) { (place.topic) } }
+                (said(&shown))
+                @if sees_records(&identity) { (content(record(&shown.entry))) }
+                @else { p.notice { "What stands in records is hidden from viewers." } }
+                @if identity.role >= Role::Operator && shown.entry.letter().is_some() { (actions(&address, &place, &shown, &identity)) }
+            };
+            Page(shell(&api, &identity, &title, "/letters", body)).into_response()
+        }
+        Err(problem) => not_done(&api, &identity, &problem, &address, &place.topic),
+    }
+}
+
+/// What it says of the failure, and what became of it.
+fn said(shown: &Shown) -> Markup {
+    let entry = &shown.entry;
+    html! {
+        dl {
+            dt { "Written" } dd { (when(entry.written_at.map(Timestamp::as_millis))) }
+            @match &entry.content {
+                Content::Letter(letter) => {
+                    dt { "Failed" } dd { (when(letter.failed_at.map(Timestamp::as_millis))) }
+                    dt { "Record" } dd { (letter.origin) "@" (letter.offset)
+                        @if let Some(time) = letter.timestamp { ", of " (when(Some(time.as_millis()))) } }
+                    dt { "Reason" } dd { (letter.reason.name()) }
+                    dt { "Error" } dd { pre { (letter.error) } }
+                    dt { "Attempts" } dd { (letter.attempts) ", re-driven " (letter.redrives) " times before" }
+                    dt { "By" } dd { (letter.daemon) ", handler " (letter.handler) }
+                },
+                Content::Foreign { why, .. } => { dt { "No letter" } dd { (why) } },
+            }
+            dt { "Mark" } dd { @match (&shown.mark, entry.mark) {
+                (Some(mark), _) => (became(mark)),
+                (None, Some(kind)) => (marked(kind)),
+                (None, None) => "none: it waits",
+            } }
+        }
+    }
+}
+
+fn became(mark: &Mark) -> Markup {
+    html! {
+        (marked(mark.kind))
+        @if let Some(by) = &mark.by { " by " (by) }
+        @if let Some(at) = mark.at() { " at " (when(Some(at.as_millis()))) }
+        @if let Some(target) = &mark.target { " to " (target) }
+        @if let Some(request) = &mark.request { " as request " code { (request) } }
+        @if !mark.edited.is_empty() { " with another " (mark.edited.join(", ")) }
+        @if let Some(reason) = &mark.reason { " because " (reason) }
+    }
+}
+
+/// The record: decoded where it can be, hexadecimal where it can't.
+fn content(record: &OwnedRecord) -> Markup {
+    let payload = record.value.as_deref().map(|value| (value.len(), Payload::of(value)));
+    html! {
+        h2 { "The record" }
+        dl {
+            dt { "Key" } dd { @match record.key.as_deref() { Some(key) => code { (inline(key)) }, None => "none" } }
+            @for (name, value) in &record.headers {
+                dt { (inline(name)) } dd { @match value { Some(value) => code { (inline(value)) }, None => "null" } }
+            }
+        }
+        @match &payload {
+            Some((bytes, payload)) => {
+                p.faint { (payload.kind) ", " (bytes) " bytes" }
+                pre.value tabindex="0" { @for line in payload.lines.iter().take(LINES) { (line) "\n" } }
+                @if payload.lines.len() > LINES { p.faint { "Its first " (LINES) " lines." } }
+            },
+            None => { p.empty { "No value: it is a tombstone." } },
+        }
+    }
+}
+
+fn actions(address: &str, place: &LetterPlace, shown: &Shown, identity: &Identity) -> Markup {
+    // It alone, whatever became of it.
+    let which = Which {
+        partition: Some(place.partition),
+        offset: Some(place.offset),
+        with_redriven: true,
+        with_discarded: true,
+        ..Which::default()
+    };
+    let value = record(&shown.entry).value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+    html! {
+        h2 { "What to do with it" }
+        form.steer method="post" action={ (address) "/redrive" } {
+            (hidden(&which))
+            label { "To topic (empty: its own)" input name="to"; }
+            label { "Why" input name="why" required; }
+            button { "Re-drive it" }
+        }
+        form.steer method="post" action={ (address) "/discard" } {
+            (hidden(&which))
+            label { "Why" input name="why" required; }
+            button.danger { "Discard it" }
+        }
+        @if identity.role >= Role::Admin {
+            details {
+                summary { "Edit its value, and re-drive it" }
+                @if let Some(value) = value {
+                    form.edit method="post" action={ (address) "/" (place.partition) "/" (place.offset) "/edit" } {
+                        // A browser takes the first line's end for none of it.
+                        label { "Value" textarea name="value" rows="12" spellcheck="false" { "\n" (value) } }
+                        label { "Why" input name="why" required; }
+                        label { "It is written to its topic: type redrive" input.small name="confirm" required pattern="redrive" autocomplete="off"; }
+                        button.danger { "Write the changed record" }
+                    }
+                } @else { p.empty { "Its value is not text: edit it by " code { "dlq edit" } " or the API." } }
+            }
+        }
+    }
+}
+
+/// A changed value.
+#[derive(Debug, Deserialize)]
+pub(in crate::api::ui) struct EditForm {
+    value: String,
+    why: String,
+    confirm: String,
+}
+
+pub(in crate::api::ui) async fn edit(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(place): Named<LetterPlace>,
+    Form(form): Form<EditForm>,
+) -> Response {
+    let address = format!("{}/{}/{}", address(&place.daemon, &place.topic), place.partition, place.offset);
+    let why = form.why.clone();
+    match written(&api, &identity, &place, form).await {
+        Ok(()) => {
+            let LetterPlace { topic, partition, offset, .. } = &place;
+            let detail = Detail(format!("wrote letter {partition}:{offset} of {topic} changed: {why}"));
+            (Extension(detail), Redirect::to(&address)).into_response()
+        }
+        Err(problem) => not_done(&api, &identity, &problem, &address, "the letter"),
+    }
+}
+
+async fn written(api: &Api, identity: &Identity, place: &LetterPlace, form: EditForm) -> Result<(), Problem> {
+    let EditForm { value, why, confirm } = form;
+    if confirm != "redrive" {
+        return Err(Problem::bad_request("it was not confirmed by typing `redrive`"));
+    }
+    // Forms end their lines as no record does that was written without.
+    let before = show(api, place).await?;
+    let had_returns = record(&before.entry).value.as_deref().is_some_and(|value| value.contains(&b'\r'));
+    let value = if had_returns { value } else { value.replace("\r\n", "\n") };
+    let request = EditRequest { value: Some(Bytes::Text(value)), tombstone: false, headers: None, reason: why };
+    let edited = write(api, place, request.edit(identity)?).await?;
+    if edited.written {
+        Ok(())
+    } else {
+        Err(Problem::conflict("the same change was written before, and was not written again"))
+    }
+}
