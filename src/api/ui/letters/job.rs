@@ -96,13 +96,13 @@ fn fragment(job: &Job, may_act: bool) -> Markup {
             dt { "Began" } dd { (when(Some(job.began_at))) }
             @if job.ended_at.is_some() { dt { "Ended" } dd { (when(job.ended_at)) } }
         }
-        div.scroll { table {
+        div.scroll.narrow { table {
             thead { tr { th { "Letters" } th.n { "Count" } } }
             tbody { @for (what, count) in rows { tr { td { (what) } td.n { (grouped(count)) } } } }
         } }
         @if !job.ways.is_empty() {
             h2 { "Where they are from" }
-            div.scroll { table {
+            div.scroll.narrow { table {
                 thead { tr { th { "Read from" } th { "Go to" } th.n { "Letters" } } }
                 tbody { @for way in &job.ways { tr { td { (way.origin) } td { (way.target.as_deref().unwrap_or("nowhere")) } td.n { (grouped(way.letters)) } } } }
             } }
