@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book coverage sanitize fuzz fmt
+.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book screenshots coverage sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,10 @@ bench-peers: ## The same beside other frameworks, which it builds, or PEERS="fra
 	@bash scripts/tools.sh tls
 	$(BENCH_BUILD)
 	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench peers $(PEERS) $(BENCH_FLAGS)
+
+screenshots: ## Pictures of the demo's pages, wide and narrow, light and dark, and the README's; installs Chromium if it is missing
+	@bash scripts/tools.sh
+	@bash scripts/screenshots.sh
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing
 	@command -v mdbook >/dev/null || test -x "$(BOOK_TOOLS)/bin/mdbook" || \

@@ -75,6 +75,17 @@ fn alerts_name_metrics_that_there_are() {
 }
 
 #[test]
+fn each_alert_has_its_section_in_the_runbook() {
+    let alerts = read("prometheus/alerts.yml");
+    let runbook = read("../docs/runbook.md");
+    let names = values(&alerts, "alert");
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        assert!(runbook.lines().any(|line| line == format!("## {name}")), "{name}");
+    }
+}
+
+#[test]
 fn scaling_follows_the_groups_and_the_topics_that_are_read() {
     let (_, printed) = handlers(&["config", "print"]);
     let scaled = read("k8s/scaled-object.yaml");

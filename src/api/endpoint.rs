@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
@@ -90,7 +91,11 @@ impl Endpoint {
 
     /// It takes the fields of a `P` from the path, or from behind `?`.
     pub(super) fn with<P: JsonSchema>(mut self) -> Self {
-        self.parameters.push(|_| SchemaGenerator::default().into_root_schema_for::<P>());
+        // Each is a schema by itself, which can't refer to another one.
+        self.parameters.push(|_| {
+            let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+            inline.into_generator().into_root_schema_for::<P>()
+        });
         self
     }
 

@@ -183,13 +183,19 @@ pub(super) fn refused(error: LettersError) -> Problem {
     Problem::new(status, error.to_string())
 }
 
-/// Reads a page.
+/// Reads a page for whoever asks.
 pub(super) async fn read(
     api: &Api,
+    identity: &Identity,
     letters: &DeadLetters,
     which: &Which,
     paging: &Paging,
 ) -> Result<LettersPage, Problem> {
+    if which.asks_of_records() && !sees_records(identity) {
+        let detail =
+            "what stands in records is hidden from viewers, and no condition tells it: leave out `key` and `header`";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let from: Option<Cursor> = match &paging.from {
         Some(from) => Some(from.parse().map_err(|error| Problem::bad_request(format!("`from` is {error}")))?),
         None => None,
@@ -224,7 +230,7 @@ async fn page(
     Asked(pairs): Asked<Pairs>,
 ) -> Result<Json<Letters>, Problem> {
     let (paging, which): (Paging, Which) = parted(pairs, &["from", "limit"])?;
-    let page = read(&api, &open(&api, &daemon, &topic)?, &which, &paging).await?;
+    let page = read(&api, &identity, &open(&api, &daemon, &topic)?, &which, &paging).await?;
     let letter = |entry: &Entry| Letter::of(entry, None, sees_records(&identity));
     Ok(Json(Letters {
         letters: page.letters.iter().map(letter).collect(),
@@ -254,7 +260,8 @@ async fn redrive(
     Sent(request): Sent<RedriveRequest>,
 ) -> Result<Response, Problem> {
     let (executes, reason) = (request.execute, request.reason.clone());
-    let work = request.work(&identity)?;
+    let which = if executes { request.which } else { request.which.until_now() };
+    let work = RedriveRequest { which, ..request }.work(&identity)?;
     begin(&api, &identity, name, work, executes, reason)
 }
 
@@ -264,7 +271,8 @@ async fn discard(
     Named(name): Named<LettersName>,
     Sent(request): Sent<DiscardRequest>,
 ) -> Result<Response, Problem> {
-    let work = Work::discard(request.which, request.reason.clone())?;
+    let which = if request.execute { request.which } else { request.which.until_now() };
+    let work = Work::discard(which, request.reason.clone())?;
     begin(&api, &identity, name, work, request.execute, request.reason)
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::endpoint::Endpoint;
 use super::problem::{Problem, STATUSES};
 
-/// The document of these endpoints.
-pub(super) fn document(program: &str, endpoints: &[Endpoint]) -> Value {
+/// The document of these endpoints. `is_open`: nobody has to show a token.
+pub(super) fn document(program: &str, endpoints: &[Endpoint], is_open: bool) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
     });
@@ -56,7 +56,7 @@ pub(super) fn document(program: &str, endpoints: &[Endpoint]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "What the daemons of this process are at, and what is done about it. Times are milliseconds since 1970 UTC.",
         },
-        "security": [{"token": []}],
+        "security": if is_open { json!([]) } else { json!([{"token": []}]) },
         "paths": paths,
         "components": {
             "schemas": schemas.take_definitions(true),

@@ -30,7 +30,7 @@ impl ApiServer {
     pub(crate) fn start(config: ApiConfig, instance: Instance, roster: Roster) -> Result<Self, AdminError> {
         let address = config.address;
         let endpoints = routes::endpoints();
-        let document = openapi::document(&instance.program, &endpoints);
+        let document = openapi::document(&instance.program, &endpoints, config.tokens.is_empty());
         let api = Api::new(config, instance, roster, document);
         let service = router(endpoints, api.clone()).into_make_service_with_connect_info::<Peer>();
         let record = async move { api.history.record(&api.roster).await };

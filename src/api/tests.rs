@@ -326,6 +326,11 @@ fn document_has_every_endpoint_with_its_role_and_its_types() {
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
     assert!(document["components"]["schemas"]["Daemon"].is_object());
+    assert!(!text.contains("#/$defs/"), "what is referred to stands among the components");
+    assert_eq!(document["security"], json!([]), "nobody shows a token here");
+    let guarded = Scene::guarded();
+    let document = guarded.send_as(Some(&self::text(Role::Viewer)), &Method::GET, "/api/v1/openapi.json", "").json();
+    assert_eq!(document["security"], json!([{"token": []}]));
 }
 
 #[test]

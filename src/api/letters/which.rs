@@ -91,6 +91,16 @@ impl Which {
         Ok(if self.with_discarded { filter.with_discarded() } else { filter })
     }
 
+    /// The same without what fails from now on: what is counted and then done must be the same.
+    pub(in crate::api) fn until_now(self) -> Self {
+        Self { until: self.until.or_else(|| Some(Timestamp::now().as_millis())), ..self }
+    }
+
+    /// Whether they ask what stands in records.
+    pub(in crate::api) fn asks_of_records(&self) -> bool {
+        self.key.is_some() || self.header.is_some()
+    }
+
     /// As they stand in an address.
     pub(in crate::api) fn query(&self) -> String {
         serde_urlencoded::to_string(self).unwrap_or_default()

@@ -9,7 +9,7 @@ use crate::api::Role;
 use crate::dead_letters::samples::letter_of;
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
 use crate::producer::Sent;
-use crate::record::OwnedRecord;
+use crate::record::{OwnedRecord, Timestamp};
 use crate::testing::MemoryBroker;
 
 const LETTERS: &str = "/api/v1/daemons/orders/letters";
@@ -26,6 +26,12 @@ fn broker(scene: &Scene, values: &[&str]) -> MemoryBroker {
     }
     scene.control.letters().go_to(&"orders.dlq".into(), &broker);
     broker
+}
+
+/// A letter that is written now.
+fn letter_now(value: &str) -> OwnedRecord {
+    let now = Timestamp::now().as_millis() + 60_000;
+    letter_of(OwnedRecord::new(value)).with_header("daemonry-failed-at", now.to_string())
 }
 
 /// The answer about a job once it has ended.
@@ -72,6 +78,10 @@ fn letters_are_listed_page_by_page_and_their_records_hidden_from_viewers() {
     assert!(!hidden.body.contains("ada"), "{hidden:?}");
     assert!(!ask(Role::Viewer, TOPIC).body.contains("ada"));
     assert_eq!(places(&ask(Role::Viewer, &format!("{TOPIC}?reason=poison"))), []);
+    for asking in ["key=ada", "header=trace"] {
+        let path = format!("{TOPIC}?{asking}");
+        assert_eq!((ask(Role::Viewer, &path).status, ask(Role::Operator, &path).status), (403, 200), "{path}");
+    }
 }
 
 #[test]
@@ -97,17 +107,20 @@ fn redrive_is_counted_then_done_by_its_count_and_never_twice() {
     let done = ended(&scene, &execute(2).json()["job"]);
     assert_eq!((&done["state"], &done["counts"]["selected"]), (&json!("done"), &json!(2)));
     assert_eq!(broker.records("orders", 0).len(), 2);
+    // What has failed since was not counted.
+    broker.produce("orders.dlq", 0, letter_now("3"));
     let again = ended(&scene, &execute(2).json()["job"]);
     assert_eq!(again["counts"]["selected"], 0, "the request is the same");
     assert_eq!(broker.records("orders", 0).len(), 2);
 
-    assert_eq!(places(&scene.get(TOPIC)), [(1, 0)]);
+    assert_eq!(places(&scene.get(TOPIC)).len(), 2, "one of another partition, and the new one");
     let mark = scene.get(&format!("{TOPIC}/0/0")).json()["mark"].clone();
     assert_eq!((&mark["kind"], &mark["by"], &mark["target"]), (&json!("redriven"), &json!("local"), &json!("orders")));
     let audit = scene.get("/api/v1/audit").json();
     let details: Vec<_> = audit.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
-    assert!(details.contains(&"job 1 counts letters of orders.dlq (partition=0): mended"), "{details:?}");
-    assert!(details.contains(&"job 2 re-drives letters of orders.dlq (partition=0): they are"), "{details:?}");
+    let has = |begin: &str, end: &str| details.iter().any(|told| told.starts_with(begin) && told.ends_with(end));
+    assert!(has("job 1 counts letters of orders.dlq (until=", "&partition=0): mended"), "{details:?}");
+    assert!(has("job 2 re-drives letters of orders.dlq (until=", "&partition=0): they are"), "{details:?}");
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub(super) async fn topic(
 async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pairs) -> Result<Markup, Problem> {
     let (asked, which) = conditions(pairs)?;
     let paging = Paging { from: asked.from.clone(), limit: None };
-    let page = read(api, &open(api, &name.daemon, &name.topic)?, &which, &paging).await?;
+    let page = read(api, identity, &open(api, &name.daemon, &name.topic)?, &which, &paging).await?;
     let address = address(&name.daemon, &name.topic);
     let next = page.next.as_ref().map(|next| {
         let from = serde_urlencoded::to_string([("from", next.to_string())]).unwrap_or_default();
@@ -143,7 +143,7 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
     Ok(html! {
         h1 { "Dead letters in " (name.topic) }
         @if let Some(done) = &asked.done { p.notice.done role="status" { (done) } }
-        (filter(&which, asked.within.as_deref()))
+        (filter(&which, asked.within.as_deref(), sees_records(identity)))
         p.faint {
             (page.letters.len()) " shown, the oldest first; " (page.looked_at) " looked at"
             @if asked.from.is_some() { " · " a href={ (address) "?" (which.query()) } { "from the beginning" } }
@@ -202,7 +202,7 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The conditions, to be changed.
-fn filter(which: &Which, within: Option<&str>) -> Markup {
+fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
     let text = |name: &str, label: &str, value: Option<&str>| {
         html! { label { (label) input name=(name) value=[value]; } }
     };
@@ -225,8 +225,10 @@ fn filter(which: &Which, within: Option<&str>) -> Markup {
             }
             (text("error", "Error contains", which.error.as_deref()))
             (text("origin", "Record's topic", which.origin.as_deref()))
-            (text("key", "Key", which.key.as_deref()))
-            (text("header", "Header (name or name=value)", which.header.as_deref()))
+            @if sees_records {
+                (text("key", "Key", which.key.as_deref()))
+                (text("header", "Header (name or name=value)", which.header.as_deref()))
+            }
             label.check { input type="checkbox" name="with_redriven" value="true" checked[which.with_redriven]; "re-driven too" }
             label.check { input type="checkbox" name="with_discarded" value="true" checked[which.with_discarded]; "discarded too" }
             button { "Filter" }
@@ -276,11 +278,9 @@ struct Said {
 /// What is to be done, and why.
 fn said(pairs: Pairs) -> Result<(Said, Which, String), Problem> {
     let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let (mut said, mut which): (Said, Which) = parted(filled, &["to", "per_second", "cap", "why"])?;
+    let (mut said, which): (Said, Which) = parted(filled, &["to", "per_second", "cap", "why"])?;
     let why = said.why.take().ok_or_else(|| Problem::bad_request("say why"))?;
-    // What fails from now on was not counted, and is not meant.
-    which.until.get_or_insert_with(|| Timestamp::now().as_millis());
-    Ok((said, which, why))
+    Ok((said, which.until_now(), why))
 }
 
 pub(super) async fn redrive(
