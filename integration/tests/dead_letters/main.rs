@@ -6,4 +6,5 @@ mod listing;
 mod loops;
 mod operated;
 mod scene;
+mod served;
 mod writing;
