@@ -27,7 +27,7 @@ use super::letters::which::Which;
 use super::letters::{own_name, refused};
 use super::problem::Problem;
 use super::state::Api;
-use crate::dead_letters::{Counts, DeadLetters, Interrupted, LettersError, Plan, Redrive};
+use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, LettersError, Plan, Redrive};
 use crate::record::{Timestamp, Topic};
 
 /// Jobs that are known, and that run at once.
@@ -106,7 +106,7 @@ struct StopRequest {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     Redrive { which: Which, to: Option<String>, redrive: Box<Redrive> },
-    Discard { which: Which, because: String },
+    Discard { which: Which, filter: Filter, because: String },
 }
 
 impl Work {
@@ -116,12 +116,11 @@ impl Work {
     }
 
     pub(super) fn discard(which: Which, because: String) -> Result<Self, Problem> {
-        // What can't be meant is told at once.
-        which.filter()?;
+        let filter = which.filter()?;
         if because.trim().is_empty() {
             return Err(Problem::bad_request("say in `reason` why they are given up"));
         }
-        Ok(Self::Discard { which, because })
+        Ok(Self::Discard { which, filter, because })
     }
 
     pub(super) fn which(&self) -> &Which {
@@ -131,11 +130,11 @@ impl Work {
     }
 
     /// What it is counted by.
-    fn counted(&self) -> Result<Redrive, Problem> {
+    fn counted(&self) -> Redrive {
         match self {
-            Self::Redrive { redrive, .. } => Ok(redrive.as_ref().clone()),
+            Self::Redrive { redrive, .. } => redrive.as_ref().clone(),
             // Whatever was re-driven how often can be given up.
-            Self::Discard { which, .. } => Ok(Redrive::new(own_name(), which.filter()?).cap(u32::MAX)),
+            Self::Discard { filter, .. } => Redrive::new(own_name(), filter.clone()).cap(u32::MAX),
         }
     }
 }
@@ -223,6 +222,11 @@ impl Job {
         format!("job {} {does} letters of {} ({which}): {reason}", self.number, self.topic)
     }
 
+    /// That somebody has stopped it, for the audit log.
+    pub(super) fn stopped(&self, reason: &str) -> Detail {
+        Detail(format!("stopped job {}: {reason}", self.number))
+    }
+
     /// Does it.
     async fn run(self: Arc<Self>, letters: DeadLetters) {
         let _at_work = AtWork(Arc::clone(&self));
@@ -257,16 +261,14 @@ impl Job {
         let Order { work, executes, by, .. } = &self.order;
         let done = match work {
             work if !executes => {
-                let counted = work.counted().map_err(|problem| LettersError::Unusable(problem.detail().to_owned()))?;
-                let plan = letters.plan(counted).await?;
+                let plan = letters.plan(work.counted()).await?;
                 let mut progress = self.progress.lock();
                 (progress.counts, progress.plan) = (plan.counts, Some(plan));
                 return Ok(());
             }
             Work::Redrive { redrive, .. } => letters.redrive(redrive.as_ref().clone()).await,
-            Work::Discard { which, because } => {
-                let filter = which.filter().map_err(|problem| LettersError::Unusable(problem.detail().to_owned()))?;
-                letters.discard(filter, by.as_str(), because.as_str()).await
+            Work::Discard { filter, because, .. } => {
+                letters.discard(filter.clone(), by.as_str(), because.as_str()).await
             }
         };
         let (counts, ended) = match done {
@@ -419,5 +421,5 @@ async fn stop(
     Sent(StopRequest { reason }): Sent<StopRequest>,
 ) -> Result<Response, Problem> {
     let job = api.jobs.stop(job)?;
-    Ok((Extension(Detail(format!("stopped job {}: {reason}", job.number))), Json(shown::Job::of(&job))).into_response())
+    Ok((Extension(job.stopped(&reason)), Json(shown::Job::of(&job))).into_response())
 }

@@ -6,6 +6,7 @@
 pub(super) mod shown;
 pub(super) mod which;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -21,10 +22,11 @@ use super::audit::Detail;
 use super::daemons::{DaemonName, control};
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::jobs::shown::Job;
-use super::jobs::{Order, Work};
+use super::jobs::{self, Order, Work};
 use super::problem::Problem;
 use super::state::Api;
 use crate::dead_letters::{Cursor, DeadLetters, Edit, Entry, LettersError, LettersPage, Redrive, Shown};
+use crate::pipeline::control::Control;
 use crate::record::{Offset, Partition, Timestamp, Topic};
 use shown::{DiscardRequest, EditRequest, Edited, Letter, Letters, LettersTopic, RedriveRequest};
 use which::Which;
@@ -113,6 +115,14 @@ pub(super) struct LetterPlace {
     /// Its offset there.
     #[schemars(range(min = 0))]
     pub(super) offset: i64,
+}
+
+impl LetterPlace {
+    /// That its changed record was written, for the audit log.
+    pub(super) fn changed(&self, reason: &str) -> Detail {
+        let Self { topic, partition, offset, .. } = self;
+        Detail(format!("wrote letter {partition}:{offset} of {topic} changed: {reason}"))
+    }
 }
 
 /// Which part of a list.
@@ -213,14 +223,18 @@ pub(super) async fn show(api: &Api, place: &LetterPlace) -> Result<Shown, Proble
     patiently(api, letters.show(Partition(place.partition), Offset(place.offset))).await
 }
 
+/// The topics that a daemon's letters go to.
+pub(super) fn topics_of(control: &Control) -> Vec<LettersTopic> {
+    let topic =
+        |topic: Topic| LettersTopic { is_readable: control.dead_letters(&topic).is_some(), topic: topic.to_string() };
+    control.letter_topics().into_iter().map(topic).collect()
+}
+
 async fn topics(
     State(api): State<Api>,
     Named(DaemonName { daemon }): Named<DaemonName>,
 ) -> Result<Json<Vec<LettersTopic>>, Problem> {
-    let control = control(&api, &daemon)?;
-    let topic =
-        |topic: Topic| LettersTopic { is_readable: control.dead_letters(&topic).is_some(), topic: topic.to_string() };
-    Ok(Json(control.letter_topics().into_iter().map(topic).collect()))
+    Ok(Json(topics_of(&control(&api, &daemon)?)))
 }
 
 async fn page(
@@ -262,7 +276,7 @@ async fn redrive(
     let (executes, reason) = (request.execute, request.reason.clone());
     let which = if executes { request.which } else { request.which.until_now() };
     let work = RedriveRequest { which, ..request }.work(&identity)?;
-    begin(&api, &identity, name, work, executes, reason)
+    Ok(begun(&*start(&api, &identity, &name, work, executes, reason)?))
 }
 
 async fn discard(
@@ -273,21 +287,25 @@ async fn discard(
 ) -> Result<Response, Problem> {
     let which = if request.execute { request.which } else { request.which.until_now() };
     let work = Work::discard(which, request.reason.clone())?;
-    begin(&api, &identity, name, work, request.execute, request.reason)
+    Ok(begun(&*start(&api, &identity, &name, work, request.execute, request.reason)?))
 }
 
-fn begin(
+/// Begins a job for whoever asks.
+pub(super) fn start(
     api: &Api,
     identity: &Identity,
-    name: LettersName,
+    name: &LettersName,
     work: Work,
     executes: bool,
     reason: String,
-) -> Result<Response, Problem> {
+) -> Result<Arc<jobs::Job>, Problem> {
     let letters = open(api, &name.daemon, &name.topic)?;
-    let order = Order { daemon: name.daemon, work, executes, by: identity.name.to_string(), reason };
-    let job = api.jobs.begin(order, letters)?;
-    Ok((Extension(Detail(job.told())), Json(Job::of(&job))).into_response())
+    let order = Order { daemon: name.daemon.clone(), work, executes, by: identity.name.to_string(), reason };
+    api.jobs.begin(order, letters)
+}
+
+fn begun(job: &jobs::Job) -> Response {
+    (Extension(Detail(job.told())), Json(Job::of(job))).into_response()
 }
 
 /// A name for a request that no other one has.
@@ -303,8 +321,7 @@ async fn edit(
 ) -> Result<Response, Problem> {
     let reason = request.reason.clone();
     let edited = write(&api, &place, request.edit(&identity)?).await?;
-    let told = format!("wrote letter {}:{} of {} changed: {reason}", place.partition, place.offset, place.topic);
-    Ok((Extension(Detail(told)), Json(edited)).into_response())
+    Ok((Extension(place.changed(&reason)), Json(edited)).into_response())
 }
 
 /// Writes the changed record of a letter.

@@ -62,12 +62,17 @@ impl Entry {
         }
     }
 
-    /// About how much memory it takes.
-    pub(super) fn weight(&self) -> usize {
-        let record = match &self.content {
+    /// The record that failed, as it was; or the one that is no letter.
+    pub fn record(&self) -> &OwnedRecord {
+        match &self.content {
             Content::Letter(letter) => &letter.record,
             Content::Foreign { record, .. } => record,
-        };
+        }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let record = self.record();
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers: usize = record.headers.iter().map(|(name, value)| name.len() + length(value) + 64).sum();
         length(&record.key) + length(&record.value) + headers + 512

@@ -30,6 +30,17 @@ pub enum MarkKind {
     Discarded,
 }
 
+#[cfg(feature = "api")]
+impl MarkKind {
+    /// As people say it.
+    pub(crate) fn said(self) -> &'static str {
+        match self {
+            Self::Redriven => "re-driven",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
 /// The mark of a letter: what became of it, who wanted it so, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

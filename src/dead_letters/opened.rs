@@ -72,6 +72,13 @@ fn narrow(spans: &mut Vec<Span>, filter: &Filter) {
     });
 }
 
+/// A record as it is listed, if it is meant.
+pub(super) fn meant(record: &Record, marks: &Marks, filter: &Filter) -> Option<Entry> {
+    let view = View::of(record.headers().collect());
+    let mark = marks.of(record.partition(), record.offset());
+    (filter.meets(record, &view) && !filter.leaves_out(mark)).then(|| Entry::of(record, view, mark))
+}
+
 /// Gives each letter that is meant to `each`, until that says no.
 pub(super) fn list(
     shelf: &dyn Shelf,
@@ -83,9 +90,7 @@ pub(super) fn list(
     let Opened { mut reader, marks, spans, .. } = open(shelf, letters, filter, stop)?;
     reader.open(letters, &spans)?;
     while let Some(record) = reader.next()? {
-        let view = View::of(record.headers().collect());
-        let mark = marks.of(record.partition(), record.offset());
-        if filter.meets(&record, &view) && !filter.leaves_out(mark) && !each(Entry::of(&record, view, mark)) {
+        if meant(&record, &marks, filter).is_some_and(|entry| !each(entry)) {
             break;
         }
     }

@@ -5,8 +5,7 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use super::error::LettersError;
-use super::letter::View;
-use super::opened::{Opened, open};
+use super::opened::{Opened, meant, open};
 use super::shelf::{Shelf, Stop};
 use super::{Entry, Filter};
 use crate::record::{Offset, Partition, Topic};
@@ -106,10 +105,7 @@ pub(super) fn page(
             *offset = record.offset().next().offset();
         }
         page.looked_at += 1;
-        let view = View::of(record.headers().collect());
-        let mark = marks.of(record.partition(), record.offset());
-        if filter.meets(&record, &view) && !filter.leaves_out(mark) {
-            let entry = Entry::of(&record, view, mark);
+        if let Some(entry) = meant(&record, &marks, filter) {
             bytes += entry.weight();
             page.letters.push(entry);
         }

@@ -122,7 +122,7 @@ impl Breaker {
         let (is_enough, _) = self.settings.is_enough(attempts, keys);
         let opens = is_enough || {
             let Reach { workers, others } = reach();
-            let active = if keys < self.settings.most_keys() { keys + others } else { usize::MAX };
+            let active = if keys < self.evidence.most_keys { keys + others } else { usize::MAX };
             let enough = self.settings.enough(active.min(workers), active);
             attempts >= enough.0 && keys >= enough.1
         };

@@ -178,9 +178,9 @@ pub(in crate::api) struct Edited {
 impl Letter {
     /// With what became of it, where that is known, and with its record for those who may see it.
     pub(in crate::api) fn of(entry: &Entry, mark: Option<&dead_letters::Mark>, sees_record: bool) -> Self {
-        let (record, no_letter) = match &entry.content {
-            Content::Letter(letter) => (&letter.record, None),
-            Content::Foreign { record, why } => (record, Some(why.to_string())),
+        let no_letter = match &entry.content {
+            Content::Letter(_) => None,
+            Content::Foreign { why, .. } => Some(why.to_string()),
         };
         Self {
             partition: entry.partition.0,
@@ -188,7 +188,7 @@ impl Letter {
             written_at: entry.written_at.map(Timestamp::as_millis),
             failure: entry.letter().map(Failure::of),
             no_letter,
-            record: sees_record.then(|| RecordShown::of(record)),
+            record: sees_record.then(|| RecordShown::of(entry.record())),
             mark: mark.map(Mark::of).or_else(|| entry.mark.map(Mark::only)),
         }
     }

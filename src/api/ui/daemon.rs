@@ -74,7 +74,7 @@ fn fragment(api: &Api, name: &str, filter: &Filter) -> Result<Markup, Problem> {
     let topic = filter.topic.as_deref().filter(|topic| !topic.is_empty());
     let stuck = filter.stuck.as_deref().is_some_and(|stuck| !stuck.is_empty());
     partitions.retain(|one| topic.is_none_or(|topic| one.topic.contains(topic)) && (!stuck || one.is_stuck()));
-    let attempts: Vec<_> = workers::running(Some(&control)).into_iter().map(|attempt| (name, attempt)).collect();
+    let attempts: Vec<_> = view.iter().flat_map(|view| workers::running(view)).map(|attempt| (name, attempt)).collect();
     let failures: Vec<_> = errors::failed(Some(&control)).into_iter().map(|group| (name, group)).collect();
     let tone = overview::tone(&shown);
     let paused: Vec<String> = shown.consumer.iter().flat_map(|of| &of.paused).map(ToString::to_string).collect();

@@ -9,12 +9,11 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::live as live_of;
-use super::page::{Page, ago, encoded, grouped, shell};
+use super::page::{Page, ago, encoded, grouped, reasons, shell};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::FailedAttempts;
 use crate::api::state::Api;
 use crate::pipeline::control::Control;
-use crate::pipeline::dead_letter::Reason;
 
 /// Which of them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -36,12 +35,7 @@ pub(super) async fn errors(
     let body = html! {
         h1 { "Errors" }
         form.steer method="get" aria-label="Which errors" {
-            label { "Reason"
-                select name="reason" {
-                    option value="" { "any" }
-                    @for reason in Reason::ALL.map(Reason::name) { option value=(reason) selected[filter.reason == reason] { (reason) } }
-                }
-            }
+            (reasons(Some(&filter.reason)))
             label { "With this text" input name="text" value=(filter.text); }
             button { "Filter" }
             a href="?" { "all" }

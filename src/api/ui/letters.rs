@@ -15,21 +15,20 @@ use serde::Deserialize;
 pub(super) use job::{execute, job, live_job, stop};
 pub(super) use one::{edit, one};
 
-use super::page::{Page, ago, encoded, not_done, shell, with_time};
+use super::page::{Page, ago, encoded, not_done, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
 use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
 use crate::api::jobs::shown::{Job, State as JobState};
-use crate::api::jobs::{self, Order, Work};
-use crate::api::letters::shown::RedriveRequest;
+use crate::api::jobs::{self, Work};
+use crate::api::letters::shown::{LettersTopic, RedriveRequest};
 use crate::api::letters::which::Which;
-use crate::api::letters::{LettersName, Paging, open, parted, read, sees_records};
+use crate::api::letters::{LettersName, Paging, open, parted, read, sees_records, start, topics_of};
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::dead_letters::{Content, Entry, MarkKind};
 use crate::payload::inline;
-use crate::pipeline::dead_letter::Reason;
-use crate::record::{OwnedRecord, Timestamp};
+use crate::record::Timestamp;
 
 /// So much of a key, and of an error, stands in a row.
 const KEY: usize = 40;
@@ -49,12 +48,7 @@ pub(super) async fn all(State(api): State<Api>, Extension(identity): Extension<I
     let daemons = api.roster.inspect();
     let topics = daemons.iter().flat_map(|daemon| {
         let control = daemon.control.iter();
-        control.flat_map(move |control| {
-            control.letter_topics().into_iter().map(move |topic| {
-                let is_readable = control.dead_letters(&topic).is_some();
-                (daemon.status.name.to_string(), topic.to_string(), is_readable)
-            })
-        })
+        control.flat_map(topics_of).map(|topic| (daemon.status.name.to_string(), topic))
     });
     let topics: Vec<_> = topics.collect();
     let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job)).collect();
@@ -64,7 +58,7 @@ pub(super) async fn all(State(api): State<Api>, Extension(identity): Extension<I
             p.empty { "No daemon of this process writes dead letters, or none has begun yet. A route's records go to a topic of them once their retries are used up." }
         } @else { div.scroll { table {
             thead { tr { th { "Topic" } th { "Daemon" } } }
-            tbody { @for (daemon, topic, is_readable) in &topics { tr {
+            tbody { @for (daemon, LettersTopic { topic, is_readable }) in &topics { tr {
                 td { @if *is_readable { a href=(address(daemon, topic)) { (topic) } } @else { (topic) span.faint { " – written by something that can't read them back" } } }
                 td { (daemon) }
             } } }
@@ -99,7 +93,7 @@ fn address(daemon: &str, topic: &str) -> String {
 /// The conditions of a page's address: those that are left empty are none, and a time back from now is one.
 fn conditions(pairs: Pairs) -> Result<(Asked, Which), Problem> {
     let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let (asked, mut which): (Asked, Which) = parted(filled, &["from", "within", "done"])?;
+    let (asked, mut which): (Asked, Which) = parted(filled, &["from", "within"])?;
     if let Some(within) = &asked.within {
         let time = TIMES.iter().find(|(name, ..)| name == within);
         let (.., millis) =
@@ -114,7 +108,6 @@ fn conditions(pairs: Pairs) -> Result<(Asked, Which), Problem> {
 struct Asked {
     from: Option<String>,
     within: Option<String>,
-    done: Option<String>,
 }
 
 /// The letters of a topic.
@@ -142,7 +135,6 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
     });
     Ok(html! {
         h1 { "Dead letters in " (name.topic) }
-        @if let Some(done) = &asked.done { p.notice.done role="status" { (done) } }
         (filter(&which, asked.within.as_deref(), sees_records(identity)))
         p.faint {
             (page.letters.len()) " shown, the oldest first; " (page.looked_at) " looked at"
@@ -161,7 +153,7 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
 
 fn row(entry: &Entry, address: &str, sees_record: bool) -> Markup {
     let letter = entry.letter();
-    let key = record(entry).key.as_deref().map(|key| cut(&inline(key), KEY));
+    let key = entry.record().key.as_deref().map(|key| cut(&inline(key), KEY));
     html! {
         tr {
             td { (ago(letter.map_or(entry.written_at, |letter| letter.failed_at).map(Timestamp::as_millis))) }
@@ -175,23 +167,8 @@ fn row(entry: &Entry, address: &str, sees_record: bool) -> Markup {
             }
             td { @if sees_record { (key.unwrap_or_else(|| "–".to_owned())) } @else { span.faint { "hidden" } } }
             td.wide { @match &entry.content { Content::Letter(letter) => (cut(&letter.error, ERROR)), Content::Foreign { why, .. } => (why.to_string()) } }
-            td { (entry.mark.map_or("–", marked)) }
+            td { (entry.mark.map_or("–", MarkKind::said)) }
         }
-    }
-}
-
-/// The record that failed, or the one that is no letter.
-fn record(entry: &Entry) -> &OwnedRecord {
-    match &entry.content {
-        Content::Letter(letter) => &letter.record,
-        Content::Foreign { record, .. } => record,
-    }
-}
-
-fn marked(kind: MarkKind) -> &'static str {
-    match kind {
-        MarkKind::Redriven => "re-driven",
-        MarkKind::Discarded => "discarded",
     }
 }
 
@@ -217,12 +194,7 @@ fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
             @if within.is_none() {
                 @if let Some(since) = which.since { input type="hidden" name="since" value=(since); }
             }
-            label { "Reason"
-                select name="reason" {
-                    option value="" { "any" }
-                    @for reason in Reason::ALL.map(Reason::name) { option value=(reason) selected[which.reason.as_deref() == Some(reason)] { (reason) } }
-                }
-            }
+            (reasons(which.reason.as_deref()))
             (text("error", "Error contains", which.error.as_deref()))
             (text("origin", "Record's topic", which.origin.as_deref()))
             @if sees_records {
@@ -291,7 +263,7 @@ pub(super) async fn redrive(
 ) -> Response {
     let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, why)| {
         let request = RedriveRequest { which, to, per_second, cap, ..RedriveRequest::default() };
-        count(&api, &identity, &name, request.work(&identity)?, why)
+        start(&api, &identity, &name, request.work(&identity)?, false, why)
     });
     begun(&api, &identity, &name, counted)
 }
@@ -304,21 +276,9 @@ pub(super) async fn discard(
 ) -> Response {
     let counted = said(pairs).and_then(|(_, which, why)| {
         let work = Work::discard(which, why.clone())?;
-        count(&api, &identity, &name, work, why)
+        start(&api, &identity, &name, work, false, why)
     });
     begun(&api, &identity, &name, counted)
-}
-
-fn count(
-    api: &Api,
-    identity: &Identity,
-    name: &LettersName,
-    work: Work,
-    reason: String,
-) -> Result<Arc<jobs::Job>, Problem> {
-    let letters = open(api, &name.daemon, &name.topic)?;
-    let order = Order { daemon: name.daemon.clone(), work, executes: false, by: identity.name.to_string(), reason };
-    api.jobs.begin(order, letters)
 }
 
 /// To the page of a job that has begun; what could not begin is told in its place.

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use crate::api::access::{Identity, Role};
 use crate::api::problem::Problem;
 use crate::api::state::Api;
+use crate::pipeline::dead_letter::Reason;
 use crate::record::Timestamp;
 
 const STYLE: &str = include_str!("assets/app.css");
@@ -137,6 +138,18 @@ pub(in crate::api) fn time(millis: u64) -> String {
         (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
         (days, hours, ..) => format!("{days} d {hours} h"),
+    }
+}
+
+/// A choice of one reason of failures, or any.
+pub(super) fn reasons(chosen: Option<&str>) -> Markup {
+    html! {
+        label { "Reason"
+            select name="reason" {
+                option value="" { "any" }
+                @for reason in Reason::ALL.map(Reason::name) { option value=(reason) selected[chosen == Some(reason)] { (reason) } }
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::page::{Page, encoded, shell, time};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::Attempt;
 use crate::api::state::Api;
-use crate::pipeline::control::Control;
+use crate::pipeline::view::View;
 
 pub(super) async fn workers(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
     let body = html! {
@@ -29,10 +29,8 @@ fn fragment(api: &Api) -> Markup {
     let views = daemons.iter().filter_map(|daemon| Some((&*daemon.status.name, daemon.control.as_ref()?.view()?)));
     let views: Vec<_> = views.collect();
     let (busy, all) = views.iter().fold((0, 0), |(busy, all), (_, view)| (busy + view.busy, all + view.workers));
-    let mut attempts: Vec<(&str, Attempt)> = daemons
-        .iter()
-        .flat_map(|daemon| running(daemon.control.as_ref()).into_iter().map(|attempt| (&*daemon.status.name, attempt)))
-        .collect();
+    let mut attempts: Vec<(&str, Attempt)> =
+        views.iter().flat_map(|(name, view)| running(view).into_iter().map(|attempt| (*name, attempt))).collect();
     attempts.sort_by_key(|(_, attempt)| attempt.rank());
     let overdue = attempts.iter().filter(|(_, attempt)| attempt.overdue).count();
     html! {
@@ -45,9 +43,8 @@ fn fragment(api: &Api) -> Markup {
 }
 
 /// What runs of a daemon, the longest first.
-pub(super) fn running(control: Option<&Control>) -> Vec<Attempt> {
-    let view = control.and_then(Control::view);
-    let mut attempts: Vec<Attempt> = view.iter().flat_map(|view| &view.attempts).map(Attempt::of).collect();
+pub(super) fn running(view: &View) -> Vec<Attempt> {
+    let mut attempts: Vec<Attempt> = view.attempts.iter().map(Attempt::of).collect();
     attempts.sort_by_key(Attempt::rank);
     attempts
 }

@@ -7,7 +7,7 @@ use super::super::moment::Moment;
 use super::super::rows::{Cell, Column, Row, Tone};
 use crate::dead_letters::{Content, DeadLetter, Entry, Mark, MarkKind};
 use crate::payload::{Bytes, harmless, inline};
-use crate::record::{OwnedRecord, Timestamp};
+use crate::record::Timestamp;
 
 /// How wide a key is in a table, and an error.
 const KEY: usize = 24;
@@ -82,7 +82,7 @@ struct Known<'a> {
 
 impl<'a> LetterView<'a> {
     pub(super) fn of(entry: &'a Entry, mark: Option<&'a Mark>) -> Self {
-        let record = record(entry);
+        let record = entry.record();
         let header = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| HeaderView {
             name: Bytes::of(name),
             value: value.as_deref().map(Bytes::of),
@@ -165,7 +165,7 @@ impl Row for LetterRow {
             Content::Letter(letter) => (Cell::new(letter.reason.name()), cut(&letter.error, ERROR)),
             Content::Foreign { why, .. } => (Cell::new("no letter").tone(Tone::Warning), cut(&why.to_string(), ERROR)),
         };
-        let key = record(entry).key.as_deref();
+        let key = entry.record().key.as_deref();
         vec![
             at(letter.map_or(entry.written_at, |letter| letter.failed_at)),
             Cell::new(format!("{}:{}", entry.partition, entry.offset)),
@@ -175,23 +175,8 @@ impl Row for LetterRow {
             Cell::of(letter.map(|letter| letter.redrives)),
             Cell::of(key.map(|key| cut(&inline(begin(key)), KEY))),
             Cell::new(error),
-            Cell::of(entry.mark.map(named)).tone(Tone::Faint),
+            Cell::of(entry.mark.map(MarkKind::said)).tone(Tone::Faint),
         ]
-    }
-}
-
-/// The record that the letter is of, or the one that is none.
-pub(super) fn record(entry: &Entry) -> &OwnedRecord {
-    match &entry.content {
-        Content::Letter(letter) => &letter.record,
-        Content::Foreign { record, .. } => record,
-    }
-}
-
-pub(super) fn named(mark: MarkKind) -> &'static str {
-    match mark {
-        MarkKind::Redriven => "re-driven",
-        MarkKind::Discarded => "discarded",
     }
 }
 
@@ -216,7 +201,7 @@ mod tests {
     use super::super::super::work::block_on;
     use super::*;
     use crate::dead_letters::DeadLetters;
-    use crate::record::{Offset, Partition};
+    use crate::record::{Offset, OwnedRecord, Partition};
     use crate::testing::MemoryBroker;
 
     /// An entry of this record, with the headers of a letter if `error` is one.

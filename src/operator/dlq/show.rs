@@ -7,9 +7,9 @@ use super::super::console::{Console, OutputArgs};
 use super::super::failure::Failure;
 use super::super::moment::Moment;
 use super::super::work::block_on;
-use super::letter::{LetterView, named, record};
+use super::letter::LetterView;
 use super::which::{LettersArgs, PlaceArgs};
-use crate::dead_letters::{Content, Mark, Shown};
+use crate::dead_letters::{Content, Mark, MarkKind, Shown};
 use crate::payload::{Payload, harmless, inline};
 use crate::record::{OwnedRecord, Timestamp, Topic};
 use crate::shutdown::Exit;
@@ -33,7 +33,7 @@ impl Show {
         let shown = block_on(async { Ok(letters.show(self.place.partition(), self.place.offset()).await?) })?;
         let mut console = Console::new(&self.output);
         if self.raw {
-            let value = record(&shown.entry).value.as_deref();
+            let value = shown.entry.record().value.as_deref();
             if value.is_none() {
                 console.note("the record has no value, it is a tombstone");
             }
@@ -71,9 +71,9 @@ fn page(topic: &Topic, shown: &Shown) -> String {
     }
     match (&shown.mark, entry.mark) {
         (Some(mark), _) => field("mark", told(mark)),
-        (None, kind) => field("mark", kind.map_or("-", named).to_owned()),
+        (None, kind) => field("mark", kind.map_or("-", MarkKind::said).to_owned()),
     }
-    let record = record(entry);
+    let record = entry.record();
     field("key", record.key.as_deref().map_or_else(|| "-".to_owned(), inline));
     fields.push(("headers", headers(record)));
     let payload = record.value.as_deref().map(|value| (value.len(), Payload::of(value)));
@@ -101,7 +101,7 @@ fn page(topic: &Topic, shown: &Shown) -> String {
 
 /// What became of the letter, as one sentence.
 fn told(mark: &Mark) -> String {
-    let mut text = named(mark.kind).to_owned();
+    let mut text = mark.kind.said().to_owned();
     let parts = [
         ("by", mark.by.clone()),
         ("at", mark.at().map(|at| Moment(at).to_string())),

@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
-use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
 use crate::api::jobs::JobNumber;
 use crate::api::jobs::shown::{Job, State as At, What};
@@ -183,10 +182,7 @@ pub(in crate::api::ui) async fn stop(
     Form(Why { why }): Form<Why>,
 ) -> Response {
     match api.jobs.stop(number) {
-        Ok(_) => {
-            let detail = Detail(format!("stopped job {number}: {why}"));
-            (Extension(detail), Redirect::to(&format!("/jobs/{number}"))).into_response()
-        }
+        Ok(job) => (Extension(job.stopped(&why)), Redirect::to(&format!("/jobs/{number}"))).into_response(),
         Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
     }
 }

@@ -7,9 +7,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{address, hidden, marked, record, when};
+use super::{address, hidden, when};
 use crate::api::access::{Identity, Role};
-use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
 use crate::api::letters::shown::EditRequest;
 use crate::api::letters::which::Which;
@@ -36,7 +35,7 @@ pub(in crate::api::ui) async fn one(
             let body = html! {
                 h1 { "Letter " (place.partition) ":" (place.offset) " of " a href=(address) { (place.topic) } }
                 (said(&shown))
-                @if sees_records(&identity) { (content(record(&shown.entry))) }
+                @if sees_records(&identity) { (content(shown.entry.record())) }
                 @else { p.notice { "What stands in records is hidden from viewers." } }
                 @if identity.role >= Role::Operator && shown.entry.letter().is_some() { (actions(&address, &place, &shown, &identity)) }
             };
@@ -66,7 +65,7 @@ fn said(shown: &Shown) -> Markup {
             }
             dt { "Mark" } dd { @match (&shown.mark, entry.mark) {
                 (Some(mark), _) => (became(mark)),
-                (None, Some(kind)) => (marked(kind)),
+                (None, Some(kind)) => (kind.said()),
                 (None, None) => "none: it waits",
             } }
         }
@@ -75,7 +74,7 @@ fn said(shown: &Shown) -> Markup {
 
 fn became(mark: &Mark) -> Markup {
     html! {
-        (marked(mark.kind))
+        (mark.kind.said())
         @if let Some(by) = &mark.by { " by " (by) }
         @if let Some(at) = mark.at() { " at " (when(Some(at.as_millis()))) }
         @if let Some(target) = &mark.target { " to " (target) }
@@ -116,7 +115,7 @@ fn actions(address: &str, place: &LetterPlace, shown: &Shown, identity: &Identit
         with_discarded: true,
         ..Which::default()
     };
-    let value = record(&shown.entry).value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+    let value = shown.entry.record().value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
     html! {
         h2 { "What to do with it" }
         form.steer method="post" action={ (address) "/redrive" } {
@@ -164,11 +163,7 @@ pub(in crate::api::ui) async fn edit(
     let address = format!("{}/{}/{}", address(&place.daemon, &place.topic), place.partition, place.offset);
     let why = form.why.clone();
     match written(&api, &identity, &place, form).await {
-        Ok(()) => {
-            let LetterPlace { topic, partition, offset, .. } = &place;
-            let detail = Detail(format!("wrote letter {partition}:{offset} of {topic} changed: {why}"));
-            (Extension(detail), Redirect::to(&address)).into_response()
-        }
+        Ok(()) => (Extension(place.changed(&why)), Redirect::to(&address)).into_response(),
         Err(problem) => not_done(&api, &identity, &problem, &address, "the letter"),
     }
 }
@@ -180,7 +175,7 @@ async fn written(api: &Api, identity: &Identity, place: &LetterPlace, form: Edit
     }
     // Forms end their lines as no record does that was written without.
     let before = show(api, place).await?;
-    let had_returns = record(&before.entry).value.as_deref().is_some_and(|value| value.contains(&b'\r'));
+    let had_returns = before.entry.record().value.as_deref().is_some_and(|value| value.contains(&b'\r'));
     let value = if had_returns { value } else { value.replace("\r\n", "\n") };
     let request = EditRequest { value: Some(Bytes::Text(value)), tombstone: false, headers: None, reason: why };
     let edited = write(api, place, request.edit(identity)?).await?;
