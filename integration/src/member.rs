@@ -42,6 +42,18 @@ impl Flags {
         self
     }
 
+    /// The same with these properties of librdkafka's, in a file of their own in that directory.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn properties(self, directory: &Path, properties: &[(&str, u64)]) -> Result<Self> {
+        let (mut file, path) = tempfile::Builder::new().suffix(".properties").tempfile_in(directory)?.keep()?;
+        for (name, value) in properties {
+            writeln!(file, "{name}={value}")?;
+        }
+        Ok(self.with("properties", path.display()))
+    }
+
     /// The same with a command before the flags.
     #[must_use]
     pub fn command(self, command: &str) -> Self {

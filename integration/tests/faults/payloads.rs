@@ -19,9 +19,9 @@ fn letter(message: Message) -> Payload {
     Payload { message, id: None, fate: Fate::Letter }
 }
 
-fn large(id: u64) -> Payload {
+fn large(id: u64, sleep_ms: u64) -> Payload {
     let filler = "x".repeat(LARGE);
-    Payload::obeyed(id, &format!("large-{}", id % 20), &format!("\"sleep_ms\":20,\"filler\":\"{filler}\""))
+    Payload::obeyed(id, &format!("large-{}", id % 20), &format!("\"sleep_ms\":{sleep_ms},\"filler\":\"{filler}\""))
 }
 
 fn with_headers(payload: Payload) -> Payload {
@@ -29,14 +29,16 @@ fn with_headers(payload: Payload) -> Payload {
     Payload { message: (0..HEADERS).fold(payload.message, named), ..payload }
 }
 
-/// A few KiB that become many MiB once they are decompressed. librdkafka does that with a whole batch, so of each partition one is in memory
-/// whose last records wait, and the next one; beside them what the queue holds, one that is just being decompressed, and a fifth that the
-/// allocator keeps of such large pieces.
+/// A few KiB that become many MiB once they are decompressed, before handlers that are slow beside it. librdkafka does that with all that a
+/// request brought of a partition, which is a batch here. So of each partition one is in memory whose last records wait, and the next one;
+/// beside them what the queue holds, one that is just being decompressed, and a fifth that the allocator keeps of such large pieces.
 #[test]
 fn decompression_bomb() -> Result<()> {
     /// Of a MiB each, in a batch.
     const RECORDS: u64 = 12;
     const BATCHES: u64 = 6;
+    /// Bytes of a partition that a request brings: of the codec that makes them smallest such a batch, and not much more.
+    const FETCH: u64 = 2_000;
     /// The bytes that the queue may hold by default; they are in [`BOUNDS`] already.
     const QUEUE: u64 = 64 << 20;
     let mut scenario = Scenario::open(&brokers()?, "bomb", Order::Key)?;
@@ -44,10 +46,11 @@ fn decompression_bomb() -> Result<()> {
     for (partition, codec) in (0..8).zip(codecs.into_iter().cycle()) {
         for batch in 0..BATCHES {
             let ids = 1_000 * (u64::try_from(partition)? * BATCHES + batch)..;
-            scenario.produce_compressed(codec, Partition(partition), ids.take(RECORDS as usize).map(large))?;
+            scenario.produce_compressed(codec, Partition(partition), ids.take(RECORDS as usize).map(|id| large(id, 200)))?;
         }
     }
     let flags = scenario.flags().with("admin", "127.0.0.1:0");
+    let flags = flags.properties(scenario.directory(), &[("max.partition.fetch.bytes", FETCH)])?;
     let mut member = scenario.start(&flags)?;
     scenario.watch(&mut member)?;
     let batches = ((2 * 8 + 1) * RECORDS) << 20;
@@ -82,7 +85,7 @@ fn payloads() -> Result<()> {
         scenario.produce_to(Partition(i32::try_from(index % 8)?), [ordinary(0), payload, ordinary(1)])?;
     }
     for ids in (10_000..10_000 + MANY).collect::<Vec<_>>().chunks(20) {
-        scenario.produce(ids.iter().map(|id| large(*id)))?;
+        scenario.produce(ids.iter().map(|id| large(*id, 20)))?;
     }
 
     let flags = scenario.flags().with("admin", "127.0.0.1:0");

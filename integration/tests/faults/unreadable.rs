@@ -34,10 +34,7 @@ fn produce_bomb(scenario: &mut Scenario, size: u64) -> Result<()> {
 
 /// The flags of processes with these properties of librdkafka's.
 fn with_properties(scenario: &Scenario, properties: &[(&str, u64)]) -> Result<Flags> {
-    let file = scenario.directory().join(format!("properties-{}", unix_ms()));
-    let lines: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    std::fs::write(&file, lines)?;
-    Ok(scenario.flags().with("admin", "127.0.0.1:0").with("properties", file.display()))
+    scenario.flags().with("admin", "127.0.0.1:0").properties(scenario.directory(), properties)
 }
 
 /// Starts a process that can read all but what stands in [`BAD`] from offset `at` on. It must say so for as long as that is so, and not pass
