@@ -25,7 +25,7 @@ impl<G: Progress> Lanes<G> {
             let Some(open) = place.open() else { continue };
             let mut room = if place.hold.is_some() { 0 } else { open.progress.room() };
             if pressed {
-                let over = place.loads.queued.bytes >= share.bytes && place.loads.queued.records > 0;
+                let over = place.loads.queued.bytes >= share.bytes;
                 room = room.min(if over { 0 } else { share.records.saturating_sub(place.loads.queued.records) });
             }
             if place.loads.parked.records > 0 {
@@ -51,9 +51,13 @@ impl<G: Progress> Lanes<G> {
             place.wake_at = (demand.records(epoch) == 0 && place.wake_below.is_none()).then_some(mark);
         }
         let low = scaled(self.limits.queue.records, self.limits.low);
-        // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark.
-        self.wake_at = (free == 0 || bytes == 0 || pressed)
-            .then(|| if self.empty > 0 && free == 0 { self.limits.queue.records - 1 } else { low });
+        // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark, where pressure ends
+        // as well.
+        self.wake_at = match (free == 0, bytes == 0) {
+            (true, _) if self.empty > 0 => Some(self.limits.queue.records),
+            (true, _) | (_, true) => Some(low),
+            (false, false) => None,
+        };
         demand
     }
 
@@ -153,8 +157,7 @@ impl<G: Progress> Lanes<G> {
         }
         let free = self.limits.queue.records.saturating_sub(self.loads.queued.records);
         let first = place.loads.queued.records == 0;
-        let others = self.empty - usize::from(place.keeps_slot);
-        if free == 0 || (!first && free <= others) {
+        if free == 0 || (!first && free <= self.empty) {
             // Its own successors may hold the slots that it waits for: then it takes the place of one, or it would wait for ever.
             let Some(successor) = entries.find(|entry| entry.bound == Bound::Queue) else { return false };
             successor.count_against(Bound::Parked, [&mut self.loads, &mut place.loads]);

@@ -4,6 +4,7 @@ mod breaking;
 mod chance;
 mod commits;
 mod crew;
+mod effects;
 mod hauls;
 mod memory;
 mod model;

@@ -52,11 +52,14 @@ fn route_that_is_held_back_starts_nothing_and_is_not_read() {
     assert!(!bench.complain(first).breakers);
     assert!(bench.complain(second).breakers);
     assert!(matches!(bench.state(), BreakerState::Open { .. }));
+    assert!(matches!(bench.lanes.take_news()[..], [BreakerNews { change: BreakerChange::Opened(..), .. }]));
+    assert!(bench.lanes.take_news().is_empty());
     assert!(bench.take().is_none());
     assert!(bench.lanes.places.iter().all(|place| place.why_held(false) == Some(Hold::CircuitBreaker)));
     assert_eq!(bench.lanes.next_due(bench.now), Some(bench.now + Duration::from_secs(1)), "its retries wait with it");
     assert!(!bench.wait(Duration::from_secs(1)).breakers);
     assert!(bench.take().is_none());
+    assert_eq!(bench.lanes.next_due(bench.now), Some(bench.now + Duration::from_secs(4)), "then one is tried");
 }
 
 #[test]
@@ -142,4 +145,101 @@ fn lanes_that_wait_for_a_letter_make_few_that_can_fail_no_more() {
     assert_eq!([(); 2].map(|()| opens(&mut bench)), [false, false]);
     bench.wait(Duration::from_secs(1));
     assert_eq!([(); 2].map(|()| opens(&mut bench)), [false, true], "two lanes, each of them twice");
+}
+
+#[test]
+fn attempt_that_fails_after_it_opened_closes_nothing() {
+    let mut bench = bench(1, "abcd");
+    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
+    let [first, second, third] = held.try_into().expect("three");
+    bench.complain(first);
+    bench.complain(second);
+    bench.wait(Duration::from_secs(5));
+    assert_eq!(bench.state(), BreakerState::HalfOpen);
+    bench.fail(third, SECOND);
+    assert_eq!(bench.state(), BreakerState::HalfOpen);
+}
+
+#[test]
+fn lanes_of_another_route_are_none_that_can_fail() {
+    let mut bench = Bench::keyed(0, 4, 100);
+    bench.assign_to(0, 0, &breaking(ProcessingOrder::Key, CircuitBreaker::new()));
+    bench.assign_to(1, 1, &breaking(ProcessingOrder::Key, CircuitBreaker::new()));
+    bench.push(0, 0, "ab");
+    bench.push(1, 0, "abcdefghijklmnopqrst");
+    let _paused = bench.lanes.set_paused(|place| place.partition.0 == 1);
+    let opens = |bench: &mut Bench| {
+        let held = bench.taken();
+        bench.complain(held).breakers
+    };
+    assert_eq!([(); 2].map(|()| opens(&mut bench)), [false, false]);
+    bench.wait(SECOND);
+    let _going = bench.lanes.set_paused(|_| false);
+    let mut held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
+    held.retain(|(haul, _)| haul.context.epoch == Epoch(0));
+    assert_eq!(held.into_iter().map(|held| bench.complain(held).breakers).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn records_without_a_key_count_one_by_one_in_each_partition() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 0, 4, 100, 100);
+    let route = breaking(ProcessingOrder::Unordered, eager());
+    bench.assign_to(0, 0, &route);
+    bench.assign_to(1, 1, &route);
+    bench.push(1, 0, "  ");
+    let (first, second) = (bench.taken(), bench.taken());
+    assert!(!bench.complain(first).breakers);
+    assert!(bench.complain(second).breakers);
+}
+
+#[test]
+fn record_whose_letter_is_on_its_way_is_not_tried() {
+    let mut bench = bench(1, "abc");
+    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
+    let [first, second, third] = held.try_into().expect("three");
+    bench.poison(third);
+    bench.complain(first);
+    bench.complain(second);
+    bench.wait(Duration::from_secs(5));
+    let trial = bench.taken();
+    assert_ne!(offsets(&trial), [2]);
+}
+
+#[test]
+fn those_that_have_failed_are_tried_in_turn() {
+    let mut bench = bench(1, "abc");
+    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
+    for held in held {
+        bench.complain(held);
+    }
+    let mut tried = Vec::new();
+    for _ in 0..4 {
+        bench.wait(Duration::from_secs(3_600));
+        let trial = bench.taken();
+        tried.extend(offsets(&trial));
+        bench.complain(trial);
+    }
+    assert_eq!(tried, [2, 0, 1, 2], "first the one that failed when that counted for nothing any more");
+}
+
+#[test]
+fn trial_takes_the_slot_of_one_that_waits_with_it_and_of_no_other() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 0, 6, 5, 2);
+    bench.assign_to(0, 0, &breaking(ProcessingOrder::Key, CircuitBreaker::new()));
+    bench.assign_to(1, 1, &breaking(ProcessingOrder::Key, eager()));
+    bench.push(0, 0, "x");
+    let _running = bench.taken();
+    bench.push(1, 0, "cab");
+    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
+    let [_running, first, second] = held.try_into().expect("three");
+    bench.complain(first);
+    bench.complain(second);
+    // The parked have no room for more, so what comes behind them fills the queue.
+    bench.push(0, 1, "x");
+    bench.push(1, 3, "cb");
+    let queued = |bench: &Bench| (0..4).map(|lane| bench.lanes.lanes[lane].queued()).collect::<Vec<_>>();
+    assert_eq!((queued(&bench), bench.lanes.loads.queued.records), (vec![1, 1, 0, 1], 5));
+    assert_eq!(bench.wait(Duration::from_secs(5)).ready, 1);
+    assert_eq!((queued(&bench), bench.lanes.loads.queued.records), (vec![1, 1, 1, 0], 5));
+    assert_eq!(offsets(&bench.taken()), [1]);
 }

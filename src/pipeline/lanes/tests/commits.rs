@@ -61,3 +61,35 @@ fn commit_is_asked_for_after_so_many_completions() {
     assert!(!bench.lanes.acknowledge(&commits).commit);
     assert!(bench.lanes.commits().is_empty());
 }
+
+#[test]
+fn last_commits_tell_what_they_have_to_forget() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
+    bench.lanes.assignment(Epoch(0)).expect("assigned").progress = resumed(0, 0);
+    bench.push(0, 0, "abcd");
+    let mut held: VecDeque<_> = (0..4).map(|_| bench.taken()).collect();
+    for nth in [2, 0] {
+        let held = held.remove(nth).expect("taken");
+        bench.succeed(held);
+    }
+    let (commits, forgotten) = bench.lanes.final_commits(&[Epoch(0), Epoch(7)]);
+    assert_eq!((commits[0].1.next.offset(), forgotten), (Offset(1), 1), "there is no room for one behind it");
+    let _told = bench.lanes.acknowledge(&commits);
+    assert!(!bench.lanes.owe_commits(&[Epoch(0)]));
+    let held = held.remove(0).expect("taken");
+    bench.succeed(held);
+    assert!(bench.lanes.owe_commits(&[Epoch(0)]) && !bench.lanes.owe_commits(&[Epoch(7)]));
+}
+
+#[test]
+fn commits_that_were_too_large_leave_room_for_less() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
+    bench.push(0, 0, "a");
+    let held = bench.taken();
+    bench.succeed(held);
+    let commits = bench.lanes.commits();
+    let room = |bench: &mut Bench| bench.lanes.assignment(Epoch(0)).expect("assigned").progress.room();
+    let before = room(&mut bench);
+    bench.lanes.shrink(&commits);
+    assert!(room(&mut bench) < before);
+}

@@ -135,6 +135,28 @@ fn nothing_speaks_against_what_is_finished() {
 }
 
 #[test]
+fn a_record_that_is_finished_is_not_announced_any_more() {
+    let mut life = next(&after_two_ends(), 4, 15);
+    receive(&mut life.tracker, 10..14);
+    life.tracker.announce(Some(Offset(12)));
+    settle(&mut life.tracker, [12]);
+    let left = life.tracker.commit().expect("it is finished");
+    assert_eq!(metadata::decode_usage(&left.metadata, Offset(10)).expect("ours").running, None);
+}
+
+#[test]
+fn what_was_finished_before_is_not_accused_though_it_was_not_read_again() {
+    let (tag, low) = (LaneTag::from("key"), Offset(10));
+    let runs = metadata::encode(tag, low, &[Run { start: Offset(11), end: Offset(13) }], 4096).expect("short");
+    let accused = [10, 12, 13, 15].map(|offset| (Offset(offset), 1)).to_vec();
+    let usage = Usage { holder: Some(4), probation: true, accused, ..Usage::default() }.encode(low);
+    let left = OffsetCommit { next: NextOffset::at(10), metadata: metadata::with_usage(tag, &runs, &usage) };
+    let mut life = next(&left, 4, 0);
+    let usage = metadata::decode_usage(&life.commit().metadata, low).expect("ours");
+    assert_eq!(usage.accused, [10, 13, 15].map(|offset| (Offset(offset), 1)));
+}
+
+#[test]
 fn ends_outside_of_probation_accuse_nobody_however_many() {
     let mut left = first();
     for holder in 1..200 {
@@ -168,7 +190,9 @@ fn commits_stay_within_the_limit_and_a_small_one_has_no_custody() {
     settle(&mut tracker, (0..next.start).filter(|offset| offset % 2 == 1));
     let commit = tracker.commit().expect("it was let in, so it fits");
     assert!(commit.metadata.len() <= 200 && commit.metadata.starts_with("dm2:"));
-    for _ in 0..3 {
+    tracker.shrink();
+    assert!(tracker.custody.is_some(), "what it tells goes last");
+    for _ in 0..2 {
         tracker.shrink();
     }
     settle(&mut tracker, [0]);
