@@ -147,7 +147,8 @@ fn network_half_open() -> Result<()> {
     let patience = scale.of(Duration::from_secs(6), Duration::from_secs(30));
     let mut running = Running::start(&network.broker.bootstrap(), "half-open", |scenario, flags| {
         let flags = flags.with("brokers", network.proxy.address());
-        let flags = flags.properties(scenario.directory(), &[("socket.timeout.ms", u64::try_from(patience.as_millis())?)])?;
+        let flags =
+            flags.properties(scenario.directory(), &[("socket.timeout.ms", u64::try_from(patience.as_millis())?)])?;
         Ok(flags.with("session-timeout-ms", 45_000))
     })?;
     let mut random = Rng::with_seed(running.scenario.seed());

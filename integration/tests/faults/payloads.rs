@@ -46,7 +46,11 @@ fn decompression_bomb() -> Result<()> {
     for (partition, codec) in (0..8).zip(codecs.into_iter().cycle()) {
         for batch in 0..BATCHES {
             let ids = 1_000 * (u64::try_from(partition)? * BATCHES + batch)..;
-            scenario.produce_compressed(codec, Partition(partition), ids.take(RECORDS as usize).map(|id| large(id, 200)))?;
+            scenario.produce_compressed(
+                codec,
+                Partition(partition),
+                ids.take(RECORDS as usize).map(|id| large(id, 200)),
+            )?;
         }
     }
     let flags = scenario.flags().with("admin", "127.0.0.1:0");

@@ -10,6 +10,7 @@ mod memory;
 mod model;
 mod probation;
 mod scaling;
+mod told;
 
 use std::time::Duration;
 

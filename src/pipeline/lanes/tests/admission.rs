@@ -9,7 +9,8 @@ impl Bench {
     /// So many records are taken, and those of one partition succeed, one after the other: whether the reader is told of each.
     fn tells_of(&mut self, taken: usize, epoch: u64) -> Vec<bool> {
         let held: Vec<_> = (0..taken).map(|_| self.taken()).collect();
-        let (ours, _theirs): (Vec<_>, Vec<_>) = held.into_iter().partition(|(haul, _)| haul.context.epoch == Epoch(epoch));
+        let (ours, _theirs): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|(haul, _)| haul.context.epoch == Epoch(epoch));
         ours.into_iter().map(|held| self.succeed(held).room).collect()
     }
 }

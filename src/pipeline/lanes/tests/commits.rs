@@ -13,6 +13,7 @@ impl World {
             let ending = self.logs.iter().filter(|log| log.released).filter_map(|log| log.epoch);
             let (mut commits, _) = self.lanes.final_commits(&ending.collect::<Vec<_>>());
             commits.extend(self.lanes.commits());
+            self.told.commit = false;
             for (epoch, commit) in &commits {
                 let usage = metadata::decode_usage(&commit.metadata, commit.next.offset()).expect("it is ours");
                 self.announced.entry(*epoch).or_default().insert(usage.running.map(|running| running.0));

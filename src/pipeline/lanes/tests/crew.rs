@@ -59,7 +59,10 @@ impl World {
             assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers);
         }
         match taken {
-            None => return false,
+            None => {
+                self.told.worker = false;
+                return false;
+            }
             Some(Taken::Haul(haul)) => {
                 let taken = cargo.lanes.len();
                 assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");

@@ -53,9 +53,8 @@ fn a_place_that_nobody_committed_asks_for_that_once() {
         progress,
     };
     let sought = || OffsetTracker::moved_to(crate::record::NextOffset::at(7), &"key".into(), 4_096);
-    let mut asks = |partition, progress| {
-        bench.lanes.assign(assigned(partition, progress), route(ProcessingOrder::Key)).commit
-    };
+    let mut asks =
+        |partition, progress| bench.lanes.assign(assigned(partition, progress), route(ProcessingOrder::Key)).commit;
     assert_eq!([asks(0, resumed(0, 4_096)), asks(1, sought()), asks(2, sought())], [false, true, false]);
     assert!(!asks(3, resumed(0, 4_096)));
     assert_eq!(bench.lanes.commit_due(), Some(CommitDue::Now), "what came later needs none, and takes back nothing");

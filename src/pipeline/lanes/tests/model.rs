@@ -15,6 +15,7 @@ use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
 use super::probation::taken_over;
+use super::told::Told;
 use super::{arriving, batched, breaking, failure, resumed};
 use crate::handler::ProcessingOrder;
 use crate::pipeline::control::Rate;
@@ -81,6 +82,7 @@ pub(super) struct World {
     pub(super) unmarked: BTreeSet<Epoch>,
     /// What was taken last of a partition on probation.
     pub(super) suspect: Option<u64>,
+    pub(super) told: Told,
 }
 
 impl World {
@@ -114,6 +116,7 @@ impl World {
             announced: BTreeMap::new(),
             unmarked: BTreeSet::new(),
             suspect: None,
+            told: Told::default(),
             workers: setting.workers,
             setting,
         }
@@ -137,13 +140,6 @@ impl World {
     fn record(&self, partition: usize, offset: i64) -> (i64, Option<Vec<u8>>, usize) {
         let (key, size) = self.look(partition, offset);
         (offset, (key > 0).then(|| vec![u8::try_from(key).expect("few keys"); 1]), size)
-    }
-
-    /// Everybody who must hear of it does.
-    pub(super) fn hear(&mut self, effects: Effects) {
-        if effects.room {
-            self.asked = None;
-        }
     }
 
     pub(super) fn log_of(&self, epoch: Epoch) -> Option<usize> {
@@ -226,13 +222,10 @@ impl World {
             }
             Step::Wait(millis) => {
                 self.now += std::time::Duration::from_millis(millis.into());
-                let effects = self.lanes.wake(self.now);
-                self.hear(effects);
+                self.wake();
             }
             Step::TakeLetter => {
-                if let Some(job) = self.lanes.take_letter() {
-                    self.letters.push(job);
-                }
+                self.take_letter();
             }
             Step::Acknowledge(letter) => {
                 if !self.letters.is_empty() {
@@ -257,6 +250,21 @@ impl World {
             }
             Step::Ends => self.tell_ends(),
         }
+    }
+
+    /// Whoever has the clock looks.
+    fn wake(&mut self) {
+        let effects = self.lanes.wake(self.now);
+        self.look_at_the_clock();
+        self.hear(effects);
+    }
+
+    /// The dead-letter stage takes what is next, if there is anything.
+    fn take_letter(&mut self) -> bool {
+        let job = self.lanes.take_letter();
+        self.told.letters = job.is_some();
+        self.letters.extend(job);
+        self.told.letters
     }
 
     /// Tells the lanes which partitions are paused.
@@ -408,6 +416,8 @@ impl World {
         if self.held.iter().any(|held| held.load == load) {
             return;
         }
+        // Whose it was looks for something else.
+        self.told.worker = true;
         let effects = match self.loads.remove(&load).expect("its lanes were held") {
             Taken::Batch(batch) => self.lanes.finish_batch(batch),
             Taken::Haul(haul) => self.lanes.unload(haul, None, &mut Cargo::default(), None, super::NOTHING),
@@ -447,20 +457,18 @@ impl World {
                 self.finish(0, Ending::Whole);
                 moved = true;
             }
-            while let Some(job) = self.lanes.take_letter() {
-                self.letters.push(job);
-            }
+            while self.take_letter() {}
             while !self.letters.is_empty() {
                 self.acknowledge(0);
                 moved = true;
             }
             if let Some(next) = self.lanes.next_due(self.now) {
                 self.now = self.now.max(next);
-                let effects = self.lanes.wake(self.now);
-                self.hear(effects);
+                self.wake();
                 moved = true;
             }
             audit(self);
+            self.nobody_was_forgotten();
             idle = if moved { 0 } else { idle + 1 };
         }
         assert!(self.alive.is_empty(), "these never ran: {:?}", self.alive);
@@ -482,6 +490,7 @@ proptest! {
         for step in [Step::Assign(0, ends), Step::Write(0, 10)].into_iter().chain(steps) {
             world.step(step);
             audit(&world);
+            world.nobody_was_forgotten();
         }
         world.drain();
     }
