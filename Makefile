@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book screenshots coverage sanitize fuzz fmt
+.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book screenshots coverage mutants sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,9 @@ book: ## Build the book of docs/ into target/book; installs mdbook if it is miss
 
 coverage: ## Show which branches of the pipeline the simulation takes, in SEEDS=1000 runs; needs a nightly Rust
 	@bash scripts/coverage.sh
+
+mutants: ## Change the pipeline's core in some 1,000 places, one at a time, and say what no test notices; most of two hours
+	@bash scripts/mutants.sh $(ARGS)
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while
 	bash scripts/sanitize.sh

@@ -298,9 +298,7 @@ impl<G: Progress> Lanes<G> {
             }
         }
         let mut effects = Effects::default();
-        if self.on_probation > 0 {
-            self.review(&mut effects);
-        }
+        self.review(&mut effects);
         effects
     }
 

@@ -5,6 +5,7 @@ mod chance;
 mod commits;
 mod crew;
 mod effects;
+mod gather;
 mod hauls;
 mod memory;
 mod model;

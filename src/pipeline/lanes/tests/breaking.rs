@@ -20,7 +20,7 @@ fn bench(partitions: usize, keys: &str) -> Bench {
 }
 
 impl Bench {
-    fn assign_to(&mut self, partition: usize, epoch: u64, route: &Arc<RouteSpec>) {
+    pub(super) fn assign_to(&mut self, partition: usize, epoch: u64, route: &Arc<RouteSpec>) {
         let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
         let assigned = Assigned { epoch: Epoch(epoch), topic_partition, progress: resumed(0, 4_096) };
         assert!(self.lanes.assign(assigned, Arc::clone(route)).room, "a new partition is to be read");
@@ -48,9 +48,12 @@ impl Bench {
 #[test]
 fn route_that_is_held_back_starts_nothing_and_is_not_read() {
     let mut bench = bench(2, "abcd");
-    let (first, second) = (bench.taken(), bench.taken());
+    let (first, second, third) = (bench.taken(), bench.taken(), bench.taken());
+    assert!(third.0.may_start());
     assert!(!bench.complain(first).breakers);
     assert!(bench.complain(second).breakers);
+    assert!(!third.0.may_start());
+    bench.fail(third, SECOND);
     assert!(matches!(bench.state(), BreakerState::Open { .. }));
     assert!(matches!(bench.lanes.take_news()[..], [BreakerNews { change: BreakerChange::Opened(..), .. }]));
     assert!(bench.lanes.take_news().is_empty());

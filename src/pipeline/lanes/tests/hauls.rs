@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::Epoch;
+use super::*;
 use super::{Bench, NOTHING, SECOND, offsets};
 
 #[test]
@@ -55,4 +55,26 @@ fn failure_in_a_haul_stops_its_own_lane_alone() {
     assert_eq!(bench.fail(held, SECOND).ready, 2);
     let again = bench.taken();
     assert_eq!(offsets(&again), [2, 3, 4, 5]);
+}
+
+#[test]
+fn what_is_begun_of_a_haul_and_what_is_left_of_it() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    assert!(Cargo::<Offset>::default().is_empty());
+    bench.push(0, 0, "a");
+    let one = bench.taken();
+    assert!(!one.1.is_empty() && !one.1.has_several());
+    bench.succeed(one);
+    bench.takes(0, 1);
+    bench.push(0, 1, "ab");
+    let (haul, mut cargo) = bench.taken();
+    assert!(!cargo.is_empty() && cargo.has_several());
+    let mut entries = VecDeque::new();
+    let (lane, first) = cargo.next_lane(&mut entries).expect("two lanes");
+    assert!(!cargo.is_empty() && !cargo.has_several());
+    assert_eq!(first.map(|first| first.record.offset()), Some(Offset(1)));
+    bench.release(0);
+    assert!(!haul.may_start());
+    let begun = Some((lane, &mut entries));
+    assert!(bench.lanes.unload(haul, begun, &mut cargo, None, NOTHING).drained);
 }

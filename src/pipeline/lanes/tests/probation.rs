@@ -164,6 +164,15 @@ fn probation_ends_with_as_many_records_as_the_queue_holds_or_at_the_partitions_e
 }
 
 #[test]
+fn probation_of_a_partition_without_a_record_ends_once_that_is_known() {
+    let mut bench = bench(&[2]);
+    bench.commit();
+    assert!(!bench.due());
+    assert!(bench.lanes.note_ends(&[(Epoch(0), Offset(0))]).commit);
+    assert!(bench.commit().passed);
+}
+
+#[test]
 fn attempts_that_fail_do_not_end_probation() {
     let mut bench = bench(&[2]);
     let announced = |bench: &mut Bench| {
