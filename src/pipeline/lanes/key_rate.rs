@@ -95,6 +95,11 @@ impl<G: Progress> Lanes<G> {
     }
 
     #[cfg(test)]
+    pub(super) fn keys_with_a_budget(&self) -> usize {
+        self.key_budgets.as_ref().map_or(0, |budgets| budgets.keys.len())
+    }
+
+    #[cfg(test)]
     pub(super) fn is_spent(&self, lane: &super::Lane<G::Position>) -> bool {
         let budget = |key| self.key_budgets.as_ref()?.keys.get(&(lane.place, key));
         lane.key.and_then(budget).is_some_and(|budget| budget.left == 0)

@@ -47,13 +47,15 @@ fn reader_that_may_go_on_anyway_is_told_nothing() {
 
 #[test]
 fn partition_without_a_slot_is_read_as_soon_as_there_is_one() {
-    let mut bench = Bench::keyed(11, 12, 10);
-    for partition in 0..10 {
+    let mut bench = Bench::keyed(5, 12, 10);
+    bench.push(0, 0, "abcdefg");
+    for partition in 1..4 {
         bench.push(partition, 0, "a");
     }
-    assert_eq!(bench.allowed(10), 0);
-    assert_eq!(bench.tells_of(10, 3), [true]);
-    assert_eq!(bench.allowed(10), 1);
+    assert_eq!(bench.allowed(4), 0);
+    // At once; where the pressure ends; and with half of the share of one.
+    assert_eq!(bench.tells_of(10, 0), [true, false, false, false, true, false, true]);
+    assert!(bench.allowed(4) > 0);
 }
 
 #[test]

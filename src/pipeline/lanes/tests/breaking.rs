@@ -159,8 +159,19 @@ fn attempt_that_fails_after_it_opened_closes_nothing() {
     bench.complain(second);
     bench.wait(Duration::from_secs(5));
     assert_eq!(bench.state(), BreakerState::HalfOpen);
+    let _told = bench.lanes.report(&third.0, &mut Vec::new(), &mut Vec::new());
     bench.fail(third, SECOND);
     assert_eq!(bench.state(), BreakerState::HalfOpen);
+}
+
+#[test]
+fn partition_that_goes_on_while_its_route_is_tried_is_to_be_read() {
+    let mut bench = bench(1, "ab");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    bench.complain(second);
+    let _told = bench.lanes.set_paused(|_| true);
+    assert!(bench.lanes.set_paused(|_| false).room);
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn what_its_route_does_not_want_is_finished_and_asks_for_a_commit_as_others_do()
     }
     let told = bench.lanes.push(arrivals, bench.now);
     assert_eq!((told.unwanted, told.commit, told.ready), (3, true, 0));
+    assert_eq!(bench.lanes.assignment(Epoch(0)).expect("assigned").finished, 3);
     assert_eq!(bench.lanes.commits()[0].1.next.offset(), Offset(3));
 }
 

@@ -107,6 +107,14 @@ fn a_record_that_is_to_be_tried_by_itself_is_in_no_batch_with_others() {
 }
 
 #[test]
+fn a_record_that_has_no_slot_yet_makes_no_batch_full() {
+    let mut bench = Bench::keyed(0, 4, 2);
+    bench.assign_to(0, 0, &batched(ProcessingOrder::Key, 3, CircuitBreaker::new()));
+    assert_eq!(bench.push(0, 0, "aaa").ready, 0);
+    assert!(bench.take_batch().is_none());
+}
+
+#[test]
 fn a_batch_whose_records_have_gone_is_not_ripe_for_those_that_come() {
     let mut bench = bench(1);
     bench.push(0, 0, "a");

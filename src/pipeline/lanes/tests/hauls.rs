@@ -78,3 +78,24 @@ fn what_is_begun_of_a_haul_and_what_is_left_of_it() {
     let begun = Some((lane, &mut entries));
     assert!(bench.lanes.unload(haul, begun, &mut cargo, None, NOTHING).drained);
 }
+
+#[test]
+fn what_takes_longer_is_believed_at_once_and_what_takes_less_by_a_quarter() {
+    let bench = Bench::keyed(1, 4, 10);
+    let context = &bench.lanes.places[0].assignment.as_ref().expect("assigned").context;
+    let took = |records, nanos| {
+        context.took(records, Duration::from_nanos(nanos));
+        (context.appetite(), context.is_brief())
+    };
+    assert_eq!((context.appetite(), context.is_brief()), (1, false), "nothing is known");
+    assert_eq!(took(4, 4_000), (50, true));
+    assert_eq!(took(1, 2_000), (25, true));
+    assert_eq!(took(1, 1_000), (50_000 / 1_750, true));
+    assert_eq!(took(0, 1_000_000_000), (50_000 / 1_750, true));
+    assert_eq!(took(1, 25_000), (2, true));
+    assert_eq!(took(1, 25_001), (1, false));
+    assert_eq!(took(1, 1), (2, true));
+    context.takes_its_time();
+    assert_eq!((context.appetite(), context.is_brief()), (1, false));
+    assert_eq!(took(1, 1), (1, false), "a quarter less");
+}

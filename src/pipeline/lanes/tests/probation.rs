@@ -87,6 +87,15 @@ fn nothing_starts_before_the_first_commit_was_answered() {
 }
 
 #[test]
+fn a_partition_that_nobody_committed_asks_for_that_with_its_first_record() {
+    let mut tracker = OffsetTracker::resume(None, "", &"key".into(), 4_096).tracker;
+    tracker.take_over(0, NonZero::<u32>::MIN, Timestamp::now());
+    let mut bench = bench_of([tracker]);
+    assert!(!bench.due(), "it isn't known where it begins");
+    assert!(bench.push(0, 7, "a").commit && bench.due());
+}
+
+#[test]
 fn on_probation_one_record_at_a_time_starts_once_it_is_announced() {
     let mut bench = bench(&[2]);
     bench.push(0, 0, "aab");
