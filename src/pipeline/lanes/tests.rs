@@ -1,6 +1,7 @@
 mod admission;
 mod audit;
 mod breaking;
+mod census;
 mod chance;
 mod commits;
 mod crew;

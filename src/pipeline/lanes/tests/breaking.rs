@@ -81,6 +81,7 @@ fn one_record_is_tried_that_has_not_failed_and_its_success_lets_all_go_on() {
     assert_eq!((bench.state(), bench.lanes.held_back), (BreakerState::Closed, 0));
     let rest: Vec<_> = std::iter::from_fn(|| bench.take()).collect();
     assert_eq!(rest.len(), 3);
+    assert!(rest.iter().all(|(haul, _)| haul.may_start()));
 }
 
 #[test]

@@ -178,7 +178,28 @@ fn probation_of_a_partition_without_a_record_ends_once_that_is_known() {
     bench.commit();
     assert!(!bench.due());
     assert!(bench.lanes.note_ends(&[(Epoch(0), Offset(0))]).commit);
+    assert!(!bench.lanes.note_ends(&[(Epoch(0), Offset(0))]).passed, "that isn't committed yet");
     assert!(bench.commit().passed);
+}
+
+#[test]
+fn no_probation_ends_while_a_record_runs_alone_but_while_others_run_it_may() {
+    let at_its_end = [(Epoch(0), Offset(0))];
+    let mut bench = bench(&[2, 2]);
+    bench.commit();
+    bench.push(1, 0, "a");
+    assert!(bench.take().is_none());
+    bench.commit();
+    let (suspect, ..) = bench.next().expect("it is announced");
+    assert!(!bench.lanes.note_ends(&at_its_end).commit);
+    bench.succeed(suspect);
+    assert!(bench.lanes.note_ends(&at_its_end).commit);
+
+    let mut bench = self::bench(&[2, 0]);
+    bench.commit();
+    bench.push(1, 0, "x");
+    let _running = bench.next().expect("nothing on probation is ready");
+    assert!(bench.lanes.note_ends(&at_its_end).commit);
 }
 
 #[test]
@@ -289,6 +310,45 @@ fn a_partition_that_goes_takes_its_probation_with_it() {
     bench.lose(0);
     assert_eq!(bench.lanes.on_probation, 0);
     assert_eq!(bench.next().expect("nothing is in its way").1, 1);
+}
+
+#[test]
+fn nothing_runs_beside_a_record_that_ran_alone_until_it_has_ended_though_its_partition_went() {
+    let mut bench = bench(&[2, 0]);
+    bench.commit();
+    bench.push(0, 0, "a");
+    bench.push(1, 0, "x");
+    assert!(bench.take().is_none());
+    bench.commit();
+    let (suspect, partition, _) = bench.next().expect("it is announced");
+    assert_eq!(partition, 0);
+    bench.lose(0);
+    assert!(bench.take().is_none());
+    bench.succeed(suspect);
+    assert_eq!(bench.next().expect("nothing is in its way").1, 1);
+}
+
+#[test]
+fn who_was_sent_away_for_a_record_that_runs_alone_is_told_when_that_is_over() {
+    let mut bench = bench(&[2, 0]);
+    bench.commit();
+    bench.push(0, 0, "ab");
+    assert!(bench.take().is_none());
+    bench.commit();
+    let (suspect, ..) = bench.next().expect("it is announced");
+    bench.push(1, 0, "xy");
+    bench.succeed(suspect);
+    let take = |bench: &mut Bench| bench.lanes.take(&mut Cargo::default(), Instant::now);
+    let (taken, told) = take(&mut bench);
+    assert_eq!((taken.is_none(), told.ready), (true, 3), "another one is to be announced");
+    bench.commit();
+    let (suspect, ..) = bench.next().expect("it is announced");
+    bench.fail(suspect, SECOND);
+    let (taken, _) = take(&mut bench);
+    assert!(taken.is_none(), "that nothing runs alone is announced");
+    bench.commit();
+    let (taken, told) = take(&mut bench);
+    assert_eq!((taken.is_some(), told.ready), (true, 2));
 }
 
 #[test]
