@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod parking;
 mod probation;
+mod rate;
 mod scaling;
 mod told;
 
@@ -279,7 +280,7 @@ fn last_worker_is_free_for_a_partition_that_remains_alone() {
     bench.push(0, 0, "ab");
     let _first = bench.taken();
     assert!(bench.take().is_none());
-    assert!(bench.lose(1).ready > 0, "a worker is to look again");
+    assert!(bench.release(1).ready > 0, "a worker is to look again");
     assert_eq!(offsets(&bench.taken()), [1]);
 }
 

@@ -152,6 +152,11 @@ fn a_step_is_from_one_record_to_the_next() {
     let mut tracker = at(0);
     receive(&mut tracker, [0, 300]);
     assert_eq!(tracker.pace.stride(), 300);
+    // It is remembered for as long as the window after its own.
+    receive(&mut tracker, 301..301 + 1_023 + 1_023);
+    assert_eq!(tracker.pace.stride(), 300);
+    receive(&mut tracker, [301 + 1_023 + 1_023, 302 + 1_023 + 1_023]);
+    assert_eq!(tracker.pace.stride(), 2);
 }
 
 #[test]

@@ -85,6 +85,19 @@ fn one_record_is_tried_that_has_not_failed_and_its_success_lets_all_go_on() {
 }
 
 #[test]
+fn trial_of_which_nothing_came_makes_room_for_another_one() {
+    let mut bench = bench(1, "abcd");
+    let (first, second) = (bench.taken(), bench.taken());
+    bench.complain(first);
+    bench.complain(second);
+    bench.wait(Duration::from_secs(5));
+    let trial = bench.taken();
+    assert_eq!(offsets(&trial), [2]);
+    assert_eq!(bench.fail(trial, SECOND).ready, 1);
+    assert_eq!(offsets(&bench.taken()), [3]);
+}
+
+#[test]
 fn trial_that_leaves_with_its_partition_makes_room_for_another_one() {
     let mut bench = bench(2, "ab");
     let (first, second) = (bench.taken(), bench.taken());

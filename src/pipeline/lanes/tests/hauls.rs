@@ -99,3 +99,26 @@ fn what_takes_longer_is_believed_at_once_and_what_takes_less_by_a_quarter() {
     assert_eq!((context.appetite(), context.is_brief()), (1, false));
     assert_eq!(took(1, 1), (1, false), "a quarter less");
 }
+
+#[test]
+fn what_is_given_back_is_next_in_the_order_it_had() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.takes(0, 1);
+    bench.push(0, 0, "abc");
+    let (haul, mut cargo) = bench.taken();
+    bench.push(0, 3, "d");
+    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 3);
+    let _told = bench.lanes.unload(haul, None, &mut cargo, None, NOTHING);
+    assert_eq!(offsets(&bench.taken()), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_one_worker_would_have_taken_is_for_several_once_it_takes_its_time() {
+    let mut bench = Bench::keyed(1, 4, 100);
+    bench.takes(0, 1);
+    bench.push(0, 0, "a");
+    let (haul, mut cargo) = bench.taken();
+    bench.push(0, 1, "bcd");
+    let told = bench.lanes.unload(haul, None, &mut cargo, None, (1, SECOND));
+    assert_eq!(told.ready, 3, "two more than one, and the one that comes back");
+}

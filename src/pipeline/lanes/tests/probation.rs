@@ -307,7 +307,10 @@ fn a_partition_that_goes_takes_its_probation_with_it() {
     bench.push(0, 0, "a");
     bench.push(1, 0, "x");
     assert!(bench.take().is_none());
-    bench.lose(0);
+    let _on_its_way = bench.lanes.commits();
+    bench.release(0);
+    assert!(bench.take().is_none(), "it isn't known whether that is taken back");
+    assert!(bench.lose(0).ready > 0, "who was sent away is to look again");
     assert_eq!(bench.lanes.on_probation, 0);
     assert_eq!(bench.next().expect("nothing is in its way").1, 1);
 }

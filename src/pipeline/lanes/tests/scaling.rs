@@ -46,6 +46,8 @@ fn partition_that_holds_more_than_its_share_takes_no_worker_from_the_others() {
     bench.push(0, 0, "abcdefghijklmno");
     let mut stuck = bench.take_all();
     assert_eq!(stuck.len(), 9, "one is left for the other partition");
+    bench.scale(9);
+    assert_eq!(bench.lanes.idle(), 1, "as many as there are to be are at something, one of them for nobody");
     bench.scale(4);
     assert_eq!(bench.push(1, 0, "ab").ready, 2);
     assert_eq!(bench.lanes.idle(), 1, "so somebody is woken");
