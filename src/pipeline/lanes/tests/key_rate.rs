@@ -65,3 +65,20 @@ fn keys_that_have_waited_long_enough_are_forgotten_once_they_are_many() {
     assert_eq!(run(1_024..1_025, HOUR / 2), 1_025, "each has one to wait for");
     assert_eq!(run(1_025..3_000, HOUR), 3_000 - 1_025, "those of before have waited");
 }
+
+#[test]
+fn a_slot_that_was_waited_in_for_want_of_room_among_the_parked_is_told_of() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 2, 4, 10, 1);
+    bench.push(1, 0, "x");
+    let held = bench.taken();
+    bench.fail(held, SECOND);
+    let _told = bench.lanes.set_key_rate(Rate::new(1, HOUR));
+    bench.push(0, 0, "aa");
+    let held = bench.taken();
+    bench.succeed(held);
+    let _told = bench.lanes.set_paused(|place| place.partition.0 == 0);
+    bench.wait(SECOND);
+    assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (2, 0));
+    assert!(bench.lanes.set_key_rate(None).room);
+    assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (1, 1));
+}

@@ -30,3 +30,16 @@ fn letter_that_fails_is_no_longer_out_and_waits_unless_its_partition_goes() {
     assert!(bench.lanes.letter_failed(second, due).drained);
     assert_eq!((bench.lanes.out(&[Epoch(0)]), bench.lanes.next_retry()), (0, None));
 }
+
+#[test]
+fn a_letter_that_is_written_finishes_its_record_and_counts_for_the_next_commit() {
+    let mut bench = Bench::keyed(1, 4, 10);
+    bench.lanes.limits.commit_after = 1;
+    bench.push(0, 0, "a");
+    let held = bench.taken();
+    bench.poison(held);
+    let job = bench.lanes.take_letter().expect("there is one");
+    assert!(bench.acknowledge(job).commit);
+    assert_eq!(bench.lanes.assignment(Epoch(0)).expect("assigned").finished, 1);
+    assert_eq!(bench.lanes.commits()[0].1.next.offset(), Offset(1));
+}
