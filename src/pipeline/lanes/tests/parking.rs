@@ -43,3 +43,37 @@ fn a_letter_that_is_written_finishes_its_record_and_counts_for_the_next_commit()
     assert_eq!(bench.lanes.assignment(Epoch(0)).expect("assigned").finished, 1);
     assert_eq!(bench.lanes.commits()[0].1.next.offset(), Offset(1));
 }
+
+#[test]
+fn a_letter_that_waits_is_written_though_its_partition_goes_and_not_once_it_is_lost() {
+    let mut bench = Bench::keyed(1, 4, 10);
+    bench.push(0, 0, "ab");
+    for _ in 0..2 {
+        let held = bench.taken();
+        bench.poison(held);
+    }
+    bench.release(0);
+    let job = bench.lanes.take_letter().expect("it was started");
+    bench.acknowledge(job);
+    bench.lose(0);
+    assert!(bench.lanes.take_letter().is_none());
+    assert_eq!(bench.lanes.loads, Loads::default());
+}
+
+#[test]
+fn a_partition_that_is_paused_takes_only_its_own_from_those_that_are_due() {
+    let mut bench = Bench::keyed(2, 4, 4);
+    for partition in 0..2 {
+        bench.push(partition, 0, "a");
+        let held = bench.taken();
+        bench.fail(held, SECOND);
+    }
+    bench.push(0, 1, "bc");
+    bench.push(1, 1, "bc");
+    bench.wait(SECOND);
+    assert_eq!(bench.lanes.due.len(), 2, "no slot is free");
+    let _told = bench.lanes.set_paused(|place| place.partition.0 == 0);
+    let states: Vec<_> = bench.lanes.lanes.iter().map(|lane| (lane.place, lane.state)).collect();
+    assert!(bench.lanes.due.is_empty(), "its records have left their slots for the other one");
+    assert_eq!(states[..2], [(0, State::Paused), (1, State::Ready)]);
+}
