@@ -2,7 +2,7 @@
 # Changes what decides over records in one place after the other, and says which changes the tests that stand beside the code don't notice,
 # with a few hundred cases of each property.
 #
-#   scripts/mutants.sh [ARGUMENTS]    of cargo-mutants, such as --file src/retry.rs
+#   scripts/mutants.sh [ARGUMENTS]    of cargo-mutants, such as --re 'retry.rs' for what that names
 #
 # Most of an hour by two cores, with nothing else beside it. What was noticed stays noticed: started again, it goes on with the rest, until
 # target/mutants is removed. There mutants.out/missed.txt has what no test noticed.
