@@ -53,11 +53,8 @@ impl<G: Progress> Lanes<G> {
         let low = scaled(self.limits.queue.records, self.limits.low);
         // With no slot free at all, a partition that has none waits for the first; else reading goes on at the low mark, where pressure ends
         // as well.
-        self.wake_at = match (free == 0, bytes == 0) {
-            (true, _) if self.empty > 0 => Some(self.limits.queue.records),
-            (true, _) | (_, true) => Some(low),
-            (false, false) => None,
-        };
+        let mark = if free == 0 && self.empty > 0 { self.limits.queue.records } else { low };
+        self.wake_at = (free == 0 || bytes == 0).then_some(mark);
         demand
     }
 

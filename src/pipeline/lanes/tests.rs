@@ -1,6 +1,7 @@
 mod admission;
 mod audit;
 mod breaking;
+mod by_key;
 mod census;
 mod chance;
 mod commits;
@@ -70,11 +71,20 @@ fn arriving(
     partition: usize,
     records: Vec<(i64, Option<Vec<u8>>, usize)>,
 ) -> Arrivals {
+    let record =
+        |(offset, key, size)| (offset, OwnedRecord { key, value: Some(vec![0; size]), ..OwnedRecord::default() });
+    came_in(order, epoch, partition, records.into_iter().map(record))
+}
+
+fn came_in(
+    order: ProcessingOrder,
+    epoch: Epoch,
+    partition: usize,
+    records: impl Iterator<Item = (i64, OwnedRecord)>,
+) -> Arrivals {
     let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
-    let records = records.into_iter().map(|(offset, key, size)| {
-        (Offset(offset), Arc::new(OwnedRecord { key, value: Some(vec![0; size]), ..OwnedRecord::default() }))
-    });
-    let records = OwnedRecords::handles(topic_partition, records.collect());
+    let records = records.map(|(offset, record)| (Offset(offset), Arc::new(record))).collect();
+    let records = OwnedRecords::handles(topic_partition, records);
     arrivals(Batch { epoch, records, next: None }, &route(order).settings)
 }
 
@@ -157,6 +167,10 @@ impl Bench {
         self.take().expect("a lane is ready")
     }
 
+    fn hold<const N: usize>(&mut self) -> [Held; N] {
+        std::array::from_fn(|_| self.taken())
+    }
+
     /// All of it succeeds.
     fn succeed(&mut self, (haul, mut cargo): Held) -> Told {
         let (mut entries, mut done) = (VecDeque::new(), Vec::new());
@@ -226,6 +240,7 @@ fn offsets((_, cargo): &Held) -> Vec<i64> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn records_of_a_key_are_one_run_and_other_keys_go_beside_it() {
@@ -276,12 +291,14 @@ fn no_partition_takes_the_last_worker_while_another_is_assigned() {
 
 #[test]
 fn last_worker_is_free_for_a_partition_that_remains_alone() {
-    let mut bench = Bench::keyed(2, 2, 20);
-    bench.push(0, 0, "ab");
-    let _first = bench.taken();
-    assert!(bench.take().is_none());
-    assert!(bench.release(1).ready > 0, "a worker is to look again");
-    assert_eq!(offsets(&bench.taken()), [1]);
+    for goes in [Bench::release, Bench::lose] {
+        let mut bench = Bench::keyed(2, 2, 20);
+        bench.push(0, 0, "ab");
+        let _first = bench.taken();
+        assert!(bench.take().is_none());
+        assert!(goes(&mut bench, 1).ready > 0, "a worker is to look again");
+        assert_eq!(offsets(&bench.taken()), [1]);
+    }
 }
 
 #[test]
@@ -353,19 +370,6 @@ fn partitions_held_for_the_parked_are_read_again_when_anothers_are_gone() {
 }
 
 #[test]
-fn a_letter_that_fails_takes_back_what_its_partition_was_allowed() {
-    let mut bench = Bench::keyed(1, 4, 10);
-    bench.push(0, 0, "a");
-    let run = bench.taken();
-    bench.poison(run);
-    let job = bench.lanes.take_letter().expect("there is one");
-    assert!(bench.allowed(0) > 0);
-    let due = bench.now + SECOND;
-    assert!(bench.lanes.letter_failed(job, due).room, "the reader must ask again");
-    assert_eq!(bench.allowed(0), 0);
-}
-
-#[test]
 fn retries_that_wait_leave_the_slots_that_other_partitions_keep() {
     let mut bench = Bench::keyed(4, 4, 4);
     for (offset, key) in [(0, "a"), (1, "b"), (2, "c")] {
@@ -408,29 +412,6 @@ fn parked_records_have_a_bound_and_hold_their_partition_at_it() {
     let run = bench.taken();
     assert!(bench.succeed(run).room);
     assert!(bench.allowed(0) > 0);
-}
-
-#[test]
-fn letter_that_cannot_be_written_holds_its_partition_until_it_can() {
-    let mut bench = Bench::keyed(2, 3, 10);
-    bench.push(0, 0, "aab");
-    let run = bench.taken();
-    assert!(bench.poison(run).letters);
-    let job = bench.lanes.take_letter().expect("there is one");
-    assert!(bench.allowed(0) > 0, "a letter on its way holds nothing");
-    let due = bench.now + SECOND;
-    assert!(bench.lanes.letter_failed(job, due).timer);
-    assert_eq!((bench.allowed(0), bench.allowed(1)), (0, 9));
-    assert_eq!(bench.lanes.census().partitions[0].hold, Some(Hold::DeadLetter));
-    let other = bench.taken();
-    assert_eq!(offsets(&other), [2], "other keys of what was read go on");
-
-    assert!(bench.wait(SECOND).letters);
-    let job = bench.lanes.take_letter().expect("it is tried again");
-    let effects = bench.acknowledge(job);
-    assert!(effects.room && effects.ready == 1);
-    assert!(bench.allowed(0) > 0);
-    assert_eq!(offsets(&bench.taken()), [1]);
 }
 
 #[test]

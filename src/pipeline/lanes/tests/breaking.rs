@@ -40,6 +40,14 @@ impl Bench {
         Told(effects.and(self.lanes.unload(haul, begun, &mut cargo, Some(halt), NOTHING)))
     }
 
+    /// Two keys fail, which opens an eager breaker.
+    pub(super) fn open(&mut self) {
+        for held in self.hold::<2>() {
+            self.complain(held);
+        }
+        assert!(matches!(self.state(), BreakerState::Open { .. }));
+    }
+
     fn state(&self) -> BreakerState {
         self.lanes.circuits[0].breaker.state()
     }
@@ -68,9 +76,7 @@ fn route_that_is_held_back_starts_nothing_and_is_not_read() {
 #[test]
 fn one_record_is_tried_that_has_not_failed_and_its_success_lets_all_go_on() {
     let mut bench = bench(1, "abcd");
-    let (first, second) = (bench.taken(), bench.taken());
-    bench.complain(first);
-    bench.complain(second);
+    bench.open();
     let effects = bench.wait(Duration::from_secs(5));
     assert!(effects.breakers && effects.ready == 1);
     let trial = bench.taken();
@@ -87,9 +93,7 @@ fn one_record_is_tried_that_has_not_failed_and_its_success_lets_all_go_on() {
 #[test]
 fn trial_of_which_nothing_came_makes_room_for_another_one() {
     let mut bench = bench(1, "abcd");
-    let (first, second) = (bench.taken(), bench.taken());
-    bench.complain(first);
-    bench.complain(second);
+    bench.open();
     bench.wait(Duration::from_secs(5));
     let trial = bench.taken();
     assert_eq!(offsets(&trial), [2]);
@@ -100,9 +104,7 @@ fn trial_of_which_nothing_came_makes_room_for_another_one() {
 #[test]
 fn trial_that_leaves_with_its_partition_makes_room_for_another_one() {
     let mut bench = bench(2, "ab");
-    let (first, second) = (bench.taken(), bench.taken());
-    bench.complain(first);
-    bench.complain(second);
+    bench.open();
     bench.wait(Duration::from_secs(5));
     let tried = bench.lanes.circuits[0].trial.expect("one is tried");
     let epoch =
@@ -116,9 +118,7 @@ fn trial_that_leaves_with_its_partition_makes_room_for_another_one() {
 #[test]
 fn route_without_a_record_to_try_is_read_for_one() {
     let mut bench = bench(1, "ab");
-    let (first, second) = (bench.taken(), bench.taken());
-    bench.complain(first);
-    bench.complain(second);
+    bench.open();
     let told = bench.wait(Duration::from_secs(5));
     assert!(told.room, "only such are there as have failed");
     assert_eq!(bench.lanes.places[0].why_held(false), None);
@@ -167,8 +167,7 @@ fn lanes_that_wait_for_a_letter_make_few_that_can_fail_no_more() {
 #[test]
 fn attempt_that_fails_after_it_opened_closes_nothing() {
     let mut bench = bench(1, "abcd");
-    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
-    let [first, second, third] = held.try_into().expect("three");
+    let [first, second, third] = bench.hold();
     bench.complain(first);
     bench.complain(second);
     bench.wait(Duration::from_secs(5));
@@ -181,9 +180,7 @@ fn attempt_that_fails_after_it_opened_closes_nothing() {
 #[test]
 fn partition_that_goes_on_while_its_route_is_tried_is_to_be_read() {
     let mut bench = bench(1, "ab");
-    let (first, second) = (bench.taken(), bench.taken());
-    bench.complain(first);
-    bench.complain(second);
+    bench.open();
     let _told = bench.lanes.set_paused(|_| true);
     assert!(bench.lanes.set_paused(|_| false).room);
 }
@@ -223,8 +220,7 @@ fn records_without_a_key_count_one_by_one_in_each_partition() {
 #[test]
 fn record_whose_letter_is_on_its_way_is_not_tried() {
     let mut bench = bench(1, "abc");
-    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
-    let [first, second, third] = held.try_into().expect("three");
+    let [first, second, third] = bench.hold();
     bench.poison(third);
     bench.complain(first);
     bench.complain(second);
@@ -236,8 +232,7 @@ fn record_whose_letter_is_on_its_way_is_not_tried() {
 #[test]
 fn those_that_have_failed_are_tried_in_turn() {
     let mut bench = bench(1, "abc");
-    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
-    for held in held {
+    for held in bench.hold::<3>() {
         bench.complain(held);
     }
     let mut tried = Vec::new();
@@ -258,8 +253,7 @@ fn trial_takes_the_slot_of_one_that_waits_with_it_and_of_no_other() {
     bench.push(0, 0, "x");
     let _running = bench.taken();
     bench.push(1, 0, "cab");
-    let held: Vec<_> = (0..3).map(|_| bench.taken()).collect();
-    let [_running, first, second] = held.try_into().expect("three");
+    let [_running, first, second] = bench.hold();
     bench.complain(first);
     bench.complain(second);
     // The parked have no room for more, so what comes behind them fills the queue.

@@ -6,13 +6,11 @@ use crate::record::Timestamp;
 
 /// Records with the time that each carries in milliseconds.
 fn stamped(records: &[(i64, &[u8], i64)]) -> Arrivals {
-    let records = records.iter().map(|&(offset, key, stamp)| {
-        let (key, value) = (Some(key.to_vec()), Some(vec![0; 1]));
+    let record = |&(offset, key, stamp): &(i64, &[u8], i64)| {
         let timestamp = Timestamp::from_millis(stamp);
-        (Offset(offset), Arc::new(OwnedRecord { key, value, timestamp, ..OwnedRecord::default() }))
-    });
-    let records = OwnedRecords::handles(TopicPartition::new("orders", 0), records.collect());
-    arrivals(Batch { epoch: Epoch(0), records, next: None }, &route(ProcessingOrder::Key).settings)
+        (offset, OwnedRecord { key: Some(key.to_vec()), value: Some(vec![0]), timestamp, ..OwnedRecord::default() })
+    };
+    came_in(ProcessingOrder::Key, Epoch(0), 0, records.iter().map(record))
 }
 
 #[test]
@@ -22,8 +20,7 @@ fn census_counts_what_is_here_and_what_it_waits_for() {
     let _told = bench.lanes.push(stamped(&[(0, b"a", 500), (1, b"b", 700)]), bench.now);
     bench.now += SECOND;
     let _told = bench.lanes.push(stamped(&[(2, b"c", 900), (3, b"c", 950), (4, b"d", 990)]), bench.now);
-    let held: Vec<_> = (0..4).map(|_| bench.taken()).collect();
-    let [a, b, c, d] = held.try_into().expect("four");
+    let [a, b, c, d] = bench.hold();
     assert_eq!(c.1.entries.len(), 2);
     bench.push(0, 5, "c");
     bench.succeed(a);

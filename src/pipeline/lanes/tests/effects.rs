@@ -23,14 +23,6 @@ fn two_calls_in_a_row_tell_what_either_does() {
 }
 
 #[test]
-fn keys_whose_hashes_look_alike_have_lanes_of_their_own() {
-    let mut bench = Bench::keyed(2, 1, 10);
-    let lanes = &mut bench.lanes;
-    let lanes: Vec<_> = [(0, 1), (0, 2), (1, 1), (0, 1)].map(|(place, key)| lanes.lane(place, Some(key))).to_vec();
-    assert_eq!(lanes, [0, 1, 2, 0]);
-}
-
-#[test]
 fn what_its_route_does_not_want_is_finished_and_asks_for_a_commit_as_others_do() {
     let mut bench = Bench::keyed(1, 1, 10);
     bench.lanes.limits.commit_after = 3;

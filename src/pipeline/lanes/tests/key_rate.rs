@@ -3,8 +3,6 @@
 use super::*;
 use crate::pipeline::control::Rate;
 
-const HOUR: Duration = Duration::from_secs(3_600);
-
 /// Partitions whose keys may each begin so many attempts an hour.
 fn bench(attempts: u32) -> Bench {
     let mut bench = Bench::keyed(1, 4, 5_000);

@@ -77,3 +77,39 @@ fn a_partition_that_is_paused_takes_only_its_own_from_those_that_are_due() {
     assert!(bench.lanes.due.is_empty(), "its records have left their slots for the other one");
     assert_eq!(states[..2], [(0, State::Paused), (1, State::Ready)]);
 }
+
+#[test]
+fn a_letter_that_fails_takes_back_what_its_partition_was_allowed() {
+    let mut bench = Bench::keyed(1, 4, 10);
+    bench.push(0, 0, "a");
+    let run = bench.taken();
+    bench.poison(run);
+    let job = bench.lanes.take_letter().expect("there is one");
+    assert!(bench.allowed(0) > 0);
+    let due = bench.now + SECOND;
+    assert!(bench.lanes.letter_failed(job, due).room, "the reader must ask again");
+    assert_eq!(bench.allowed(0), 0);
+}
+
+#[test]
+fn letter_that_cannot_be_written_holds_its_partition_until_it_can() {
+    let mut bench = Bench::keyed(2, 3, 10);
+    bench.push(0, 0, "aab");
+    let run = bench.taken();
+    assert!(bench.poison(run).letters);
+    let job = bench.lanes.take_letter().expect("there is one");
+    assert!(bench.allowed(0) > 0, "a letter on its way holds nothing");
+    let due = bench.now + SECOND;
+    assert!(bench.lanes.letter_failed(job, due).timer);
+    assert_eq!((bench.allowed(0), bench.allowed(1)), (0, 9));
+    assert_eq!(bench.lanes.census().partitions[0].hold, Some(Hold::DeadLetter));
+    let other = bench.taken();
+    assert_eq!(offsets(&other), [2], "other keys of what was read go on");
+
+    assert!(bench.wait(SECOND).letters);
+    let job = bench.lanes.take_letter().expect("it is tried again");
+    let effects = bench.acknowledge(job);
+    assert!(effects.room && effects.ready == 1);
+    assert!(bench.allowed(0) > 0);
+    assert_eq!(offsets(&bench.taken()), [1]);
+}

@@ -65,6 +65,13 @@ impl Bench {
         Some((held, partition, offsets))
     }
 
+    /// The same, where it is announced first.
+    fn announced(&mut self) -> (Held, i32, Vec<i64>) {
+        assert!(self.take().is_none());
+        self.commit();
+        self.next().expect("it is announced")
+    }
+
     fn due(&self) -> bool {
         self.lanes.commit_due() == Some(CommitDue::Now)
     }
@@ -118,9 +125,7 @@ fn what_has_been_accused_runs_before_all_others() {
     bench.push(0, 0, "ab");
     bench.push(1, 0, "xyz");
     for expected in [(1, 1), (0, 0), (0, 1), (1, 0), (1, 2)] {
-        assert!(bench.take().is_none());
-        bench.commit();
-        let (held, partition, offsets) = bench.next().expect("it is announced");
+        let (held, partition, offsets) = bench.announced();
         assert_eq!((partition, offsets), (expected.0, vec![expected.1]));
         bench.succeed(held);
     }
@@ -138,9 +143,7 @@ fn others_wait_for_what_is_on_probation_and_go_on_while_it_waits() {
     bench.commit();
     assert!(bench.take().is_none(), "what runs ends first");
     bench.succeed(healthy);
-    assert!(bench.take().is_none());
-    bench.commit();
-    let (suspect, partition, _) = bench.next().expect("it is announced");
+    let (suspect, partition, _) = bench.announced();
     assert_eq!(partition, 0);
     bench.fail(suspect, SECOND);
     assert!(bench.take().is_none(), "what was announced is taken back first");
@@ -159,9 +162,7 @@ fn probation_ends_with_as_many_records_as_the_queue_holds_or_at_the_partitions_e
         let tries = if end.is_some() { 2 } else { 10 };
         for offset in 0..tries {
             bench.push(0, offset, "a");
-            assert!(bench.take().is_none());
-            bench.commit();
-            let (held, _, _) = bench.next().expect("it is announced");
+            let (held, _, _) = bench.announced();
             bench.succeed(held);
         }
         assert!(bench.take().is_none());
@@ -188,9 +189,7 @@ fn no_probation_ends_while_a_record_runs_alone_but_while_others_run_it_may() {
     let mut bench = bench(&[2, 2]);
     bench.commit();
     bench.push(1, 0, "a");
-    assert!(bench.take().is_none());
-    bench.commit();
-    let (suspect, ..) = bench.next().expect("it is announced");
+    let (suspect, ..) = bench.announced();
     assert!(!bench.lanes.note_ends(&at_its_end).commit);
     bench.succeed(suspect);
     assert!(bench.lanes.note_ends(&at_its_end).commit);
@@ -205,15 +204,10 @@ fn no_probation_ends_while_a_record_runs_alone_but_while_others_run_it_may() {
 #[test]
 fn attempts_that_fail_do_not_end_probation() {
     let mut bench = bench(&[2]);
-    let announced = |bench: &mut Bench| {
-        assert!(bench.take().is_none());
-        bench.commit();
-        bench.next().expect("it is announced").0
-    };
     bench.push(0, 0, "ab");
     for _ in 0..6 {
         for _ in 0..2 {
-            let held = announced(&mut bench);
+            let (held, ..) = bench.announced();
             bench.fail(held, Duration::ZERO);
         }
         bench.wait(SECOND);
@@ -221,7 +215,7 @@ fn attempts_that_fail_do_not_end_probation() {
     bench.push(0, 2, "cdefghij");
     for _ in 0..10 {
         assert_eq!(bench.lanes.on_probation, 1);
-        let held = announced(&mut bench);
+        let (held, ..) = bench.announced();
         bench.succeed(held);
     }
     assert!(bench.take().is_none() && bench.commit().passed);
@@ -283,9 +277,7 @@ fn a_partition_that_is_not_committed_yet_is_not_tried_either() {
     assign(&mut bench, 0);
     bench.commit();
     bench.push(0, 0, "ab");
-    let (first, second) = (bench.taken(), bench.taken());
-    bench.complain(first);
-    bench.complain(second);
+    bench.open();
     assign(&mut bench, 1);
     bench.push(1, 0, "x");
     bench.wait(Duration::from_secs(5));
@@ -321,9 +313,7 @@ fn nothing_runs_beside_a_record_that_ran_alone_until_it_has_ended_though_its_par
     bench.commit();
     bench.push(0, 0, "a");
     bench.push(1, 0, "x");
-    assert!(bench.take().is_none());
-    bench.commit();
-    let (suspect, partition, _) = bench.next().expect("it is announced");
+    let (suspect, partition, _) = bench.announced();
     assert_eq!(partition, 0);
     bench.lose(0);
     assert!(bench.take().is_none());
@@ -336,9 +326,7 @@ fn who_was_sent_away_for_a_record_that_runs_alone_is_told_when_that_is_over() {
     let mut bench = bench(&[2, 0]);
     bench.commit();
     bench.push(0, 0, "ab");
-    assert!(bench.take().is_none());
-    bench.commit();
-    let (suspect, ..) = bench.next().expect("it is announced");
+    let (suspect, ..) = bench.announced();
     bench.push(1, 0, "xy");
     bench.succeed(suspect);
     let take = |bench: &mut Bench| bench.lanes.take(&mut Cargo::default(), Instant::now);

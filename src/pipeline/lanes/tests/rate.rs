@@ -4,8 +4,6 @@ use super::super::rate::Budget;
 use super::*;
 use crate::pipeline::control::Rate;
 
-const HOUR: Duration = Duration::from_secs(3_600);
-
 #[test]
 fn budget_is_granted_one_by_one_and_no_more_than_an_intervals_is_saved_up() {
     let start = Instant::now();
