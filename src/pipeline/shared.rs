@@ -128,19 +128,14 @@ impl<G: Progress> Shared<G> {
 
     /// Wakes as many workers as could take something.
     pub(super) fn wake_idle(&self) {
-        let lanes = self.lanes();
-        let ready = lanes.ready(lanes.idle());
-        drop(lanes);
-        self.wakes.wake(ready);
+        let wanted = self.lanes().wanted();
+        self.wakes.wake(wanted);
     }
 
     fn apply<R>(&self, change: impl FnOnce(&mut Lanes<G>) -> (R, Effects)) -> (R, Effects) {
         let mut lanes = self.lanes.lock();
-        let (answer, mut effects) = change(&mut lanes);
-        // Several lanes may be one worker's; and more than those that are idle, and the one that asks, is nobody's.
-        if effects.ready > 1 {
-            effects.ready = lanes.ready(effects.ready.min(lanes.idle() + 1));
-        }
+        let (answer, effects) = change(&mut lanes);
+        let effects = lanes.told(effects);
         let passed = if effects.passed { lanes.take_passed() } else { Vec::new() };
         let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
         let news = if effects.breakers { lanes.take_news() } else { Vec::new() };

@@ -144,6 +144,23 @@ async fn a_rate_that_changes_counts_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_in_while_a_rate_lets_nothing_begin_begins_when_it_does() {
+    for order in [ProcessingOrder::Key, ProcessingOrder::Partition, ProcessingOrder::Unordered] {
+        let scene = Scene::new(3);
+        scene.control.limit(Rate::new(1, secs(10)));
+        let journal = Journal::new();
+        let process = scene.start(sleeping(&journal, millis(1)).order(order));
+        scene.fill(0, 1);
+        until("the first", || scene.committed(0) == 1).await;
+        (0..3).for_each(|partition| scene.fill(partition, 2));
+        until("all of them", || (0..3).map(|partition| scene.committed(partition)).sum::<i64>() == 7).await;
+        let times: Vec<_> = journal.began().iter().map(|attempt| attempt.at.as_secs()).collect();
+        assert_eq!(times, [0, 10, 20, 30, 40, 50, 60]);
+        process.stop_cleanly().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_goes_on_elsewhere_once_what_was_started_has_ended() {
     let scene = Scene::new(2);
     (0..2).for_each(|partition| scene.fill(partition, 100));

@@ -309,11 +309,22 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// How many workers could take something now, counted up to `most`: with many partitions nobody wants to look at all of them.
-    pub(super) fn ready(&self, most: usize) -> usize {
-        if self.startable() == 0 {
-            return 0;
+    /// What of these effects is to be told, now that all of them are known.
+    pub(super) fn told(&self, mut effects: Effects) -> Effects {
+        if effects.ready > 0 && self.startable() == 0 {
+            // A worker would find nothing that it may begin: whoever has the clock is to look when it may.
+            (effects.ready, effects.timer) = (0, true);
         }
+        // Several lanes may be one worker's; and more than those that are idle, and the one that asks, is nobody's.
+        if effects.ready > 1 {
+            effects.ready = self.ready(effects.ready.min(self.idle() + 1));
+        }
+        effects
+    }
+
+    /// How many workers could take something now, were there no rate, counted up to `most`: with many partitions nobody wants to look at
+    /// all of them.
+    fn ready(&self, most: usize) -> usize {
         let mut ready = 0;
         for turn in &self.turns {
             if ready >= most {
@@ -325,6 +336,11 @@ impl<G: Progress> Lanes<G> {
             };
         }
         ready.min(most)
+    }
+
+    /// How many of the idle workers could take something now.
+    pub(super) fn wanted(&self) -> usize {
+        if self.startable() > 0 { self.ready(self.idle()) } else { 0 }
     }
 
     /// Handlers that run, for assignments that are over too.

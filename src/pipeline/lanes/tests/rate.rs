@@ -54,6 +54,24 @@ fn no_more_begins_than_the_rate_lets_and_who_has_the_clock_is_told() {
 }
 
 #[test]
+fn who_has_the_clock_is_told_of_what_becomes_possible_but_for_the_rate() {
+    let mut bench = Bench::keyed(2, 2, 20);
+    let _told = bench.lanes.set_workers(1);
+    let _told = bench.lanes.set_rate(Rate::new(1, HOUR), bench.now);
+    bench.push(0, 0, "ab");
+    let held = bench.taken();
+    assert!(bench.take().is_none(), "one worker is at something");
+    let more = bench.lanes.set_workers(2);
+    let more = bench.lanes.told(more);
+    assert_eq!((more.ready, more.timer), (0, true));
+    let pushed = bench.push(1, 0, "abc").0;
+    let pushed = bench.lanes.told(pushed);
+    assert_eq!((pushed.ready, pushed.timer), (0, true));
+    assert_eq!(bench.lanes.next_due(bench.now), Some(bench.now + HOUR));
+    bench.succeed(held);
+}
+
+#[test]
 fn what_was_not_begun_after_all_uses_none_of_the_rate() {
     let mut bench = Bench::keyed(1, 4, 10);
     let _told = bench.lanes.set_rate(Rate::new(1, HOUR), bench.now);

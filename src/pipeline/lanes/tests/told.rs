@@ -24,6 +24,7 @@ pub(super) struct Told {
 impl World {
     /// What a call told is heard, and nobody misses what it did not tell.
     pub(super) fn hear(&mut self, effects: Effects) {
+        let effects = self.lanes.told(effects);
         if effects.room {
             self.asked = None;
         }
@@ -44,9 +45,10 @@ impl World {
 
     /// When there is something to wake next, as far as nobody else is to look before.
     fn due(&mut self) -> Option<Instant> {
-        let lanes = &mut self.lanes;
         // Nobody waits for a grant while every worker is at something: whoever ends first looks.
-        let granted = lanes.next_grant().filter(|_| !self.told.worker && lanes.idle() > 0);
+        let waits = !self.told.worker && (self.lanes.on_probation > 0 || self.is_something_but_for_the_rate());
+        let lanes = &mut self.lanes;
+        let granted = lanes.next_grant().filter(|_| waits && lanes.idle() > 0);
         [lanes.next_retry(), lanes.next_ripe(self.now), lanes.next_trial(), granted].into_iter().flatten().min()
     }
 
@@ -57,7 +59,12 @@ impl World {
     /// Whether a worker would be given something.
     fn is_something_to_take(&self) -> bool {
         let lanes = &self.lanes;
-        if lanes.on_probation > 0 || lanes.suspect_out || lanes.idle() == 0 || lanes.startable() == 0 {
+        lanes.on_probation == 0 && !lanes.suspect_out && lanes.startable() > 0 && self.is_something_but_for_the_rate()
+    }
+
+    fn is_something_but_for_the_rate(&self) -> bool {
+        let lanes = &self.lanes;
+        if lanes.idle() == 0 {
             return false;
         }
         let most = lanes.most();
