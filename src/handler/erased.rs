@@ -7,10 +7,9 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -62,14 +61,13 @@ impl<T: Start> ErasedHandler for T {
     fn drive<'a>(&'a self, attempts: &'a mut dyn Attempts, timeout: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let mut alarm = pin!(None::<Sleep>);
+            // Once in this future's memory, wherever it goes on from: there is one such future for each worker.
+            let mut work = pin!(None);
             while let Some(delivery) = attempts.next() {
-                let started = catch_unwind(AssertUnwindSafe(|| self.start(delivery)));
+                let started =
+                    catch_unwind(AssertUnwindSafe(|| self.start(delivery).map(|started| work.set(Some(started)))));
                 let verdict = match started {
-                    // The future's drop, too, is the handler's code: it runs inside of this catch.
-                    Ok(Ok(work)) => AssertUnwindSafe(attempt(work, timeout, alarm.as_mut()))
-                        .catch_unwind()
-                        .await
-                        .unwrap_or_else(|payload| Verdict::Panicked(panic::message(payload))),
+                    Ok(Ok(())) => attempt(work.as_mut(), timeout, alarm.as_mut()).await,
                     Ok(Err(error)) => Verdict::Failed(error),
                     Err(payload) => Verdict::Panicked(panic::message(payload)),
                 };
@@ -121,34 +119,54 @@ where
     }
 }
 
-/// Runs one attempt to its end. The clock is looked at only for work that isn't ready at its first poll.
-async fn attempt<F>(work: F, timeout: Duration, mut alarm: Pin<&mut Option<Sleep>>) -> Verdict
+/// Runs one attempt to its end; then there is no work any more. The clock is looked at only for work that isn't ready at its first poll.
+async fn attempt<F>(mut work: Pin<&mut Option<F>>, timeout: Duration, mut alarm: Pin<&mut Option<Sleep>>) -> Verdict
 where
     F: Future<Output = Result<(), HandlerError>>,
 {
-    let mut work = pin!(work);
-    let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-    if let Poll::Ready(result) = first {
-        return Verdict::from(result);
-    }
-    match Instant::now().checked_add(timeout) {
-        // One timer serves the whole run.
-        Some(deadline) => match alarm.as_mut().as_pin_mut() {
-            Some(sleep) => sleep.reset(deadline),
-            None => alarm.set(Some(sleep_until(deadline))),
-        },
-        None => alarm.set(None),
-    }
+    let mut waits = false;
     poll_fn(|cx| {
-        if let Poll::Ready(result) = work.as_mut().poll(cx) {
-            return Poll::Ready(Verdict::from(result));
+        match catch_unwind(AssertUnwindSafe(|| advance(work.as_mut(), cx))) {
+            Ok(Poll::Ready(result)) => return Poll::Ready(Verdict::from(result)),
+            Ok(Poll::Pending) => {}
+            Err(payload) => {
+                // What the drop of what has panicked says is of no more interest.
+                end(work.as_mut()).ok();
+                return Poll::Ready(Verdict::Panicked(panic::message(payload)));
+            }
         }
-        match alarm.as_mut().as_pin_mut() {
-            Some(sleep) => sleep.poll(cx).map(|()| Verdict::TimedOut(timeout)),
-            None => Poll::Pending,
+        if !waits {
+            waits = true;
+            match Instant::now().checked_add(timeout) {
+                // One timer serves the whole run.
+                Some(deadline) => match alarm.as_mut().as_pin_mut() {
+                    Some(sleep) => sleep.reset(deadline),
+                    None => alarm.set(Some(sleep_until(deadline))),
+                },
+                None => alarm.set(None),
+            }
         }
+        let Some(sleep) = alarm.as_mut().as_pin_mut() else { return Poll::Pending };
+        sleep.poll(cx).map(|()| match end(work.as_mut()) {
+            Ok(()) => Verdict::TimedOut(timeout),
+            Err(payload) => Verdict::Panicked(panic::message(payload)),
+        })
     })
     .await
+}
+
+/// Polls the work, and drops it when it is done.
+fn advance<F: Future>(mut work: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    let polled = work.as_mut().as_pin_mut().expect("an attempt has work until it ends").poll(cx);
+    if polled.is_ready() {
+        work.set(None);
+    }
+    polled
+}
+
+/// Drops the work: that is the handler's code, too.
+fn end<F>(mut work: Pin<&mut Option<F>>) -> std::thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(|| work.set(None)))
 }
 
 impl From<Result<(), HandlerError>> for Verdict {

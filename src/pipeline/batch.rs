@@ -3,7 +3,6 @@
 //! A batch ends lane by lane as a run does: the records before the first that failed are finished, that one is retried or becomes a dead
 //! letter, and those behind it go back to their lane. One that failed as a whole says nothing of its records: each is tried by itself.
 
-use std::collections::VecDeque;
 use std::iter::repeat_n;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_all};
 use tokio::time::{Instant, timeout};
 
-use super::lanes::{BatchRun, Complaint, Effects, Entry, Halt, Lanes, Run};
+use super::lanes::{BatchRun, Complaint, Effects, Entry, Halt, Lanes, Queue, Run};
 use super::meter::Attempted;
 use super::outcome::{Judged, Next, Outcome, alone, halt, judge, outcome};
 use super::shared::Shared;
@@ -35,12 +34,12 @@ pub(super) struct BatchEnd<P> {
 struct Part<P> {
     run: Run,
     /// In the batch, and not looked at again yet.
-    tried: VecDeque<Entry<P>>,
+    tried: Queue<Entry<P>>,
     /// Behind them, one that could not be added to the batch.
     refused: Option<(Entry<P>, Next)>,
     settled: Vec<(Settled<P>, usize)>,
     /// What goes back to the lane, in its order.
-    unstarted: VecDeque<Entry<P>>,
+    unstarted: Queue<Entry<P>>,
     halt: Option<Halt<P>>,
     /// What the circuit breaker is to hear of it.
     complaint: Option<Complaint>,
@@ -66,7 +65,7 @@ pub(super) async fn run<G: Progress>(
     shared: &Shared<G>,
     slot: &Slot<G::Position>,
     mut batch: BatchRun,
-    entries: &mut VecDeque<Entry<G::Position>>,
+    entries: &mut Queue<Entry<G::Position>>,
     random: &mut fastrand::Rng,
     attempted: &mut Attempted,
 ) -> BatchEnd<G::Position> {
@@ -91,7 +90,7 @@ pub(super) async fn run<G: Progress>(
         let mut parts = Vec::with_capacity(runs.len());
         for (run, count) in runs {
             let mut part = Part::new(run);
-            for entry in entries.drain(..count) {
+            for entry in entries.drain(count) {
                 part.add(entry, &mut add, |judged, failures| outcome(&route.settings, judged, failures, random));
             }
             parts.push(part);
@@ -139,7 +138,7 @@ pub(super) async fn run<G: Progress>(
 
 impl<P: Copy> Part<P> {
     fn new(run: Run) -> Self {
-        let (tried, unstarted) = (VecDeque::new(), VecDeque::new());
+        let (tried, unstarted) = (Queue::new(), Queue::new());
         Self { run, tried, refused: None, settled: Vec::new(), unstarted, halt: None, complaint: None }
     }
 
@@ -170,7 +169,7 @@ impl<P: Copy> Part<P> {
 
     /// What is not finished was in a batch that failed as a whole.
     fn separate(&mut self) {
-        let unfinished = self.refused.iter_mut().map(|(entry, _)| entry).chain(&mut self.unstarted);
+        let unfinished = self.refused.iter_mut().map(|(entry, _)| entry).chain(self.unstarted.iter_mut());
         unfinished.for_each(|entry| entry.alone = true);
     }
 
@@ -183,7 +182,7 @@ impl<P: Copy> Part<P> {
         attempted: &mut Attempted,
     ) {
         let mut stopped = None;
-        let mut behind = VecDeque::new();
+        let mut behind = Queue::new();
         while let Some(entry) = self.tried.pop_front() {
             let judged = verdicts.next().expect("each record of the batch has a verdict");
             if stopped.is_some() {
@@ -204,7 +203,7 @@ impl<P: Copy> Part<P> {
         }
         if stopped.is_some() {
             behind.extend(self.refused.take().map(|(entry, _)| entry));
-            behind.append(&mut self.unstarted);
+            behind.extend(self.unstarted.drain_all());
             self.unstarted = behind;
             self.refused = stopped;
         }

@@ -4,7 +4,6 @@
 //! reports: what is finished at once or a millisecond later, the rest when the haul ends. It holds the tickets; the handler never sees
 //! them. Workers run on the handlers' runtime, and wake nobody there.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::pin;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, BatchEnd};
-use super::lanes::{AssignmentContext, Complaint, Effects, Entry, Halt, Haul, LaneId, Taken};
+use super::lanes::{AssignmentContext, Complaint, Effects, Entry, Halt, Haul, LaneId, Queue, Taken};
 use super::meter::Attempted;
 use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
@@ -40,8 +39,7 @@ pub(super) async fn work<G: Progress>(
     stop: CancellationToken,
     seed: u64,
 ) {
-    let mut bench =
-        Bench { settled: Vec::with_capacity(REPORT_AT), done: Vec::new(), lane: None, entries: VecDeque::new() };
+    let mut bench = Bench { settled: Vec::new(), done: Vec::new(), lane: None, entries: Queue::new() };
     let mut random = fastrand::Rng::with_seed(seed);
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
@@ -127,7 +125,7 @@ struct Bench<P> {
     done: Vec<LaneId>,
     /// The lane that is begun, and its entries that are not.
     lane: Option<LaneId>,
-    entries: VecDeque<Entry<P>>,
+    entries: Queue<Entry<P>>,
 }
 
 /// The handler waits: others may begin what stands behind it.

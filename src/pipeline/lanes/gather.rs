@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::source::Progress;
 use super::entry::{Bound, Entry};
-use super::{Effects, LaneId, Lanes, PlaceId, Run, State};
+use super::{Effects, LaneId, Lanes, PlaceId, Queue, Run, State};
 use crate::handler::{BatchSize, RouteSpec};
 
 /// The index of a gather.
@@ -121,7 +121,7 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn take_batch(
         &mut self,
         id: GatherId,
-        entries: &mut VecDeque<Entry<G::Position>>,
+        entries: &mut Queue<Entry<G::Position>>,
         most: usize,
         clock: impl Fn() -> Instant,
         effects: &mut Effects,
@@ -148,7 +148,7 @@ impl<G: Progress> Lanes<G> {
             let together = |entry: &&Entry<G::Position>| entry.bound == Bound::Queue && entry.alone == alone;
             let length = lane.queue.iter().take(most).take_while(together).count();
             parts.push((self.hand_out(lane_id), length));
-            entries.extend(self.lanes[lane_id].queue.drain(..length));
+            entries.extend(self.lanes[lane_id].queue.drain(length));
             self.start_of(lane_id, length);
             if alone {
                 break;

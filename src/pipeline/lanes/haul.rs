@@ -4,10 +4,9 @@
 //! all of them. A lane is held up by those before it in a haul only as long as they are as quick as they were: as soon as a handler waits,
 //! or blocks, those that were not begun are given back.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{AssignmentContext, Entry, LaneId, PlaceId};
+use super::{AssignmentContext, Entry, LaneId, PlaceId, Queue};
 
 /// What a worker holds. Comes back through [`Lanes::unload`](super::Lanes::unload).
 #[must_use]
@@ -36,12 +35,12 @@ pub(in crate::pipeline) struct Cargo<P> {
     /// The assignment that they came in under, or came in under last.
     pub(in crate::pipeline) context: Option<Arc<AssignmentContext>>,
     /// In the order of the entries, with how many of them are each lane's own.
-    pub(super) lanes: VecDeque<(LaneId, usize)>,
-    pub(super) entries: VecDeque<Entry<P>>,
+    pub(super) lanes: Queue<(LaneId, usize)>,
+    pub(super) entries: Queue<Entry<P>>,
 }
 
 /// Moves the first `count` of them. They are mostly one or a few: then a drain costs many times what the move does.
-fn move_front<T>(from: &mut VecDeque<T>, to: &mut VecDeque<T>, count: usize) {
+fn move_front<T>(from: &mut Queue<T>, to: &mut Queue<T>, count: usize) {
     for _ in 0..count {
         let Some(one) = from.pop_front() else { return };
         to.push_back(one);
@@ -50,7 +49,7 @@ fn move_front<T>(from: &mut VecDeque<T>, to: &mut VecDeque<T>, count: usize) {
 
 impl<P> Default for Cargo<P> {
     fn default() -> Self {
-        Self { context: None, lanes: VecDeque::new(), entries: VecDeque::new() }
+        Self { context: None, lanes: Queue::new(), entries: Queue::new() }
     }
 }
 
@@ -72,7 +71,7 @@ impl<P> Cargo<P> {
     }
 
     /// Takes the first `count` entries of a lane along.
-    pub(super) fn load(&mut self, lane: LaneId, queue: &mut VecDeque<Entry<P>>, count: usize) {
+    pub(super) fn load(&mut self, lane: LaneId, queue: &mut Queue<Entry<P>>, count: usize) {
         move_front(queue, &mut self.entries, count);
         self.lanes.push_back((lane, count));
     }
@@ -80,7 +79,7 @@ impl<P> Cargo<P> {
     /// Unloads the next lane, which is begun, with its first entry if it has any; the others come behind `entries`.
     pub(in crate::pipeline) fn next_lane(
         &mut self,
-        entries: &mut VecDeque<Entry<P>>,
+        entries: &mut Queue<Entry<P>>,
     ) -> Option<(LaneId, Option<Entry<P>>)> {
         let (lane, count) = self.lanes.pop_front()?;
         let first = if count > 0 { self.entries.pop_front() } else { None };
@@ -93,7 +92,7 @@ impl<P> Cargo<P> {
     }
 
     /// Unloads the entries of a batch, which has its lanes itself.
-    pub(in crate::pipeline) fn take_batch(&mut self, entries: &mut VecDeque<Entry<P>>) {
+    pub(in crate::pipeline) fn take_batch(&mut self, entries: &mut Queue<Entry<P>>) {
         debug_assert!(self.lanes.is_empty() && entries.is_empty());
         std::mem::swap(&mut self.entries, entries);
     }

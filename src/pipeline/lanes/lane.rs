@@ -1,6 +1,5 @@
 //! A lane: the entries of one unit of order, and what its head is at.
 
-use std::collections::VecDeque;
 use std::num::NonZero;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::time::Instant;
 use super::super::source::Progress;
 use super::entry::{Bound, Entry};
 use super::gather::Turn;
-use super::{Effects, LaneId, Lanes, PlaceId};
+use super::{Effects, LaneId, Lanes, PlaceId, Queue};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -39,7 +38,7 @@ pub(super) struct Lane<P> {
     pub(super) place: PlaceId,
     /// The key's hash, where other records may join the lane. One that is free keeps its last key until it is given another.
     pub(super) key: Option<u64>,
-    pub(super) queue: VecDeque<Entry<P>>,
+    pub(super) queue: Queue<Entry<P>>,
     pub(super) state: State,
     /// What it waits for among the retries, while it is parked. Few are: the others keep to their two cache lines.
     pub(super) timer: Option<Box<Timer>>,
@@ -94,7 +93,7 @@ impl<G: Progress> Lanes<G> {
         self.lanes.push(Lane {
             place: 0,
             key: None,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             state: State::Free,
             timer: None,
             listed: false,

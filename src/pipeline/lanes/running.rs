@@ -1,6 +1,5 @@
 //! Running: what workers take, and what comes back from them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::entry::{Bound, Entry};
 use super::gather::{BatchRun, Turn};
 use super::haul::{Cargo, Haul};
 use super::probation::Turnout;
-use super::{AssignmentContext, Effects, Halt, LaneId, Lanes, PlaceId, Run, State};
+use super::{AssignmentContext, Effects, Halt, LaneId, Lanes, PlaceId, Queue, Run, State};
 
 /// How many records a worker takes at once, at most.
 const MOST: usize = 256;
@@ -185,11 +184,11 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn finish(
         &mut self,
         run: Run,
-        unstarted: &mut VecDeque<Entry<G::Position>>,
+        unstarted: &mut Queue<Entry<G::Position>>,
         halt: Option<Halt<G::Position>>,
     ) -> Effects {
         let mut effects = Effects::default();
-        self.come_back(run.lane, &run.context, unstarted.drain(..), halt, &mut effects);
+        self.come_back(run.lane, &run.context, unstarted.drain_all(), halt, &mut effects);
         self.freed(run.place, &mut effects);
         self.note_drained(run.place, &mut effects);
         effects
@@ -215,11 +214,11 @@ impl<G: Progress> Lanes<G> {
     /// Lanes of which a worker has begun nothing come back, to be the next ones: somebody else may begin them.
     pub(in crate::pipeline) fn give_back(&mut self, cargo: Cargo<G::Position>) -> Effects {
         let mut effects = Effects::default();
-        let Cargo { context: Some(context), lanes, mut entries } = cargo else { return effects };
+        let Cargo { context: Some(context), mut lanes, mut entries } = cargo else { return effects };
         let Some(place) = lanes.front().map(|(lane, _)| self.lanes[*lane].place) else { return effects };
         let ready = self.places[place].ready.len();
-        for (lane, count) in lanes {
-            self.come_back(lane, &context, entries.drain(..count), None, &mut effects);
+        for (lane, count) in lanes.drain_all() {
+            self.come_back(lane, &context, entries.drain(count), None, &mut effects);
         }
         let ready = self.places[place].ready.len() - ready;
         self.places[place].ready.rotate_right(ready);
@@ -233,7 +232,7 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn unload(
         &mut self,
         haul: Haul,
-        begun: Option<(LaneId, &mut VecDeque<Entry<G::Position>>)>,
+        begun: Option<(LaneId, &mut Queue<Entry<G::Position>>)>,
         cargo: &mut Cargo<G::Position>,
         halt: Option<Halt<G::Position>>,
         (attempts, time): (usize, Duration),
@@ -246,10 +245,10 @@ impl<G: Progress> Lanes<G> {
         self.busy -= 1;
         self.places[haul.place].busy -= 1;
         if let Some((lane, unstarted)) = begun {
-            self.come_back(lane, &haul.context, unstarted.drain(..), halt, &mut effects);
+            self.come_back(lane, &haul.context, unstarted.drain_all(), halt, &mut effects);
         }
-        for (lane, count) in cargo.lanes.drain(..) {
-            self.come_back(lane, &haul.context, cargo.entries.drain(..count), None, &mut effects);
+        for (lane, count) in cargo.lanes.drain_all() {
+            self.come_back(lane, &haul.context, cargo.entries.drain(count), None, &mut effects);
         }
         self.freed(haul.place, &mut effects);
         self.note_drained(haul.place, &mut effects);

@@ -1,6 +1,5 @@
 //! A record's way through the lanes: from the batch that it came in to its commit, as reader, worker and committer take it there.
 
-use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::arrival::arrivals;
-use super::super::lanes::{BatchRun, Cargo, Effects, Entry, Haul, LaneId, Lanes, Taken};
+use super::super::lanes::{BatchRun, Cargo, Effects, Entry, Haul, LaneId, Lanes, Queue, Taken};
 use super::super::source::{Assigned, Batch, Epoch, Progress};
 use super::super::ticket::Settled;
 use super::super::tracker::OffsetTracker;
@@ -38,7 +37,7 @@ struct Passage {
     next: i64,
     now: Instant,
     cargo: Cargo<Offset>,
-    entries: VecDeque<Entry<Offset>>,
+    entries: Queue<Entry<Offset>>,
     settled: Vec<(Settled<Offset>, usize)>,
     done: Vec<LaneId>,
 }
@@ -75,7 +74,7 @@ impl Passage {
             next: 0,
             now: Instant::now(),
             cargo: Cargo::default(),
-            entries: VecDeque::new(),
+            entries: Queue::new(),
             settled: Vec::with_capacity(REPORT_AT),
             done: Vec::new(),
         }
@@ -124,9 +123,9 @@ impl Passage {
         let Self { lanes, cargo, entries, settled, .. } = self;
         cargo.take_batch(entries);
         for (run, count) in batch.parts.drain(..) {
-            settled.extend(entries.drain(..count).map(|entry| (entry.ticket.done(), entry.bytes)));
+            settled.extend(entries.drain(count).map(|entry| (entry.ticket.done(), entry.bytes)));
             heed(lanes.settle(&run, settled));
-            heed(lanes.finish(run, &mut VecDeque::new(), None));
+            heed(lanes.finish(run, &mut Queue::new(), None));
         }
         heed(lanes.finish_batch(batch));
     }

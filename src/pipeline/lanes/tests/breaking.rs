@@ -29,7 +29,7 @@ impl Bench {
     /// Its first record fails as in an outage, and is to be tried again after a second.
     pub(super) fn complain(&mut self, held: Held) -> Told {
         let (haul, mut cargo) = held;
-        let mut entries = VecDeque::new();
+        let mut entries = Queue::new();
         let (lane, first) = cargo.next_lane(&mut entries).expect("something was taken");
         let mut entry = first.expect("it has a record");
         entry.failures += u32::from(!haul.context.is_held_back());
@@ -130,7 +130,11 @@ fn route_without_a_record_to_try_is_read_for_one() {
     assert_eq!(bench.lanes.places[0].why_held(false), Some(Hold::CircuitBreaker));
     bench.wait(Duration::from_secs(10));
     let trial = bench.taken();
-    assert_eq!(trial.1.entries[0].record.offset(), Offset(2), "the one that has not failed");
+    assert_eq!(
+        trial.1.entries.front().expect("one is taken").record.offset(),
+        Offset(2),
+        "the one that has not failed"
+    );
     assert_eq!(bench.lanes.places[0].why_held(false), Some(Hold::CircuitBreaker));
 }
 

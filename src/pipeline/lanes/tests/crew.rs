@@ -66,10 +66,10 @@ impl World {
             Some(Taken::Haul(haul)) => {
                 let taken = cargo.lanes.len();
                 assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");
-                for (lane, count) in std::mem::take(&mut cargo.lanes) {
+                for (lane, count) in cargo.lanes.drain_all() {
                     assert!(count > 0, "a lane without a record");
                     let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
-                    self.held.push(Held { run, entries: entries.drain(..count).collect(), load: self.numbers });
+                    self.held.push(Held { run, entries: entries.drain(count).collect(), load: self.numbers });
                 }
                 let busy = 1 + self.held_by(Some(haul.place));
                 assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.workers);
@@ -80,7 +80,7 @@ impl World {
                 assert!((1..=max).contains(&entries.len()), "a batch of {} where {max} are allowed", entries.len());
                 for (run, count) in std::mem::take(&mut batch.parts) {
                     assert!(count > 0, "a run without a record");
-                    let entries = entries.drain(..count).collect();
+                    let entries = entries.drain(count).collect();
                     self.held.push(Held { run, entries, load: self.numbers });
                 }
                 self.loads.insert(self.numbers, Taken::Batch(batch));

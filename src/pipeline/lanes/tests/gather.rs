@@ -14,11 +14,11 @@ fn bench(partitions: usize) -> Bench {
     bench
 }
 
-type Batched = (BatchRun, VecDeque<Entry<Offset>>);
+type Batched = (BatchRun, Queue<Entry<Offset>>);
 
 impl Bench {
     fn take_batch(&mut self) -> Option<(Batched, Told)> {
-        let (mut cargo, mut entries) = (Cargo::default(), VecDeque::new());
+        let (mut cargo, mut entries) = (Cargo::default(), Queue::new());
         let now = self.now;
         let (taken, told) = self.lanes.take(&mut cargo, || now);
         let Taken::Batch(batch) = taken? else { panic!("the route takes batches") };
@@ -39,8 +39,8 @@ impl Bench {
     /// Gives all of it back, each record by itself from now on where `alone` says so.
     fn return_batch(&mut self, (mut batch, mut entries): Batched, alone: impl Fn(i64) -> bool) {
         for (run, count) in batch.parts.drain(..) {
-            let mut own: VecDeque<_> = entries.drain(..count).collect();
-            for entry in &mut own {
+            let mut own: Queue<_> = entries.drain(count).collect();
+            for entry in own.iter_mut() {
                 entry.alone = alone(entry.record.offset().0);
             }
             let _told = self.lanes.finish(run, &mut own, None);
@@ -83,9 +83,9 @@ fn a_batch_that_is_done_tells_of_the_next_one_and_whoever_waits_for_its_end() {
     bench.push(0, 0, "abcdef");
     let (mut batch, mut entries) = bench.batch();
     for (run, count) in batch.parts.drain(..) {
-        let mut settled = entries.drain(..count).map(|entry| (entry.ticket.done(), entry.bytes)).collect();
+        let mut settled = entries.drain(count).map(|entry| (entry.ticket.done(), entry.bytes)).collect();
         let _told = bench.lanes.settle(&run, &mut settled);
-        let _told = bench.lanes.finish(run, &mut VecDeque::new(), None);
+        let _told = bench.lanes.finish(run, &mut Queue::new(), None);
     }
     let told = bench.lanes.finish_batch(batch);
     assert_eq!((told.ready, told.drained), (1, true));

@@ -1,7 +1,5 @@
 //! How many lanes a worker takes at once.
 
-use std::collections::VecDeque;
-
 use super::*;
 use super::{Bench, NOTHING, SECOND, offsets};
 
@@ -31,7 +29,7 @@ fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
     let (haul, mut cargo) = bench.taken();
     bench.push(0, 4, "de");
     bench.takes(0, 1_000_000);
-    let mut entries = VecDeque::new();
+    let mut entries = Queue::new();
     let (lane, begun) = cargo.next_lane(&mut entries).expect("it has three");
     assert_eq!(bench.lanes.give_back(cargo.take()).ready, 2);
     assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
@@ -69,7 +67,7 @@ fn what_is_begun_of_a_haul_and_what_is_left_of_it() {
     bench.push(0, 1, "ab");
     let (haul, mut cargo) = bench.taken();
     assert!(!cargo.is_empty() && cargo.has_several());
-    let mut entries = VecDeque::new();
+    let mut entries = Queue::new();
     let (lane, first) = cargo.next_lane(&mut entries).expect("two lanes");
     assert!(!cargo.is_empty() && !cargo.has_several());
     assert_eq!(first.map(|first| first.record.offset()), Some(Offset(1)));

@@ -70,7 +70,7 @@ fn records_that_wait_for_a_retry_keep_no_others_in_memory() {
     assert_eq!(Arc::strong_count(&fetched), 1);
     bench.wait(SECOND);
     let (_, cargo) = bench.taken();
-    let retried = &cargo.entries[0].record;
+    let retried = &cargo.entries.front().expect("one is taken").record;
     let header = retried.header("h");
     assert_eq!((retried.offset(), retried.key(), retried.value()), (Offset(0), Some(&b"a"[..]), Some(&b"v"[..])));
     assert_eq!((header, retried.timestamp()), (Some(&b"w"[..]), Timestamp::from_millis(7)));

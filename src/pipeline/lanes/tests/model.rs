@@ -26,7 +26,7 @@ pub(super) const TOPIC: &str = "orders";
 /// A lane that a worker holds.
 pub(super) struct Held {
     pub(super) run: Run,
-    pub(super) entries: VecDeque<Entry<Offset>>,
+    pub(super) entries: Queue<Entry<Offset>>,
     /// What it was taken with.
     pub(super) load: u64,
 }
