@@ -7,7 +7,7 @@
 //! | role | may |
 //! |---|---|
 //! | `viewer` | see what the daemons are at, and dead letters without their records |
-//! | `operator` | pause, resume, slow down, seek; see records; re-drive and discard dead letters |
+//! | `operator` | pause, resume, slow down, seek; see records, but for masked fields; re-drive and discard dead letters |
 //! | `admin` | everything |
 //!
 //! **Who asks** says so with a bearer token, or signs in with it. Without any token in the configuration whoever can reach the address is an admin, and it must
@@ -23,6 +23,7 @@ mod history;
 mod instance;
 mod jobs;
 mod letters;
+mod masks;
 mod openapi;
 mod problem;
 mod rate;
@@ -64,6 +65,7 @@ pub struct ApiConfig {
     pub(crate) tokens: Vec<Token>,
     pub(crate) hosts: Vec<String>,
     pub(crate) configuration: Option<String>,
+    pub(crate) masked: Vec<String>,
 }
 
 /// What is wrong with an [`ApiConfig`].
@@ -84,7 +86,7 @@ pub enum ApiConfigError {
 impl ApiConfig {
     /// Served on this address, to whoever can reach it: it must be a loopback address unless there is a [`token`](Self::token).
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, tokens: Vec::new(), hosts: Vec::new(), configuration: None }
+        Self { address, tokens: Vec::new(), hosts: Vec::new(), configuration: None, masked: Vec::new() }
     }
 
     /// Whoever has this token may ask; nobody may without one from then on.
@@ -106,6 +108,14 @@ impl ApiConfig {
     #[must_use]
     pub fn configuration(self, text: impl Into<String>) -> Self {
         Self { configuration: Some(text.into()), ..self }
+    }
+
+    /// Hides fields of this name from all but admins: in the keys and values of records that are JSON, at any depth and in any case, and in
+    /// headers. A value that is not JSON is hidden as a whole then.
+    #[must_use]
+    pub fn mask(mut self, field: impl Into<String>) -> Self {
+        self.masked.push(field.into());
+        self
     }
 
     /// Everything that is wrong with it.

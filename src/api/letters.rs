@@ -23,6 +23,7 @@ use super::daemons::{DaemonName, control};
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::jobs::shown::Job;
 use super::jobs::{self, Order, Work};
+use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
 use crate::dead_letters::{Cursor, DeadLetters, Edit, Entry, LettersError, LettersPage, Redrive, Shown};
@@ -201,11 +202,7 @@ pub(super) async fn read(
     which: &Which,
     paging: &Paging,
 ) -> Result<LettersPage, Problem> {
-    if which.asks_of_records() && !sees_records(identity) {
-        let detail =
-            "what stands in records is hidden from viewers, and no condition tells it: leave out `key` and `header`";
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    }
+    Sight::of(api, identity).allows(which)?;
     let from: Option<Cursor> = match &paging.from {
         Some(from) => Some(from.parse().map_err(|error| Problem::bad_request(format!("`from` is {error}")))?),
         None => None,
@@ -245,7 +242,7 @@ async fn page(
 ) -> Result<Json<Letters>, Problem> {
     let (paging, which): (Paging, Which) = parted(pairs, &["from", "limit"])?;
     let page = read(&api, &identity, &open(&api, &daemon, &topic)?, &which, &paging).await?;
-    let letter = |entry: &Entry| Letter::of(entry, None, sees_records(&identity));
+    let letter = |entry: &Entry| Letter::of(entry, None, Sight::of(&api, &identity));
     Ok(Json(Letters {
         letters: page.letters.iter().map(letter).collect(),
         looked_at: page.looked_at,
@@ -259,12 +256,7 @@ async fn one(
     Named(place): Named<LetterPlace>,
 ) -> Result<Json<Letter>, Problem> {
     let shown = show(&api, &place).await?;
-    Ok(Json(Letter::of(&shown.entry, shown.mark.as_ref(), sees_records(&identity))))
-}
-
-/// Whether somebody may see what stands in records.
-pub(super) fn sees_records(identity: &Identity) -> bool {
-    identity.role >= Role::Operator
+    Ok(Json(Letter::of(&shown.entry, shown.mark.as_ref(), Sight::of(&api, &identity))))
 }
 
 async fn redrive(
@@ -299,6 +291,8 @@ pub(super) fn start(
     executes: bool,
     reason: String,
 ) -> Result<Arc<jobs::Job>, Problem> {
+    // How many it counts tells as much as a list.
+    Sight::of(api, identity).allows(work.which())?;
     let letters = open(api, &name.daemon, &name.topic)?;
     let order = Order { daemon: name.daemon.clone(), work, executes, by: identity.name.to_string(), reason };
     api.jobs.begin(order, letters)

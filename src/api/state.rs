@@ -13,6 +13,7 @@ use super::history::History;
 use super::instance::Instance;
 use super::jobs::Jobs;
 use super::letters::READERS;
+use super::masks::Masks;
 use super::problem::Problem;
 use super::rate::RateLimit;
 use crate::supervisor::{Inspected, Roster};
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     pub(super) history: History,
     /// Work on dead letters.
     pub(super) jobs: Jobs,
+    /// What operators don't see of records.
+    pub(super) masks: Masks,
     /// Has few at once read dead letters.
     pub(super) readers: Semaphore,
     /// What the program was configured with, without secrets.
@@ -41,7 +44,7 @@ pub(super) struct Inner {
 
 impl Api {
     pub(super) fn new(config: ApiConfig, instance: Instance, roster: Roster, document: Value) -> Self {
-        let ApiConfig { tokens, hosts, configuration, .. } = config;
+        let ApiConfig { tokens, hosts, configuration, masked, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         Self(Arc::new(Inner {
             instance,
@@ -52,6 +55,7 @@ impl Api {
             audit: Audit::default(),
             history: History::default(),
             jobs: Jobs::default(),
+            masks: Masks::new(masked),
             readers: Semaphore::new(READERS),
             configuration,
             document,

@@ -45,15 +45,20 @@ fn text(role: Role) -> String {
     format!("the token of {role}, which is long")
 }
 
+/// With a token of each role.
+fn guarded() -> ApiConfig {
+    let config = ApiConfig::new("127.0.0.1:0".parse().expect("an address"));
+    let token = |config: ApiConfig, role: Role| config.token(Token::new(format!("a {role}"), role, text(role)));
+    Role::ALL.into_iter().fold(config, token)
+}
+
 impl Scene {
     fn open() -> Self {
         Self::with(ApiConfig::new("127.0.0.1:0".parse().expect("an address")))
     }
 
     fn guarded() -> Self {
-        let config = ApiConfig::new("127.0.0.1:0".parse().expect("an address"));
-        let token = |config: ApiConfig, role: Role| config.token(Token::new(format!("a {role}"), role, text(role)));
-        Self::with(Role::ALL.into_iter().fold(config, token))
+        Self::with(guarded())
     }
 
     fn with(config: ApiConfig) -> Self {

@@ -15,6 +15,7 @@ pub(super) fn api(document: &mut Document, section: &ApiSection) -> Option<ApiCo
     for host in &section.hosts {
         config = config.host(host);
     }
+    config = section.masked_fields.iter().fold(config, ApiConfig::mask);
     for (name, section) in &section.tokens {
         config = match token(document, &tokens.child(name.as_str()), name, section) {
             Some(token) => config.token(token),

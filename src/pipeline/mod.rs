@@ -359,7 +359,7 @@ fn limits(settings: &PipelineSettings) -> Limits {
 
 /// How property tests run: with 10,000 cases, or as many as `PROPTEST_CASES` says.
 #[cfg(test)]
-fn properties() -> proptest::test_runner::Config {
+pub(crate) fn properties() -> proptest::test_runner::Config {
     let given = proptest::test_runner::Config { failure_persistence: None, ..Default::default() };
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { given.cases } else { 10_000 };
     proptest::test_runner::Config { cases, ..given }

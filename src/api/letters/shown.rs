@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::which::Which;
 use crate::api::access::Identity;
+use crate::api::masks::{Seen, Sight};
 use crate::api::problem::Problem;
 use crate::dead_letters::{self, Content, DeadLetter, Edit, Entry, MarkKind};
 use crate::payload::Bytes;
-use crate::record::{OwnedRecord, Timestamp};
+use crate::record::Timestamp;
 
 /// A topic of dead letters.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -78,9 +79,12 @@ pub(in crate::api) struct Origin {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::api) struct RecordShown {
     pub(in crate::api) key: Option<Bytes>,
-    /// Null for a tombstone.
+    /// Null for a tombstone, and where all of it is masked.
     pub(in crate::api) value: Option<Bytes>,
     pub(in crate::api) headers: Vec<HeaderShown>,
+    /// Parts of which something is masked: `key`, `value`, `header NAME`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::api) masked: Vec<String>,
 }
 
 /// A header of a record.
@@ -176,8 +180,8 @@ pub(in crate::api) struct Edited {
 }
 
 impl Letter {
-    /// With what became of it, where that is known, and with its record for those who may see it.
-    pub(in crate::api) fn of(entry: &Entry, mark: Option<&dead_letters::Mark>, sees_record: bool) -> Self {
+    /// With what became of it, where that is known, and with what is to be seen of its record.
+    pub(in crate::api) fn of(entry: &Entry, mark: Option<&dead_letters::Mark>, sight: Sight<'_>) -> Self {
         let no_letter = match &entry.content {
             Content::Letter(_) => None,
             Content::Foreign { why, .. } => Some(why.to_string()),
@@ -188,7 +192,7 @@ impl Letter {
             written_at: entry.written_at.map(Timestamp::as_millis),
             failure: entry.letter().map(Failure::of),
             no_letter,
-            record: sees_record.then(|| RecordShown::of(entry.record())),
+            record: sight.see(entry.record()).map(RecordShown::of),
             mark: mark.map(Mark::of).or_else(|| entry.mark.map(Mark::only)),
         }
     }
@@ -215,7 +219,7 @@ impl Failure {
 }
 
 impl RecordShown {
-    fn of(record: &OwnedRecord) -> Self {
+    fn of(Seen { record, masked, .. }: Seen<'_>) -> Self {
         let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(Bytes::of);
         let header =
             |(name, value): &(Vec<u8>, Option<Vec<u8>>)| HeaderShown { name: Bytes::of(name), value: bytes(value) };
@@ -223,6 +227,7 @@ impl RecordShown {
             key: bytes(&record.key),
             value: bytes(&record.value),
             headers: record.headers.iter().map(header).collect(),
+            masked,
         }
     }
 }

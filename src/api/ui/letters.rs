@@ -23,7 +23,8 @@ use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
 use crate::api::letters::shown::{LettersTopic, RedriveRequest};
 use crate::api::letters::which::Which;
-use crate::api::letters::{LettersName, Paging, open, parted, read, sees_records, start, topics_of};
+use crate::api::letters::{LettersName, Paging, open, parted, read, start, topics_of};
+use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::dead_letters::{Content, Entry, MarkKind};
@@ -128,14 +129,14 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
     let (asked, which) = conditions(pairs)?;
     let paging = Paging { from: asked.from.clone(), limit: None };
     let page = read(api, identity, &open(api, &name.daemon, &name.topic)?, &which, &paging).await?;
-    let address = address(&name.daemon, &name.topic);
+    let (address, sight) = (address(&name.daemon, &name.topic), Sight::of(api, identity));
     let next = page.next.as_ref().map(|next| {
         let from = serde_urlencoded::to_string([("from", next.to_string())]).unwrap_or_default();
         format!("{address}?{}&{from}", which.query())
     });
     Ok(html! {
         h1 { "Dead letters in " (name.topic) }
-        (filter(&which, asked.within.as_deref(), sees_records(identity)))
+        (filter(&which, asked.within.as_deref(), identity.role >= Role::Operator))
         p.faint {
             (page.letters.len()) " shown, the oldest first; " (page.looked_at) " looked at"
             @if asked.from.is_some() { " · " a href={ (address) "?" (which.query()) } { "from the beginning" } }
@@ -144,16 +145,16 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
             p.empty { @if next.is_some() { "None of those is meant. There are more to look at." } @else if which == Which::default() { "No letter waits here: none was written, or all were re-driven or discarded." } @else { "No letter meets these conditions." } }
         } @else { div.scroll { table {
             thead { tr { th { "Failed" } th { "Letter" } th { "Record" } th { "Reason" } th.n { "Attempts" } th.n { "Re-drives" } th { "Key" } th { "Error" } th { "Mark" } } }
-            tbody { @for entry in &page.letters { (row(entry, &address, sees_records(identity))) } }
+            tbody { @for entry in &page.letters { (row(entry, &address, sight)) } }
         } } }
         @if let Some(next) = &next { p { a href=(next) data-key="n" title="Key n" { "The next ones" } } }
         @if identity.role >= Role::Operator { (actions(&address, &which)) }
     })
 }
 
-fn row(entry: &Entry, address: &str, sees_record: bool) -> Markup {
+fn row(entry: &Entry, address: &str, sight: Sight<'_>) -> Markup {
     let letter = entry.letter();
-    let key = entry.record().key.as_deref().map(|key| cut(&inline(key), KEY));
+    let key = sight.see(entry.record()).map(|seen| seen.record.key.as_deref().map(|key| cut(&inline(key), KEY)));
     html! {
         tr {
             td { (ago(letter.map_or(entry.written_at, |letter| letter.failed_at).map(Timestamp::as_millis))) }
@@ -165,7 +166,7 @@ fn row(entry: &Entry, address: &str, sees_record: bool) -> Markup {
                 },
                 Content::Foreign { .. } => { td.faint { "–" } td.warning-text { "no letter" } td.n { "–" } td.n { "–" } },
             }
-            td { @if sees_record { (key.unwrap_or_else(|| "–".to_owned())) } @else { span.faint { "hidden" } } }
+            td { @match key { Some(key) => (key.unwrap_or_else(|| "–".to_owned())), None => span.faint { "hidden" } } }
             td.wide { @match &entry.content { Content::Letter(letter) => (cut(&letter.error, ERROR)), Content::Foreign { why, .. } => (why.to_string()) } }
             td { (entry.mark.map_or("–", MarkKind::said)) }
         }

@@ -19,13 +19,22 @@ pub(in crate::config) struct ApiSection {
     pub(in crate::config) address: Address,
     /// Names that it is reached by, beside `localhost` and addresses: those of a Service, or an Ingress.
     pub(in crate::config) hosts: Vec<String>,
+    /// Fields that are hidden from all but admins, by their names: in records that are JSON, at any depth and in any case, and in headers. Values
+    /// that are not JSON are hidden as a whole then.
+    pub(in crate::config) masked_fields: Vec<String>,
     /// Who may ask, each by a name of yours, which stands in the audit log.
     pub(in crate::config) tokens: BTreeMap<String, TokenSection>,
 }
 
 impl Default for ApiSection {
     fn default() -> Self {
-        Self { enabled: false, address: Address(DEFAULT_ADDRESS), hosts: Vec::new(), tokens: BTreeMap::new() }
+        Self {
+            enabled: false,
+            address: Address(DEFAULT_ADDRESS),
+            hosts: Vec::new(),
+            masked_fields: Vec::new(),
+            tokens: BTreeMap::new(),
+        }
     }
 }
 

@@ -24,6 +24,8 @@ fn api_is_not_served_unless_it_is_asked_for_and_then_on_loopback() {
     let config = config.expect("it is served");
     assert_eq!(config.tokens.iter().map(|token| token.name()).collect::<Vec<_>>(), ["ada"]);
     assert!(Role::Operator > Role::Viewer);
+    let config = served("{enabled: true, masked_fields: [card, PIN]}").expect("it is served");
+    assert_eq!(config.masked, ["card", "PIN"]);
 }
 
 #[test]

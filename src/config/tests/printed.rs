@@ -38,6 +38,7 @@ api:
   address: 127.0.0.1:9466
   enabled: false
   hosts: []
+  masked_fields: []
   tokens: {}
 app:
   api_key: \"***\"

@@ -12,13 +12,14 @@ use crate::api::access::{Identity, Role};
 use crate::api::endpoint::Named;
 use crate::api::letters::shown::EditRequest;
 use crate::api::letters::which::Which;
-use crate::api::letters::{LetterPlace, sees_records, show, write};
+use crate::api::letters::{LetterPlace, show, write};
+use crate::api::masks::{Seen, Sight};
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::page::{Page, not_done, shell};
 use crate::dead_letters::{Content, Mark, Shown};
 use crate::payload::{Bytes, Payload, inline};
-use crate::record::{OwnedRecord, Timestamp};
+use crate::record::Timestamp;
 
 /// Lines of a value that are shown.
 const LINES: usize = 2_000;
@@ -35,8 +36,10 @@ pub(in crate::api::ui) async fn one(
             let body = html! {
                 h1 { "Letter " (place.partition) ":" (place.offset) " of " a href=(address) { (place.topic) } }
                 (said(&shown))
-                @if sees_records(&identity) { (content(shown.entry.record())) }
-                @else { p.notice { "What stands in records is hidden from viewers." } }
+                @match Sight::of(&api, &identity).see(shown.entry.record()) {
+                    Some(seen) => (content(&seen)),
+                    None => p.notice { "What stands in records is hidden from viewers." },
+                }
                 @if identity.role >= Role::Operator && shown.entry.letter().is_some() { (actions(&address, &place, &shown, &identity)) }
             };
             Page(shell(&api, &identity, &title, "/letters", body)).into_response()
@@ -85,10 +88,12 @@ fn became(mark: &Mark) -> Markup {
 }
 
 /// The record: decoded where it can be, hexadecimal where it can't.
-fn content(record: &OwnedRecord) -> Markup {
+fn content(seen: &Seen<'_>) -> Markup {
+    let record = &seen.record;
     let payload = record.value.as_deref().map(|value| (value.len(), Payload::of(value)));
     html! {
         h2 { "The record" }
+        @if !seen.masked.is_empty() { p.notice { "Masked, but for admins: " (seen.masked.join(", ")) "." } }
         dl {
             dt { "Key" } dd { @match record.key.as_deref() { Some(key) => code { (inline(key)) }, None => "none" } }
             @for (name, value) in &record.headers {
@@ -101,6 +106,7 @@ fn content(record: &OwnedRecord) -> Markup {
                 pre.value tabindex="0" { @for line in payload.lines.iter().take(LINES) { (line) "\n" } }
                 @if payload.lines.len() > LINES { p.faint { "Its first " (LINES) " lines." } }
             },
+            None if seen.hides_value => { p.empty { "Its value is not JSON, so nobody knows whether a masked field is in it: it is hidden as a whole." } },
             None => { p.empty { "No value: it is a tombstone." } },
         }
     }

@@ -1,0 +1,306 @@
+//! Masks: fields of records that admins alone see.
+//!
+//! A name stands for every member of that name in a JSON value or key, at any depth and in any case, and for headers. The invariant: of what a
+//! mask is for nothing is shown, however it is written. So a value that is no JSON is hidden as a whole, since nobody knows what is in it.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+use super::access::{Identity, Role};
+use super::letters::which::Which;
+use super::problem::Problem;
+use super::state::Api;
+use crate::record::OwnedRecord;
+
+/// What stands where something is hidden.
+const MASK: &str = "***";
+
+/// The names of fields that are hidden, in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Masks(Vec<String>);
+
+/// What somebody sees of records.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sight<'a> {
+    Nothing,
+    /// What these leave of them.
+    Masked(&'a Masks),
+    Everything,
+}
+
+/// A record as somebody sees it.
+#[derive(Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) record: Cow<'a, OwnedRecord>,
+    /// The value is hidden as a whole: it is not that there is none.
+    pub(super) hides_value: bool,
+    /// The parts of which something is hidden: `key`, `value`, `header NAME`.
+    pub(super) masked: Vec<String>,
+}
+
+impl<'a> Sight<'a> {
+    /// What this one sees.
+    pub(super) fn of(api: &'a Api, identity: &Identity) -> Self {
+        match identity.role {
+            Role::Viewer => Self::Nothing,
+            Role::Operator if !api.masks.0.is_empty() => Self::Masked(&api.masks),
+            Role::Operator | Role::Admin => Self::Everything,
+        }
+    }
+
+    /// A record, if any of it is to be seen.
+    pub(super) fn see(self, record: &OwnedRecord) -> Option<Seen<'_>> {
+        match self {
+            Self::Nothing => None,
+            Self::Masked(masks) => Some(masks.see(record)),
+            Self::Everything => Some(Seen { record: Cow::Borrowed(record), hides_value: false, masked: Vec::new() }),
+        }
+    }
+
+    /// Whether these conditions may be asked for: which letters meet them tells what stands in their records.
+    ///
+    /// # Errors
+    /// What must not be told.
+    pub(super) fn allows(self, which: &Which) -> Result<(), Problem> {
+        let refused = |detail: String| Err(Problem::new(axum::http::StatusCode::FORBIDDEN, detail));
+        let masks = match self {
+            Self::Everything => return Ok(()),
+            Self::Nothing if which.asks_of_records() => {
+                let detail = "what stands in records is hidden from viewers, and no condition tells it: leave out `key` and `header`";
+                return refused(detail.to_owned());
+            }
+            Self::Nothing => return Ok(()),
+            Self::Masked(masks) => masks,
+        };
+        let header = which.header.as_deref().map(|header| header.split_once('=').map_or(header, |(name, _)| name));
+        if let Some(name) = header.filter(|name| masks.hide(name)) {
+            return refused(format!("the header `{name}` is masked, and no condition tells it: leave out `header`"));
+        }
+        if which.key.as_deref().and_then(|key| masks.json(key)).is_some_and(|json| json.is_masked) {
+            return refused("a field of this key is masked, and no condition tells it: leave out `key`".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// JSON of which some may be hidden.
+struct Json {
+    text: String,
+    is_masked: bool,
+}
+
+impl Masks {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Self(names.into_iter().map(|name| name.to_lowercase()).collect())
+    }
+
+    fn hide(&self, name: &str) -> bool {
+        self.0.contains(&name.to_lowercase())
+    }
+
+    fn see<'a>(&self, record: &'a OwnedRecord) -> Seen<'a> {
+        let mut seen = Seen { record: Cow::Borrowed(record), hides_value: false, masked: Vec::new() };
+        if let Some(json) = record.key.as_deref().and_then(|key| self.json_of(key)).filter(|json| json.is_masked) {
+            seen.record.to_mut().key = Some(json.text.into_bytes());
+            seen.masked.push("key".to_owned());
+        }
+        match record.value.as_deref().map(|value| self.json_of(value)) {
+            None => {}
+            Some(Some(json)) if !json.is_masked => {}
+            Some(Some(json)) => {
+                seen.record.to_mut().value = Some(json.text.into_bytes());
+                seen.masked.push("value".to_owned());
+            }
+            Some(None) => {
+                seen.record.to_mut().value = None;
+                seen.hides_value = true;
+                seen.masked.push("value".to_owned());
+            }
+        }
+        for (index, (name, value)) in record.headers.iter().enumerate() {
+            let name = String::from_utf8_lossy(name);
+            if value.is_some() && self.hide(&name) {
+                seen.record.to_mut().headers[index].1 = Some(MASK.as_bytes().to_vec());
+                seen.masked.push(format!("header {name}"));
+            }
+        }
+        seen
+    }
+
+    fn json_of(&self, bytes: &[u8]) -> Option<Json> {
+        self.json(std::str::from_utf8(bytes).ok()?)
+    }
+
+    /// The text with masks; `None` where it is no JSON. What is not masked stays as it was written.
+    fn json(&self, text: &str) -> Option<Json> {
+        serde_json::from_str::<IgnoredAny>(text).ok()?;
+        let (mut shown, mut copied, mut at) = (String::with_capacity(text.len()), 0, 0);
+        while let Some(begin) = text[at..].find('"').map(|found| at + found) {
+            at = behind_string(text, begin);
+            let colon = behind_blanks(text, at);
+            // In JSON only a member's name stands before a colon.
+            if !text[colon..].starts_with(':') {
+                continue;
+            }
+            // What is no text, as half of a surrogate's pair, may be any name.
+            let name = serde_json::from_str::<String>(&text[begin..at]);
+            if name.is_ok_and(|name| !self.hide(&name)) {
+                continue;
+            }
+            let value = behind_blanks(text, colon + 1);
+            at = behind_value(text, value);
+            shown.extend([&text[copied..value], "\"", MASK, "\""]);
+            copied = at;
+        }
+        shown.push_str(&text[copied..]);
+        Some(Json { text: shown, is_masked: copied > 0 })
+    }
+}
+
+/// Where the blanks end that begin here.
+fn behind_blanks(json: &str, at: usize) -> usize {
+    json.len() - json[at..].trim_start_matches([' ', '\t', '\n', '\r']).len()
+}
+
+/// Where the string ends that begins here.
+fn behind_string(json: &str, begin: usize) -> usize {
+    let mut is_escaped = false;
+    let end = json.bytes().enumerate().skip(begin + 1).find(|(_, byte)| {
+        let ends = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.map_or(json.len(), |(end, _)| end + 1)
+}
+
+/// Where the value ends that begins here.
+fn behind_value(json: &str, begin: usize) -> usize {
+    let (mut at, mut depth) = (begin, 0_usize);
+    while let Some(byte) = json.as_bytes().get(at) {
+        match byte {
+            b'"' => at = behind_string(json, at),
+            b'{' | b'[' => (at, depth) = (at + 1, depth + 1),
+            // The end of what it stands in, where it is a number or a word.
+            b'}' | b']' | b',' if depth == 0 => return at,
+            b'}' | b']' => (at, depth) = (at + 1, depth - 1),
+            b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    fn masks() -> Masks {
+        Masks::new(vec!["Card".to_owned(), "pin".to_owned()])
+    }
+
+    fn masked(json: &str) -> String {
+        masks().json(json).expect("it is JSON").text
+    }
+
+    #[test]
+    fn members_are_hidden_wherever_they_stand_and_all_else_stays_as_it_was_written() {
+        for (json, shown) in [
+            (r#"{"id": 1.0, "card" : "4111", "by":"ada"}"#, r#"{"id": 1.0, "card" : "***", "by":"ada"}"#),
+            (
+                r#"{"CARD":{"pin":[1,{"x":"}"}]},"a":[{"pin":null},{"pin":-1e3}]}"#,
+                r#"{"CARD":"***","a":[{"pin":"***"},{"pin":"***"}]}"#,
+            ),
+            (
+                r#"{"pin":1,"pin":2 ,"c\u0061rd":"\"}","x":"card"}"#,
+                r#"{"pin":"***","pin":"***" ,"c\u0061rd":"***","x":"card"}"#,
+            ),
+            (r#"{"\ud800":7,"pine":8}"#, r#"{"\ud800":"***","pine":8}"#),
+            (r#"["card", "pin", {}]"#, r#"["card", "pin", {}]"#),
+            ("7", "7"),
+        ] {
+            assert_eq!(masked(json), shown);
+        }
+        assert!(masks().json("{\"card\":").is_none());
+    }
+
+    #[test]
+    fn what_is_nested_deeply_is_hidden_too() {
+        let deep = "[".repeat(100_000) + "{\"pin\":7}" + &"]".repeat(100_000);
+        assert!(masked(&deep).contains("{\"pin\":\"***\"}"));
+        assert_eq!(masked(&format!("{{\"pin\":{deep}}}")), "{\"pin\":\"***\"}");
+    }
+
+    #[test]
+    fn value_that_is_no_json_is_hidden_and_keys_and_headers_only_where_they_are_named() {
+        let record = OwnedRecord::new("card=4111").with_key("ada").with_header("Pin", "1234").with_header("trace", "x");
+        let masks = masks();
+        let seen = masks.see(&record);
+        assert!(seen.hides_value && seen.record.value.is_none());
+        assert_eq!(seen.record.key.as_deref(), Some(&b"ada"[..]));
+        let headers: Vec<_> = seen.record.headers.iter().map(|(_, value)| value.as_deref().expect("a value")).collect();
+        assert_eq!(headers, [&b"***"[..], b"x"]);
+        assert_eq!(seen.masked, ["value", "header Pin"]);
+        let of_json = OwnedRecord::new("{\"id\":7}").with_key("{\"card\":1}");
+        let seen = masks.see(&of_json);
+        assert_eq!((seen.record.value.as_deref(), seen.hides_value), (Some(&b"{\"id\":7}"[..]), false));
+        assert_eq!(
+            (seen.record.key.as_deref(), seen.masked),
+            (Some(&b"{\"card\":\"***\"}"[..]), vec!["key".to_owned()])
+        );
+        let tombstone = OwnedRecord { value: None, ..OwnedRecord::new("") };
+        assert!(masks.see(&tombstone).masked.is_empty());
+    }
+
+    /// The same as values, where doubles have gone.
+    fn without(value: Value) -> Value {
+        match value {
+            Value::Array(all) => all.into_iter().map(without).collect(),
+            Value::Object(all) => {
+                let member = |(name, value): (String, Value)| {
+                    let value = if masks().hide(&name) { json!("***") } else { without(value) };
+                    (name, value)
+                };
+                Value::Object(all.into_iter().map(member).collect::<Map<_, _>>())
+            }
+            other => other,
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let name = || prop_oneof!["card", "PIN", "c", "[a-z\"\\\\:,{}\\[\\] ]{0,4}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i32>().prop_map(Value::from),
+            "[a-z\"\\\\:,{}\\[\\]\n ]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::hash_map(name(), inner, 0..5)
+                    .prop_map(|all| Value::Object(all.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(crate::pipeline::properties())]
+
+        #[test]
+        fn any_json_is_masked_as_its_value_is(value in values(), is_laid_out: bool) {
+            let text = if is_laid_out { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let shown = masked(&text.expect("it can be written"));
+            prop_assert_eq!(serde_json::from_str::<Value>(&shown).expect("it is JSON still"), without(value));
+        }
+    }
+}
