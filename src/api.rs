@@ -18,6 +18,7 @@ mod access;
 mod audit;
 mod daemons;
 mod endpoint;
+mod fleet;
 mod gate;
 mod history;
 mod instance;
@@ -38,8 +39,9 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 pub use access::{Role, Token};
-#[cfg(feature = "cli")]
 pub(crate) use daemons::shown;
+#[cfg(feature = "cli")]
+pub(crate) use fleet::{DaemonShown, FleetShown, InstanceShown};
 pub(crate) use instance::Instance;
 pub(crate) use server::ApiServer;
 #[cfg(feature = "cli")]

@@ -55,6 +55,7 @@ use crate::api::ApiConfig;
 use crate::daemon::MissingDeadLetterTopic;
 use crate::kafka::KafkaConfig;
 use crate::pipeline::PipelineSettings;
+use crate::record::Topic;
 use crate::supervisor::RestartPolicy;
 use crate::telemetry::LogFormat;
 use raw::RawConfig;
@@ -86,6 +87,7 @@ const PROPERTIES: &str = "properties";
 pub struct Config {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) api: Option<ApiConfig>,
+    pub(crate) fleet: Option<FleetSettings>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) drain: Duration,
@@ -99,6 +101,13 @@ pub struct Config {
     pub(crate) consumers: BTreeMap<String, ConsumerSettings>,
     /// What each of those reads, and those that only somebody else's program knows.
     readers: BTreeMap<String, Reader>,
+}
+
+/// Where the processes of the program tell of themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct FleetSettings {
+    pub(crate) kafka: KafkaConfig,
+    pub(crate) reports: Topic,
 }
 
 /// Whoever reads topics.

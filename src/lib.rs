@@ -18,6 +18,8 @@ pub mod daemon;
 pub mod dead_letters;
 #[cfg(all(doctest, feature = "cli"))]
 mod documentation;
+#[cfg(feature = "api")]
+pub mod fleet;
 pub mod handler;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -30,6 +30,7 @@ mod console;
 mod dlq;
 mod doctor;
 mod failure;
+mod fleet;
 mod lag;
 mod moment;
 mod ps;

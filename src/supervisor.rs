@@ -13,6 +13,8 @@ mod start;
 
 use std::fmt;
 use std::net::SocketAddr;
+#[cfg(feature = "api")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
@@ -22,6 +24,8 @@ use crate::admin::{self, Health, HealthBoard};
 #[cfg(feature = "api")]
 use crate::api::{ApiConfig, ApiServer, Instance};
 use crate::daemon::{Daemon, DaemonContext};
+#[cfg(feature = "api")]
+use crate::fleet::{Fleet, FleetConfig};
 use crate::metrics::Metrics;
 use crate::shutdown::{Exit, Shutdown};
 use deadline::Deadline;
@@ -70,6 +74,8 @@ pub struct Supervisor {
     admin: Option<SocketAddr>,
     #[cfg(feature = "api")]
     api: Option<ApiConfig>,
+    #[cfg(feature = "api")]
+    fleet: Option<FleetConfig>,
     /// The program's name.
     #[cfg(feature = "api")]
     program: String,
@@ -89,6 +95,8 @@ impl Supervisor {
             admin: None,
             #[cfg(feature = "api")]
             api: None,
+            #[cfg(feature = "api")]
+            fleet: None,
             #[cfg(feature = "api")]
             program: "daemonry".to_owned(),
             metrics: Metrics::new(),
@@ -175,6 +183,13 @@ impl Supervisor {
         Self { api: Some(config), ..self }
     }
 
+    /// Tells the other processes of the program what this one is at, and shows what they tell in the API.
+    #[cfg(feature = "api")]
+    #[must_use]
+    pub fn fleet(self, config: FleetConfig) -> Self {
+        Self { fleet: Some(config), ..self }
+    }
+
     /// What the program is called (default: `daemonry`).
     #[cfg(feature = "api")]
     #[must_use]
@@ -253,7 +268,7 @@ impl Supervisor {
             tracing::info!(address = %admin.address(), "admin server listens");
         }
         #[cfg(feature = "api")]
-        let api = serve_api(self.api, &self.program, &self.roster)?;
+        let shown = show(self.api, self.fleet, &self.program, &self.roster)?;
 
         let shutdown = self.shutdown;
         runtime.block_on(async {
@@ -275,7 +290,7 @@ impl Supervisor {
         // Not waited for: threads that are still blocked must not hold the process up.
         runtime.shutdown_background();
         #[cfg(feature = "api")]
-        drop(api);
+        drop(shown);
         drop(admin);
         Ok(deadline)
     }
@@ -299,15 +314,33 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// Serves the API where there is to be one.
+/// What shows the daemons to others, in the order in which it ends.
 #[cfg(feature = "api")]
-fn serve_api(config: Option<ApiConfig>, program: &str, roster: &Roster) -> Result<Option<ApiServer>, StartError> {
-    let Some(config) = config else { return Ok(None) };
-    config.check().map_err(StartError::Api)?;
-    let server = ApiServer::start(config, Instance::this(program), roster.clone())?;
-    roster.serves_api(server.address());
-    tracing::info!(address = %server.address(), "API listens");
-    Ok(Some(server))
+struct ShownTo {
+    _api: Option<ApiServer>,
+    _fleet: Option<Arc<Fleet>>,
+}
+
+/// Serves the API, and tells the fleet, where that is to be.
+#[cfg(feature = "api")]
+fn show(
+    api: Option<ApiConfig>,
+    fleet: Option<FleetConfig>,
+    program: &str,
+    roster: &Roster,
+) -> Result<ShownTo, StartError> {
+    if let Some(config) = &api {
+        config.check().map_err(StartError::Api)?;
+    }
+    let instance = Instance::this(program);
+    let fleet = fleet.map(|config| Fleet::start(config, &instance, roster.clone()).map(Arc::new));
+    let fleet = fleet.transpose().map_err(StartError::System)?;
+    let api = api.map(|config| ApiServer::start(config, instance, roster.clone(), fleet.clone())).transpose()?;
+    if let Some(server) = &api {
+        roster.serves_api(server.address());
+        tracing::info!(address = %server.address(), "API listens");
+    }
+    Ok(ShownTo { _api: api, _fleet: fleet })
 }
 
 /// Shows the liveness probe that the main runtime still runs tasks.

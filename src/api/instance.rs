@@ -3,13 +3,15 @@
 use std::fs;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::record::Timestamp;
 
 /// A process that runs daemons.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Instance {
+    /// Its name among them, which no other one has or had.
+    pub(crate) id: String,
     /// The program's name.
     pub(crate) program: String,
     /// The version of daemonry that it is built with.
@@ -27,12 +29,15 @@ impl Instance {
     pub(crate) fn this(program: &str) -> Self {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned());
+        let (pid, started_at) = (std::process::id(), Timestamp::now().as_millis());
         Self {
+            id: format!("{host}-{pid}-{started_at:x}"),
             program: program.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned()),
-            pid: std::process::id(),
-            started_at: Timestamp::now().as_millis(),
+            host,
+            pid,
+            started_at,
         }
     }
 }

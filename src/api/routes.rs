@@ -11,6 +11,7 @@ use super::access::{Identity, Role};
 use super::audit::AuditEntry;
 use super::daemons;
 use super::endpoint::Endpoint;
+use super::fleet;
 use super::instance::Instance;
 use super::jobs;
 use super::letters;
@@ -37,6 +38,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     endpoints.extend(daemons::endpoints());
+    endpoints.extend(fleet::endpoints());
     endpoints.extend(letters::endpoints());
     endpoints.extend(jobs::endpoints());
     endpoints.extend(ui::endpoints());

@@ -2,6 +2,7 @@
 
 use axum::serve::IncomingStream;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
 
@@ -9,6 +10,7 @@ use super::endpoint::router;
 use super::state::Api;
 use super::{ApiConfig, Instance, openapi, routes};
 use crate::admin::{AdminError, BoundedListener, HttpServer};
+use crate::fleet::Fleet;
 use crate::supervisor::Roster;
 
 /// Who is at the other end of a connection.
@@ -27,11 +29,16 @@ pub(crate) struct ApiServer(HttpServer);
 
 impl ApiServer {
     /// Listens, and answers from then on.
-    pub(crate) fn start(config: ApiConfig, instance: Instance, roster: Roster) -> Result<Self, AdminError> {
+    pub(crate) fn start(
+        config: ApiConfig,
+        instance: Instance,
+        roster: Roster,
+        fleet: Option<Arc<Fleet>>,
+    ) -> Result<Self, AdminError> {
         let address = config.address;
         let endpoints = routes::endpoints();
         let document = openapi::document(&instance.program, &endpoints, config.tokens.is_empty());
-        let api = Api::new(config, instance, roster, document);
+        let api = Api::new(config, instance, roster, fleet, document);
         let service = router(endpoints, api.clone()).into_make_service_with_connect_info::<Peer>();
         let record = async move { api.history.record(&api.roster).await };
         HttpServer::start("API", address, service, record).map(Self)

@@ -16,6 +16,7 @@ use super::letters::READERS;
 use super::masks::Masks;
 use super::problem::Problem;
 use super::rate::RateLimit;
+use crate::fleet::Fleet;
 use crate::supervisor::{Inspected, Roster};
 
 /// See the module. Cloning gives another handle of the same.
@@ -25,6 +26,8 @@ pub(super) struct Api(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) instance: Instance,
     pub(super) roster: Roster,
+    /// The other processes that run the program, where that is asked for.
+    pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) admitted: Admitted,
     pub(super) hosts: Hosts,
     pub(super) rate: RateLimit,
@@ -43,12 +46,19 @@ pub(super) struct Inner {
 }
 
 impl Api {
-    pub(super) fn new(config: ApiConfig, instance: Instance, roster: Roster, document: Value) -> Self {
+    pub(super) fn new(
+        config: ApiConfig,
+        instance: Instance,
+        roster: Roster,
+        fleet: Option<Arc<Fleet>>,
+        document: Value,
+    ) -> Self {
         let ApiConfig { tokens, hosts, configuration, masked, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         Self(Arc::new(Inner {
             instance,
             roster,
+            fleet,
             admitted,
             hosts,
             rate: RateLimit::default(),

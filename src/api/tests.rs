@@ -5,6 +5,7 @@ mod pages;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use super::access::{Role, Token};
 use super::{ApiConfig, ApiConfigError, ApiServer, Instance, routes};
 use crate::admin::Health;
+use crate::fleet::{Fleet, FleetConfig};
 use crate::metrics::Metrics;
 use crate::pipeline::control::{Control, Scope};
 use crate::record::TopicPartition;
@@ -62,11 +64,18 @@ impl Scene {
     }
 
     fn with(config: ApiConfig) -> Self {
+        Self::within(config, None)
+    }
+
+    /// One of a fleet.
+    fn within(config: ApiConfig, fleet: Option<FleetConfig>) -> Self {
         let (roster, metrics, control) = (Roster::default(), Metrics::new(), Control::new());
         let entries = ["orders", "ticker"].map(|name| roster.enter(name.into(), metrics.daemon(name)));
         *entries[0].control().lock() = Some(control.clone());
         entries[0].start(Health::new("orders"));
-        let server = ApiServer::start(config, Instance::this("shop"), roster).expect("a free port");
+        let instance = Instance::this("shop");
+        let fleet = fleet.map(|fleet| Fleet::start(fleet, &instance, roster.clone()).expect("a thread"));
+        let server = ApiServer::start(config, instance, roster, fleet.map(Arc::new)).expect("a free port");
         Self { server, control, _entries: entries }
     }
 
@@ -120,10 +129,17 @@ impl Scene {
 
 #[test]
 fn every_route_lets_those_in_who_have_its_role_and_nobody_else() {
-    let scene = Scene::guarded();
     for endpoint in routes::endpoints() {
-        let names =
-            [("{daemon}", "orders"), ("{topic}", "none"), ("{partition}", "0"), ("{offset}", "0"), ("{job}", "1")];
+        // One for each: nobody may ask one of them as much as all of this.
+        let scene = Scene::guarded();
+        let names = [
+            ("{daemon}", "orders"),
+            ("{topic}", "none"),
+            ("{partition}", "0"),
+            ("{offset}", "0"),
+            ("{job}", "1"),
+            ("{instance}", "nobody"),
+        ];
         let path = names.iter().fold(endpoint.path.to_owned(), |path, (name, value)| path.replace(name, value));
         let ask = |shown: Option<&str>| scene.send_as(shown, &endpoint.method, &path, "{}").status;
         assert_eq!(ask(None), 401, "{path} without a token");
@@ -135,6 +151,7 @@ fn every_route_lets_those_in_who_have_its_role_and_nobody_else() {
         }
     }
     // Where there is no route nobody is let in either.
+    let scene = Scene::guarded();
     assert_eq!(scene.send_as(None, &Method::GET, "/api/v1/nothing", "").status, 401);
     assert_eq!(scene.send_as(None, &Method::GET, "/", "").status, 401);
 }

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod errors;
+mod fleet;
 mod letters;
 mod login;
 mod overview;
@@ -52,6 +53,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/live/workers", Role::Viewer, "The handlers that run, each second", workers::live),
         Endpoint::page("/errors", Role::Viewer, "Attempts that failed", errors::errors),
         Endpoint::page("/live/errors", Role::Viewer, "Attempts that failed, each second", errors::live),
+        Endpoint::page("/fleet", Role::Viewer, "The processes that run the program", fleet::fleet),
+        Endpoint::page("/live/fleet", Role::Viewer, "The processes that run the program, each second", fleet::live),
+        Endpoint::page("/fleet/{instance}", Role::Viewer, "One of them", fleet::instance),
         Endpoint::page("/letters", Role::Viewer, "Dead letters", letters::all),
         Endpoint::page("/daemons/{daemon}/letters/{topic}", Role::Viewer, "Dead letters of a topic", letters::topic),
         Endpoint::page(

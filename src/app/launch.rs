@@ -12,6 +12,8 @@ use super::registered::{Kind, Registered};
 use super::{App, Section, Setup};
 use crate::config::{Config, Faults, Loaded};
 use crate::daemon::Daemon;
+use crate::fleet::FleetConfig;
+use crate::kafka::ConfigError;
 use crate::metrics::Metrics;
 use crate::pipeline::PipelineSettings;
 use crate::record::Topic;
@@ -156,7 +158,10 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
         }
         log(&file, &overrides, &config);
-        let supervisor = configured(supervisor, app.name, &config, printed);
+        let supervisor = match configured(supervisor, app.name, &config, printed) {
+            Ok(supervisor) => supervisor,
+            Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
+        };
         let setup = Setup::new(config, own, app.section.map(|Section { kind, .. }| kind));
         let (state, runtime) = match connect(app.connect, setup.clone(), &supervisor.shutdown()) {
             Ok(Connected::To(state, runtime)) => (state, runtime),
@@ -179,16 +184,25 @@ impl<S: Clone + Send + 'static> Launch<S> {
 }
 
 /// The supervisor as the configuration says, without daemons yet.
-fn configured(supervisor: Supervisor, program: &str, config: &Config, printed: String) -> Supervisor {
+fn configured(
+    supervisor: Supervisor,
+    program: &str,
+    config: &Config,
+    printed: String,
+) -> Result<Supervisor, ConfigError> {
     let supervisor = supervisor.program(program).drain(config.drain).grace(config.grace).restart(config.restart);
     let supervisor = match config.admin {
         Some(address) => supervisor.admin(address),
         None => supervisor,
     };
-    match config.api.clone() {
+    let supervisor = match config.api.clone() {
         Some(api) => supervisor.api(api.configuration(printed)),
         None => supervisor,
-    }
+    };
+    Ok(match &config.fleet {
+        Some(fleet) => supervisor.fleet(FleetConfig::kafka(&fleet.kafka)?.reports(fleet.reports.clone())),
+        None => supervisor,
+    })
 }
 
 /// What came of connecting the program's state.

@@ -76,7 +76,7 @@ impl fmt::Display for Fault {
 ///
 /// let faults = App::new("shop").check_text("shop.yaml", "amdin: {}\nlog: {format: xml}\n").unwrap_err();
 /// assert_eq!(faults.to_string(), "\
-/// shop.yaml:1:1: amdin: unknown key, did you mean `admin`? allowed: admin, api, daemons, kafka, log, restart, stop
+/// shop.yaml:1:1: amdin: unknown key, did you mean `admin`? allowed: admin, api, daemons, fleet, kafka, log, restart, stop
 /// shop.yaml:2:15: log.format: is `xml`, allowed: human, json");
 /// ```
 #[derive(Clone, PartialEq, Eq)]

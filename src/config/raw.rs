@@ -6,6 +6,7 @@ mod api;
 mod circuit_breaker;
 mod cluster;
 mod daemon;
+mod fleet;
 mod scaling;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(crate) use circuit_breaker::CircuitBreakerSection;
 pub(super) use cluster::{ClusterSection, Mechanism, Properties, SaslSection, SecurityProtocol, TlsSection};
 pub(super) use daemon::DaemonSection;
 pub(crate) use daemon::{RetriesSection, TopicSection};
+pub(super) use fleet::FleetSection;
 pub(super) use scaling::ScalingSection;
 
 use super::units::Period;
@@ -35,6 +37,8 @@ pub(super) struct RawConfig {
     pub(super) admin: AdminSection,
     /// The admin API over HTTP: what the daemons are at, and how they are steered.
     pub(super) api: ApiSection,
+    /// The fleet: all processes of the program are shown by each of them.
+    pub(super) fleet: FleetSection,
     /// The log, on standard error.
     pub(super) log: LogSection,
     /// How the process stops.

@@ -9,8 +9,8 @@ use super::document::Document;
 use super::fault::instead;
 use super::key::KeyPath;
 use super::program::{Configurable, Program, Reads, RouteChange, RouteChanges};
-use super::raw::{DaemonSection, RawConfig, ScalingSection, TopicSection};
-use super::{Config, ConsumerSettings, Reader};
+use super::raw::{DaemonSection, FleetSection, RawConfig, ScalingSection, TopicSection};
+use super::{Config, ConsumerSettings, FleetSettings, Reader};
 use crate::handler::{NO_TIMEOUT, RouterError};
 use crate::kafka::KafkaConfig;
 use crate::record::Topic;
@@ -29,6 +29,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         .map(|(name, section)| (name.clone(), cluster(document, &KeyPath::of(["kafka", name.as_str()]), section)))
         .collect();
     let api = api(document, &raw.api);
+    let fleet = fleet(document, &raw.fleet, &clusters);
     daemon_names(raw, document, program);
     let (mut consumers, mut readers) = (BTreeMap::new(), BTreeMap::new());
     let mut enabled = Vec::new();
@@ -48,7 +49,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
         if section.enabled {
             enabled.push((*name).to_owned());
             if !matches!(reads, Reads::Nothing)
-                && let Ok(cluster) = cluster_of(section, &clusters)
+                && let Ok(cluster) = cluster_of(section.cluster.as_deref(), &clusters)
             {
                 let kafka = with_group(section, &clusters[cluster]);
                 if !kafka.group.trim().is_empty() {
@@ -66,6 +67,7 @@ pub(super) fn resolve(raw: &RawConfig, document: &mut Document, program: &Progra
     Config {
         admin: raw.admin.enabled.then_some(raw.admin.address.0),
         api,
+        fleet,
         log_format: raw.log.format,
         log_filter: raw.log.filter.clone(),
         drain: raw.stop.drain.0,
@@ -200,13 +202,13 @@ enum NoCluster<'s> {
     Any,
 }
 
-/// The name of the cluster that the daemon reads.
+/// The name of the cluster that this says, or that is meant where it says none.
 fn cluster_of<'s>(
-    section: &'s DaemonSection,
+    said: Option<&'s str>,
     clusters: &'s BTreeMap<String, KafkaConfig>,
 ) -> Result<&'s str, NoCluster<'s>> {
     let mut names = clusters.keys().map(String::as_str);
-    match (section.cluster.as_deref(), names.next(), names.next()) {
+    match (said, names.next(), names.next()) {
         (Some(name), ..) if clusters.contains_key(name) => Ok(name),
         (Some(name), ..) => Err(NoCluster::Unknown(name)),
         (None, None, _) => Err(NoCluster::None),
@@ -232,29 +234,10 @@ fn kafka(
     section: &DaemonSection,
     clusters: &BTreeMap<String, KafkaConfig>,
 ) -> Option<KafkaConfig> {
-    let all = KeyPath::of(["kafka"]);
-    let names: Vec<&str> = clusters.keys().map(String::as_str).collect();
-    let name = match cluster_of(section, clusters) {
-        Ok(name) => name,
-        Err(NoCluster::Unknown(name)) => {
-            let problem = format!("names no cluster `{name}`{}", instead(name, &names));
-            document.fault(&path.child("cluster"), &[all.child(name)], problem);
-            return None;
-        }
-        Err(NoCluster::None) => {
-            let problem = "has no cluster, allowed: one at least, as in `kafka: {main: {brokers: \"localhost:9092\"}}`";
-            document.fault(&all, &[], problem);
-            return None;
-        }
-        Err(NoCluster::Any) => {
-            let problem = format!("is missing, and no cluster is named `default`, allowed: {}", names.join(", "));
-            document.fault(&path.child("cluster"), std::slice::from_ref(path), problem);
-            return None;
-        }
-    };
+    let name = named_cluster(document, path, section.cluster.as_deref(), clusters)?;
     let kafka = with_group(section, clusters.get(name)?);
     if kafka.group.trim().is_empty() {
-        let of_cluster = all.child(name).child("group");
+        let of_cluster = KeyPath::of(["kafka", name, "group"]);
         document.fault(
             &path.child("group"),
             std::slice::from_ref(&of_cluster),
@@ -262,6 +245,51 @@ fn kafka(
         );
     }
     Some(kafka)
+}
+
+/// The name of the cluster that the section at this path says, or that is meant where it says none. Where there is none, that is told.
+fn named_cluster<'s>(
+    document: &mut Document,
+    path: &KeyPath,
+    said: Option<&'s str>,
+    clusters: &'s BTreeMap<String, KafkaConfig>,
+) -> Option<&'s str> {
+    let all = KeyPath::of(["kafka"]);
+    let names: Vec<&str> = clusters.keys().map(String::as_str).collect();
+    match cluster_of(said, clusters) {
+        Ok(name) => return Some(name),
+        Err(NoCluster::Unknown(name)) => {
+            let problem = format!("names no cluster `{name}`{}", instead(name, &names));
+            document.fault(&path.child("cluster"), &[all.child(name)], problem);
+        }
+        Err(NoCluster::None) => {
+            let problem = "has no cluster, allowed: one at least, as in `kafka: {main: {brokers: \"localhost:9092\"}}`";
+            document.fault(&all, &[], problem);
+        }
+        Err(NoCluster::Any) => {
+            let problem = format!("is missing, and no cluster is named `default`, allowed: {}", names.join(", "));
+            document.fault(&path.child("cluster"), std::slice::from_ref(path), problem);
+        }
+    }
+    None
+}
+
+/// Where the processes of the program tell of themselves; none where they don't.
+fn fleet(
+    document: &mut Document,
+    section: &FleetSection,
+    clusters: &BTreeMap<String, KafkaConfig>,
+) -> Option<FleetSettings> {
+    if !section.enabled {
+        return None;
+    }
+    let path = KeyPath::of(["fleet"]);
+    if section.reports.trim().is_empty() {
+        document.fault(&path.child("reports"), &[], "is empty, allowed: the name of a topic");
+    }
+    let name = named_cluster(document, &path, section.cluster.as_deref(), clusters)?;
+    let kafka = clusters.get(name)?.clone();
+    Some(FleetSettings { kafka, reports: Topic::from(section.reports.as_str()) })
 }
 
 /// What is changed of the program's routes.

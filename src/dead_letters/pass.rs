@@ -86,7 +86,7 @@ fn write(
     let mut early = shelf.reader(stop)?;
     early.survey(letters)?.ok_or_else(|| LettersError::UnknownTopic(letters.clone()))?;
     drop(early);
-    shelf.create_marks(&topic_of(letters))?;
+    shelf.create_compacted(&topic_of(letters))?;
     // First, so that nobody else writes from here on, and nothing is left undecided: marks and progress are true when they are read.
     let writer = shelf.writer(letters, batching)?;
     let mut opened = open(shelf, letters, work.filter(), stop)?;

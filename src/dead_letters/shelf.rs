@@ -17,7 +17,7 @@ pub(crate) trait Shelf: Send + Sync + std::fmt::Debug {
     /// Something to write with. Whoever wrote for these letters before can't any more, and what they left open is undone.
     fn writer(&self, letters: &Topic, batching: Batching) -> Result<Box<dyn Writer>, LettersError>;
     /// Makes a compacted topic of one partition, unless it is there.
-    fn create_marks(&self, topic: &Topic) -> Result<(), LettersError>;
+    fn create_compacted(&self, topic: &Topic) -> Result<(), LettersError>;
 }
 
 /// Reads topics from one end to the other, without a group.
@@ -98,13 +98,13 @@ impl Stop {
     }
 
     /// Waits until then, or until it is told.
-    pub(super) fn wait_until(&self, time: Instant) -> Result<(), LettersError> {
+    pub(crate) fn wait_until(&self, time: Instant) -> Result<(), LettersError> {
         let mut told = self.0.0.lock();
         while !*told && !self.0.1.wait_until(&mut told, time).timed_out() {}
         if *told { Err(LettersError::Stopped) } else { Ok(()) }
     }
 
-    pub(super) fn set(&self) {
+    pub(crate) fn set(&self) {
         *self.0.0.lock() = true;
         self.0.1.notify_all();
     }
@@ -112,7 +112,7 @@ impl Stop {
 
 /// Stops the thread when it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct StopOnDrop(pub(super) Stop);
+pub(crate) struct StopOnDrop(pub(crate) Stop);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

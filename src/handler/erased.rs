@@ -130,8 +130,8 @@ where
             Ok(Poll::Ready(result)) => return Poll::Ready(Verdict::from(result)),
             Ok(Poll::Pending) => {}
             Err(payload) => {
-                // What the drop of what has panicked says is of no more interest.
-                end(work.as_mut()).ok();
+                // What its drop says, too, is of no more interest, and what it threw may panic itself.
+                drop(end(work.as_mut()).map_err(panic::message));
                 return Poll::Ready(Verdict::Panicked(panic::message(payload)));
             }
         }

@@ -8,6 +8,7 @@ use super::ReadFile;
 use super::agent::{ApiArgs, encoded};
 use super::console::{Console, OutputArgs};
 use super::failure::Failure;
+use super::fleet;
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::shown::{Attempt, Daemon, FailedAttempts, HeldBack, Now, Partition, State};
 use crate::shutdown::Exit;
@@ -19,6 +20,9 @@ const LATE: f64 = 0.8;
 pub(crate) struct Ps {
     /// Its partitions, those that are stuck first; without a name, all daemons
     daemon: Option<String>,
+    /// The daemons of all processes of the program, as the one that is asked knows them
+    #[arg(long, conflicts_with = "daemon")]
+    fleet: bool,
     /// The handlers of it that run, the longest first
     #[arg(long, requires = "daemon", conflicts_with = "errors")]
     running: bool,
@@ -34,6 +38,10 @@ pub(crate) struct Ps {
 impl Ps {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let (agent, mut console) = (self.api.agent(read)?, Console::new(&self.output));
+        if self.fleet {
+            fleet::show(&agent, &mut console)?;
+            return Ok(Exit::Drained);
+        }
         let Some(daemon) = &self.daemon else {
             let daemons: Vec<Daemon> = agent.get("/api/v1/daemons")?;
             console.answer(&daemons, "no daemon runs")?;
@@ -76,11 +84,7 @@ impl Row for Daemon {
         let now = self.consumer.as_ref().and_then(|consumer| consumer.now);
         let of = |what: fn(Now) -> String| Cell::of(now.map(what));
         let count = |what: fn(Now) -> usize, tone| of_count(now.map(what), tone);
-        let tone = match (self.state, &self.unready) {
-            (State::Running, None) => Tone::Good,
-            (State::Running | State::Starting | State::Ended, _) => Tone::Warning,
-            (State::Restarting | State::Misconfigured | State::Failed, _) => Tone::Bad,
-        };
+        let tone = tone(self);
         let letters = self.consumer.as_ref().map(|consumer| consumer.counts.dead_lettered);
         let why = self.unready.as_deref().or_else(|| self.last_error.as_deref().filter(|_| tone == Tone::Bad));
         vec![
@@ -200,12 +204,22 @@ impl Row for FailedAttempts {
     }
 }
 
-fn of_count(count: Option<usize>, tone: Tone) -> Cell {
+/// How a daemon is to be looked at.
+pub(super) fn tone(daemon: &Daemon) -> Tone {
+    match (daemon.state, &daemon.unready) {
+        (State::Running, None) => Tone::Good,
+        (State::Running | State::Starting | State::Ended, _) => Tone::Warning,
+        (State::Restarting | State::Misconfigured | State::Failed, _) => Tone::Bad,
+    }
+}
+
+/// A count that stands out where it is not 0.
+pub(super) fn of_count(count: Option<usize>, tone: Tone) -> Cell {
     Cell::of(count).tone(if count.is_some_and(|count| count > 0) { tone } else { Tone::Plain })
 }
 
 /// Milliseconds, to two units.
-fn time(millis: u64) -> String {
+pub(super) fn time(millis: u64) -> String {
     let seconds = millis / 1_000;
     match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0, 0) if millis > 0 => format!("{:?}", Duration::from_millis(millis)),

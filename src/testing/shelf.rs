@@ -22,7 +22,7 @@ impl Shelf for MemoryBroker {
         Ok(Box::new(MemoryWriter { broker: self.clone(), writer, request: None, open: Vec::new() }))
     }
 
-    fn create_marks(&self, topic: &Topic) -> Result<(), LettersError> {
+    fn create_compacted(&self, topic: &Topic) -> Result<(), LettersError> {
         self.create_topic(topic.as_str(), 1);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The operator's command line, as a process of the binary `daemonry`, on a real Kafka.
 
 mod doctor;
+mod fleet;
 mod lag;
 mod reset;
 mod scene;

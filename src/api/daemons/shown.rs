@@ -242,7 +242,7 @@ pub(crate) struct Example {
 }
 
 impl Daemon {
-    pub(in crate::api) fn of(inspected: &Inspected) -> Self {
+    pub(crate) fn of(inspected: &Inspected) -> Self {
         let Inspected { status, metrics, control } = inspected;
         let messages = |status| metrics.messages.of(status).get();
         let consumer = control.as_ref().map(|control| Consumer {
@@ -303,7 +303,7 @@ impl Now {
 }
 
 impl Partition {
-    pub(in crate::api) fn of(seen: &PartitionView) -> Self {
+    pub(crate) fn of(seen: &PartitionView) -> Self {
         Self {
             topic: seen.topic_partition.topic.to_string(),
             partition: seen.topic_partition.partition.0,
@@ -338,12 +338,12 @@ impl Partition {
     }
 
     /// Whether it is held back, or stalls.
-    pub(in crate::api) fn is_stuck(&self) -> bool {
+    pub(crate) fn is_stuck(&self) -> bool {
         self.held.is_some() || self.stalled.is_some()
     }
 
     /// What is stuck stands first, then what is furthest behind.
-    pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
+    pub(crate) fn rank(&self) -> impl Ord + use<> {
         let of_itself = (Reverse(self.stalled), Reverse(self.held.is_some()), Reverse(self.behind), Reverse(self.lag));
         (of_itself, self.topic.clone(), self.partition)
     }
@@ -362,7 +362,7 @@ impl From<view::HeldBack> for HeldBack {
 }
 
 impl Attempt {
-    pub(in crate::api) fn of(seen: &AttemptView) -> Self {
+    pub(crate) fn of(seen: &AttemptView) -> Self {
         Self {
             worker: seen.worker,
             handler: seen.handler.to_owned(),
@@ -376,13 +376,13 @@ impl Attempt {
     }
 
     /// The longest stands first.
-    pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
+    pub(crate) fn rank(&self) -> impl Ord + use<> {
         (Reverse(self.runs), self.worker)
     }
 }
 
 impl FailedAttempts {
-    pub(in crate::api) fn of(group: &FailureGroup) -> Self {
+    pub(crate) fn of(group: &FailureGroup) -> Self {
         Self {
             fingerprint: group.fingerprint.to_string(),
             topic: group.topic.to_string(),

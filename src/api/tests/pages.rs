@@ -4,16 +4,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Answer, Scene, text};
 use crate::api::state::Api;
 use crate::api::ui::events;
 use crate::api::{ApiConfig, Instance, Role};
+use crate::fleet::{DEFAULT_REPORTS, FleetConfig};
 use crate::pipeline::control::Scope;
-use crate::record::TopicPartition;
+use crate::record::{OwnedRecord, Timestamp, TopicPartition};
 use crate::supervisor::Roster;
+use crate::testing::MemoryBroker;
 
 const HTML: (&str, &str) = ("accept", "text/html");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -64,6 +66,7 @@ async fn live_page_is_rendered_each_second_and_ends_before_its_connection_does()
         ApiConfig::new("127.0.0.1:0".parse().expect("an address")),
         Instance::this("shop"),
         Roster::default(),
+        None,
         Value::Null,
     );
     let rendered = AtomicU32::new(0);
@@ -73,6 +76,84 @@ async fn live_page_is_rendered_each_second_and_ends_before_its_connection_does()
     };
     let events: Vec<_> = events(api, render).collect().await;
     assert_eq!((events.len(), begun.elapsed()), (8, Duration::from_secs(8)));
+}
+
+#[test]
+fn fleet_shows_every_process_whichever_is_asked() {
+    let broker = MemoryBroker::new();
+    let config = || ApiConfig::new("127.0.0.1:0".parse().expect("an address"));
+    let of_fleet = || Scene::within(config(), Some(FleetConfig::in_memory(&broker).every(Duration::from_millis(20))));
+    let [one, two] = [of_fleet(), of_fleet()];
+    let id = |scene: &Scene| scene.get("/api/v1/instance").json()["id"].as_str().expect("an id").to_owned();
+    assert_ne!(id(&one), id(&two));
+    for (asked, other) in [(&one, &two), (&two, &one)] {
+        let begun = Instant::now();
+        let instances = loop {
+            let fleet = asked.get("/api/v1/fleet").json();
+            assert_eq!(fleet["trouble"], Value::Null);
+            let instances = fleet["instances"].as_array().expect("a list").clone();
+            if instances.len() == 2 {
+                break instances;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{instances:?}");
+        };
+        let shown = |index: usize, key: &str| &instances[index][key];
+        assert_eq!((shown(0, "is_this"), &shown(0, "instance")["id"]), (&json!(true), &json!(id(asked))));
+        assert_eq!((shown(1, "is_this"), &shown(1, "instance")["id"]), (&json!(false), &json!(id(other))));
+        assert_eq!(shown(1, "daemons")[0]["daemon"]["name"], "orders");
+        let told = asked.get(&format!("/api/v1/fleet/{}", id(other))).json();
+        assert_eq!(
+            (&told["instance"]["id"], &told["daemons"][0]["daemon"]["name"]),
+            (&json!(id(other)), &json!("orders"))
+        );
+        assert_eq!(asked.get(&format!("/api/v1/fleet/{}", id(asked))).json()["instance"]["id"], json!(id(asked)));
+        let list = page(asked, "/fleet");
+        for id in [id(asked), id(other)] {
+            assert!(list.body.contains(&format!("href=\"/fleet/{id}\"")), "{list:?}");
+            let one = page(asked, &format!("/fleet/{id}"));
+            assert!(one.status == 200 && one.body.contains("<h2>orders</h2>"), "{one:?}");
+        }
+    }
+    let nobody = one.get("/api/v1/fleet/nobody");
+    assert!(nobody.status == 404 && nobody.body.contains("nothing was heard of a process `nobody`"), "{nobody:?}");
+    assert_eq!(page(&one, "/fleet/nobody").status, 404);
+}
+
+#[test]
+fn process_without_a_fleet_shows_itself_and_says_how_to_have_one() {
+    let scene = Scene::open();
+    let fleet = scene.get("/api/v1/fleet").json();
+    assert_eq!(fleet["instances"].as_array().map(Vec::len), Some(1));
+    assert!(fleet["trouble"].as_str().is_some_and(|trouble| trouble.contains("`fleet: {enabled: true}`")), "{fleet}");
+    assert!(page(&scene, "/fleet").body.contains("fleet: {enabled: true}"));
+}
+
+#[test]
+fn fifty_processes_of_ten_partitions_are_a_page_of_less_than_200_kb() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let scene = Scene::within(
+        ApiConfig::new("127.0.0.1:0".parse().expect("an address")),
+        Some(FleetConfig::in_memory(&broker)),
+    );
+    let of_one = scene.get(&format!("/api/v1/fleet/{}", scene.get("/api/v1/instance").json()["id"].as_str().unwrap()));
+    for number in 0..50 {
+        let mut told = of_one.json();
+        told["instance"]["id"] = json!(format!("shop-{number}"));
+        told["instance"]["host"] = json!(format!("shop-7f5d8c9b44-{number:05}"));
+        let record = OwnedRecord::new(told.to_string()).with_key(format!("shop-{number}"));
+        broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    }
+    let begun = Instant::now();
+    let list = loop {
+        let list = page(&scene, "/fleet");
+        if list.body.contains("51 processes") {
+            break list;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{list:?}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    };
+    assert!(list.body.len() < 200_000, "{} bytes", list.body.len());
 }
 
 #[test]

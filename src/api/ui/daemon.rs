@@ -108,7 +108,8 @@ fn topics<'t>(all: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
     topics
 }
 
-fn table(partitions: &[Partition]) -> Markup {
+/// Partitions, one a row.
+pub(super) fn table(partitions: &[Partition]) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {

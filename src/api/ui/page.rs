@@ -38,6 +38,7 @@ pub(in crate::api) fn asset(path: &str) -> Option<Response> {
 pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body: Markup) -> Markup {
     let links = [
         ("/", "Overview", "o", Role::Viewer),
+        ("/fleet", "Fleet", "f", Role::Viewer),
         ("/workers", "Workers", "w", Role::Viewer),
         ("/errors", "Errors", "e", Role::Viewer),
         ("/letters", "Dead letters", "d", Role::Viewer),
@@ -71,7 +72,7 @@ pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body:
                     p #lost.notice.bad hidden { "Nothing was heard of this process for five seconds: what is shown may be old." }
                     (body)
                 }
-                footer { "daemonry " (instance.version) " · process " (instance.pid) " on " (instance.host) " alone · " a href="/api/v1/openapi.json" { "API" } }
+                footer { "daemonry " (instance.version) " · process " (instance.pid) " on " (instance.host) " · " a href="/api/v1/openapi.json" { "API" } }
             }
         }
     }

@@ -35,7 +35,7 @@ daemons:
   tikcer: {}
 ",
         "\
-shop.yaml:1:1: amdin: unknown key, did you mean `admin`? allowed: admin, api, daemons, kafka, log, restart, stop
+shop.yaml:1:1: amdin: unknown key, did you mean `admin`? allowed: admin, api, daemons, fleet, kafka, log, restart, stop
 shop.yaml:4:11: log.format: is `xml`, allowed: human, json
 shop.yaml:6:10: stop.drain: is `30`, allowed: a duration with its unit, as in `30s`, `500ms`, `10min` or `1h30min`
 shop.yaml:10:15: kafka.main.protocol: is `classic`, allowed: cooperative, eager, consumer
@@ -419,7 +419,7 @@ shop.yaml:1:42: app.prices.bread: is `none`, allowed: a whole number from 0 to 4
     let faults = crate::app::App::new("shop").check_text("shop.yaml", "app: {}").expect_err("it has none");
     assert_eq!(
         faults.to_string(),
-        "shop.yaml:1:1: app: unknown key, did you mean `api`? allowed: admin, api, daemons, kafka, log, restart, stop"
+        "shop.yaml:1:1: app: unknown key, did you mean `api`? allowed: admin, api, daemons, fleet, kafka, log, restart, stop"
     );
 }
 

@@ -105,7 +105,7 @@ fn variables_that_name_nothing_are_told() {
     let check = |name: &str, expected: &str| check_with(REST, &[(name, "1")], &[], &format!("{name}: {expected}"));
     check(
         "DAEMONRY__DAEMON__ORDERS__WORKERS",
-        "names no key: `daemon` is unknown, did you mean `daemons`? allowed: admin, api, daemons, kafka, log, restart, stop, app",
+        "names no key: `daemon` is unknown, did you mean `daemons`? allowed: admin, api, daemons, fleet, kafka, log, restart, stop, app",
     );
     check(
         "DAEMONRY__DAEMONS__ORDER__WORKERS",
@@ -137,7 +137,10 @@ fn flags_that_name_nothing_are_told() {
         "daemons.orders.wrokers=3",
         "names no key below `daemons.orders`: `wrokers` is unknown, did you mean `workers`? allowed: cluster, commit_after, commit_interval, crash_quarantine, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, scaling, stall_after, topics, workers",
     );
-    check("=3", "names the section ``, allowed: one of its keys admin, api, daemons, kafka, log, restart, stop, app");
+    check(
+        "=3",
+        "names the section ``, allowed: one of its keys admin, api, daemons, fleet, kafka, log, restart, stop, app",
+    );
     check("daemons.orders.workers=many", "daemons.orders.workers: is `many`, allowed: a whole number, 0 or more");
 }
 

@@ -98,6 +98,9 @@ daemons:
     workers: 10
   ticker:
     enabled: true
+fleet:
+  enabled: false
+  reports: daemonry.reports
 kafka:
   main:
     brokers: localhost:9092

@@ -52,7 +52,7 @@ impl Shelf for KafkaShelf {
         Ok(Box::new(KafkaWriter::new(&self.config, letters, batching)?))
     }
 
-    fn create_marks(&self, topic: &Topic) -> Result<(), LettersError> {
+    fn create_compacted(&self, topic: &Topic) -> Result<(), LettersError> {
         // The administrator is asked from within a runtime.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| LettersError::Unavailable(error.to_string()))?;

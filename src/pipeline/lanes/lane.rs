@@ -40,7 +40,7 @@ pub(super) struct Lane<P> {
     pub(super) key: Option<u64>,
     pub(super) queue: Queue<Entry<P>>,
     pub(super) state: State,
-    /// What it waits for among the retries, while it is parked. Few are: the others keep to their two cache lines.
+    /// What it waits for among the retries, while it is parked. Few are: the others are smaller.
     pub(super) timer: Option<Box<Timer>>,
     /// It stands among the free ones that have a key; perhaps it was taken again by that since.
     pub(super) listed: bool,

@@ -1,0 +1,109 @@
+//! Reports: what a process tells of itself, as JSON that later versions still read.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Instance, shown};
+use crate::metrics::MessageStatus;
+use crate::record::Timestamp;
+use crate::supervisor::{Inspected, Roster};
+
+/// So much of a daemon is told, at most: what is worst stands first.
+const PARTITIONS: usize = 500;
+const ATTEMPTS: usize = 20;
+const FAILURES: usize = 20;
+/// Characters of an error that are told.
+const ERROR: usize = 500;
+
+/// What a process is at.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Report {
+    pub(crate) instance: Instance,
+    /// When it was told, in milliseconds since 1970 UTC, by the process's own clock.
+    pub(crate) at: u64,
+    /// Its daemons.
+    pub(crate) daemons: Vec<Reported>,
+}
+
+/// What a daemon of a process is at.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Reported {
+    pub(crate) daemon: shown::Daemon,
+    /// Records that it was done with a second, since the report before.
+    pub(crate) rate: f64,
+    /// Its partitions there, those that are stuck first.
+    pub(crate) partitions: Vec<shown::Partition>,
+    /// Partitions that are left out, as there are too many.
+    pub(crate) partitions_left_out: usize,
+    /// The handlers that run, the longest first: the first twenty.
+    pub(crate) attempts: Vec<shown::Attempt>,
+    /// Attempts that have failed, by what they have in common, the latest first: the first twenty.
+    pub(crate) failures: Vec<shown::FailedAttempts>,
+}
+
+/// How many records each daemon was done with when it was last told of.
+#[derive(Debug, Default)]
+pub(super) struct Before(HashMap<String, (Instant, u64)>);
+
+impl Report {
+    /// As this process is just now, without rates.
+    pub(crate) fn now(instance: &Instance, roster: &Roster) -> Self {
+        Self::of(instance, roster, &mut Before::default())
+    }
+
+    pub(super) fn of(instance: &Instance, roster: &Roster, before: &mut Before) -> Self {
+        let daemons = roster.inspect().iter().map(|daemon| Reported::of(daemon, before)).collect();
+        Self { instance: instance.clone(), at: Timestamp::now().as_millis(), daemons }
+    }
+}
+
+impl Reported {
+    fn of(inspected: &Inspected, before: &mut Before) -> Self {
+        let view = inspected.control.as_ref().and_then(|control| control.view());
+        let mut partitions: Vec<_> = view.iter().flat_map(|view| &view.partitions).map(shown::Partition::of).collect();
+        partitions.sort_by_cached_key(shown::Partition::rank);
+        let partitions_left_out = partitions.len().saturating_sub(PARTITIONS);
+        partitions.truncate(PARTITIONS);
+        let mut attempts: Vec<_> = view.iter().flat_map(|view| &view.attempts).map(shown::Attempt::of).collect();
+        attempts.sort_by_key(shown::Attempt::rank);
+        attempts.truncate(ATTEMPTS);
+        let failed = inspected.control.as_ref().map(|control| control.failed()).unwrap_or_default();
+        let failures = failed.iter().take(FAILURES).map(|group| {
+            let mut told = shown::FailedAttempts::of(group);
+            shorten(&mut told.pattern);
+            shorten(&mut told.example.error);
+            told
+        });
+        Self {
+            daemon: shown::Daemon::of(inspected),
+            rate: before.rate(inspected),
+            partitions,
+            partitions_left_out,
+            attempts,
+            failures: failures.collect(),
+        }
+    }
+}
+
+impl Before {
+    #[allow(clippy::cast_precision_loss)]
+    fn rate(&mut self, inspected: &Inspected) -> f64 {
+        let done = [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::DeadLettered];
+        let handled: u64 = done.into_iter().map(|status| inspected.metrics.messages.of(status).get()).sum();
+        let now = Instant::now();
+        let before = self.0.insert(inspected.status.name.to_string(), (now, handled));
+        let Some((then, before)) = before else { return 0.0 };
+        let time = now.duration_since(then).as_secs_f64();
+        if time > 0.0 { handled.saturating_sub(before) as f64 / time } else { 0.0 }
+    }
+}
+
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(ERROR) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
