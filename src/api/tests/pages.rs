@@ -96,6 +96,7 @@ fn fleet_shows_every_process_whichever_is_asked() {
                 break instances;
             }
             assert!(begun.elapsed() < Duration::from_secs(20), "{instances:?}");
+            std::thread::park_timeout(Duration::from_millis(100));
         };
         let shown = |index: usize, key: &str| &instances[index][key];
         assert_eq!((shown(0, "is_this"), &shown(0, "instance")["id"]), (&json!(true), &json!(id(asked))));
