@@ -108,7 +108,7 @@ pub(crate) struct Fleet {
 pub(crate) struct Sighting {
     /// In the order of their names.
     pub(crate) others: Vec<Heard>,
-    /// Why some may be missing, or this one may be in what they show.
+    /// Why some may be missing here, or this one where they are asked.
     pub(crate) trouble: Option<String>,
 }
 

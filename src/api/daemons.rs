@@ -77,10 +77,9 @@ async fn partitions(
     Asked(which): Asked<Which>,
 ) -> Result<Json<Vec<Partition>>, Problem> {
     let view = control(&api, &daemon)?.view();
-    let mut all: Vec<Partition> = view.iter().flat_map(|view| &view.partitions).map(Partition::of).collect();
+    let mut all = Partition::all(view.as_deref());
     all.retain(|partition| which.topic.as_ref().is_none_or(|topic| partition.is_of(topic)));
     all.retain(|partition| which.held.is_none_or(|held| partition.is_held(held)));
-    all.sort_by_cached_key(Partition::rank);
     Ok(Json(all))
 }
 
@@ -89,9 +88,7 @@ async fn attempts(
     Named(DaemonName { daemon }): Named<DaemonName>,
 ) -> Result<Json<Vec<Attempt>>, Problem> {
     let view = control(&api, &daemon)?.view();
-    let mut all: Vec<Attempt> = view.iter().flat_map(|view| &view.attempts).map(Attempt::of).collect();
-    all.sort_by_key(Attempt::rank);
-    Ok(Json(all))
+    Ok(Json(Attempt::all(view.as_deref())))
 }
 
 async fn failures(

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::Role;
-use super::daemons::shown::Daemon;
+use super::daemons::shown::{Daemon, millis};
 use super::endpoint::{Endpoint, Named};
 use super::instance::Instance;
 use super::problem::Problem;
@@ -97,7 +97,7 @@ impl InstanceShown {
         Self {
             instance: heard.report.instance.clone(),
             is_this: false,
-            heard: u64::try_from(heard.ago.as_millis()).unwrap_or(u64::MAX),
+            heard: millis(heard.ago),
             is_silent: heard.is_silent(),
             daemons: heard.report.daemons.iter().map(daemon).collect(),
         }
@@ -134,7 +134,7 @@ pub(super) fn reported(api: &Api, id: &str, sighting: Option<Sighting>) -> Resul
             "nothing was heard of a process `{id}` within ten minutes: `/api/v1/fleet` lists them"
         ))
     })?;
-    Ok((Report::clone(&heard.report), u64::try_from(heard.ago.as_millis()).unwrap_or(u64::MAX)))
+    Ok((Report::clone(&heard.report), millis(heard.ago)))
 }
 
 async fn instance(

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::metrics::MessageStatus;
 use crate::supervisor::Roster;
 
 /// Time between two samples.
@@ -34,9 +33,7 @@ impl History {
         loop {
             ticks.tick().await;
             for daemon in roster.inspect() {
-                let done = [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::DeadLettered];
-                let handled = done.into_iter().map(|status| daemon.metrics.messages.of(status).get()).sum();
-                self.add(&daemon.status.name, Sample { at: Instant::now(), handled });
+                self.add(&daemon.status.name, Sample { at: Instant::now(), handled: daemon.handled() });
             }
         }
     }

@@ -74,7 +74,7 @@ impl<'a> Sight<'a> {
             Self::Masked(masks) => masks,
         };
         let header = which.header.as_deref().map(|header| header.split_once('=').map_or(header, |(name, _)| name));
-        if let Some(name) = header.filter(|name| masks.hide(name)) {
+        if let Some(name) = header.filter(|name| masks.hides(name)) {
             return refused(format!("the header `{name}` is masked, and no condition tells it: leave out `header`"));
         }
         if which.key.as_deref().and_then(|key| masks.json(key)).is_some_and(|json| json.is_masked) {
@@ -95,7 +95,7 @@ impl Masks {
         Self(names.into_iter().map(|name| name.to_lowercase()).collect())
     }
 
-    fn hide(&self, name: &str) -> bool {
+    fn hides(&self, name: &str) -> bool {
         self.0.contains(&name.to_lowercase())
     }
 
@@ -120,7 +120,7 @@ impl Masks {
         }
         for (index, (name, value)) in record.headers.iter().enumerate() {
             let name = String::from_utf8_lossy(name);
-            if value.is_some() && self.hide(&name) {
+            if value.is_some() && self.hides(&name) {
                 seen.record.to_mut().headers[index].1 = Some(MASK.as_bytes().to_vec());
                 seen.masked.push(format!("header {name}"));
             }
@@ -145,7 +145,7 @@ impl Masks {
             }
             // What is no text, as half of a surrogate's pair, may be any name.
             let name = serde_json::from_str::<String>(&text[begin..at]);
-            if name.is_ok_and(|name| !self.hide(&name)) {
+            if name.is_ok_and(|name| !self.hides(&name)) {
                 continue;
             }
             let value = behind_blanks(text, colon + 1);
@@ -267,7 +267,7 @@ mod tests {
             Value::Array(all) => all.into_iter().map(without).collect(),
             Value::Object(all) => {
                 let member = |(name, value): (String, Value)| {
-                    let value = if masks().hide(&name) { json!("***") } else { without(value) };
+                    let value = if masks().hides(&name) { json!("***") } else { without(value) };
                     (name, value)
                 };
                 Value::Object(all.into_iter().map(member).collect::<Map<_, _>>())

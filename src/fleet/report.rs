@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Instance, shown};
-use crate::metrics::MessageStatus;
 use crate::record::Timestamp;
 use crate::supervisor::{Inspected, Roster};
 
@@ -63,12 +62,10 @@ impl Report {
 impl Reported {
     fn of(inspected: &Inspected, before: &mut Before) -> Self {
         let view = inspected.control.as_ref().and_then(|control| control.view());
-        let mut partitions: Vec<_> = view.iter().flat_map(|view| &view.partitions).map(shown::Partition::of).collect();
-        partitions.sort_by_cached_key(shown::Partition::rank);
+        let mut partitions = shown::Partition::all(view.as_deref());
         let partitions_left_out = partitions.len().saturating_sub(PARTITIONS);
         partitions.truncate(PARTITIONS);
-        let mut attempts: Vec<_> = view.iter().flat_map(|view| &view.attempts).map(shown::Attempt::of).collect();
-        attempts.sort_by_key(shown::Attempt::rank);
+        let mut attempts = shown::Attempt::all(view.as_deref());
         attempts.truncate(ATTEMPTS);
         let failed = inspected.control.as_ref().map(|control| control.failed()).unwrap_or_default();
         let failures = failed.iter().take(FAILURES).map(|group| {
@@ -91,9 +88,7 @@ impl Reported {
 impl Before {
     #[allow(clippy::cast_precision_loss)]
     fn rate(&mut self, inspected: &Inspected) -> f64 {
-        let done = [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::DeadLettered];
-        let handled: u64 = done.into_iter().map(|status| inspected.metrics.messages.of(status).get()).sum();
-        let now = Instant::now();
+        let (now, handled) = (Instant::now(), inspected.handled());
         let before = self.0.insert(inspected.status.name.to_string(), (now, handled));
         let Some((then, before)) = before else { return 0.0 };
         let time = now.duration_since(then).as_secs_f64();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::agent::Agent;
 use super::console::Console;
 use super::failure::Failure;
-use super::ps::time;
+use super::ps::{of_count, time, tone};
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::{DaemonShown, FleetShown, Instance, InstanceShown};
 
@@ -61,11 +61,11 @@ impl Row for Of {
             Cell::new(format!("{}/{}", self.instance.host, self.instance.pid)),
             heard,
             Cell::new(&daemon.name),
-            Cell::new(daemon.state.name()).tone(super::ps::tone(daemon)),
+            Cell::new(daemon.state.name()).tone(tone(daemon)),
             Cell::new(format!("{rate:.0}/s")),
             Cell::of(now.map(|now| now.partitions)),
-            super::ps::of_count(now.map(|now| now.held), Tone::Warning),
-            super::ps::of_count(now.map(|now| now.stalled), Tone::Bad),
+            of_count(now.map(|now| now.held), Tone::Warning),
+            of_count(now.map(|now| now.stalled), Tone::Bad),
             Cell::of(now.map(|now| now.lag)),
             Cell::of(now.map(|now| time(now.behind))),
             Cell::of(now.map(|now| format!("{}/{}", now.busy, now.workers))),

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use crate::admin::Health;
 use crate::daemon::Ended;
+#[cfg(feature = "api")]
+use crate::metrics::MessageStatus;
 use crate::metrics::{DaemonMetrics, DaemonPhase};
 use crate::pipeline::control::Control;
 use crate::shutdown::Exit;
@@ -123,6 +125,15 @@ pub(crate) struct Inspected {
     pub(crate) metrics: Arc<DaemonMetrics>,
     /// What steers it, once a run of it has told; for daemons that are steered.
     pub(crate) control: Option<Control>,
+}
+
+#[cfg(feature = "api")]
+impl Inspected {
+    /// Records that it was done with since the process began.
+    pub(crate) fn handled(&self) -> u64 {
+        let done = [MessageStatus::Success, MessageStatus::Skipped, MessageStatus::DeadLettered];
+        done.into_iter().map(|status| self.metrics.messages.of(status).get()).sum()
+    }
 }
 
 struct Line {

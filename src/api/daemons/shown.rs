@@ -303,7 +303,14 @@ impl Now {
 }
 
 impl Partition {
-    pub(crate) fn of(seen: &PartitionView) -> Self {
+    /// Those of a view, in their [rank](Self::rank).
+    pub(crate) fn all(view: Option<&View>) -> Vec<Self> {
+        let mut all: Vec<Self> = view.into_iter().flat_map(|view| &view.partitions).map(Self::of).collect();
+        all.sort_by_cached_key(Self::rank);
+        all
+    }
+
+    fn of(seen: &PartitionView) -> Self {
         Self {
             topic: seen.topic_partition.topic.to_string(),
             partition: seen.topic_partition.partition.0,
@@ -338,12 +345,12 @@ impl Partition {
     }
 
     /// Whether it is held back, or stalls.
-    pub(crate) fn is_stuck(&self) -> bool {
+    pub(in crate::api) fn is_stuck(&self) -> bool {
         self.held.is_some() || self.stalled.is_some()
     }
 
     /// What is stuck stands first, then what is furthest behind.
-    pub(crate) fn rank(&self) -> impl Ord + use<> {
+    fn rank(&self) -> impl Ord + use<> {
         let of_itself = (Reverse(self.stalled), Reverse(self.held.is_some()), Reverse(self.behind), Reverse(self.lag));
         (of_itself, self.topic.clone(), self.partition)
     }
@@ -362,7 +369,14 @@ impl From<view::HeldBack> for HeldBack {
 }
 
 impl Attempt {
-    pub(crate) fn of(seen: &AttemptView) -> Self {
+    /// Those of a view, in their [rank](Self::rank).
+    pub(crate) fn all(view: Option<&View>) -> Vec<Self> {
+        let mut all: Vec<Self> = view.into_iter().flat_map(|view| &view.attempts).map(Self::of).collect();
+        all.sort_by_key(Self::rank);
+        all
+    }
+
+    fn of(seen: &AttemptView) -> Self {
         Self {
             worker: seen.worker,
             handler: seen.handler.to_owned(),
@@ -376,7 +390,7 @@ impl Attempt {
     }
 
     /// The longest stands first.
-    pub(crate) fn rank(&self) -> impl Ord + use<> {
+    pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         (Reverse(self.runs), self.worker)
     }
 }
@@ -402,6 +416,6 @@ impl FailedAttempts {
     }
 }
 
-fn millis(time: std::time::Duration) -> u64 {
+pub(in crate::api) fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,6 @@ use super::page::{Page, encoded, shell, time};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::Attempt;
 use crate::api::state::Api;
-use crate::pipeline::view::View;
 
 pub(super) async fn workers(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
     let body = html! {
@@ -29,8 +28,10 @@ fn fragment(api: &Api) -> Markup {
     let views = daemons.iter().filter_map(|daemon| Some((&*daemon.status.name, daemon.control.as_ref()?.view()?)));
     let views: Vec<_> = views.collect();
     let (busy, all) = views.iter().fold((0, 0), |(busy, all), (_, view)| (busy + view.busy, all + view.workers));
-    let mut attempts: Vec<(&str, Attempt)> =
-        views.iter().flat_map(|(name, view)| running(view).into_iter().map(|attempt| (*name, attempt))).collect();
+    let mut attempts: Vec<(&str, Attempt)> = views
+        .iter()
+        .flat_map(|(name, view)| Attempt::all(Some(view)).into_iter().map(|attempt| (*name, attempt)))
+        .collect();
     attempts.sort_by_key(|(_, attempt)| attempt.rank());
     let overdue = attempts.iter().filter(|(_, attempt)| attempt.overdue).count();
     html! {
@@ -40,13 +41,6 @@ fn fragment(api: &Api) -> Markup {
         }
         (table(&attempts, true))
     }
-}
-
-/// What runs of a daemon, the longest first.
-pub(super) fn running(view: &View) -> Vec<Attempt> {
-    let mut attempts: Vec<Attempt> = view.attempts.iter().map(Attempt::of).collect();
-    attempts.sort_by_key(Attempt::rank);
-    attempts
 }
 
 /// Handlers that run, each with its daemon.
