@@ -150,6 +150,7 @@ fn inherited(pid: u32) -> Result<HashSet<PathBuf>> {
 }
 
 fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
+    let from_ms = unix_ms();
     let live = member::get(address, "/livez").ok();
     let ready = member::get(address, "/readyz").ok();
     let metrics = member::get(address, "/metrics").ok();
@@ -164,7 +165,7 @@ fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
     let memory = number("VmRSS:")? * 1024;
     let threads = usize::try_from(number("Threads:")?)?;
     let descriptors = open(pid)?.iter().filter(|name| !inherited.contains(*name)).count();
-    Ok(Look { unix_ms: unix_ms(), memory, descriptors, threads, live, ready, succeeded })
+    Ok(Look { from_ms, unix_ms: unix_ms(), memory, descriptors, threads, live, ready, succeeded })
 }
 
 /// What the daemon `ledger` counts as successes.

@@ -1,6 +1,7 @@
 //! Connections to the admin server, bounded in number and in time.
 //!
-//! The invariant: at most [`CONNECTIONS`] are open, none for longer than [`LIFETIME`], whatever the other side does.
+//! The invariant: at most [`CONNECTIONS`] are open, none for longer than [`LIFETIME`], whatever the other side does; and where none can be
+//! accepted, as the process may open no more files, it is soon tried again: a probe waits for a second.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,13 +14,16 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// How many connections are open at once; others wait to be accepted.
 const CONNECTIONS: usize = 64;
 
 /// How long a connection may last, from its accept to the last byte of its one response.
 const LIFETIME: Duration = Duration::from_secs(10);
+
+/// How long after a failure it is tried again to accept one.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Accepts connections within the bounds.
 pub(crate) struct BoundedListener {
@@ -40,14 +44,35 @@ impl Listener for BoundedListener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
-        // The listener's own accept, which logs errors and tries again.
-        let (stream, address) = Listener::accept(&mut self.listener).await;
+        let mut failing: Option<Instant> = None;
+        let (stream, address) = loop {
+            match self.listener.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) if is_of_the_other_side(&error) => {}
+                Err(error) => {
+                    if failing.is_none() {
+                        failing = Some(Instant::now());
+                        tracing::error!(%error, "no connection can be accepted, it is tried again");
+                    }
+                    sleep(AGAIN).await;
+                }
+            }
+        };
+        if let Some(since) = failing {
+            tracing::info!(seconds = since.elapsed().as_secs_f64(), "connections can be accepted again");
+        }
         (Connection { stream, end: Box::pin(sleep(self.lifetime)), _slot: slot }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+}
+
+/// Whether it concerns the one connection that was to be accepted alone.
+fn is_of_the_other_side(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// A connection that fails once its time is over.

@@ -41,7 +41,9 @@ pub type Answer = Option<(u16, String)>;
 /// One look at a process.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Look {
-    /// When it was over, milliseconds since 1970.
+    /// When it began, milliseconds since 1970.
+    pub from_ms: u64,
+    /// When it was over, so too.
     pub unix_ms: u64,
     /// Resident memory, in bytes.
     pub memory: u64,
@@ -79,7 +81,7 @@ pub struct Vitals {
     pub bounds: Bounds,
     /// When it had to be unready.
     pub outages: Vec<Outage>,
-    /// Times in which it could not even answer, and need not have.
+    /// Times in which it could not even answer, and need not have: looks that fell into one in part are not held against it.
     pub deaf: Vec<(u64, u64)>,
     /// Whether the last look came when all was finished: then it must be ready, and have counted everything.
     pub is_settled: bool,
@@ -184,7 +186,7 @@ pub(super) fn tells_the_truth(evidence: &Evidence, violations: &mut Vec<Violatio
             let what = format!("process {}: {what}", vitals.pid);
             violations.push(Violation { invariant: Invariant::I7, record: None, what });
         };
-        let is_deaf = |look: &&Look| vitals.deaf.iter().any(|(from, to)| (from..=to).contains(&&look.unix_ms));
+        let is_deaf = |look: &&Look| vitals.deaf.iter().any(|(from, to)| look.from_ms <= *to && *from <= look.unix_ms);
         let dead = vitals.looks.iter().filter(|look| !is_deaf(look));
         if let Some(look) = dead.clone().find(|look| look.live.as_ref().is_none_or(|(status, _)| *status != 200)) {
             wrong(format!("/livez said {:?} at {}", look.live, look.unix_ms));
@@ -233,7 +235,17 @@ mod tests {
 
     fn look(unix_ms: u64) -> Look {
         let well = Some((200, "ready".to_owned()));
-        Look { unix_ms, memory: 50, descriptors: 5, threads: 5, live: well.clone(), ready: well, succeeded: Some(0) }
+        let from_ms = unix_ms - 100;
+        Look {
+            from_ms,
+            unix_ms,
+            memory: 50,
+            descriptors: 5,
+            threads: 5,
+            live: well.clone(),
+            ready: well,
+            succeeded: Some(0),
+        }
     }
 
     /// A record that is acknowledged at 1,000 and succeeds at 1,500; it is seen to be committed at 1,600. The looks are the test's.
@@ -309,6 +321,11 @@ mod tests {
         let mut deaf = run(vec![silent]);
         deaf.vitals[0].deaf = vec![(950, 1_050)];
         breaks(&deaf, &[]);
+        // It was asked while it could not answer, and could when the time for an answer was over.
+        deaf.vitals[0].deaf = vec![(850, 900)];
+        breaks(&deaf, &[]);
+        deaf.vitals[0].deaf = vec![(850, 899)];
+        breaks(&deaf, &[Invariant::I7]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Machines that run out of something.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use integration::checker::Order;
@@ -13,6 +13,8 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 const SOON: Duration = Duration::from_secs(40);
 /// What progress may take once there is enough again.
 const BOUND: Duration = Duration::from_secs(30);
+/// What a probe may take then, though it is the first to be asked: a half of what Kubernetes waits for one.
+const PROBE: Duration = Duration::from_millis(500);
 
 /// Sets how many files and sockets a process may have open.
 fn limit_descriptors(member: &Member, most: Option<u64>) -> Result<()> {
@@ -45,10 +47,15 @@ fn file_descriptors_exhausted() -> Result<()> {
     std::thread::sleep(Duration::from_secs(5));
     ensure!(member.ended()?.is_none(), "it ended, log {}", member.log_path().display());
     limit_descriptors(&member, None)?;
+    let asked = Instant::now();
+    scenario.watches()[0].note_deaf(deaf, unix_ms());
     scenario.note_resumption("there were descriptors again", BOUND);
+    let (status, _) = member.get("/livez")?;
+    let took = asked.elapsed();
+    eprintln!("descriptors: /livez took {took:?}");
+    ensure!(status == 200 && took < PROBE, "/livez said {status}, {took:?} after there were descriptors again");
     scenario.until_resumed()?;
 
-    scenario.watches()[0].note_deaf(deaf, unix_ms());
     scenario.unload(load)?;
     let verdict = scenario.pass(vec![member], SOON)?;
     assert_eq!(verdict.duplicates, 0, "{verdict}");
