@@ -26,6 +26,7 @@ mod jobs;
 mod letters;
 mod masks;
 mod openapi;
+mod overrides;
 mod problem;
 mod rate;
 mod routes;
@@ -43,6 +44,8 @@ pub(crate) use daemons::shown;
 #[cfg(feature = "cli")]
 pub(crate) use fleet::{DaemonShown, FleetShown, InstanceShown};
 pub(crate) use instance::Instance;
+#[cfg(feature = "cli")]
+pub(crate) use overrides::{LiftRequest, Lifted, OverridesShown};
 pub(crate) use server::ApiServer;
 #[cfg(feature = "cli")]
 pub(crate) use ui::encoded;

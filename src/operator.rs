@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! daemonry ps [DAEMON]                              what the daemons of a process are at
-//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `seek`: steer them
+//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `scale`, `seek`: steer them
+//! daemonry overrides                                what was changed so, until when and why; `lift` takes it back
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
 //! daemonry doctor --config shop.yaml                 what is wrong, and what to do
@@ -33,6 +34,7 @@ mod failure;
 mod fleet;
 mod lag;
 mod moment;
+mod overrides;
 mod ps;
 mod reset;
 mod rows;
@@ -66,6 +68,12 @@ pub(crate) enum Request {
     Resume(steer::Resume),
     /// Lets attempts of a daemon begin at a rate at most
     Rate(steer::Rate),
+    /// Has so many workers of a daemon at something at once
+    Scale(steer::Scale),
+    /// Shows what operators have changed of the daemons, until when, and why
+    Overrides(overrides::Overrides),
+    /// Takes back what one of them has changed
+    Lift(overrides::Lift),
     /// Has a partition go on elsewhere while its daemon runs
     Seek(steer::Seek),
     /// Lists a cluster's topics
@@ -101,6 +109,9 @@ impl Request {
             Self::Pause(pause) => pause.run(read),
             Self::Resume(resume) => resume.run(read),
             Self::Rate(rate) => rate.run(read),
+            Self::Scale(scale) => scale.run(read),
+            Self::Overrides(overrides) => overrides.run(read),
+            Self::Lift(lift) => lift.run(read),
             Self::Seek(seek) => seek.run(read),
             Self::Topics(topics) => topics.run(read),
             Self::Dlq(dlq) => dlq.run(read),

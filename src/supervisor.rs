@@ -271,9 +271,20 @@ impl Supervisor {
         let shown = show(self.api, self.fleet, &self.program, &self.roster)?;
 
         let shutdown = self.shutdown;
+        #[cfg(feature = "api")]
+        let stop = shutdown.token();
         runtime.block_on(async {
             let mut background = JoinSet::new();
             background.spawn(beat(pulse));
+            #[cfg(feature = "api")]
+            if let Some(fleet) = &shown.fleet {
+                // Not a record is handled that operators have paused.
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = fleet.settled() => {}
+                }
+            }
             let mut running = JoinSet::new();
             for (child, first) in children {
                 running.spawn(child.run(first));
@@ -318,7 +329,7 @@ impl fmt::Debug for Supervisor {
 #[cfg(feature = "api")]
 struct ShownTo {
     _api: Option<ApiServer>,
-    _fleet: Option<Arc<Fleet>>,
+    fleet: Option<Arc<Fleet>>,
 }
 
 /// Serves the API, and tells the fleet, where that is to be.
@@ -333,14 +344,21 @@ fn show(
         config.check().map_err(StartError::Api)?;
     }
     let instance = Instance::this(program);
-    let fleet = fleet.map(|config| Fleet::start(config, &instance, roster.clone()).map(Arc::new));
-    let fleet = fleet.transpose().map_err(StartError::System)?;
-    let api = api.map(|config| ApiServer::start(config, instance, roster.clone(), fleet.clone())).transpose()?;
+    let fleet = match fleet {
+        Some(config) => Some(Fleet::start(config, &instance, roster.clone())),
+        None if api.is_some() => Some(Fleet::alone(&instance, roster.clone())),
+        None => None,
+    };
+    let fleet = fleet.transpose().map_err(StartError::System)?.map(Arc::new);
+    let api = match (api, &fleet) {
+        (Some(config), Some(fleet)) => Some(ApiServer::start(config, instance, roster.clone(), Arc::clone(fleet))?),
+        _ => None,
+    };
     if let Some(server) = &api {
         roster.serves_api(server.address());
         tracing::info!(address = %server.address(), "API listens");
     }
-    Ok(ShownTo { _api: api, _fleet: fleet })
+    Ok(ShownTo { _api: api, fleet })
 }
 
 /// Shows the liveness probe that the main runtime still runs tasks.

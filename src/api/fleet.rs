@@ -13,9 +13,6 @@ use super::problem::Problem;
 use super::state::Api;
 use crate::fleet::{Heard, Report, Reported, Sighting};
 
-/// Why nobody else is shown where there is no fleet.
-const ALONE: &str = "no fleet is configured: with `fleet: {enabled: true}` all processes of the program are shown here";
-
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get::<FleetShown, _>(
@@ -74,12 +71,10 @@ pub(crate) struct DaemonShown {
 impl FleetShown {
     /// What is known by now.
     pub(super) fn now(api: &Api) -> Self {
-        Self::of(api, api.fleet.as_ref().map(|fleet| fleet.seen()))
+        Self::of(api, api.fleet.seen())
     }
 
-    fn of(api: &Api, sighting: Option<Sighting>) -> Self {
-        let Sighting { others, trouble } =
-            sighting.unwrap_or_else(|| Sighting { others: Vec::new(), trouble: Some(ALONE.to_owned()) });
+    fn of(api: &Api, Sighting { others, trouble }: Sighting) -> Self {
         let this = InstanceShown {
             instance: api.instance.clone(),
             is_this: true,
@@ -111,24 +106,15 @@ fn here(api: &Api) -> Vec<DaemonShown> {
 }
 
 async fn fleet(State(api): State<Api>) -> Json<FleetShown> {
-    Json(FleetShown::of(&api, look(&api).await))
-}
-
-/// What is known of the others once it was looked; `None` where there is no fleet.
-pub(super) async fn look(api: &Api) -> Option<Sighting> {
-    match &api.fleet {
-        Some(fleet) => Some(fleet.look().await),
-        None => None,
-    }
+    Json(FleetShown::of(&api, api.fleet.look().await))
 }
 
 /// What one of the processes has told of itself, this one just now.
-pub(super) fn reported(api: &Api, id: &str, sighting: Option<Sighting>) -> Result<(Report, u64), Problem> {
+pub(super) fn reported(api: &Api, id: &str, sighting: &Sighting) -> Result<(Report, u64), Problem> {
     if id == api.instance.id {
-        return Ok((Report::now(&api.instance, &api.roster), 0));
+        return Ok((Report::now(&api.instance, &api.roster, api.fleet.steered()), 0));
     }
-    let others = sighting.map(|sighting| sighting.others).unwrap_or_default();
-    let found = others.iter().find(|heard| heard.report.instance.id == id);
+    let found = sighting.others.iter().find(|heard| heard.report.instance.id == id);
     let heard = found.ok_or_else(|| {
         Problem::not_found(format!(
             "nothing was heard of a process `{id}` within ten minutes: `/api/v1/fleet` lists them"
@@ -141,5 +127,5 @@ async fn instance(
     State(api): State<Api>,
     Named(InstanceName { instance }): Named<InstanceName>,
 ) -> Result<Json<Report>, Problem> {
-    Ok(Json(reported(&api, &instance, look(&api).await)?.0))
+    Ok(Json(reported(&api, &instance, &api.fleet.look().await)?.0))
 }

@@ -15,6 +15,7 @@ use super::fleet;
 use super::instance::Instance;
 use super::jobs;
 use super::letters;
+use super::overrides;
 use super::state::Api;
 use super::ui;
 
@@ -39,6 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ];
     endpoints.extend(daemons::endpoints());
     endpoints.extend(fleet::endpoints());
+    endpoints.extend(overrides::endpoints());
     endpoints.extend(letters::endpoints());
     endpoints.extend(jobs::endpoints());
     endpoints.extend(ui::endpoints());

@@ -33,7 +33,7 @@ impl ApiServer {
         config: ApiConfig,
         instance: Instance,
         roster: Roster,
-        fleet: Option<Arc<Fleet>>,
+        fleet: Arc<Fleet>,
     ) -> Result<Self, AdminError> {
         let address = config.address;
         let endpoints = routes::endpoints();

@@ -26,8 +26,8 @@ pub(super) struct Api(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) instance: Instance,
     pub(super) roster: Roster,
-    /// The other processes that run the program, where that is asked for.
-    pub(super) fleet: Option<Arc<Fleet>>,
+    /// This process among those that run the program.
+    pub(super) fleet: Arc<Fleet>,
     pub(super) admitted: Admitted,
     pub(super) hosts: Hosts,
     pub(super) rate: RateLimit,
@@ -50,7 +50,7 @@ impl Api {
         config: ApiConfig,
         instance: Instance,
         roster: Roster,
-        fleet: Option<Arc<Fleet>>,
+        fleet: Arc<Fleet>,
         document: Value,
     ) -> Self {
         let ApiConfig { tokens, hosts, configuration, masked, .. } = config;

@@ -71,11 +71,15 @@ impl Scene {
     fn within(config: ApiConfig, fleet: Option<FleetConfig>) -> Self {
         let (roster, metrics, control) = (Roster::default(), Metrics::new(), Control::new());
         let entries = ["orders", "ticker"].map(|name| roster.enter(name.into(), metrics.daemon(name)));
-        *entries[0].control().lock() = Some(control.clone());
+        entries[0].control().take(&control);
         entries[0].start(Health::new("orders"));
         let instance = Instance::this("shop");
-        let fleet = fleet.map(|fleet| Fleet::start(fleet, &instance, roster.clone()).expect("a thread"));
-        let server = ApiServer::start(config, instance, roster, fleet.map(Arc::new)).expect("a free port");
+        let fleet = match fleet {
+            Some(fleet) => Fleet::start(fleet, &instance, roster.clone()),
+            None => Fleet::alone(&instance, roster.clone()),
+        };
+        let fleet = Arc::new(fleet.expect("a thread"));
+        let server = ApiServer::start(config, instance, roster, fleet).expect("a free port");
         Self { server, control, _entries: entries }
     }
 
@@ -139,6 +143,7 @@ fn every_route_lets_those_in_who_have_its_role_and_nobody_else() {
             ("{offset}", "0"),
             ("{job}", "1"),
             ("{instance}", "nobody"),
+            ("{id}", "none"),
         ];
         let path = names.iter().fold(endpoint.path.to_owned(), |path, (name, value)| path.replace(name, value));
         let ask = |shown: Option<&str>| scene.send_as(shown, &endpoint.method, &path, "{}").status;

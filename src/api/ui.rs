@@ -8,8 +8,10 @@ mod errors;
 mod fleet;
 mod letters;
 mod login;
+mod overrides;
 mod overview;
 mod page;
+mod steering;
 mod workers;
 
 use std::convert::Infallible;
@@ -46,9 +48,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/daemons/{daemon}", Role::Viewer, "A daemon", daemon::daemon),
         Endpoint::page("/live/overview", Role::Viewer, "The overview, each second", live_overview),
         Endpoint::page("/live/daemons/{daemon}", Role::Viewer, "A daemon, each second", daemon::live),
-        Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", daemon::pause),
-        Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", daemon::resume),
-        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", daemon::seek),
+        Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", steering::pause),
+        Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", steering::resume),
+        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", steering::seek),
+        Endpoint::form("/daemons/{daemon}/limits", Role::Operator, "Limits its rate", steering::limit),
+        Endpoint::form("/daemons/{daemon}/workers", Role::Operator, "Scales it", steering::scale),
+        Endpoint::page("/overrides", Role::Viewer, "What operators have changed", overrides::overrides),
+        Endpoint::form("/overrides/{id}/lift", Role::Operator, "Takes it back", overrides::lift),
         Endpoint::page("/workers", Role::Viewer, "The handlers that run", workers::workers),
         Endpoint::page("/live/workers", Role::Viewer, "The handlers that run, each second", workers::live),
         Endpoint::page("/errors", Role::Viewer, "Attempts that failed", errors::errors),

@@ -18,12 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Health;
 use crate::metrics::DaemonMetrics;
-use crate::pipeline::control::Control;
+use crate::pipeline::control::{Control, Seat};
 use crate::pipeline::source::SourceError;
 #[cfg(feature = "kafka")]
 pub use consumer::Consumer;
@@ -176,7 +175,7 @@ pub struct DaemonContext {
     metrics: Arc<DaemonMetrics>,
     health: Health,
     /// Where it tells what steers it.
-    control: Arc<Mutex<Option<Control>>>,
+    control: Seat,
 }
 
 impl DaemonContext {
@@ -190,17 +189,17 @@ impl DaemonContext {
         metrics: Arc<DaemonMetrics>,
         health: Health,
     ) -> Self {
-        Self { name, stop, drain, metrics, health, control: Arc::default() }
+        Self { name, stop, drain, metrics, health, control: Seat::default() }
     }
 
     /// The same, which tells there what steers the daemon.
-    pub(crate) fn steered_through(self, control: Arc<Mutex<Option<Control>>>) -> Self {
+    pub(crate) fn steered_through(self, control: Seat) -> Self {
         Self { control, ..self }
     }
 
     /// This steers the daemon from now on; whoever looks at it from outside does so through this.
     pub(crate) fn steer_by(&self, control: &Control) {
-        *self.control.lock() = Some(control.clone());
+        self.control.take(control);
     }
 
     /// A context that belongs to no supervisor: for tests, and for running a daemon by hand. Nothing stops it but its

@@ -25,6 +25,29 @@ pub(crate) struct Report {
     pub(crate) at: u64,
     /// Its daemons.
     pub(crate) daemons: Vec<Reported>,
+    /// What it knows of what operators have ordered.
+    #[serde(default)]
+    pub(crate) steered: Steered,
+}
+
+/// What a process knows of what operators have ordered.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Steered {
+    /// The offset of the topic of orders that it reads next: it does as those before it say. Null before it has read it.
+    pub(crate) read: Option<i64>,
+    /// What came of the last orders that are carried out once.
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Answer {
+    /// The order's name.
+    pub(crate) id: String,
+    /// Where the partition goes on; null where it was refused.
+    pub(crate) next: Option<i64>,
+    /// Why it was refused.
+    pub(crate) refused: Option<String>,
 }
 
 /// What a daemon of a process is at.
@@ -49,13 +72,13 @@ pub(super) struct Before(HashMap<String, (Instant, u64)>);
 
 impl Report {
     /// As this process is just now, without rates.
-    pub(crate) fn now(instance: &Instance, roster: &Roster) -> Self {
-        Self::of(instance, roster, &mut Before::default())
+    pub(crate) fn now(instance: &Instance, roster: &Roster, steered: Steered) -> Self {
+        Self::of(instance, roster, &mut Before::default(), steered)
     }
 
-    pub(super) fn of(instance: &Instance, roster: &Roster, before: &mut Before) -> Self {
+    pub(super) fn of(instance: &Instance, roster: &Roster, before: &mut Before, steered: Steered) -> Self {
         let daemons = roster.inspect().iter().map(|daemon| Reported::of(daemon, before)).collect();
-        Self { instance: instance.clone(), at: Timestamp::now().as_millis(), daemons }
+        Self { instance: instance.clone(), at: Timestamp::now().as_millis(), daemons, steered }
     }
 }
 

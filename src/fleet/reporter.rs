@@ -10,12 +10,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Before, Report};
-use super::{FleetConfig, Trouble};
+use super::helm::Steering;
+use super::{FleetConfig, Trouble, make};
 use crate::api::Instance;
-use crate::dead_letters::LettersError;
-use crate::dead_letters::shelf::Shelf;
 use crate::producer::SendError;
-use crate::record::{OwnedRecord, Topic};
+use crate::record::OwnedRecord;
 use crate::supervisor::Roster;
 
 /// How long a report may take: the next one says more.
@@ -32,12 +31,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn start(config: FleetConfig, instance: Instance, roster: Roster) -> io::Result<Self> {
+    pub(super) fn start(config: FleetConfig, instance: Instance, roster: Roster, steering: Steering) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         let (trouble, stop) = (Arc::new(Trouble::default()), CancellationToken::new());
         let (told, stopped) = (Arc::clone(&trouble), stop.clone());
         let work = move || {
-            runtime.block_on(report(&config, &instance, &roster, &told, &stopped));
+            runtime.block_on(report(&config, &instance, &roster, &steering, &told, &stopped));
             // A topic that is still being made is not waited for.
             runtime.shutdown_background();
         };
@@ -66,6 +65,7 @@ async fn report(
     config: &FleetConfig,
     instance: &Instance,
     roster: &Roster,
+    steering: &Steering,
     trouble: &Trouble,
     stop: &CancellationToken,
 ) {
@@ -74,13 +74,16 @@ async fn report(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = async {
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = steering.news() => {}
+            }
             let went = async {
                 if !is_made {
                     make(&config.topic, Arc::clone(&config.shelf)).await?;
                     is_made = true;
                 }
-                let told = serde_json::to_vec(&Report::of(instance, roster, &mut before));
+                let told = serde_json::to_vec(&Report::of(instance, roster, &mut before, steering.steered()));
                 let record = OwnedRecord::new(told.map_err(|error| error.to_string())?).with_key(instance.id.as_str());
                 is_told = true;
                 let sent = timeout(PATIENCE, config.producer.send(config.topic.as_str(), record)).await;
@@ -103,21 +106,5 @@ async fn report(
         let gone = OwnedRecord { value: None, ..OwnedRecord::new("") }.with_key(instance.id.as_str());
         // Else it is silent to the others for a while, and then forgotten.
         timeout(GOODBYE, config.producer.send(config.topic.as_str(), gone)).await.ok();
-    }
-}
-
-/// Makes the topic, unless it is there.
-async fn make(topic: &Topic, shelf: Arc<dyn Shelf>) -> Result<(), String> {
-    let made = {
-        let topic = topic.clone();
-        tokio::task::spawn_blocking(move || shelf.create_compacted(&topic)).await
-    };
-    match made {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(LettersError::NoMarks { topic, reason })) => Err(format!(
-            "topic `{topic}` is missing, and can't be created: {reason}; create it with `cleanup.policy=compact` and one partition"
-        )),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
     }
 }

@@ -1,4 +1,6 @@
-//! `pause`, `resume`, `rate`, `seek`: steer a daemon of a running process. What they change holds for that process, until its end.
+//! `pause`, `resume`, `rate`, `scale`, `seek`: steer a daemon of a running program, and `overrides`, `lift`: what is changed so.
+
+use std::num::NonZeroUsize;
 
 use clap::Args;
 use serde::Serialize;
@@ -7,15 +9,22 @@ use super::ReadFile;
 use super::agent::{ApiArgs, encoded};
 use super::console::{ConsentArgs, Console, OutputArgs};
 use super::failure::Failure;
-use super::rows::{Cell, Column, Row};
-use crate::api::shown::{Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, Sought, Steered};
+use super::moment::Moment;
+use super::rows::{Cell, Column, Row, Tone};
+use crate::api::shown::{
+    Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, Sought, Steered, WorkersChange,
+};
 use crate::config::Period;
+use crate::fleet::Reached;
+use crate::record::Timestamp;
 use crate::shutdown::Exit;
 
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct Pause {
     #[command(flatten)]
     what: What,
+    #[command(flatten)]
+    lasts: Lasts,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -40,10 +49,40 @@ struct What {
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
-struct Why {
+pub(super) struct Why {
     /// Why; for the audit log
     #[arg(long, value_name = "TEXT")]
-    reason: String,
+    pub(super) reason: String,
+}
+
+/// How long what is changed holds.
+#[derive(Debug, PartialEq, Eq, Args)]
+struct Lasts {
+    /// For how long, as in `30min`, `2h`, `7d`: a day where nothing is said, 30 days at most
+    #[arg(long = "for", value_name = "TIME")]
+    lasts: Option<Period>,
+}
+
+impl Lasts {
+    fn millis(&self) -> Option<u64> {
+        self.lasts.map(|Period(time)| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct Scale {
+    /// The daemon
+    daemon: String,
+    /// How many workers may be at something at once in each process, up to what is configured; `off` for as configured
+    workers: String,
+    #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
+    lasts: Lasts,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -57,6 +96,8 @@ pub(crate) struct Rate {
     key: String,
     #[command(flatten)]
     why: Why,
+    #[command(flatten)]
+    lasts: Lasts,
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
@@ -87,14 +128,35 @@ struct SteeredRow {
     paused: Vec<String>,
     rate: Option<String>,
     key_rate: Option<String>,
+    workers: Option<usize>,
+    /// Until when what was changed holds, in milliseconds since 1970 UTC.
+    until: Option<u64>,
+    /// The processes that are heard of, and whether they are known to do so.
+    reached: Vec<Reached>,
 }
 
 impl Row for SteeredRow {
-    const HEAD: &'static [Column] = &[Column::text("PAUSED"), Column::text("RATE"), Column::text("RATE OF A KEY")];
+    const HEAD: &'static [Column] = &[
+        Column::text("PAUSED"),
+        Column::text("RATE"),
+        Column::text("RATE OF A KEY"),
+        Column::number("WORKERS"),
+        Column::text("UNTIL"),
+        Column::text("PROCESSES"),
+    ];
 
     fn cells(&self) -> Vec<Cell> {
         let paused = (!self.paused.is_empty()).then(|| self.paused.join(", "));
-        vec![Cell::of(paused), Cell::of(self.rate.clone()), Cell::of(self.key_rate.clone())]
+        let until = self.until.and_then(|until| Timestamp::from_millis(i64::try_from(until).ok()?));
+        let (all, obey) = (self.reached.len(), self.reached.iter().filter(|one| one.obeys).count());
+        vec![
+            Cell::of(paused),
+            Cell::of(self.rate.clone()),
+            Cell::of(self.key_rate.clone()),
+            Cell::of(self.workers),
+            Cell::of(until.map(|until| Moment(until).in_seconds())),
+            Cell::new(format!("{obey}/{all}")).tone(if obey < all { Tone::Warning } else { Tone::Plain }),
+        ]
     }
 }
 
@@ -108,36 +170,52 @@ impl Row for Sought {
 
 impl Pause {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        self.what.change("pause", read)
+        self.what.change("pause", self.lasts.millis(), read)
     }
 }
 
 impl Resume {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        self.what.change("resume", read)
+        self.what.change("resume", None, read)
     }
 }
 
 impl What {
-    fn change(self, how: &str, read: &ReadFile<'_>) -> Result<Exit, Failure> {
+    fn change(self, how: &str, lasts: Option<u64>, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let (topic, partition) = match self.place.as_deref().map(place) {
             None => (None, None),
             Some((topic, None)) => (Some(topic.to_owned()), None),
             Some((topic, Some(partition))) => (Some(topic.to_owned()), Some(partition)),
         };
-        let change = ScopeChange { topic, partition, reason: self.why.reason };
+        let change = ScopeChange { topic, partition, reason: self.why.reason, lasts };
         let path = format!("/api/v1/daemons/{}/{how}", encoded(&self.daemon));
         let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
-        tell(&self.output, &steered)
+        tell(&self.output, steered)
     }
 }
 
 impl Rate {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let change = LimitChange { rate: rate(&self.rate)?, key_rate: rate(&self.key)?, reason: self.why.reason };
+        let (rate, key_rate) = (rate(&self.rate)?, rate(&self.key)?);
+        let change = LimitChange { rate, key_rate, reason: self.why.reason, lasts: self.lasts.millis() };
         let path = format!("/api/v1/daemons/{}/limits", encoded(&self.daemon));
         let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
-        tell(&self.output, &steered)
+        tell(&self.output, steered)
+    }
+}
+
+impl Scale {
+    pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
+        let workers = match self.workers.as_str() {
+            "off" => None,
+            text => Some(text.parse().map_err(|_| {
+                Failure::usage(format!("`{text}` is no number of workers, allowed: 1 or more, or `off`"))
+            })?),
+        };
+        let change = WorkersChange { workers, reason: self.why.reason, lasts: self.lasts.millis() };
+        let path = format!("/api/v1/daemons/{}/workers", encoded(&self.daemon));
+        let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
+        tell(&self.output, steered)
     }
 }
 
@@ -159,14 +237,21 @@ impl Seek {
     }
 }
 
-fn tell(output: &OutputArgs, steered: &Steered) -> Result<Exit, Failure> {
+fn tell(output: &OutputArgs, steered: Steered) -> Result<Exit, Failure> {
     let shown = |limit: RateLimit| format!("{}/{:?}", limit.attempts, std::time::Duration::from_millis(limit.interval));
     let row = SteeredRow {
         paused: steered.paused.iter().map(ToString::to_string).collect(),
         rate: steered.limits.rate.map(shown),
         key_rate: steered.limits.key_rate.map(shown),
+        workers: steered.workers.map(NonZeroUsize::get),
+        until: steered.until,
+        reached: steered.reached,
     };
-    Console::new(output).answer([&row], "")?;
+    let mut console = Console::new(output);
+    console.answer([&row], "")?;
+    if let Some(trouble) = steered.trouble {
+        console.note(&format!("it may have reached that process alone, until its end: {trouble}"));
+    }
     Ok(Exit::Drained)
 }
 

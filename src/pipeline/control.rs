@@ -1,8 +1,11 @@
 //! Control: what is changed of a daemon while it runs. It outlives the daemon's restarts, and its partitions' assignments.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod layer;
+mod seat;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +18,15 @@ use super::seek::{Seek, SeekError, SeekTo};
 use super::view::View;
 use crate::dead_letters::DeadLetters;
 use crate::record::{NextOffset, Topic, TopicPartition};
+pub(crate) use layer::Layer;
+pub(super) use layer::Overrides;
+pub(crate) use seat::Seat;
 
-/// Steers a daemon while it runs: pauses it or parts of it, limits its rate, and shows what it is at. Cloning gives another handle of the same.
+/// Steers a daemon while it runs: pauses it or parts of it, limits its rate and its workers, and shows what it is at. Cloning gives another handle
+/// of the same.
+///
+/// What the program changes through this stands beside what its operators change through the [API](crate::api): whatever either has paused is
+/// paused, and a limit of the operators' comes before one of the program's. Neither takes back what the other wants.
 ///
 /// ```
 /// use daemonry::pipeline::control::{Control, Rate, Scope};
@@ -54,16 +64,6 @@ pub(super) struct Watch {
     seeks: Arc<Mutex<Vec<Seek>>>,
 }
 
-/// What is changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Overrides {
-    paused: BTreeSet<Scope>,
-    pub(super) rate: Option<Rate>,
-    pub(super) key_rate: Option<Rate>,
-    /// How often somebody has asked for a seek.
-    seeks: u64,
-}
-
 /// A daemon, or a part of what it reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -85,7 +85,7 @@ impl Scope {
     }
 
     /// Whether all that the other one means is meant by this one too.
-    fn contains(&self, other: &Self) -> bool {
+    pub(crate) fn contains(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::All, _) => true,
             (Self::Topic(topic), Self::Partition(place)) => *topic == place.topic,
@@ -140,21 +140,26 @@ impl Control {
     /// Starts nothing more of this, and reads nothing more of it. What runs ends; the group's membership and what is committed stay.
     /// Lasts until it is [resumed](Self::resume), through rebalances and restarts of the daemon.
     pub fn pause(&self, scope: Scope) {
-        self.change(|overrides| overrides.paused.insert(scope));
+        self.change(|overrides| overrides.program.paused.insert(scope));
     }
 
-    /// Lets this go on, and all parts of it that were paused by themselves. What is paused as a part of something larger stays so.
+    /// Lets this go on, and all parts of it that were paused by themselves. What is paused as a part of something larger stays so, and so does what
+    /// operators have paused.
     pub fn resume(&self, scope: &Scope) {
         self.change(|overrides| {
-            let before = overrides.paused.len();
-            overrides.paused.retain(|paused| !scope.contains(paused));
-            before != overrides.paused.len()
+            let paused = &mut overrides.program.paused;
+            let before = paused.len();
+            paused.retain(|paused| !scope.contains(paused));
+            before != paused.len()
         });
     }
 
     /// What is paused.
     pub fn paused(&self) -> Vec<Scope> {
-        self.overrides.borrow().paused.iter().cloned().collect()
+        let mut paused: Vec<Scope> = self.overrides.borrow().paused().cloned().collect();
+        paused.sort();
+        paused.dedup();
+        paused
     }
 
     /// Whether this partition is paused, by itself or as a part.
@@ -165,12 +170,12 @@ impl Control {
     /// Lets attempts begin at this rate at most, of the whole daemon in this process; `None` takes the limit back. Records over it wait
     /// in the queue, and hold no worker.
     pub fn limit(&self, rate: Option<Rate>) {
-        self.change(|overrides| std::mem::replace(&mut overrides.rate, rate) != rate);
+        self.change(|overrides| std::mem::replace(&mut overrides.program.rate, rate) != rate);
     }
 
     /// The rate that attempts may begin at.
     pub fn rate(&self) -> Option<Rate> {
-        self.overrides.borrow().rate
+        self.overrides.borrow().rate()
     }
 
     /// Lets attempts of each single key begin at this rate at most; `None` takes the limit back. A key is what its route orders by: with
@@ -178,12 +183,23 @@ impl Control {
     /// [`Unordered`](crate::handler::ProcessingOrder::Unordered) there is none. Records over it wait as those do that wait for a retry:
     /// they hold no worker and stop no other key. A key that moves to another process begins anew there.
     pub fn limit_keys(&self, rate: Option<Rate>) {
-        self.change(|overrides| std::mem::replace(&mut overrides.key_rate, rate) != rate);
+        self.change(|overrides| std::mem::replace(&mut overrides.program.key_rate, rate) != rate);
     }
 
     /// The rate that attempts of a key may begin at.
     pub fn key_rate(&self) -> Option<Rate> {
-        self.overrides.borrow().key_rate
+        self.overrides.borrow().key_rate()
+    }
+
+    /// Has so many workers at something at once, at most, in place of what [`Scaling`](super::Scaling) finds right; `None` lets it go on. There never
+    /// are more than [`PipelineSettings::workers`](super::PipelineSettings::workers). What runs beyond that ends first.
+    pub fn scale(&self, workers: Option<NonZeroUsize>) {
+        self.change(|overrides| std::mem::replace(&mut overrides.program.workers, workers) != workers);
+    }
+
+    /// How many workers may be at something, where somebody has said so.
+    pub fn workers(&self) -> Option<NonZeroUsize> {
+        self.overrides.borrow().workers()
     }
 
     /// Has a partition that is assigned to this process go on at another place, and says where. What was started of it ends before, and is
@@ -267,6 +283,15 @@ impl Control {
         Shown(Arc::clone(&self.view))
     }
 
+    /// All that the daemon's operators want of it.
+    pub(crate) fn operate(&self, operators: Layer) {
+        self.change(|overrides| {
+            let is_news = overrides.operators != operators;
+            overrides.operators = operators;
+            is_news
+        });
+    }
+
     fn change(&self, change: impl FnOnce(&mut Overrides) -> bool) {
         self.overrides.send_if_modified(change);
     }
@@ -327,12 +352,6 @@ impl Drop for Watch {
     fn drop(&mut self) {
         // Whoever waits hears that nobody is left to do it.
         drop(self.seeks());
-    }
-}
-
-impl Overrides {
-    pub(super) fn is_paused(&self, place: &TopicPartition) -> bool {
-        self.paused.iter().any(|scope| scope.covers(place))
     }
 }
 

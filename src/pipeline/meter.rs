@@ -172,6 +172,7 @@ impl Meter {
         metrics.queue_bytes.set(census.queued.bytes);
         metrics.parked_records.set(census.parked.records);
         metrics.parked_bytes.set(census.parked.bytes);
+        metrics.workers.set(census.workers);
         metrics.workers_busy.set(census.busy);
         metrics.in_flight.set(census.busy);
         let age = census.oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));

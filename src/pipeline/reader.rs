@@ -217,8 +217,9 @@ impl<S: Source> Reader<S> {
         let overrides = self.control.overrides();
         debug!(daemon = self.shared.daemon.as_str(), ?overrides, "steered");
         self.shared.change(|lanes| lanes.set_paused(|place| overrides.is_paused(place)));
-        self.shared.change(|lanes| lanes.set_rate(overrides.rate, Instant::now()));
-        self.shared.change(|lanes| lanes.set_key_rate(overrides.key_rate));
+        self.shared.change(|lanes| lanes.set_rate(overrides.rate(), Instant::now()));
+        self.shared.change(|lanes| lanes.set_key_rate(overrides.key_rate()));
+        self.shared.change(|lanes| lanes.fix_workers(overrides.workers()));
         for seek in self.control.seeks() {
             info!(daemon = self.shared.daemon.as_str(), topic_partition = %seek.topic_partition(), to = %seek.to(), "asked to go on elsewhere");
             self.source.seek(seek);

@@ -131,6 +131,11 @@ pub struct AttemptView {
 }
 
 impl View {
+    /// Whether the partition is assigned here.
+    pub(crate) fn has(&self, place: &TopicPartition) -> bool {
+        self.partitions.iter().any(|one| one.topic_partition == *place)
+    }
+
     pub(super) fn of(census: &Census, attempts: Vec<AttemptView>, stalls: &[Stall], seen: Seen<'_>) -> Self {
         let partitions = census.partitions.iter().zip(seen.behind);
         Self {

@@ -15,7 +15,9 @@ use crate::daemon::Ended;
 #[cfg(feature = "api")]
 use crate::metrics::MessageStatus;
 use crate::metrics::{DaemonMetrics, DaemonPhase};
+#[cfg(feature = "api")]
 use crate::pipeline::control::Control;
+use crate::pipeline::control::Seat;
 use crate::shutdown::Exit;
 
 /// What a daemon is at.
@@ -141,7 +143,7 @@ struct Line {
     /// Of the present run.
     health: Option<Health>,
     metrics: Arc<DaemonMetrics>,
-    control: Arc<Mutex<Option<Control>>>,
+    control: Seat,
 }
 
 impl Roster {
@@ -157,9 +159,15 @@ impl Roster {
         let inspected = lines.iter().map(|line| Inspected {
             status: line.status(),
             metrics: Arc::clone(&line.metrics),
-            control: line.control.lock().clone(),
+            control: line.control.control(),
         });
         inspected.collect()
+    }
+
+    /// Where each daemon is steered from.
+    #[cfg(feature = "api")]
+    pub(crate) fn seats(&self) -> Vec<(Arc<str>, Seat)> {
+        self.lines.lock().iter().map(|line| (Arc::clone(&line.status.name), line.control.clone())).collect()
     }
 
     /// Where probes and metrics are served; `None` before they are, and where they never will be. The port is the one that was
@@ -200,7 +208,7 @@ impl Roster {
         };
         metrics.state.of(DaemonPhase::Starting).set(1);
         let mut lines = self.lines.lock();
-        lines.push(Line { status, health: None, metrics, control: Arc::default() });
+        lines.push(Line { status, health: None, metrics, control: Seat::default() });
         Entry { roster: self.clone(), index: lines.len() - 1 }
     }
 
@@ -301,8 +309,8 @@ impl Entry {
     }
 
     /// Where its runs tell what steers them.
-    pub(crate) fn control(&self) -> Arc<Mutex<Option<Control>>> {
-        Arc::clone(&self.roster.lines.lock()[self.index].control)
+    pub(crate) fn control(&self) -> Seat {
+        self.roster.lines.lock()[self.index].control.clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Line)) {

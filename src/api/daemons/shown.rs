@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 #[cfg(feature = "cli")]
-pub(crate) use super::steering::{Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, Sought, Steered};
-use super::steering::{Limits, Scope};
+pub(crate) use super::steering::{LimitChange, ScopeChange, SeekRequest, Sought, Steered, WorkersChange};
+use super::steering::Limits;
+pub(crate) use super::steering::{Destination, RateLimit, Scope};
 use crate::metrics::MessageStatus;
 use crate::pipeline::failures::FailureGroup;
 use crate::pipeline::view::{self, AttemptView, PartitionView, View};

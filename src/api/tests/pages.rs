@@ -1,5 +1,6 @@
 //! The pages: who sees them, that what others wrote does nothing there, and what their forms do.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::{Answer, Scene, text};
 use crate::api::state::Api;
 use crate::api::ui::events;
 use crate::api::{ApiConfig, Instance, Role};
-use crate::fleet::{DEFAULT_REPORTS, FleetConfig};
+use crate::fleet::{DEFAULT_REPORTS, Fleet, FleetConfig};
 use crate::pipeline::control::Scope;
 use crate::record::{OwnedRecord, Timestamp, TopicPartition};
 use crate::supervisor::Roster;
@@ -62,13 +63,9 @@ fn what_others_have_written_is_shown_as_text() {
 #[tokio::test(start_paused = true)]
 async fn live_page_is_rendered_each_second_and_ends_before_its_connection_does() {
     let begun = Instant::now();
-    let api = Api::new(
-        ApiConfig::new("127.0.0.1:0".parse().expect("an address")),
-        Instance::this("shop"),
-        Roster::default(),
-        None,
-        Value::Null,
-    );
+    let (config, instance) = (ApiConfig::new("127.0.0.1:0".parse().expect("an address")), Instance::this("shop"));
+    let fleet = Fleet::alone(&instance, Roster::default()).expect("a thread");
+    let api = Api::new(config, instance, Roster::default(), Arc::new(fleet), Value::Null);
     let rendered = AtomicU32::new(0);
     let render = move |_: &Api| {
         let times = rendered.fetch_add(1, Ordering::Relaxed) + 1;

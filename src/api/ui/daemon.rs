@@ -1,18 +1,15 @@
 //! A daemon: its partitions, its handlers that run, what has failed, and how it is steered.
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::page::{Page, encoded, grouped, not_done, shell, time};
-use super::{Told, errors, live as live_of, overview, workers};
+use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
-use crate::api::audit::Detail;
 use crate::api::daemons::shown::{Attempt, Daemon, Partition};
-use crate::api::daemons::steering::{Destination, Halt, Scope, seek_to};
 use crate::api::daemons::{DaemonName, control};
 use crate::api::endpoint::Named;
 use crate::api::problem::Problem;
@@ -47,7 +44,7 @@ pub(super) async fn daemon(
             let body = html! {
                 h1 { (daemon) }
                 @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
-                @if identity.role >= Role::Operator { (steering(&daemon)) }
+                @if identity.role >= Role::Operator { (steering::forms(&daemon)) }
                 div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query.unwrap_or_default()) } { (content) }
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()
@@ -81,6 +78,7 @@ fn fragment(api: &Api, name: &str, filter: &Filter) -> Result<Markup, Problem> {
         p { span class={ "state " (tone) } { (shown.state.name()) } " for " (time(shown.state_for))
             @if let Some(why) = &shown.unready { ": " (why) } }
         @if !paused.is_empty() { p.notice { "Paused: " (paused.join(", ")) } }
+        (overrides::of_daemon(api, name))
         h2 { "Partitions (" (partitions.len()) @if partitions.len() < all { " of " (all) } ")" }
         div.filters {
             a href="?" { "all" } a href="?stuck=yes" { "stuck alone" }
@@ -134,120 +132,4 @@ pub(super) fn table(partitions: &[Partition]) -> Markup {
 
 fn offset(offset: Option<i64>) -> String {
     offset.map_or("–".to_owned(), |offset| offset.to_string())
-}
-
-fn steering(daemon: &str) -> Markup {
-    let path = encoded(daemon);
-    html! {
-        details {
-            summary { "Pause, resume, seek" }
-            form.steer method="post" action={ "/daemons/" (path) "/pause" } {
-                label { "Topic (empty: all)" input name="topic"; }
-                label { "Partition" input.small name="partition" inputmode="numeric" pattern="[0-9]*"; }
-                label { "Why" input name="reason" required; }
-                button { "Pause" }
-                button formaction={ "/daemons/" (path) "/resume" } { "Resume" }
-            }
-            form.steer method="post" action={ "/daemons/" (path) "/seek" } {
-                label { "Topic" input name="topic" required; }
-                label { "Partition" input.small name="partition" required inputmode="numeric" pattern="[0-9]+"; }
-                label { "To: beginning, end, or an offset" input name="to" required; }
-                label { "Why" input name="reason" required; }
-                label { "Records run again, or never: type seek" input.small name="confirm" required pattern="seek" autocomplete="off"; }
-                button.danger { "Seek" }
-            }
-        }
-    }
-}
-
-/// What to pause, or to let go on.
-#[derive(Debug, Deserialize)]
-pub(super) struct ScopeForm {
-    topic: String,
-    partition: String,
-    reason: String,
-}
-
-impl ScopeForm {
-    /// Answers what was done, and why.
-    fn make(self, api: &Api, daemon: &str, halt: Halt) -> Result<(String, String), Problem> {
-        let topic = (!self.topic.is_empty()).then_some(self.topic);
-        let partition = (!self.partition.is_empty()).then(|| number(&self.partition)).transpose()?;
-        let did = halt.of(&control(api, daemon)?, Scope { topic, partition })?;
-        Ok((did, self.reason))
-    }
-}
-
-fn number(text: &str) -> Result<i32, Problem> {
-    text.parse().map_err(|_| Problem::bad_request(format!("`{text}` is no partition")))
-}
-
-/// Back to the daemon's page, which tells what was done; what could not be is told in its place.
-fn back(api: &Api, identity: &Identity, daemon: &str, did: Result<(String, String), Problem>) -> Response {
-    match did {
-        Ok((done, reason)) => {
-            let query = serde_urlencoded::to_string([("done", done.as_str())]).unwrap_or_default();
-            let detail = Detail(format!("{done}: {reason}"));
-            (Extension(detail), Redirect::to(&format!("/daemons/{}?{query}", encoded(daemon)))).into_response()
-        }
-        Err(problem) => not_done(api, identity, &problem, &format!("/daemons/{}", encoded(daemon)), daemon),
-    }
-}
-
-pub(super) async fn pause(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<ScopeForm>,
-) -> Response {
-    let did = form.make(&api, &daemon, Halt::Pause);
-    back(&api, &identity, &daemon, did)
-}
-
-pub(super) async fn resume(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<ScopeForm>,
-) -> Response {
-    let did = form.make(&api, &daemon, Halt::Resume);
-    back(&api, &identity, &daemon, did)
-}
-
-/// Where a partition is to go on.
-#[derive(Debug, Deserialize)]
-pub(super) struct SeekForm {
-    topic: String,
-    partition: String,
-    to: String,
-    reason: String,
-    confirm: String,
-}
-
-pub(super) async fn seek(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<SeekForm>,
-) -> Response {
-    let did = sought(&api, &daemon, &form).await;
-    back(&api, &identity, &daemon, did)
-}
-
-async fn sought(api: &Api, daemon: &str, form: &SeekForm) -> Result<(String, String), Problem> {
-    if form.confirm != "seek" {
-        return Err(Problem::bad_request("it was not confirmed by typing `seek`"));
-    }
-    let to = match form.to.as_str() {
-        "beginning" => Destination::Beginning,
-        "end" => Destination::End,
-        offset => Destination::Offset(
-            offset
-                .parse()
-                .map_err(|_| Problem::bad_request(format!("`{offset}` is no place: beginning, end, or an offset")))?,
-        ),
-    };
-    let (topic, partition) = (form.topic.clone(), number(&form.partition)?);
-    let (place, next) = seek_to(&control(api, daemon)?, topic, partition, to).await?;
-    Ok((format!("{place} goes on at {next}"), form.reason.clone()))
 }

@@ -13,14 +13,14 @@ use super::page::{Page, count, encoded, grouped, not_done, shell, time, with_tim
 use crate::api::access::Identity;
 use crate::api::daemons::shown::{Daemon, Now, State as At};
 use crate::api::endpoint::Named;
-use crate::api::fleet::{DaemonShown, FleetShown, InstanceName, InstanceShown, look, reported};
+use crate::api::fleet::{DaemonShown, FleetShown, InstanceName, InstanceShown, reported};
 use crate::api::state::Api;
 use crate::api::ui::{daemon, errors, workers};
 use crate::fleet::{Report, Reported};
 
 pub(super) async fn fleet(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
     // The first look takes a moment.
-    drop(look(&api).await);
+    drop(api.fleet.look().await);
     let body = html! {
         h1 { "Fleet" }
         div data-live="/live/fleet" { (fragment(&api)) }
@@ -165,7 +165,7 @@ pub(super) async fn instance(
     Extension(identity): Extension<Identity>,
     Named(InstanceName { instance }): Named<InstanceName>,
 ) -> Response {
-    match reported(&api, &instance, look(&api).await) {
+    match reported(&api, &instance, &api.fleet.look().await) {
         Ok((report, ago)) => {
             let title = format!("{} · {}", report.instance.host, report.instance.pid);
             Page(shell(&api, &identity, &title, "/fleet", told(&report, ago))).into_response()

@@ -42,6 +42,7 @@ pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body:
         ("/workers", "Workers", "w", Role::Viewer),
         ("/errors", "Errors", "e", Role::Viewer),
         ("/letters", "Dead letters", "d", Role::Viewer),
+        ("/overrides", "Overrides", "v", Role::Viewer),
         ("/config", "Configuration", "c", Role::Operator),
         ("/audit", "Audit", "a", Role::Operator),
     ];

@@ -33,6 +33,7 @@ mod running;
 mod scaling;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -185,8 +186,10 @@ pub(super) struct Lanes<G: Progress> {
     letters: VecDeque<LaneId>,
     /// What counts against the bounds, of all places.
     loads: Loads,
-    /// How many workers may be at something.
+    /// How many workers may be at something: as many as are fixed, else as the load was found to need.
     workers: usize,
+    scaled: usize,
+    fixed: Option<NonZeroUsize>,
     /// How many are.
     busy: usize,
     /// Open places without a queued record: each keeps a slot.
@@ -240,6 +243,8 @@ impl<G: Progress> Lanes<G> {
             letters: VecDeque::new(),
             loads: Loads::default(),
             workers: limits.workers,
+            scaled: limits.workers,
+            fixed: None,
             busy: 0,
             empty: 0,
             open: 0,

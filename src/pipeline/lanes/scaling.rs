@@ -3,6 +3,8 @@
 //! Workers are all alike, so nobody is told to go: what changes is how many of them are given something. One that is at something when
 //! the number falls ends it first, and is then given nothing.
 
+use std::num::NonZeroUsize;
+
 use super::super::source::Progress;
 use super::entry::Load;
 use super::gather::Turn;
@@ -23,12 +25,25 @@ pub(in crate::pipeline) struct Demands {
     pub(in crate::pipeline) waiting: usize,
     /// Whether the rate lets anything begin.
     pub(in crate::pipeline) may_start: bool,
+    /// Somebody has said how many workers there are to be.
+    pub(in crate::pipeline) fixed: bool,
 }
 
 impl<G: Progress> Lanes<G> {
-    /// So many workers may be at something from now on, at least one and at most as many as there are.
+    /// So many workers may be at something from now on, at least one and at most as many as there are; unless it is fixed how many.
     pub(in crate::pipeline) fn set_workers(&mut self, workers: usize) -> Effects {
-        self.workers = workers.clamp(1, self.limits.workers);
+        self.scaled = workers;
+        self.let_work()
+    }
+
+    /// So many may be, whatever else is found right; until that is taken back.
+    pub(in crate::pipeline) fn fix_workers(&mut self, workers: Option<NonZeroUsize>) -> Effects {
+        self.fixed = workers;
+        self.let_work()
+    }
+
+    fn let_work(&mut self) -> Effects {
+        self.workers = self.fixed.map_or(self.scaled, NonZeroUsize::get).clamp(1, self.limits.workers);
         Effects { ready: self.ready(self.limits.workers), ..Effects::default() }
     }
 
@@ -92,6 +107,7 @@ impl<G: Progress> Lanes<G> {
             busy: self.busy,
             waiting: self.waiting(),
             may_start: self.startable() > 0,
+            fixed: self.fixed.is_some(),
         }
     }
 }

@@ -35,6 +35,11 @@ pub(in crate::pipeline) async fn scale<G: Progress>(shared: Arc<Shared<G>>, mut 
         if looks.count < LOOKS {
             continue;
         }
+        if looks.is_fixed {
+            // It goes on from where it was, once nobody says how many there are to be.
+            looks = Looks::default();
+            continue;
+        }
         let now = shared.meter.attempts();
         let attempts = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
         before = now;
@@ -57,6 +62,7 @@ struct Looks {
     peak: usize,
     waiting: usize,
     limited: bool,
+    is_fixed: bool,
 }
 
 impl Looks {
@@ -73,6 +79,7 @@ impl Looks {
         self.peak = self.peak.max(demands.busy);
         self.waiting += demands.waiting;
         self.limited |= !demands.may_start;
+        self.is_fixed |= demands.fixed;
     }
 
     fn sample(self, (attempts, time): (u64, Duration)) -> Sample {

@@ -28,6 +28,7 @@ pub(super) enum Step {
     Take,
     /// So many workers may be at something, of those that there are.
     Scale(Index),
+    Fix(Option<Index>),
     /// A worker reports some of its run as finished.
     Settle(Index, u8),
     /// A worker's run ends after some more records.
@@ -123,6 +124,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let ends = ends();
     let step = prop_oneof![
         3 => any::<Index>().prop_map(Step::Scale),
+        1 => any::<Option<Index>>().prop_map(Step::Fix),
         3 => (partition(), ends).prop_map(|(partition, ends)| Step::Assign(partition, ends)),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),

@@ -1,10 +1,36 @@
 //! The world's workers: how many there may be at something, and what each takes.
 
+use proptest::sample::Index;
+
 use super::super::*;
 use super::chance::PARTITIONS;
 use super::model::{Held, TOPIC, World};
 
+/// How many workers may be at something.
+pub(super) struct Workers {
+    pub(super) scaled: usize,
+    pub(super) fixed: Option<usize>,
+}
+
+impl Workers {
+    pub(super) fn may(&self) -> usize {
+        self.fixed.unwrap_or(self.scaled)
+    }
+}
+
 impl World {
+    pub(super) fn scale(&mut self, workers: Index) {
+        self.workers.scaled = 1 + workers.index(self.setting.workers);
+        let effects = self.lanes.set_workers(self.workers.scaled);
+        self.hear(effects);
+    }
+
+    pub(super) fn fix(&mut self, workers: Option<Index>) {
+        self.workers.fixed = workers.map(|workers| 1 + workers.index(self.setting.workers));
+        let effects = self.lanes.fix_workers(self.workers.fixed.and_then(NonZeroUsize::new));
+        self.hear(effects);
+    }
+
     /// Workers that are at something.
     pub(super) fn busy(&self) -> usize {
         self.loads.len()
@@ -25,7 +51,7 @@ impl World {
 
     /// How many one partition may hold while there are others.
     fn share(&self) -> usize {
-        (self.workers - 1).max(1)
+        (self.workers.may() - 1).max(1)
     }
 
     /// How many more workers may take something: what anybody holds beyond the share counts for nobody.
@@ -36,11 +62,11 @@ impl World {
             [_] => Some(None),
             _ => None,
         };
-        let most = |place| if alone == Some(place) { self.workers } else { self.share() };
+        let most = |place| if alone == Some(place) { self.workers.may() } else { self.share() };
         let places = (0..self.lanes.places.len()).map(Some).chain([None]);
         let held: usize = places.map(|place| self.held_by(place).min(most(place))).sum();
-        let beyond_share = self.workers.saturating_sub(held);
-        self.workers.saturating_sub(self.busy()).max(beyond_share).min(self.setting.workers - self.busy())
+        let beyond_share = self.workers.may().saturating_sub(held);
+        self.workers.may().saturating_sub(self.busy()).max(beyond_share).min(self.setting.workers - self.busy())
     }
 
     pub(super) fn take(&mut self) -> bool {
@@ -53,10 +79,10 @@ impl World {
         let entries = &mut cargo.entries;
         self.numbers += 1;
         let open = self.logs.iter().filter(|log| log.is_open()).count();
-        let most = if open > 1 { self.share() } else { self.workers };
+        let most = if open > 1 { self.share() } else { self.workers.may() };
         if taken.is_some() {
             assert!(!is_held_back || entries.len() == 1, "{} records are tried at once", entries.len());
-            assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers);
+            assert!(idle > 0, "{} of {} workers were at something already", self.busy(), self.workers.may());
         }
         match taken {
             None => {
@@ -72,7 +98,7 @@ impl World {
                     self.held.push(Held { run, entries: entries.drain(count).collect(), load: self.numbers });
                 }
                 let busy = 1 + self.held_by(Some(haul.place));
-                assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.workers);
+                assert!(busy <= most, "a partition has {busy} of {} workers while {open} are open", self.workers.may());
                 self.loads.insert(self.numbers, Taken::Haul(haul));
             }
             Some(Taken::Batch(mut batch)) => {

@@ -14,6 +14,7 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
+use super::crew::Workers;
 use super::probation::taken_over;
 use super::told::Told;
 use super::{arriving, batched, breaking, failure, resumed};
@@ -57,7 +58,7 @@ impl Log {
 pub(super) struct World {
     pub(super) setting: Setting,
     /// How many workers may be at something.
-    pub(super) workers: usize,
+    pub(super) workers: Workers,
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
@@ -117,7 +118,7 @@ impl World {
             unmarked: BTreeSet::new(),
             suspect: None,
             told: Told::default(),
-            workers: setting.workers,
+            workers: Workers { scaled: setting.workers, fixed: None },
             setting,
         }
     }
@@ -203,11 +204,8 @@ impl World {
                     self.take();
                 }
             }
-            Step::Scale(workers) => {
-                self.workers = 1 + workers.index(self.setting.workers);
-                let effects = self.lanes.set_workers(self.workers);
-                self.hear(effects);
-            }
+            Step::Scale(workers) => self.scale(workers),
+            Step::Fix(workers) => self.fix(workers),
             Step::Settle(held, records) => {
                 if !self.held.is_empty() {
                     self.settle(held.index(self.held.len()), usize::from(records));

@@ -1,0 +1,250 @@
+//! What can be done about a daemon: its forms, and what they do.
+
+use axum::Extension;
+use axum::Form;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::page::{encoded, not_done};
+use crate::api::access::Identity;
+use crate::api::audit::Detail;
+use crate::api::daemons::DaemonName;
+use crate::api::daemons::steering::{Changed, Destination, Halt, Limits, RateLimit, Scope, Wish};
+use crate::api::endpoint::Named;
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+
+/// For how long a change holds, in milliseconds; the first is what is chosen where nobody chooses.
+const LASTS: [(u64, &str); 6] = [
+    (86_400_000, "a day"),
+    (1_800_000, "30 minutes"),
+    (7_200_000, "2 hours"),
+    (28_800_000, "8 hours"),
+    (604_800_000, "7 days"),
+    (2_592_000_000, "30 days"),
+];
+
+/// The forms.
+pub(super) fn forms(daemon: &str) -> Markup {
+    let path = encoded(daemon);
+    html! {
+        details {
+            summary { "Pause, resume, limit, scale, seek" }
+            form.steer method="post" action={ "/daemons/" (path) "/pause" } {
+                label { "Topic (empty: all)" input name="topic"; }
+                label { "Partition" input.small name="partition" inputmode="numeric" pattern="[0-9]*"; }
+                (why())
+                (lasts())
+                button { "Pause" }
+                button formaction={ "/daemons/" (path) "/resume" } { "Resume" }
+            }
+            form.steer method="post" action={ "/daemons/" (path) "/limits" } {
+                label { "Attempts a second (empty: no limit)" input.small name="rate" inputmode="numeric" pattern="[0-9]*"; }
+                label { "Of each key" input.small name="key_rate" inputmode="numeric" pattern="[0-9]*"; }
+                (why())
+                (lasts())
+                button { "Limit" }
+            }
+            form.steer method="post" action={ "/daemons/" (path) "/workers" } {
+                label { "Workers in each process (empty: as configured)" input.small name="workers" inputmode="numeric" pattern="[0-9]*"; }
+                (why())
+                (lasts())
+                button { "Scale" }
+            }
+            form.steer method="post" action={ "/daemons/" (path) "/seek" } {
+                label { "Topic" input name="topic" required; }
+                label { "Partition" input.small name="partition" required inputmode="numeric" pattern="[0-9]+"; }
+                label { "To: beginning, end, or an offset" input name="to" required; }
+                (why())
+                label { "Records run again, or never: type seek" input.small name="confirm" required pattern="seek" autocomplete="off"; }
+                button.danger { "Seek" }
+            }
+        }
+    }
+}
+
+fn why() -> Markup {
+    html! { label { "Why" input name="reason" required; } }
+}
+
+fn lasts() -> Markup {
+    html! { label { "For" select name="lasts" { @for (millis, name) in LASTS { option value=(millis) { (name) } } } } }
+}
+
+/// What to pause, or to let go on.
+#[derive(Debug, Deserialize)]
+pub(super) struct ScopeForm {
+    topic: String,
+    partition: String,
+    reason: String,
+    #[serde(default)]
+    lasts: Option<u64>,
+}
+
+impl ScopeForm {
+    async fn make(self, api: &Api, identity: &Identity, daemon: &str, halt: Halt) -> Result<Done, Problem> {
+        let topic = (!self.topic.is_empty()).then_some(self.topic);
+        let partition = (!self.partition.is_empty()).then(|| partition(&self.partition)).transpose()?;
+        let wish = Wish::new(identity, self.reason.clone(), self.lasts);
+        Ok(Done::of(&wish.halt(api, daemon, halt, Scope { topic, partition }).await?, self.reason))
+    }
+}
+
+/// The rates to limit to, each in attempts a second.
+#[derive(Debug, Deserialize)]
+pub(super) struct LimitForm {
+    rate: String,
+    key_rate: String,
+    reason: String,
+    #[serde(default)]
+    lasts: Option<u64>,
+}
+
+impl LimitForm {
+    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        let limit = |text: &str| number(text).map(|attempts| attempts.map(|attempts| RateLimit { attempts, interval: 1_000 }));
+        let limits = Limits { rate: limit(&self.rate)?, key_rate: limit(&self.key_rate)? };
+        let wish = Wish::new(identity, self.reason.clone(), self.lasts);
+        Ok(Done::of(&wish.limit(api, daemon, limits).await?, self.reason))
+    }
+}
+
+/// How many workers there are to be.
+#[derive(Debug, Deserialize)]
+pub(super) struct WorkersForm {
+    workers: String,
+    reason: String,
+    #[serde(default)]
+    lasts: Option<u64>,
+}
+
+impl WorkersForm {
+    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        let wish = Wish::new(identity, self.reason.clone(), self.lasts);
+        Ok(Done::of(&wish.scale(api, daemon, number(&self.workers)?).await?, self.reason))
+    }
+}
+
+/// Where a partition is to go on.
+#[derive(Debug, Deserialize)]
+pub(super) struct SeekForm {
+    topic: String,
+    partition: String,
+    to: String,
+    reason: String,
+    confirm: String,
+}
+
+impl SeekForm {
+    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        if self.confirm != "seek" {
+            return Err(Problem::bad_request("it was not confirmed by typing `seek`"));
+        }
+        let to = match self.to.as_str() {
+            "beginning" => Destination::Beginning,
+            "end" => Destination::End,
+            offset => Destination::Offset(
+                offset
+                    .parse()
+                    .map_err(|_| Problem::bad_request(format!("`{offset}` is no place: beginning, end, or an offset")))?,
+            ),
+        };
+        let wish = Wish::new(identity, self.reason.clone(), None);
+        let (place, next) = wish.seek(api, daemon, (self.topic, partition(&self.partition)?), to).await?;
+        Ok(Done { done: format!("{place} goes on at {next}"), reason: self.reason })
+    }
+}
+
+fn partition(text: &str) -> Result<i32, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("`{text}` is no partition")))
+}
+
+/// A number above 0, where there is one.
+fn number<T: std::str::FromStr>(text: &str) -> Result<Option<T>, Problem> {
+    let read = || text.parse().map_err(|_| Problem::bad_request(format!("`{text}` is no number that it can be")));
+    (!text.is_empty()).then(read).transpose()
+}
+
+/// What was done, and why.
+pub(super) struct Done {
+    done: String,
+    reason: String,
+}
+
+impl Done {
+    fn of(changed: &Changed, reason: String) -> Self {
+        Self { done: changed.told(), reason }
+    }
+
+    /// Back to a page, which tells what was done; what could not be is told in its place.
+    pub(super) fn back(did: Result<Self, Problem>, api: &Api, identity: &Identity, (path, name): (&str, &str)) -> Response {
+        match did {
+            Ok(Self { done, reason }) => {
+                let query = serde_urlencoded::to_string([("done", done.as_str())]).unwrap_or_default();
+                let detail = Detail(format!("{done}: {reason}"));
+                (Extension(detail), Redirect::to(&format!("{path}?{query}"))).into_response()
+            }
+            Err(problem) => not_done(api, identity, &problem, path, name),
+        }
+    }
+
+    pub(super) fn new(done: String, reason: String) -> Self {
+        Self { done, reason }
+    }
+}
+
+fn back(api: &Api, identity: &Identity, daemon: &str, did: Result<Done, Problem>) -> Response {
+    Done::back(did, api, identity, (&format!("/daemons/{}", encoded(daemon)), daemon))
+}
+
+pub(super) async fn pause(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<ScopeForm>,
+) -> Response {
+    let did = form.make(&api, &identity, &daemon, Halt::Pause).await;
+    back(&api, &identity, &daemon, did)
+}
+
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<ScopeForm>,
+) -> Response {
+    let did = form.make(&api, &identity, &daemon, Halt::Resume).await;
+    back(&api, &identity, &daemon, did)
+}
+
+pub(super) async fn limit(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<LimitForm>,
+) -> Response {
+    let did = form.make(&api, &identity, &daemon).await;
+    back(&api, &identity, &daemon, did)
+}
+
+pub(super) async fn scale(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<WorkersForm>,
+) -> Response {
+    let did = form.make(&api, &identity, &daemon).await;
+    back(&api, &identity, &daemon, did)
+}
+
+pub(super) async fn seek(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<SeekForm>,
+) -> Response {
+    let did = form.make(&api, &identity, &daemon).await;
+    back(&api, &identity, &daemon, did)
+}

@@ -1,0 +1,452 @@
+//! The helm: reads what operators have ordered, and has this process's daemons do it.
+//!
+//! What they order stands in a compacted topic of one partition, which every process reads from its beginning to its end, and each second what was
+//! written since. Its keys are a program's name and an order's; a value is an [`Entry`], or none for what is taken back. The invariant: the daemons are
+//! as the log says, up to the offset that is told; where it can't be written, what is ordered of this process holds in this process alone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::Builder;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::overrides::{Entry, Errand, Override, Overrides, Standing};
+use super::report::{Answer, Steered};
+use super::{Trouble, make};
+use crate::api::Instance;
+use crate::dead_letters::shelf::{Reader, Shelf, Stop, StopOnDrop};
+use crate::dead_letters::{LettersError, TopicId};
+use crate::pipeline::control::Layer;
+use crate::producer::{Producer, SendError};
+use crate::record::{Offset, OwnedRecord, Record, Timestamp, Topic, TopicPartition};
+use crate::supervisor::Roster;
+
+/// How often it is looked for more.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long to wait before it is tried anew.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long an order may take to be written …
+const PATIENCE: Duration = Duration::from_secs(4);
+/// … and then to be read here.
+const READ: Duration = Duration::from_secs(2);
+/// How long a daemon may take to have a partition go on elsewhere.
+const SEEK: Duration = Duration::from_secs(8);
+/// Answers that are told.
+const ANSWERS: usize = 20;
+/// What stands between a program's name and an order's.
+const SEPARATOR: char = '/';
+
+/// See the module. Dropping it ends it.
+pub(super) struct Helm {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    program: String,
+    topic: Topic,
+    producer: Producer,
+    shelf: Arc<dyn Shelf>,
+    roster: Roster,
+    overrides: Mutex<Overrides>,
+    answers: Mutex<VecDeque<Answer>>,
+    /// The offset that is read next; `None` before the log was read once.
+    read: watch::Sender<Option<Offset>>,
+    trouble: Trouble,
+    /// Somebody has written an order here.
+    nudge: Notify,
+    /// The others ought to hear of this process.
+    news: Notify,
+    /// Nobody else writes to the log.
+    is_alone: bool,
+}
+
+/// What others are to hear of what this process knows of orders.
+pub(super) struct Steering(Arc<Shared>);
+
+impl Steering {
+    /// Resolves when there is more to tell.
+    pub(super) async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
+    pub(super) fn steered(&self) -> Steered {
+        self.0.steered()
+    }
+}
+
+/// An order that was written: whoever has read up to there knows of it.
+/// None was, where nothing is known of one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ordered(Option<Offset>);
+
+impl Ordered {
+    /// Whether a process that has read up to this offset knows of it.
+    pub(super) fn is_known(self, read: Option<i64>) -> bool {
+        self.0.is_none_or(|order| read.is_some_and(|read| read > order.0))
+    }
+}
+
+impl Helm {
+    pub(super) fn start(
+        topic: Topic,
+        (producer, shelf): (Producer, Arc<dyn Shelf>),
+        instance: &Instance,
+        roster: Roster,
+        is_alone: bool,
+    ) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let shared = Arc::new(Shared {
+            program: instance.program.clone(),
+            topic,
+            producer,
+            shelf,
+            roster,
+            overrides: Mutex::default(),
+            answers: Mutex::default(),
+            read: watch::Sender::new(None),
+            trouble: Trouble::default(),
+            nudge: Notify::new(),
+            news: Notify::new(),
+            is_alone,
+        });
+        let stop = CancellationToken::new();
+        let (steering, stopped) = (Arc::clone(&shared), stop.clone());
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stopped.cancelled() => {}
+                    () = steer(&steering) => {}
+                }
+            });
+            // What still asks a broker is not waited for.
+            runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new().name("daemonry-helm".to_owned()).spawn(work)?;
+        Ok(Self { shared, stop, thread: Some(thread) })
+    }
+
+    /// What the others are to hear of it.
+    pub(super) fn steering(&self) -> Steering {
+        Steering(Arc::clone(&self.shared))
+    }
+
+    /// Why it may not know all that was ordered.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.shared.trouble.known()
+    }
+
+    /// Waits until the log was read once, or could not be.
+    pub(super) async fn settled(&self, patience: Duration) {
+        let mut read = self.shared.read.subscribe();
+        let known = async {
+            while read.borrow_and_update().is_none() && self.trouble().is_none() {
+                if read.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if timeout(patience, known).await.is_err() {
+            tracing::warn!(?patience, topic = %self.shared.topic, "what operators have changed is not known yet, daemons start without it");
+        }
+    }
+
+    /// What operators have changed, the earliest first.
+    pub(super) fn standing(&self) -> Vec<Standing> {
+        self.shared.overrides.lock().all().to_vec()
+    }
+
+    /// What this process knows of what was ordered.
+    pub(super) fn steered(&self) -> Steered {
+        self.shared.steered()
+    }
+
+    /// Orders this: each entry stands, and each that `gone` names no longer does. Done here when it returns. Where it could not be written it holds
+    /// here alone, and why is told.
+    pub(super) async fn order(&self, entries: Vec<Entry>, gone: Vec<String>) -> (Ordered, Option<String>) {
+        let (mut ordered, mut trouble) = (Ordered(None), None);
+        let orders = entries.into_iter().map(|entry| (entry.id().to_owned(), Some(entry)));
+        // First what is new: nothing is as it was before in between.
+        for (id, entry) in orders.chain(gone.into_iter().map(|id| (id, None))) {
+            // One that fails is enough: each takes its time.
+            if trouble.is_none() {
+                match self.shared.write(&id, entry.as_ref()).await {
+                    Ok(offset) => ordered = Ordered(Some(offset)),
+                    Err(error) => trouble = Some(error),
+                }
+            }
+            if trouble.is_some() {
+                self.shared.obey_alone(&id, entry);
+            }
+        }
+        if trouble.is_some() {
+            return (ordered, trouble);
+        }
+        self.shared.nudge.notify_one();
+        let mut read = self.shared.read.subscribe();
+        let known = read.wait_for(|read| ordered.is_known(read.map(|offset| offset.0)));
+        match timeout(READ, known).await {
+            Ok(Ok(_)) => (ordered, None),
+            Ok(Err(_)) | Err(_) => (ordered, Some(format!("it stands in `{}`, and was not read here yet", self.shared.topic))),
+        }
+    }
+}
+
+impl Drop for Helm {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("what has the daemons do as operators want panicked");
+        }
+    }
+}
+
+/// What is known of the log.
+#[derive(Clone, Debug, Default)]
+struct Place(Option<(TopicId, Offset)>);
+
+/// What was read of it.
+struct Page {
+    reader: Box<dyn Reader>,
+    place: Place,
+    /// The topic is not the one that was read before.
+    is_new: bool,
+    records: Vec<Record>,
+}
+
+async fn steer(shared: &Arc<Shared>) {
+    let mut reader: Option<Box<dyn Reader>> = None;
+    let (mut place, mut is_made, mut errands) = (Place::default(), false, JoinSet::new());
+    // Ends what still reads when this ends.
+    let stop = StopOnDrop::default();
+    loop {
+        let went = async {
+            if !is_made {
+                make(&shared.topic, Arc::clone(&shared.shelf)).await?;
+                is_made = true;
+            }
+            let known = (reader.take(), place.clone(), Arc::clone(shared), stop.0.clone());
+            let reading = tokio::task::spawn_blocking(move || {
+                let (reader, place, shared, stop) = known;
+                read_on(reader, place, &shared, &stop)
+            });
+            reading.await.map_err(|error| error.to_string())?.map_err(|error| {
+                is_made &= !matches!(error, LettersError::UnknownTopic(_));
+                format!("what operators have changed can't be read: {error}")
+            })
+        };
+        let mut rest = PERIOD;
+        match went.await {
+            Ok(page) => {
+                for errand in shared.hear(&page) {
+                    errands.spawn(run(Arc::clone(shared), errand));
+                }
+                (reader, place) = (Some(page.reader), page.place);
+                shared.trouble.note(Ok(()));
+                let next = place.0.as_ref().map(|(_, next)| *next);
+                if shared.read.send_replace(next) != next {
+                    shared.news.notify_one();
+                }
+            }
+            Err(trouble) => {
+                shared.trouble.note(Err(trouble));
+                // Whoever waits for the first time hears of it.
+                shared.read.send_modify(|_| {});
+                rest = AGAIN;
+            }
+        }
+        shared.wait(rest, &mut errands).await;
+    }
+}
+
+/// Reads what came since, from the beginning where nothing is known.
+fn read_on(
+    reader: Option<Box<dyn Reader>>,
+    place: Place,
+    shared: &Shared,
+    stop: &Stop,
+) -> Result<Page, LettersError> {
+    let mut reader = match reader {
+        Some(reader) => reader,
+        None => shared.shelf.reader(stop)?,
+    };
+    let topic = &shared.topic;
+    let survey = reader.survey(topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
+    let mut spans = survey.spans;
+    spans.truncate(1);
+    let Some(span) = spans.first_mut() else {
+        return Err(LettersError::Unavailable(format!("topic `{topic}` has no partition")));
+    };
+    // A topic that was made anew, or was cut, begins anew.
+    let known = place.0.filter(|(id, next)| *id == survey.id && *next <= span.end);
+    let is_new = known.is_none();
+    span.from = known.map_or(span.from, |(_, next)| span.from.max(next));
+    let place = Place(Some((survey.id, span.end)));
+    let mut records = Vec::new();
+    if span.from < span.end {
+        reader.open(topic, &spans)?;
+        while let Some(record) = reader.next()? {
+            // Of a fetch there may be little that is kept.
+            let mut record = record;
+            record.detach();
+            records.push(record);
+        }
+    }
+    Ok(Page { reader, place, is_new, records })
+}
+
+impl Shared {
+    /// Has the daemons be as the log says, and answers with what is to be done once.
+    fn hear(&self, page: &Page) -> Vec<Errand> {
+        let mut errands: BTreeMap<String, Errand> = BTreeMap::new();
+        let mut overrides = self.overrides.lock();
+        if page.is_new {
+            overrides.begin_anew();
+        }
+        for record in &page.records {
+            let Some(id) = self.named(record) else { continue };
+            let Some(value) = record.value() else {
+                errands.remove(id);
+                if let Some(gone) = overrides.lift(id) {
+                    tell("an override is taken back", &gone);
+                }
+                continue;
+            };
+            match serde_json::from_slice(value) {
+                Ok(Entry::Override(new)) if new.id == id => {
+                    if overrides.set(new.clone(), false) {
+                        tell("operators have changed a daemon", &new);
+                    }
+                }
+                // What was to be done before this process read is done, or was given up.
+                Ok(Entry::Errand(errand)) if errand.id == id && !page.is_new => {
+                    errands.insert(errand.id.clone(), errand);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, id, topic = %self.topic, "an order can't be read, it is passed over"),
+            }
+        }
+        drop(overrides);
+        self.apply();
+        errands.into_values().collect()
+    }
+
+    /// The name of the order, where it is one of this program's.
+    fn named<'r>(&self, record: &'r Record) -> Option<&'r str> {
+        let key = std::str::from_utf8(record.key()?).ok()?;
+        key.rsplit_once(SEPARATOR).filter(|(program, _)| *program == self.program).map(|(_, id)| id)
+    }
+
+    /// What nobody else hears of.
+    fn obey_alone(&self, id: &str, entry: Option<Entry>) {
+        let mut overrides = self.overrides.lock();
+        match entry {
+            Some(Entry::Override(new)) => drop(overrides.set(new, true)),
+            Some(Entry::Errand(_)) => {}
+            None => drop(overrides.lift(id)),
+        }
+        drop(overrides);
+        self.apply();
+    }
+
+    /// Has each daemon be as it is to be now.
+    fn apply(&self) {
+        let mut overrides = self.overrides.lock();
+        for over in overrides.expire(Timestamp::now().as_millis()) {
+            tell("an override is over", &over);
+        }
+        let (layers, nothing) = (overrides.layers(), Layer::default());
+        for (daemon, seat) in self.roster.seats() {
+            seat.operate(layers.get(&*daemon).unwrap_or(&nothing));
+        }
+    }
+
+    /// Until there is more to read; keeps up with what ends meanwhile.
+    async fn wait(&self, rest: Duration, errands: &mut JoinSet<()>) {
+        let until = Instant::now() + rest;
+        loop {
+            let end = self.overrides.lock().next_end();
+            let left = end.map(|end| Duration::from_millis(end.saturating_sub(Timestamp::now().as_millis())));
+            // Where nobody else writes there is nothing to look for.
+            let more = if self.is_alone { None } else { Some(until.saturating_duration_since(Instant::now())) };
+            let expires = left.is_some_and(|left| more.is_none_or(|more| left <= more));
+            let sleep = async {
+                match left.into_iter().chain(more).min() {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.nudge.notified() => return,
+                Some(_) = errands.join_next() => {}
+                () = sleep => {
+                    if !expires {
+                        return;
+                    }
+                    self.apply();
+                }
+            }
+        }
+    }
+
+    async fn write(&self, id: &str, entry: Option<&Entry>) -> Result<Offset, String> {
+        let value = entry.map(serde_json::to_vec).transpose().map_err(|error| error.to_string())?;
+        let key = format!("{}{SEPARATOR}{id}", self.program);
+        let record = OwnedRecord { value, ..OwnedRecord::default() }.with_key(key.as_str());
+        let topic = self.topic.as_str();
+        let sent = match timeout(PATIENCE, self.producer.send(topic, record.clone())).await {
+            Ok(Err(SendError::UnknownTopic(_))) => {
+                make(&self.topic, Arc::clone(&self.shelf)).await?;
+                timeout(PATIENCE, self.producer.send(topic, record)).await
+            }
+            sent => sent,
+        };
+        let sent = sent.map_err(|_| format!("an order to `{topic}` was not acknowledged within {PATIENCE:?}"))?;
+        sent.map(|sent| sent.offset).map_err(|error| format!("an order can't be written to `{topic}`: {error}"))
+    }
+
+    fn steered(&self) -> Steered {
+        let read = self.read.borrow().map(|offset| offset.0);
+        Steered { read, answers: self.answers.lock().iter().cloned().collect() }
+    }
+}
+
+/// Has a partition go on elsewhere, where it is this process's, and notes what came of it.
+async fn run(shared: Arc<Shared>, errand: Errand) {
+    let Errand { id, daemon, topic, partition, to, by, reason } = errand;
+    let seats = shared.roster.seats();
+    let control = seats.iter().find(|(name, _)| **name == *daemon).and_then(|(_, seat)| seat.control());
+    let place = TopicPartition::new(topic, partition);
+    let Some(control) = control.filter(|control| control.view().is_some_and(|view| view.has(&place))) else { return };
+    tracing::info!(daemon, %place, ?to, by, reason, "asked by another process to go on elsewhere");
+    let went = match to.meant() {
+        Ok(to) => match timeout(SEEK, control.seek(place, to)).await {
+            Ok(sought) => sought.map(|next| next.offset().0).map_err(|error| error.to_string()),
+            Err(_) => Err(format!("not done within {SEEK:?}, it goes on: look at the partition")),
+        },
+        Err(wrong) => Err(wrong),
+    };
+    let mut answers = shared.answers.lock();
+    if answers.len() == ANSWERS {
+        answers.pop_front();
+    }
+    let (next, refused) = (went.as_ref().ok().copied(), went.err());
+    answers.push_back(Answer { id, next, refused });
+    drop(answers);
+    shared.news.notify_one();
+}
+
+fn tell(what: &str, Override { id, daemon, change, by, reason, until, .. }: &Override) {
+    tracing::info!(daemon, id, %change, by, reason, until, "{what}");
+}

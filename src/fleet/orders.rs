@@ -1,0 +1,188 @@
+//! Orders: what operators want done by all processes, and who of them is known to have heard of it.
+
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::helm::Ordered;
+use super::overrides::{Change, Entry, Errand, Override, Standing};
+use super::report::Answer;
+use super::{Fleet, Steered};
+use crate::api::shown::Destination;
+use crate::record::Timestamp;
+
+/// No override holds for longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long to wait for the others to hear of an order.
+const REACH: Duration = Duration::from_secs(4);
+/// How long to wait until one of them has done what is done once; a connection's time is longer.
+const DONE: Duration = Duration::from_millis(8_500);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What is to be changed of a daemon.
+pub(crate) struct Order {
+    pub(crate) daemon: String,
+    pub(crate) changes: Vec<Change>,
+    /// Who wants it …
+    pub(crate) by: String,
+    /// … and why.
+    pub(crate) reason: String,
+    /// For how long.
+    pub(crate) lasts: Duration,
+}
+
+/// What came of an order.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The processes that are heard of, this one first.
+    pub(crate) reached: Vec<Reached>,
+    /// Why not all of them may have heard of it.
+    pub(crate) trouble: Option<String>,
+}
+
+/// A process, and whether it does as was ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Reached {
+    /// Its `id`.
+    pub(crate) instance: String,
+    /// It is known to do as was ordered.
+    pub(crate) obeys: bool,
+}
+
+/// A partition that is to go on elsewhere.
+pub(crate) struct Seek {
+    pub(crate) daemon: String,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) to: Destination,
+    /// Who wants it …
+    pub(crate) by: String,
+    /// … and why.
+    pub(crate) reason: String,
+}
+
+impl Seek {
+    fn named(self, id: String) -> Errand {
+        let Self { daemon, topic, partition, to, by, reason } = self;
+        Errand { id, daemon, topic, partition, to, by, reason }
+    }
+}
+
+/// Where a partition goes on by another process's doing, or why it doesn't.
+pub(crate) type Sought = Result<i64, String>;
+
+impl Fleet {
+    /// Changes this of a daemon in all processes; what stands already and is `replaced` by it is taken back. Done here when it returns.
+    pub(crate) async fn order(&self, order: Order, replaced: impl Fn(&Change) -> bool) -> Outcome {
+        let Order { daemon, changes, by, reason, lasts } = order;
+        let at = Timestamp::now().as_millis();
+        let until = at.saturating_add(u64::try_from(lasts.min(LONGEST).as_millis()).unwrap_or(u64::MAX));
+        let gone = self.helm.standing().into_iter().map(|known| known.of);
+        let gone = gone.filter(|of| of.daemon == daemon && replaced(&of.change)).map(|of| of.id).collect();
+        let entries = changes.into_iter().map(|change| {
+            let (id, daemon, by, reason) = (name(at), daemon.clone(), by.clone(), reason.clone());
+            Entry::Override(Override { id, daemon, change, by, reason, at, until })
+        });
+        self.tell(entries.collect(), gone).await
+    }
+
+    /// Takes an override back; `None` where there is none of this name.
+    pub(crate) async fn lift(&self, id: &str) -> Option<(Standing, Outcome)> {
+        let known = self.helm.standing().into_iter().find(|known| known.of.id == id)?;
+        let outcome = self.tell(Vec::new(), vec![id.to_owned()]).await;
+        Some((known, outcome))
+    }
+
+    /// What operators have changed, the earliest first.
+    pub(crate) fn standing(&self) -> Vec<Standing> {
+        self.helm.standing()
+    }
+
+    /// What this process knows of what was ordered.
+    pub(crate) fn steered(&self) -> Steered {
+        self.helm.steered()
+    }
+
+    async fn tell(&self, entries: Vec<Entry>, gone: Vec<String>) -> Outcome {
+        let is_nothing = entries.is_empty() && gone.is_empty();
+        let (ordered, trouble) = if is_nothing { Default::default() } else { self.helm.order(entries, gone).await };
+        if trouble.is_some() || is_nothing || self.is_alone() {
+            return Outcome { reached: vec![self.this()], trouble };
+        }
+        self.reach(ordered).await
+    }
+
+    fn this(&self) -> Reached {
+        Reached { instance: self.instance.id.clone(), obeys: true }
+    }
+
+    /// Waits for the others to hear of it, those of which nothing is heard left aside.
+    async fn reach(&self, ordered: Ordered) -> Outcome {
+        let until = Instant::now() + REACH;
+        loop {
+            let sighting = self.look().await;
+            let others = sighting.others.iter().filter(|heard| !heard.is_silent()).map(|heard| Reached {
+                instance: heard.report.instance.id.clone(),
+                obeys: ordered.is_known(heard.report.steered.read),
+            });
+            let reached: Vec<Reached> = std::iter::once(self.this()).chain(others).collect();
+            if reached.iter().all(|one| one.obeys) || Instant::now() >= until {
+                return Outcome { reached, trouble: sighting.trouble };
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Has whichever process has the partition let it go on elsewhere.
+    ///
+    /// # Errors
+    /// Why it doesn't, or why that is not known.
+    pub(crate) async fn seek(&self, seek: Seek) -> Sought {
+        let until = Instant::now() + DONE;
+        let id = name(Timestamp::now().as_millis());
+        let errand = seek.named(id.clone());
+        let sighting = self.look().await;
+        let mut heard = sighting.others.iter().filter(|heard| !heard.is_silent());
+        if !heard.any(|heard| may_have(&heard.report.daemons, &errand)) {
+            let Errand { topic, partition, .. } = &errand;
+            return Err(format!("no process that is heard of has {topic}[{partition}] now"));
+        }
+        let (_, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        let went = loop {
+            let sighting = self.look().await;
+            let mut answers = sighting.others.iter().flat_map(|heard| &heard.report.steered.answers);
+            if let Some(Answer { next, refused, .. }) = answers.find(|answer| answer.id == id) {
+                let refused = refused.clone().unwrap_or_else(|| "it was refused".to_owned());
+                break next.ok_or(refused);
+            }
+            if Instant::now() >= until {
+                break Err(format!("no process has answered within {DONE:?}, it may still be done: look at the partition"));
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        // Nobody is to do it any more who hears of it only now. Where that fails it stays as a line that means nothing.
+        tokio::time::timeout(LOOK * 5, self.helm.order(Vec::new(), vec![id])).await.ok();
+        went
+    }
+}
+
+/// Whether this process has the partition, as far as it has told.
+fn may_have(daemons: &[super::Reported], errand: &Errand) -> bool {
+    let of = daemons.iter().find(|of| of.daemon.name == errand.daemon);
+    of.is_some_and(|of| {
+        let mut told = of.partitions.iter();
+        of.partitions_left_out > 0 || told.any(|one| one.topic == errand.topic && one.partition == errand.partition)
+    })
+}
+
+/// A name that no other order has.
+fn name(at: u64) -> String {
+    format!("{at:x}-{:08x}", fastrand::u32(..))
+}
+

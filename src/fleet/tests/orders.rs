@@ -1,0 +1,165 @@
+//! What operators order, in processes of a fleet and in one that is alone.
+
+use std::num::NonZeroUsize;
+
+use super::*;
+use crate::api::shown::{Destination, RateLimit, Scope};
+use crate::pipeline::control::{self, Control};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn order(changes: Vec<Change>, lasts: Duration) -> Order {
+    Order { daemon: "orders".to_owned(), changes, by: "ada".to_owned(), reason: "why".to_owned(), lasts }
+}
+
+fn pause() -> Change {
+    Change::Pause(Scope { topic: None, partition: None })
+}
+
+fn workers(number: usize) -> Change {
+    Change::Workers(NonZeroUsize::new(number).expect("above 0"))
+}
+
+/// A process with a daemon that is steered.
+struct Shop {
+    fleet: Fleet,
+    control: Control,
+    _entry: Entry,
+}
+
+impl Shop {
+    fn start(broker: Option<&MemoryBroker>, id: &str) -> Self {
+        let (roster, metrics, control) = (Roster::default(), Metrics::new(), Control::new());
+        let entry = roster.enter("orders".into(), metrics.daemon("orders"));
+        entry.control().take(&control);
+        let instance = Instance { id: id.to_owned(), ..Instance::this("shop") };
+        let fleet = match broker {
+            Some(broker) => {
+                let config = FleetConfig::in_memory(broker).every(Duration::from_millis(50));
+                Fleet::start(config, &instance, roster)
+            }
+            None => Fleet::alone(&instance, roster),
+        };
+        Self { fleet: fleet.expect("a thread"), control, _entry: entry }
+    }
+
+    /// Waits until it is steered like this.
+    async fn until(&self, what: &str, is: impl Fn(&Control) -> bool) {
+        let begun = Instant::now();
+        while !is(&self.control) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {:?}", self.control);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn names(reached: &[Reached]) -> Vec<(&str, bool)> {
+    reached.iter().map(|one| (one.instance.as_str(), one.obeys)).collect()
+}
+
+#[tokio::test]
+async fn one_process_is_asked_and_all_do_it_and_whoever_begins_later_does_from_its_beginning() {
+    let broker = MemoryBroker::new();
+    let [one, two] = ["one", "two"].map(|id| Shop::start(Some(&broker), id));
+    // It is known that there is another one.
+    while one.fleet.look().await.others.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let Outcome { reached, trouble } = one.fleet.order(order(vec![pause()], DAY), |_| false).await;
+    assert_eq!((names(&reached), trouble), (vec![("one", true), ("two", true)], None));
+    for each in [&one, &two] {
+        assert_eq!(each.control.paused(), [control::Scope::All]);
+        let standing = each.fleet.standing();
+        let [Standing { of, here_alone: false }] = &standing[..] else { panic!("{standing:?}") };
+        assert_eq!((&*of.by, &*of.reason, of.until - of.at), ("ada", "why", 24 * 3_600_000));
+    }
+
+    let late = Shop::start(Some(&broker), "late");
+    late.fleet.settled().await;
+    assert_eq!(late.control.paused(), [control::Scope::All]);
+
+    // Another one than who has ordered it takes it back.
+    let id = late.fleet.standing()[0].of.id.clone();
+    let (lifted, _) = late.fleet.lift(&id).await.expect("it stands");
+    assert_eq!(lifted.of.change, pause());
+    for each in [&one, &two, &late] {
+        each.until("goes on", |control| control.paused().is_empty()).await;
+    }
+    assert!(one.fleet.lift(&id).await.is_none());
+}
+
+#[tokio::test]
+async fn another_programs_orders_and_what_nobody_understands_are_passed_over() {
+    let broker = MemoryBroker::new();
+    let other = OwnedRecord::new(r#"{"override":{"id":"a","daemon":"orders","change":{"workers":1},"by":"b","reason":"c","at":0,"until":99999999999999}}"#);
+    broker.produce(DEFAULT_CONTROL, 0, other.with_key("billing/a"));
+    for (key, value) in [("shop/b", "{"), ("shop/c", r#"{"override":{"id":"c","change":"later"}}"#), ("shop", "{}")] {
+        broker.produce(DEFAULT_CONTROL, 0, OwnedRecord::new(value).with_key(key));
+    }
+    let one = Shop::start(Some(&broker), "one");
+    one.fleet.settled().await;
+    assert_eq!((one.control.workers(), one.fleet.standing()), (None, Vec::new()));
+    one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
+    assert_eq!(one.control.workers(), NonZeroUsize::new(3));
+}
+
+#[tokio::test]
+async fn alone_it_holds_here_and_ends_by_itself_when_its_time_is_over() {
+    let one = Shop::start(None, "one");
+    one.fleet.settled().await;
+    let limit = Change::Rate(RateLimit { attempts: 5, interval: 1_000 });
+    let begun = Instant::now();
+    let Outcome { reached, trouble } = one.fleet.order(order(vec![limit], Duration::from_millis(300)), |_| false).await;
+    assert_eq!((names(&reached), trouble), (vec![("one", true)], None));
+    assert_eq!(one.control.rate().map(control::Rate::attempts), Some(5));
+    // Nobody else looks, and nothing else happens.
+    one.until("no limit", |control| control.rate().is_none()).await;
+    assert!(begun.elapsed() >= Duration::from_millis(290), "{:?}", begun.elapsed());
+    assert!(one.fleet.standing().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_takes_the_place_of_what_it_replaces() {
+    let one = Shop::start(None, "one");
+    one.fleet.order(order(vec![workers(3), pause()], DAY), |_| false).await;
+    one.fleet.order(order(vec![workers(2)], DAY), |change| matches!(change, Change::Workers(_))).await;
+    let changes: Vec<Change> = one.fleet.standing().into_iter().map(|known| known.of.change).collect();
+    assert_eq!(changes, [pause(), workers(2)]);
+    assert_eq!(one.control.workers(), NonZeroUsize::new(2));
+}
+
+#[tokio::test]
+async fn what_can_not_be_written_holds_here_alone_and_says_so() {
+    let broker = MemoryBroker::new();
+    let one = Shop::start(Some(&broker), "one");
+    one.fleet.settled().await;
+    broker.refuse_sends(Some(SendError::NotAuthorized(DEFAULT_CONTROL.into())));
+    let Outcome { reached, trouble } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
+    let trouble = trouble.expect("it could not be written");
+    assert!(trouble.contains(DEFAULT_CONTROL), "{trouble}");
+    assert_eq!(names(&reached), [("one", true)]);
+    assert_eq!(one.control.workers(), NonZeroUsize::new(3));
+    let standing = one.fleet.standing();
+    let [Standing { of, here_alone: true }] = &standing[..] else { panic!("{standing:?}") };
+    one.fleet.lift(&of.id).await.expect("it stands");
+    assert_eq!(one.control.workers(), None);
+}
+
+#[tokio::test]
+async fn nobody_who_has_the_partition_is_told_at_once() {
+    let broker = MemoryBroker::new();
+    let [one, two] = ["one", "two"].map(|id| Shop::start(Some(&broker), id));
+    let begun = Instant::now();
+    let seek = Seek {
+        daemon: "orders".to_owned(),
+        topic: "created".to_owned(),
+        partition: 3,
+        to: Destination::Beginning,
+        by: "ada".to_owned(),
+        reason: "again".to_owned(),
+    };
+    let went = one.fleet.seek(seek).await;
+    assert_eq!(went, Err("no process that is heard of has created[3] now".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(6));
+    assert!(two.fleet.standing().is_empty());
+}
