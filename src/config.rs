@@ -103,11 +103,12 @@ pub struct Config {
     readers: BTreeMap<String, Reader>,
 }
 
-/// Where the processes of the program tell of themselves.
+/// Where the processes of the program tell of themselves, and where what operators order stands.
 #[derive(Clone, Debug)]
 pub(crate) struct FleetSettings {
     pub(crate) kafka: KafkaConfig,
     pub(crate) reports: Topic,
+    pub(crate) control: Topic,
 }
 
 /// Whoever reads topics.

@@ -37,7 +37,7 @@ pub(super) struct RawConfig {
     pub(super) admin: AdminSection,
     /// The admin API over HTTP: what the daemons are at, and how they are steered.
     pub(super) api: ApiSection,
-    /// The fleet: all processes of the program are shown by each of them.
+    /// The fleet: all processes of the program are shown and steered by each of them.
     pub(super) fleet: FleetSection,
     /// The log, on standard error.
     pub(super) log: LogSection,

@@ -284,12 +284,18 @@ fn fleet(
         return None;
     }
     let path = KeyPath::of(["fleet"]);
-    if section.reports.trim().is_empty() {
-        document.fault(&path.child("reports"), &[], "is empty, allowed: the name of a topic");
+    for (key, topic) in [("reports", &section.reports), ("control", &section.control)] {
+        if topic.trim().is_empty() {
+            document.fault(&path.child(key), &[], "is empty, allowed: the name of a topic");
+        }
+    }
+    if section.reports == section.control {
+        document.fault(&path.child("control"), &[], "is the topic of the reports too, allowed: another one");
     }
     let name = named_cluster(document, &path, section.cluster.as_deref(), clusters)?;
     let kafka = clusters.get(name)?.clone();
-    Some(FleetSettings { kafka, reports: Topic::from(section.reports.as_str()) })
+    let [reports, control] = [&section.reports, &section.control].map(|topic| Topic::from(topic.as_str()));
+    Some(FleetSettings { kafka, reports, control })
 }
 
 /// What is changed of the program's routes.

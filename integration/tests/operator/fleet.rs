@@ -1,71 +1,21 @@
-//! `ps --fleet`: processes that see one another through Kafka alone.
+//! Processes that see one another through Kafka alone, and are steered through it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use integration::Member;
+use daemonry::record::Partition;
+use integration::Message;
 use integration::patience::until;
-use serde_json::Value;
+use serde_json::json;
 
-use crate::scene::{PATIENCE, Scene, binary, daemonry};
+use crate::process::Process;
+use crate::scene::{PATIENCE, Scene};
 
 /// How many there are.
 const PROCESSES: usize = 5;
 /// How long one that was killed may be believed to be there. Whoever looks for the first time reads back no more than a minute.
 const SILENT: Duration = Duration::from_secs(40);
-
-/// A process, and where its API is.
-struct Process {
-    member: Member,
-    api: String,
-}
-
-impl Process {
-    fn start(scene: &Scene, number: usize, directory: &Path) -> Result<Self> {
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/shop.yaml");
-        let mut command = Command::new(binary("handlers")?);
-        command
-            .args(["run", "--config"])
-            .arg(config)
-            .args(["--set", "admin.enabled=false", "--set", "api.address=127.0.0.1:0", "--set", "fleet.enabled=true"])
-            .args([
-                "--set",
-                "daemons.orders.missing_dead_letter_topic=create",
-                "--set",
-                "daemons.shipments.enabled=false",
-            ])
-            .args(["--set", &format!("fleet.reports={}.reports", scene.topic)])
-            .env("KAFKA_BROKERS", &scene.brokers)
-            .env("KAFKA_GROUP", &scene.topic);
-        let mut member = Member::run(command, directory.join(format!("{number}.log")))?;
-        member.until_log("API listens", PATIENCE)?;
-        let log = member.log()?;
-        let line = log.lines().find(|line| line.contains("API listens")).context("it was just there")?;
-        let address = line.split_once("address=").context("no address")?.1.split_whitespace().next().context("none")?;
-        Ok(Self { api: format!("http://{address}"), member })
-    }
-
-    /// The processes that this one knows, by their process ids: whether nothing is heard of them.
-    fn known(&self) -> Result<BTreeMap<u64, bool>> {
-        let rows = daemonry(&["ps", "--fleet", "--api", &self.api, "-o", "ndjson"])?.with_code(0)?.rows()?;
-        let known = |row: &Value| Some((row["instance"]["pid"].as_u64()?, row["is_silent"].as_bool()?));
-        rows.iter().map(|row| known(row).with_context(|| format!("no process: {row}"))).collect()
-    }
-
-    /// Waits until it knows these, and whether they are silent.
-    fn knows(&self, expected: &BTreeMap<u64, bool>, patience: Duration) -> Result<()> {
-        until(patience, &format!("{expected:?} as {} knows them", self.api), || {
-            Ok((self.known()? == *expected).then_some(()))
-        })
-    }
-
-    fn pid(&self) -> u64 {
-        self.member.pid().into()
-    }
-}
 
 #[test]
 fn each_process_shows_all_of_them_and_tells_those_that_ended_from_those_that_were_killed() -> Result<()> {
@@ -97,4 +47,106 @@ fn each_process_shows_all_of_them_and_tells_those_that_ended_from_those_that_wer
     let late = Process::start(&scene, PROCESSES, directory.path())?;
     all.insert(late.pid(), false);
     late.knows(&all, PATIENCE)
+}
+
+/// What the partitions of what the program reads are committed at for the scene's group; 0 where they are not.
+fn committed(scene: &Scene) -> Result<Vec<i64>> {
+    let partitions: Vec<Partition> = (0..4).map(Partition).collect();
+    let group = scene.topics.group(&scene.topic)?;
+    let all = group.committed("orders.created", &partitions)?;
+    Ok(partitions.iter().map(|one| all.get(one).map_or(0, |committed| committed.next.offset().0)).collect())
+}
+
+/// Writes a few orders to each partition.
+fn write(scene: &Scene) -> Result<()> {
+    for partition in (0..4).map(Partition) {
+        let orders: Vec<Message> = (0..5).map(|id| Message::new(format!(r#"{{"id":{id}}}"#))).collect();
+        scene.topics.produce_to("orders.created", partition, &orders)?;
+    }
+    Ok(())
+}
+
+/// Everything that is there is committed.
+fn caught_up(scene: &Scene) -> Result<()> {
+    until(PATIENCE, "all is committed", || {
+        let ends: Vec<i64> = scene.topics.ends("orders.created")?.values().map(|end| end.0).collect();
+        Ok(committed(scene)?.iter().zip(&ends).all(|(committed, end)| committed >= end).then_some(()))
+    })
+}
+
+#[test]
+fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Result<()> {
+    let (scene, directory) = (Scene::open("steered-fleet")?, tempfile::tempdir()?);
+    scene.topics.create("orders.created", 4, &[]).ok();
+    let start = |number: usize| Process::start(&scene, number, directory.path());
+    let mut processes = (0..3).map(start).collect::<Result<Vec<_>>>()?;
+    let all: BTreeMap<u64, bool> = processes.iter().map(|process| (process.pid(), false)).collect();
+    processes[0].knows(&all, PATIENCE)?;
+    write(&scene)?;
+    caught_up(&scene)?;
+
+    let begun = Instant::now();
+    let paused = processes[0].row(&["pause", "orders", "--reason", "the database", "--for", "1h"])?;
+    eprintln!("paused in all three within {:.1?}", begun.elapsed());
+    let obeys: Vec<bool> = paused["reached"].as_array().context("processes")?.iter().map(|one| one["obeys"] == true).collect();
+    ensure!(obeys == [true, true, true], "{paused}");
+    for process in &processes {
+        let consumer = &process.daemon()?["consumer"];
+        ensure!(consumer["paused"] == json!([{"topic": null, "partition": null}]), "{consumer}");
+    }
+
+    // All of them are replaced, one by `kill -9`: what was ordered stays, and nothing of it is handled meanwhile.
+    write(&scene)?;
+    let before = committed(&scene)?;
+    processes.pop().context("three were started")?.member.kill()?;
+    for mut process in processes {
+        ensure!(process.member.stop(PATIENCE)? == 0, "{}", process.member.log()?);
+    }
+    let processes = (3..5).map(start).collect::<Result<Vec<_>>>()?;
+    let partitions = |process: &Process| Ok(process.daemon()?["consumer"]["now"]["partitions"].as_u64().unwrap_or(0));
+    until(PATIENCE, "they have the partitions", || {
+        let all: u64 = processes.iter().map(partitions).sum::<Result<u64>>()?;
+        Ok((all == 4).then_some(()))
+    })?;
+    let standing = processes[1].row(&["overrides"])?;
+    ensure!(standing["by"] == "local" && standing["reason"] == "the database", "{standing}");
+    let lasts = standing["until"].as_u64().zip(standing["at"].as_u64()).map(|(until, at)| until - at);
+    ensure!(lasts == Some(3_600_000), "{standing}");
+    let after = committed(&scene)?;
+    ensure!(after == before, "handled though it is paused: {before:?} {after:?}");
+
+    // Another one than who was asked before takes it back.
+    let id = standing["id"].as_str().context("it has a name")?;
+    processes[0].row(&["lift", id, "--reason", "mended"])?;
+    caught_up(&scene)?;
+
+    // Any of them has a partition go on elsewhere, whoever has it.
+    let handled = |process: &Process| Ok(process.daemon()?["consumer"]["counts"].clone());
+    let counts = || processes.iter().map(handled).collect::<Result<Vec<_>>>();
+    let before = counts()?;
+    for process in &processes {
+        let sought = process.row(&["seek", "orders", "orders.created:2", "beginning", "--yes", "--reason", "again"])?;
+        ensure!(sought["next"] == 0, "{sought}");
+    }
+    caught_up(&scene)?;
+    until(PATIENCE, "its records are handled again", || Ok((counts()? != before).then_some(())))?;
+    let nobody = processes[0].ask(&["seek", "orders", "orders.created:99", "end", "--yes", "--reason", "again"])?;
+    ensure!(nobody.code == Some(4) && nobody.error.contains("no process that is heard of has orders.created[99] now"), "{nobody:?}");
+
+    // A number of workers holds for its time, in all of them.
+    let workers = |process: &Process| Ok(process.daemon()?["consumer"]["now"]["workers"].as_u64());
+    let everywhere = |expected: u64| {
+        let all = processes.iter().map(workers).collect::<Result<Vec<_>>>()?;
+        Ok(all.iter().all(|number| *number == Some(expected)).then_some(()))
+    };
+    let configured = workers(&processes[0])?.context("it runs")?;
+    processes[1].row(&["scale", "orders", "2", "--reason", "the database", "--for", "6s"])?;
+    until(PATIENCE, "two workers in each", || everywhere(2))?;
+    let begun = Instant::now();
+    until(PATIENCE, "as many workers as are configured", || everywhere(configured))?;
+    eprintln!("as configured again {:.1?} after two were seen", begun.elapsed());
+    ensure!(processes[0].rows(&["overrides"])?.is_empty());
+    let too_many = processes[0].ask(&["scale", "orders", "100000", "--reason", "more"])?;
+    ensure!(too_many.code == Some(2) && too_many.error.contains("workers at most"), "{too_many:?}");
+    Ok(())
 }

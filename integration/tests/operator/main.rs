@@ -3,5 +3,6 @@
 mod doctor;
 mod fleet;
 mod lag;
+mod process;
 mod reset;
 mod scene;

@@ -101,6 +101,7 @@ daemons:
 fleet:
   enabled: false
   reports: daemonry.reports
+  control: daemonry.control
 kafka:
   main:
     brokers: localhost:9092
