@@ -24,6 +24,7 @@
 
 use std::collections::HashMap;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -102,7 +103,8 @@ impl Run {
             Handler::Json => Meter::without_latencies(args.flags.count),
         };
         let order = std::env::var("PEER_VERIFY").is_ok().then(Mutex::default);
-        Self(Box::leak(Box::new(RunState { meter, work: args.flags.work, order, shutdown })))
+        static STATE: OnceLock<RunState> = OnceLock::new();
+        Self(STATE.get_or_init(|| RunState { meter, work: args.flags.work, order, shutdown }))
     }
 
     fn start(self, payload: &[u8]) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! daemonry ps [DAEMON]                              what the daemons of a process are at
-//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `scale`, `seek`: steer them
+//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `scale`, `skip`, `seek`: steer them
 //! daemonry overrides                                what was changed so, until when and why; `lift` takes it back
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
@@ -70,6 +70,8 @@ pub(crate) enum Request {
     Rate(steer::Rate),
     /// Has so many workers of a daemon at something at once
     Scale(steer::Scale),
+    /// Has a record passed over: before its next attempt, or in place of a letter that can't be written
+    Skip(steer::Skip),
     /// Shows what operators have changed of the daemons, until when, and why
     Overrides(overrides::Overrides),
     /// Takes back what one of them has changed
@@ -110,6 +112,7 @@ impl Request {
             Self::Resume(resume) => resume.run(read),
             Self::Rate(rate) => rate.run(read),
             Self::Scale(scale) => scale.run(read),
+            Self::Skip(skip) => skip.run(read),
             Self::Overrides(overrides) => overrides.run(read),
             Self::Lift(lift) => lift.run(read),
             Self::Seek(seek) => seek.run(read),

@@ -21,14 +21,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "What operators have changed of the daemons and not taken back yet, the latest first",
             all,
         ),
-        Endpoint::post::<Lifted, _>(
-            "/api/v1/overrides/{id}/lift",
-            Role::Operator,
-            "Takes one back",
-            lift,
-        )
-        .with::<OverrideId>()
-        .takes::<LiftRequest>(),
+        Endpoint::post::<Lifted, _>("/api/v1/overrides/{id}/lift", Role::Operator, "Takes one back", lift)
+            .with::<OverrideId>()
+            .takes::<LiftRequest>(),
     ]
 }
 

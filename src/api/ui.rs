@@ -53,6 +53,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", steering::seek),
         Endpoint::form("/daemons/{daemon}/limits", Role::Operator, "Limits its rate", steering::limit),
         Endpoint::form("/daemons/{daemon}/workers", Role::Operator, "Scales it", steering::scale),
+        Endpoint::form("/daemons/{daemon}/skip", Role::Operator, "Has a record passed over", steering::skip),
         Endpoint::page("/overrides", Role::Viewer, "What operators have changed", overrides::overrides),
         Endpoint::form("/overrides/{id}/lift", Role::Operator, "Takes it back", overrides::lift),
         Endpoint::page("/workers", Role::Viewer, "The handlers that run", workers::workers),

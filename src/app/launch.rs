@@ -200,7 +200,8 @@ fn configured(
         None => supervisor,
     };
     Ok(match &config.fleet {
-        Some(fleet) => supervisor.fleet(FleetConfig::kafka(&fleet.kafka)?.reports(fleet.reports.clone()).control(fleet.control.clone())),
+        Some(fleet) => supervisor
+            .fleet(FleetConfig::kafka(&fleet.kafka)?.reports(fleet.reports.clone()).control(fleet.control.clone())),
         None => supervisor,
     })
 }

@@ -196,7 +196,9 @@ impl Helm {
         let known = read.wait_for(|read| ordered.is_known(read.map(|offset| offset.0)));
         match timeout(READ, known).await {
             Ok(Ok(_)) => (ordered, None),
-            Ok(Err(_)) | Err(_) => (ordered, Some(format!("it stands in `{}`, and was not read here yet", self.shared.topic))),
+            Ok(Err(_)) | Err(_) => {
+                (ordered, Some(format!("it stands in `{}`, and was not read here yet", self.shared.topic)))
+            }
         }
     }
 }
@@ -271,12 +273,7 @@ async fn steer(shared: &Arc<Shared>) {
 }
 
 /// Reads what came since, from the beginning where nothing is known.
-fn read_on(
-    reader: Option<Box<dyn Reader>>,
-    place: Place,
-    shared: &Shared,
-    stop: &Stop,
-) -> Result<Page, LettersError> {
+fn read_on(reader: Option<Box<dyn Reader>>, place: Place, shared: &Shared, stop: &Stop) -> Result<Page, LettersError> {
     let mut reader = match reader {
         Some(reader) => reader,
         None => shared.shelf.reader(stop)?,
@@ -334,7 +331,9 @@ impl Shared {
                     errands.insert(errand.id.clone(), errand);
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, id, topic = %self.topic, "an order can't be read, it is passed over"),
+                Err(error) => {
+                    tracing::warn!(%error, id, topic = %self.topic, "an order can't be read, it is passed over")
+                }
             }
         }
         drop(overrides);

@@ -162,7 +162,9 @@ impl Fleet {
                 break next.ok_or(refused);
             }
             if Instant::now() >= until {
-                break Err(format!("no process has answered within {DONE:?}, it may still be done: look at the partition"));
+                break Err(format!(
+                    "no process has answered within {DONE:?}, it may still be done: look at the partition"
+                ));
             }
             tokio::time::sleep(LOOK).await;
         };
@@ -185,4 +187,3 @@ fn may_have(daemons: &[super::Reported], errand: &Errand) -> bool {
 fn name(at: u64) -> String {
     format!("{at:x}-{:08x}", fastrand::u32(..))
 }
-

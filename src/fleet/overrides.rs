@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::shown::{Destination, RateLimit, Scope};
 use crate::pipeline::control::Layer;
+use crate::record::{Offset, TopicPartition};
 
 /// What is changed of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +25,8 @@ pub(crate) enum Change {
     KeyRate(RateLimit),
     /// So many workers are at something at once at most, in each process.
     Workers(NonZeroUsize),
+    /// A record is passed over.
+    Skip { topic: String, partition: i32, offset: i64 },
 }
 
 /// What operators have changed of a daemon.
@@ -158,6 +161,9 @@ impl Change {
                 None => return false,
             },
             Self::Workers(workers) => layer.workers = Some(*workers),
+            Self::Skip { topic, partition, offset } => {
+                layer.skips.insert((TopicPartition::new(topic.as_str(), *partition), Offset(*offset)));
+            }
         }
         true
     }
@@ -170,6 +176,7 @@ impl std::fmt::Display for Change {
             Self::Rate(limit) => write!(f, "rate {limit}"),
             Self::KeyRate(limit) => write!(f, "rate of a key {limit}"),
             Self::Workers(workers) => write!(f, "workers {workers}"),
+            Self::Skip { topic, partition, offset } => write!(f, "skip {topic}[{partition}]@{offset}"),
         }
     }
 }
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn what_is_over_goes() {
         let mut overrides = Overrides::default();
-        let everything = Change::Pause(Scope { topic: None, partition: None });
+        let everything = Change::Pause(Scope::default());
         overrides.set(of("a", everything.clone(), 1_000), false);
         overrides.set(of("b", Change::Workers(NonZeroUsize::MIN), 2_000), false);
         assert_eq!(overrides.next_end(), Some(1_000));
@@ -237,14 +244,15 @@ mod tests {
     #[test]
     fn what_means_nothing_changes_nothing() {
         let mut overrides = Overrides::default();
-        overrides.set(of("a", Change::Pause(Scope { topic: None, partition: Some(3) }), 1_000), false);
+        overrides.set(of("a", Change::Pause(Scope { partition: Some(3), ..Scope::default() }), 1_000), false);
         overrides.set(of("b", rate(0), 1_000), false);
         assert_eq!(orders(&overrides), Layer::default());
     }
 
     #[test]
     fn entries_are_json_that_stays_as_it_is() {
-        let entry = Entry::Override(of("a", Change::Pause(Scope { topic: Some("created".to_owned()), partition: None }), 9));
+        let entry =
+            Entry::Override(of("a", Change::Pause(Scope { topic: Some("created".to_owned()), ..Scope::default() }), 9));
         let text = r#"{"override":{"id":"a","daemon":"orders","change":{"pause":{"topic":"created","partition":null}},"by":"ada","reason":"why","at":0,"until":9}}"#;
         assert_eq!(serde_json::to_string(&entry).expect("JSON"), text);
         assert_eq!(serde_json::from_str::<Entry>(text).expect("an entry"), entry);

@@ -9,8 +9,8 @@ use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Before, Report};
 use super::helm::Steering;
+use super::report::{Before, Report};
 use super::{FleetConfig, Trouble, make};
 use crate::api::Instance;
 use crate::producer::SendError;
@@ -31,7 +31,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn start(config: FleetConfig, instance: Instance, roster: Roster, steering: Steering) -> io::Result<Self> {
+    pub(super) fn start(
+        config: FleetConfig,
+        instance: Instance,
+        roster: Roster,
+        steering: Steering,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         let (trouble, stop) = (Arc::new(Trouble::default()), CancellationToken::new());
         let (told, stopped) = (Arc::clone(&trouble), stop.clone());

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::moment::Moment;
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::shown::{
-    Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, Sought, Steered, WorkersChange,
+    Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, SkipRequest, Sought, Steered, WorkersChange,
 };
 use crate::config::Period;
 use crate::fleet::Reached;
@@ -40,6 +40,9 @@ struct What {
     daemon: String,
     /// A topic of it, or a partition as in `orders:3`; by default all of it
     place: Option<String>,
+    /// A key of the topic alone: what its route orders by
+    #[arg(long, requires = "place")]
+    key: Option<String>,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
@@ -98,6 +101,26 @@ pub(crate) struct Rate {
     why: Why,
     #[command(flatten)]
     lasts: Lasts,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct Skip {
+    /// The daemon
+    daemon: String,
+    /// The partition, as in `orders:3`
+    partition: String,
+    /// The record's offset there
+    offset: i64,
+    #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
+    lasts: Lasts,
+    #[command(flatten)]
+    consent: ConsentArgs,
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
@@ -187,7 +210,7 @@ impl What {
             Some((topic, None)) => (Some(topic.to_owned()), None),
             Some((topic, Some(partition))) => (Some(topic.to_owned()), Some(partition)),
         };
-        let change = ScopeChange { topic, partition, reason: self.why.reason, lasts };
+        let change = ScopeChange { topic, partition, key: self.key, reason: self.why.reason, lasts };
         let path = format!("/api/v1/daemons/{}/{how}", encoded(&self.daemon));
         let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
         tell(&self.output, steered)
@@ -200,6 +223,22 @@ impl Rate {
         let change = LimitChange { rate, key_rate, reason: self.why.reason, lasts: self.lasts.millis() };
         let path = format!("/api/v1/daemons/{}/limits", encoded(&self.daemon));
         let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
+        tell(&self.output, steered)
+    }
+}
+
+impl Skip {
+    pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
+        let (topic, partition) = one_partition(&self.partition)?;
+        Console::new(&self.output).consent(
+            &self.consent,
+            &format!("{topic}:{partition} offset {} of `{}` is never handled", self.offset, self.daemon),
+            "skip",
+        )?;
+        let (topic, offset, lasts) = (topic.to_owned(), self.offset, self.lasts.millis());
+        let request = SkipRequest { topic, partition, offset, reason: self.why.reason, lasts };
+        let path = format!("/api/v1/daemons/{}/skip", encoded(&self.daemon));
+        let steered: Steered = self.api.agent(read)?.post(&path, &request)?;
         tell(&self.output, steered)
     }
 }
@@ -221,9 +260,7 @@ impl Scale {
 
 impl Seek {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let (topic, Some(partition)) = place(&self.partition) else {
-            return Err(Failure::usage(format!("`{}` is no partition, allowed: as in `orders:3`", self.partition)));
-        };
+        let (topic, partition) = one_partition(&self.partition)?;
         let to = destination(&self.to)?;
         let mut console = Console::new(&self.output);
         let question =
@@ -261,6 +298,13 @@ fn place(text: &str) -> (&str, Option<i32>) {
     match text.rsplit_once(':') {
         Some((topic, partition)) => (topic, partition.parse().ok()),
         None => (text, None),
+    }
+}
+
+fn one_partition(text: &str) -> Result<(&str, i32), Failure> {
+    match place(text) {
+        (topic, Some(partition)) => Ok((topic, partition)),
+        _ => Err(Failure::usage(format!("`{text}` is no partition, allowed: as in `orders:3`"))),
     }
 }
 

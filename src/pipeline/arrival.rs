@@ -66,14 +66,22 @@ pub(super) fn arrivals(batch: Batch, route: &RouteSettings) -> Arrivals {
     Arrivals { epoch: batch.epoch, records: batch.records.into_iter().map(arrive).collect(), next: batch.next }
 }
 
+/// What the records of a key share.
+pub(super) fn hash_of(key: &[u8]) -> u64 {
+    hash(key, &FixedState::default())
+}
+
+fn hash(key: &[u8], hasher: &FixedState) -> u64 {
+    if key.is_empty() { KEYLESS } else { hasher.hash_one(key) }
+}
+
 fn lane(route: &RouteSettings, record: &Record, hasher: &FixedState) -> Option<u64> {
-    let hash = |key: &[u8]| if key.is_empty() { KEYLESS } else { hasher.hash_one(key) };
     match route.order {
         ProcessingOrder::Partition => Some(KEYLESS),
         ProcessingOrder::Unordered => None,
         ProcessingOrder::Key => Some(match &route.key {
-            Some(function) => function.key(record).map_or(KEYLESS, |key| hash(&key)),
-            None => record.key().map_or(KEYLESS, hash),
+            Some(function) => function.key(record).map_or(KEYLESS, |key| hash(&key, hasher)),
+            None => record.key().map_or(KEYLESS, |key| hash(key, hasher)),
         }),
     }
 }

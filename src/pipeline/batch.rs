@@ -91,6 +91,11 @@ pub(super) async fn run<G: Progress>(
         for (run, count) in runs {
             let mut part = Part::new(run);
             for entry in entries.drain(count) {
+                if shared.skips.has(&shared.daemon, &entry.record) {
+                    attempted.skipped += 1;
+                    part.settled.push((entry.ticket.skip(), entry.bytes));
+                    continue;
+                }
                 part.add(entry, &mut add, |judged, failures| outcome(&route.settings, judged, failures, random));
             }
             parts.push(part);

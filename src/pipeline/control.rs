@@ -17,7 +17,7 @@ use super::failures::{FailureGroup, Failures};
 use super::seek::{Seek, SeekError, SeekTo};
 use super::view::View;
 use crate::dead_letters::DeadLetters;
-use crate::record::{NextOffset, Topic, TopicPartition};
+use crate::record::{NextOffset, Offset, Topic, TopicPartition};
 pub(crate) use layer::Layer;
 pub(super) use layer::Overrides;
 pub(crate) use seat::Seat;
@@ -73,6 +73,9 @@ pub enum Scope {
     Topic(Topic),
     /// One partition.
     Partition(TopicPartition),
+    /// One key of a topic whose route orders by keys: what it orders by, as it is in the record, or as the route's key function gives it. Its
+    /// records wait, and stop no other key; as many as the bound of the parked lets wait, then their partition is held back.
+    Key(Topic, Vec<u8>),
 }
 
 impl Scope {
@@ -81,6 +84,7 @@ impl Scope {
             Self::All => true,
             Self::Topic(topic) => *topic == place.topic,
             Self::Partition(one) => one == place,
+            Self::Key(..) => false,
         }
     }
 
@@ -89,6 +93,7 @@ impl Scope {
         match (self, other) {
             (Self::All, _) => true,
             (Self::Topic(topic), Self::Partition(place)) => *topic == place.topic,
+            (Self::Topic(topic), Self::Key(of, _)) => topic == of,
             _ => self == other,
         }
     }
@@ -100,6 +105,7 @@ impl fmt::Display for Scope {
             Self::All => f.write_str("all"),
             Self::Topic(topic) => topic.fmt(f),
             Self::Partition(place) => place.fmt(f),
+            Self::Key(topic, key) => write!(f, "{topic}, key {}", String::from_utf8_lossy(key)),
         }
     }
 }
@@ -195,6 +201,12 @@ impl Control {
     /// are more than [`PipelineSettings::workers`](super::PipelineSettings::workers). What runs beyond that ends first.
     pub fn scale(&self, workers: Option<NonZeroUsize>) {
         self.change(|overrides| std::mem::replace(&mut overrides.program.workers, workers) != workers);
+    }
+
+    /// Has a record passed over as if its handler had said so: before its next attempt, whether it was read already or is yet to be, waits for a
+    /// retry, or for a letter that can't be written. Holds for as long as this does, also where the record is read again.
+    pub fn skip(&self, topic_partition: TopicPartition, offset: Offset) {
+        self.change(|overrides| overrides.program.skips.insert((topic_partition, offset)));
     }
 
     /// How many workers may be at something, where somebody has said so.

@@ -231,6 +231,11 @@ async fn write<G: Progress>(
     };
     let (daemon, offset) = (shared.daemon.as_str(), entry.record.offset().0);
     let (from, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
+    if shared.skips.has(daemon, &entry.record) {
+        shared.meter.unwanted(1);
+        shared.change(|lanes| lanes.letter_acknowledged(run, entry.ticket.skip(), weight));
+        return None;
+    }
     match letters.publish(entry.ticket, &entry.record, &topic, &failure).await {
         Ok((settled, sent)) => {
             let (reason, error) = (failure.reason.name(), failure.error.as_str());

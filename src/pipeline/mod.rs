@@ -29,6 +29,7 @@ mod scaling;
 pub mod seek;
 mod settings;
 mod shared;
+mod skips;
 pub mod source;
 mod stall;
 pub mod subscription;

@@ -220,6 +220,11 @@ impl<S: Source> Reader<S> {
         self.shared.change(|lanes| lanes.set_rate(overrides.rate(), Instant::now()));
         self.shared.change(|lanes| lanes.set_key_rate(overrides.key_rate()));
         self.shared.change(|lanes| lanes.fix_workers(overrides.workers()));
+        self.shared.change(|lanes| lanes.set_paused_keys(overrides.paused_keys()));
+        let new = self.shared.skips.set(overrides.skips());
+        if !new.is_empty() {
+            self.shared.change(|lanes| lanes.hurry(&new, Instant::now()));
+        }
         for seek in self.control.seeks() {
             info!(daemon = self.shared.daemon.as_str(), topic_partition = %seek.topic_partition(), to = %seek.to(), "asked to go on elsewhere");
             self.source.seek(seek);

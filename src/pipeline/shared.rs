@@ -15,6 +15,7 @@ use super::PipelineError;
 use super::failures::Failures;
 use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
+use super::skips::Skips;
 use super::source::Progress;
 use crate::producer::Producer;
 use crate::sync::flag::Flag;
@@ -25,6 +26,8 @@ pub(super) struct Shared<G: Progress> {
     pub(super) daemon: String,
     pub(super) meter: Meter,
     pub(super) failures: Arc<Failures>,
+    /// Records that are passed over.
+    pub(super) skips: Skips,
     /// What handlers write with.
     pub(super) producer: Option<Producer>,
     /// A lane is ready: for the workers. A retry is due earlier, or workers are to be woken: for the dispatcher.
@@ -57,6 +60,7 @@ impl<G: Progress> Shared<G> {
             daemon,
             meter,
             failures,
+            skips: Skips::default(),
             producer,
             wakes: Wakes::new(),
             room: Notify::new(),

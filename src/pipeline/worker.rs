@@ -213,7 +213,14 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         if over || !self.haul.may_start() {
             return None;
         }
-        let mut entry = self.begin()?;
+        let mut entry = loop {
+            let entry = self.begin()?;
+            if !self.shared.skips.has(&self.shared.daemon, &entry.record) {
+                break entry;
+            }
+            self.attempted.skipped += 1;
+            self.bench.settled.push((entry.ticket.skip(), entry.bytes));
+        };
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.
             let next = Next::Letter(failure);

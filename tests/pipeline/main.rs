@@ -22,6 +22,7 @@ mod retries;
 mod routes;
 mod scaling;
 mod scene;
+mod skipping;
 mod stalls;
 mod steering;
 mod stops;

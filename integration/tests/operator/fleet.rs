@@ -88,7 +88,8 @@ fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Resul
     let begun = Instant::now();
     let paused = processes[0].row(&["pause", "orders", "--reason", "the database", "--for", "1h"])?;
     eprintln!("paused in all three within {:.1?}", begun.elapsed());
-    let obeys: Vec<bool> = paused["reached"].as_array().context("processes")?.iter().map(|one| one["obeys"] == true).collect();
+    let obeys: Vec<bool> =
+        paused["reached"].as_array().context("processes")?.iter().map(|one| one["obeys"] == true).collect();
     ensure!(obeys == [true, true, true], "{paused}");
     for process in &processes {
         let consumer = &process.daemon()?["consumer"];
@@ -131,7 +132,10 @@ fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Resul
     caught_up(&scene)?;
     until(PATIENCE, "its records are handled again", || Ok((counts()? != before).then_some(())))?;
     let nobody = processes[0].ask(&["seek", "orders", "orders.created:99", "end", "--yes", "--reason", "again"])?;
-    ensure!(nobody.code == Some(4) && nobody.error.contains("no process that is heard of has orders.created[99] now"), "{nobody:?}");
+    ensure!(
+        nobody.code == Some(4) && nobody.error.contains("no process that is heard of has orders.created[99] now"),
+        "{nobody:?}"
+    );
 
     // A number of workers holds for its time, in all of them.
     let workers = |process: &Process| Ok(process.daemon()?["consumer"]["now"]["workers"].as_u64());

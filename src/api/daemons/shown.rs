@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-#[cfg(feature = "cli")]
-pub(crate) use super::steering::{LimitChange, ScopeChange, SeekRequest, Sought, Steered, WorkersChange};
 use super::steering::Limits;
 pub(crate) use super::steering::{Destination, RateLimit, Scope};
+#[cfg(feature = "cli")]
+pub(crate) use super::steering::{LimitChange, ScopeChange, SeekRequest, SkipRequest, Sought, Steered, WorkersChange};
 use crate::metrics::MessageStatus;
 use crate::pipeline::failures::FailureGroup;
 use crate::pipeline::view::{self, AttemptView, PartitionView, View};

@@ -62,6 +62,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .with::<DaemonName>()
         .takes::<WorkersChange>(),
+        Endpoint::post::<Steered, _>(
+            "/api/v1/daemons/{daemon}/skip",
+            operator,
+            "Has a record passed over: before its next attempt, or in place of a letter that can't be written",
+            skip,
+        )
+        .with::<DaemonName>()
+        .takes::<SkipRequest>(),
         Endpoint::post::<Sought, _>(
             "/api/v1/daemons/{daemon}/seek",
             operator,
@@ -74,7 +82,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// A daemon, or a part of what it reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scope {
     /// This topic alone; all of them where there is none.
@@ -83,39 +91,50 @@ pub(crate) struct Scope {
     /// This partition of it alone.
     #[serde(default)]
     pub(crate) partition: Option<i32>,
+    /// This key of it alone: what its route orders by, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
 }
 
 impl Scope {
     pub(super) fn of(scope: &control::Scope) -> Self {
         match scope {
-            control::Scope::All => Self { topic: None, partition: None },
-            control::Scope::Topic(topic) => Self { topic: Some(topic.to_string()), partition: None },
+            control::Scope::All => Self::default(),
+            control::Scope::Topic(topic) => Self { topic: Some(topic.to_string()), ..Self::default() },
             control::Scope::Partition(place) => {
-                Self { topic: Some(place.topic.to_string()), partition: Some(place.partition.0) }
+                Self { topic: Some(place.topic.to_string()), partition: Some(place.partition.0), key: None }
+            }
+            control::Scope::Key(topic, key) => {
+                let key = Some(String::from_utf8_lossy(key).into_owned());
+                Self { topic: Some(topic.to_string()), partition: None, key }
             }
         }
     }
 
     /// What it means, or why it means nothing.
     pub(crate) fn meant(self) -> Result<control::Scope, String> {
-        match (self.topic, self.partition) {
-            (None, None) => Ok(control::Scope::All),
-            (Some(topic), None) => Ok(control::Scope::Topic(Topic::from(topic))),
-            (Some(topic), Some(partition @ 0..)) => {
+        match (self.topic, self.partition, self.key) {
+            (None, None, None) => Ok(control::Scope::All),
+            (Some(topic), None, None) => Ok(control::Scope::Topic(Topic::from(topic))),
+            (Some(topic), None, Some(key)) => Ok(control::Scope::Key(Topic::from(topic), key.into_bytes())),
+            (Some(topic), Some(partition @ 0..), None) => {
                 Ok(control::Scope::Partition(TopicPartition::new(topic, partition)))
             }
-            (Some(_), Some(partition)) => Err(format!("there is no partition {partition}")),
-            (None, Some(_)) => Err("a partition needs its `topic`".to_owned()),
+            (Some(_), Some(partition), None) => Err(format!("there is no partition {partition}")),
+            (Some(_), Some(_), Some(_)) => Err("a key and a partition can't be meant at once".to_owned()),
+            (None, Some(_), _) => Err("a partition needs its `topic`".to_owned()),
+            (None, None, Some(_)) => Err("a key needs its `topic`".to_owned()),
         }
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.topic, self.partition) {
-            (None, _) => f.write_str("all"),
-            (Some(topic), None) => f.write_str(topic),
-            (Some(topic), Some(partition)) => write!(f, "{topic}[{partition}]"),
+        match (&self.topic, self.partition, &self.key) {
+            (None, ..) => f.write_str("all"),
+            (Some(topic), None, None) => f.write_str(topic),
+            (Some(topic), None, Some(key)) => write!(f, "{topic}, key {key}"),
+            (Some(topic), Some(partition), _) => write!(f, "{topic}[{partition}]"),
         }
     }
 }
@@ -130,6 +149,9 @@ pub(crate) struct ScopeChange {
     /// This partition of it alone.
     #[serde(default)]
     pub(crate) partition: Option<i32>,
+    /// This key of the topic alone: what its route orders by, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
     /// Why; for the audit log.
     pub(crate) reason: String,
     /// Milliseconds for which a pause holds; a day where none are said, 30 days at most.
@@ -196,6 +218,22 @@ pub(crate) struct LimitChange {
     /// Why; for the audit log.
     pub(crate) reason: String,
     /// Milliseconds for which they hold; a day where none are said, 30 days at most.
+    #[serde(default)]
+    pub(crate) lasts: Option<u64>,
+}
+
+/// A record to pass over.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SkipRequest {
+    pub(crate) topic: String,
+    #[schemars(range(min = 0))]
+    pub(crate) partition: i32,
+    #[schemars(range(min = 0))]
+    pub(crate) offset: i64,
+    /// Why; for the audit log.
+    pub(crate) reason: String,
+    /// Milliseconds for which it holds; a day where none are said, 30 days at most.
     #[serde(default)]
     pub(crate) lasts: Option<u64>,
 }
@@ -357,7 +395,8 @@ impl Wish {
         control(api, daemon)?;
         let most = usize::try_from(api.daemon(daemon)?.metrics.workers_max.get()).unwrap_or(0);
         if let Some(workers) = workers.filter(|workers| most > 0 && workers.get() > most) {
-            let why = format!("`{daemon}` has {most} workers at most, not {workers}: raise `workers` in its configuration");
+            let why =
+                format!("`{daemon}` has {most} workers at most, not {workers}: raise `workers` in its configuration");
             return Err(Problem::bad_request(why));
         }
         let did = match workers {
@@ -366,6 +405,27 @@ impl Wish {
         };
         let changes = workers.map(Change::Workers).into_iter().collect();
         self.order(api, daemon, did, changes, |change| matches!(change, Change::Workers(_))).await
+    }
+
+    /// Has a record passed over.
+    pub(in crate::api) async fn skip(
+        self,
+        api: &Api,
+        daemon: &str,
+        (topic, partition): (String, i32),
+        offset: i64,
+    ) -> Result<Changed, Problem> {
+        control(api, daemon)?;
+        if partition < 0 || offset < 0 {
+            return Err(Problem::bad_request(format!("there is no record {topic}[{partition}]@{offset}")));
+        }
+        let change = Change::Skip { topic, partition, offset };
+        let did = change.to_string();
+        let replaced = {
+            let change = change.clone();
+            move |other: &Change| *other == change
+        };
+        self.order(api, daemon, did, vec![change], replaced).await
     }
 
     /// Has a partition go on elsewhere, by whichever process has it, and answers which, and where.
@@ -412,7 +472,8 @@ impl Changed {
         let Self { did, outcome: Outcome { reached, trouble }, .. } = self;
         let (all, obey) = (reached.len(), reached.iter().filter(|one| one.obeys).count());
         let who = if all > 1 { format!(", in {obey} of {all} processes") } else { String::new() };
-        let trouble = trouble.as_ref().map_or(String::new(), |trouble| format!(", but in this process alone: {trouble}"));
+        let trouble =
+            trouble.as_ref().map_or(String::new(), |trouble| format!(", but in this process alone: {trouble}"));
         format!("{did}{who}{trouble}")
     }
 
@@ -445,9 +506,9 @@ async fn halt(
     halt: Halt,
     change: ScopeChange,
 ) -> Result<Response, Problem> {
-    let ScopeChange { topic, partition, reason, lasts } = change;
+    let ScopeChange { topic, partition, key, reason, lasts } = change;
     let wish = Wish::new(identity, reason.clone(), lasts);
-    wish.halt(api, daemon, halt, Scope { topic, partition }).await?.answer(api, daemon, &reason)
+    wish.halt(api, daemon, halt, Scope { topic, partition, key }).await?.answer(api, daemon, &reason)
 }
 
 async fn pause(
@@ -486,6 +547,16 @@ async fn scale(
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
     wish.scale(&api, &daemon, workers).await?.answer(&api, &daemon, &reason)
+}
+
+async fn skip(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Sent(SkipRequest { topic, partition, offset, reason, lasts }): Sent<SkipRequest>,
+) -> Result<Response, Problem> {
+    let wish = Wish::new(&identity, reason.clone(), lasts);
+    wish.skip(&api, &daemon, (topic, partition), offset).await?.answer(&api, &daemon, &reason)
 }
 
 async fn seek(

@@ -6,9 +6,9 @@ use axum::{Extension, Form};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::Told;
 use super::page::{Page, encoded, shell, time, with_time};
 use super::steering::Done;
-use super::Told;
 use crate::api::access::{Identity, Role};
 use crate::api::endpoint::Named;
 use crate::api::overrides::{Lifted, OverrideId, OverridesShown};

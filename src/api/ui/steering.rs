@@ -31,10 +31,11 @@ pub(super) fn forms(daemon: &str) -> Markup {
     let path = encoded(daemon);
     html! {
         details {
-            summary { "Pause, resume, limit, scale, seek" }
+            summary { "Pause, resume, limit, scale, skip, seek" }
             form.steer method="post" action={ "/daemons/" (path) "/pause" } {
                 label { "Topic (empty: all)" input name="topic"; }
                 label { "Partition" input.small name="partition" inputmode="numeric" pattern="[0-9]*"; }
+                label { "or key" input.small name="key"; }
                 (why())
                 (lasts())
                 button { "Pause" }
@@ -52,6 +53,14 @@ pub(super) fn forms(daemon: &str) -> Markup {
                 (why())
                 (lasts())
                 button { "Scale" }
+            }
+            form.steer method="post" action={ "/daemons/" (path) "/skip" } {
+                label { "Topic" input name="topic" required; }
+                label { "Partition" input.small name="partition" required inputmode="numeric" pattern="[0-9]+"; }
+                label { "Offset" input.small name="offset" required inputmode="numeric" pattern="[0-9]+"; }
+                (why())
+                label { "It is never handled: type skip" input.small name="confirm" required pattern="skip" autocomplete="off"; }
+                button.danger { "Skip" }
             }
             form.steer method="post" action={ "/daemons/" (path) "/seek" } {
                 label { "Topic" input name="topic" required; }
@@ -78,6 +87,8 @@ fn lasts() -> Markup {
 pub(super) struct ScopeForm {
     topic: String,
     partition: String,
+    #[serde(default)]
+    key: String,
     reason: String,
     #[serde(default)]
     lasts: Option<u64>,
@@ -86,9 +97,10 @@ pub(super) struct ScopeForm {
 impl ScopeForm {
     async fn make(self, api: &Api, identity: &Identity, daemon: &str, halt: Halt) -> Result<Done, Problem> {
         let topic = (!self.topic.is_empty()).then_some(self.topic);
+        let key = (!self.key.is_empty()).then_some(self.key);
         let partition = (!self.partition.is_empty()).then(|| partition(&self.partition)).transpose()?;
         let wish = Wish::new(identity, self.reason.clone(), self.lasts);
-        Ok(Done::of(&wish.halt(api, daemon, halt, Scope { topic, partition }).await?, self.reason))
+        Ok(Done::of(&wish.halt(api, daemon, halt, Scope { topic, partition, key }).await?, self.reason))
     }
 }
 
@@ -104,7 +116,8 @@ pub(super) struct LimitForm {
 
 impl LimitForm {
     async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
-        let limit = |text: &str| number(text).map(|attempts| attempts.map(|attempts| RateLimit { attempts, interval: 1_000 }));
+        let limit =
+            |text: &str| number(text).map(|attempts| attempts.map(|attempts| RateLimit { attempts, interval: 1_000 }));
         let limits = Limits { rate: limit(&self.rate)?, key_rate: limit(&self.key_rate)? };
         let wish = Wish::new(identity, self.reason.clone(), self.lasts);
         Ok(Done::of(&wish.limit(api, daemon, limits).await?, self.reason))
@@ -127,6 +140,29 @@ impl WorkersForm {
     }
 }
 
+/// A record to pass over.
+#[derive(Debug, Deserialize)]
+pub(super) struct SkipForm {
+    topic: String,
+    partition: String,
+    offset: String,
+    reason: String,
+    confirm: String,
+}
+
+impl SkipForm {
+    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        if self.confirm != "skip" {
+            return Err(Problem::bad_request("it was not confirmed by typing `skip`"));
+        }
+        let offset =
+            self.offset.parse().map_err(|_| Problem::bad_request(format!("`{}` is no offset", self.offset)))?;
+        let wish = Wish::new(identity, self.reason.clone(), None);
+        let changed = wish.skip(api, daemon, (self.topic, partition(&self.partition)?), offset).await?;
+        Ok(Done::of(&changed, self.reason))
+    }
+}
+
 /// Where a partition is to go on.
 #[derive(Debug, Deserialize)]
 pub(super) struct SeekForm {
@@ -142,15 +178,14 @@ impl SeekForm {
         if self.confirm != "seek" {
             return Err(Problem::bad_request("it was not confirmed by typing `seek`"));
         }
-        let to = match self.to.as_str() {
-            "beginning" => Destination::Beginning,
-            "end" => Destination::End,
-            offset => Destination::Offset(
-                offset
-                    .parse()
-                    .map_err(|_| Problem::bad_request(format!("`{offset}` is no place: beginning, end, or an offset")))?,
-            ),
-        };
+        let to =
+            match self.to.as_str() {
+                "beginning" => Destination::Beginning,
+                "end" => Destination::End,
+                offset => Destination::Offset(offset.parse().map_err(|_| {
+                    Problem::bad_request(format!("`{offset}` is no place: beginning, end, or an offset"))
+                })?),
+            };
         let wish = Wish::new(identity, self.reason.clone(), None);
         let (place, next) = wish.seek(api, daemon, (self.topic, partition(&self.partition)?), to).await?;
         Ok(Done { done: format!("{place} goes on at {next}"), reason: self.reason })
@@ -179,7 +214,12 @@ impl Done {
     }
 
     /// Back to a page, which tells what was done; what could not be is told in its place.
-    pub(super) fn back(did: Result<Self, Problem>, api: &Api, identity: &Identity, (path, name): (&str, &str)) -> Response {
+    pub(super) fn back(
+        did: Result<Self, Problem>,
+        api: &Api,
+        identity: &Identity,
+        (path, name): (&str, &str),
+    ) -> Response {
         match did {
             Ok(Self { done, reason }) => {
                 let query = serde_urlencoded::to_string([("done", done.as_str())]).unwrap_or_default();
@@ -234,6 +274,16 @@ pub(super) async fn scale(
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
     Form(form): Form<WorkersForm>,
+) -> Response {
+    let did = form.make(&api, &identity, &daemon).await;
+    back(&api, &identity, &daemon, did)
+}
+
+pub(super) async fn skip(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<SkipForm>,
 ) -> Response {
     let did = form.make(&api, &identity, &daemon).await;
     back(&api, &identity, &daemon, did)

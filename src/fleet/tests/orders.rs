@@ -13,7 +13,7 @@ fn order(changes: Vec<Change>, lasts: Duration) -> Order {
 }
 
 fn pause() -> Change {
-    Change::Pause(Scope { topic: None, partition: None })
+    Change::Pause(Scope::default())
 }
 
 fn workers(number: usize) -> Change {
@@ -91,7 +91,9 @@ async fn one_process_is_asked_and_all_do_it_and_whoever_begins_later_does_from_i
 #[tokio::test]
 async fn another_programs_orders_and_what_nobody_understands_are_passed_over() {
     let broker = MemoryBroker::new();
-    let other = OwnedRecord::new(r#"{"override":{"id":"a","daemon":"orders","change":{"workers":1},"by":"b","reason":"c","at":0,"until":99999999999999}}"#);
+    let other = OwnedRecord::new(
+        r#"{"override":{"id":"a","daemon":"orders","change":{"workers":1},"by":"b","reason":"c","at":0,"until":99999999999999}}"#,
+    );
     broker.produce(DEFAULT_CONTROL, 0, other.with_key("billing/a"));
     for (key, value) in [("shop/b", "{"), ("shop/c", r#"{"override":{"id":"c","change":"later"}}"#), ("shop", "{}")] {
         broker.produce(DEFAULT_CONTROL, 0, OwnedRecord::new(value).with_key(key));

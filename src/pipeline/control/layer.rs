@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
+use super::super::arrival::hash_of;
+use super::super::lanes::Keys;
+use super::super::skips::Place;
 use super::{Rate, Scope};
 use crate::record::TopicPartition;
 
@@ -14,6 +17,8 @@ pub(crate) struct Layer {
     pub(crate) key_rate: Option<Rate>,
     /// How many workers may be at something, in place of what the daemon is configured with.
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Records that are passed over.
+    pub(crate) skips: BTreeSet<Place>,
 }
 
 /// What is changed, by both: what either has paused is; of numbers that of the operators counts.
@@ -40,6 +45,19 @@ impl Overrides {
 
     pub(in crate::pipeline) fn key_rate(&self) -> Option<Rate> {
         self.operators.key_rate.or(self.program.key_rate)
+    }
+
+    /// Keys that are paused by themselves.
+    pub(in crate::pipeline) fn paused_keys(&self) -> Keys {
+        let key = |scope: &Scope| match scope {
+            Scope::Key(topic, key) => Some((topic.clone(), hash_of(key))),
+            Scope::All | Scope::Topic(_) | Scope::Partition(_) => None,
+        };
+        self.paused().filter_map(key).collect()
+    }
+
+    pub(in crate::pipeline) fn skips(&self) -> BTreeSet<Place> {
+        self.program.skips.union(&self.operators.skips).cloned().collect()
     }
 
     pub(in crate::pipeline) fn workers(&self) -> Option<NonZeroUsize> {

@@ -192,8 +192,8 @@ impl<G: Progress> Lanes<G> {
             }
             let Some(head) = lane.queue.front() else { continue };
             let rank = (head.failures > 0 || head.trial != Trial::Never, lane_id <= last, lane_id);
-            match self.spent_until(lane_id) {
-                Some(until) => self.limit(lane_id, until, effects),
+            match self.waits_for(lane_id) {
+                Some(wait) => self.limit(lane_id, wait, effects),
                 None if best.is_none_or(|best| rank < best) => best = Some(rank),
                 None => {}
             }

@@ -123,10 +123,10 @@ impl<G: Progress> Lanes<G> {
 
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
-        let spent_until = self.spent_until(id);
+        let waits_for = self.waits_for(id);
         match self.lanes[id].queue.front() {
             Some(_) if self.places[self.lanes[id].place].stands_still() => self.suspend(id),
-            Some(_) if let Some(until) = spent_until => self.limit(id, until, effects),
+            Some(_) if let Some(wait) = waits_for => self.limit(id, wait, effects),
             Some(_) => self.make_startable(id, effects),
             None => self.discard(id),
         }

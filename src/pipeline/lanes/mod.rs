@@ -53,6 +53,7 @@ pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
 pub(super) use haul::{Cargo, Haul};
 use key_rate::KeyBudgets;
+pub(in crate::pipeline) use key_rate::Keys;
 use lane::{Lane, State};
 use place::{Assignment, Place};
 pub(super) use place::{AssignmentContext, Hold};
@@ -210,6 +211,8 @@ pub(super) struct Lanes<G: Progress> {
     budget: Option<Budget>,
     /// The same for each key.
     key_budgets: Option<KeyBudgets>,
+    /// Keys that somebody has paused.
+    paused_keys: Keys,
     /// Places on probation.
     on_probation: usize,
     /// A record on probation is out, unless nobody is at anything.
@@ -256,6 +259,7 @@ impl<G: Progress> Lanes<G> {
             commit_told: None,
             budget: None,
             key_budgets: None,
+            paused_keys: Keys::new(),
             on_probation: 0,
             suspect_out: false,
             passed: Vec::new(),

@@ -6,6 +6,7 @@ use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Weight};
 use super::{Effects, LaneId, Lanes, LetterJob, Run, State};
+use crate::record::{Offset, TopicPartition};
 
 impl<G: Progress> Lanes<G> {
     /// When the next retry is due.
@@ -27,7 +28,7 @@ impl<G: Progress> Lanes<G> {
                 break;
             }
             let lane_id = first.remove();
-            let spent_until = self.spent_now(lane_id, now);
+            let waits_for = self.waits_now(lane_id, now);
             let place = self.lanes[lane_id].place;
             let lane = &mut self.lanes[lane_id];
             lane.timer = None;
@@ -39,8 +40,8 @@ impl<G: Progress> Lanes<G> {
                 effects.letters = true;
             } else if self.places[place].stands_still() {
                 self.suspend(lane_id);
-            } else if let Some(until) = spent_until {
-                self.limit(lane_id, until, &mut effects);
+            } else if let Some(wait) = waits_for {
+                self.limit(lane_id, wait, &mut effects);
             } else {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
@@ -126,6 +127,21 @@ impl<G: Progress> Lanes<G> {
         self.lanes[id].state = State::Parked;
         self.lanes[id].timer = Some(Box::new((due, self.retry_number)));
         self.count_as_parked(id);
+    }
+
+    /// Has lanes try their heads at once that are these, whatever else they wait for.
+    pub(in crate::pipeline) fn hurry(&mut self, places: &[(TopicPartition, Offset)], now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        for id in 0..self.lanes.len() {
+            let lane = &self.lanes[id];
+            let Some(head) = lane.queue.front().filter(|_| lane.timer.is_some()) else { continue };
+            let (of, offset) = (&self.places[lane.place].topic_partition, head.record.offset());
+            if places.iter().any(|(place, skipped)| place == of && *skipped == offset) {
+                self.unpark(id);
+                self.park(id, now, &mut effects);
+            }
+        }
+        effects
     }
 
     /// Takes a lane from the timer that it waits for.

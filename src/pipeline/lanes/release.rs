@@ -182,13 +182,13 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// No lane of these places is ready any more.
+    /// Lanes of these places that are ready no longer leave the turns.
     pub(super) fn forget_ready(&mut self, places: &[PlaceId], effects: &mut Effects) {
         let mut gathers = Vec::new();
         for &place in places {
-            let place = &mut self.places[place];
-            place.ready.clear();
-            place.in_turns = false;
+            let (place, lanes) = (&mut self.places[place], &self.lanes);
+            place.ready.retain(|&id| lanes[id].state == State::Ready);
+            place.in_turns &= !place.ready.is_empty();
             gathers.extend(place.gather);
         }
         let places = &self.places;

@@ -136,7 +136,13 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     assert!(kept.iter().all(listed), "a free lane that nobody can be given");
     assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
     assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
-    assert_eq!(sorted(lanes.retries.values().copied().collect()), of(|s| matches!(s, State::Parked)), "timers");
+    let (resumed, timed): (Vec<_>, Vec<_>) =
+        of(|s| s == State::Parked).into_iter().partition(|&id| lanes.lanes[id].timer.is_none());
+    assert_eq!(sorted(lanes.retries.values().copied().collect()), timed, "timers");
+    assert!(
+        resumed.iter().all(|&id| lanes.lanes[id].limited && lanes.is_paused(id)),
+        "nobody wakes one of {resumed:?}"
+    );
     for (id, place) in lanes.places.iter().enumerate() {
         let turns = lanes.turns.iter().filter(|turn| **turn == Turn::Place(id)).count();
         assert_eq!((turns, place.in_turns), (usize::from(!place.ready.is_empty()), turns == 1), "turns of {id}");
@@ -161,7 +167,7 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
         let startable = matches!(lane.state, State::Ready | State::Due);
         assert!(!(paused && startable && !is_trial), "a lane of a paused partition could start");
         assert!(!(gate == Gate::Shut && startable), "what is tried of a paused partition could start");
-        assert!(!(startable && lanes.is_spent(lane)), "a lane could start whose key may not");
+        assert!(!(startable && lanes.is_spent(id)), "a lane could start whose key may not");
         assert!(!lane.limited || matches!(lane.state, State::Parked), "a limited lane is {:?}", lane.state);
         assert!(paused || lane.state != State::Paused, "a lane waits for nobody");
         match lane.state {
@@ -198,14 +204,14 @@ fn trials_are_the_only_ones_that_start(lanes: &Lanes<OffsetTracker>) {
             let is_under_way = matches!(lanes.lanes[trial].state, State::Ready | State::Due | State::Out);
             assert!(is_under_way, "what is tried is {:?}", lanes.lanes[trial].state);
         } else if state == BreakerState::HalfOpen {
-            let waits = |lane: &&Lane<Offset>| {
+            let waits = |(lane_id, lane): &(usize, &Lane<Offset>)| {
                 let place = &lanes.places[lane.place];
                 lane.state == State::Paused
                     && place.circuit == Some(id)
                     && place.gate() == Gate::Trials
-                    && !lanes.is_spent(lane)
+                    && !lanes.is_spent(*lane_id)
             };
-            assert_eq!(lanes.lanes.iter().filter(waits).count(), 0, "nobody tries what waits for it");
+            assert_eq!(lanes.lanes.iter().enumerate().filter(waits).count(), 0, "nobody tries what waits for it");
             assert_eq!(circuit.passage, Passage::Read, "there is nothing to try, and nothing is read");
         }
     }

@@ -29,6 +29,7 @@ pub(super) enum Step {
     /// So many workers may be at something, of those that there are.
     Scale(Index),
     Fix(Option<Index>),
+    PauseKey(Option<Index>),
     /// A worker reports some of its run as finished.
     Settle(Index, u8),
     /// A worker's run ends after some more records.
@@ -125,6 +126,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => any::<Index>().prop_map(Step::Scale),
         1 => any::<Option<Index>>().prop_map(Step::Fix),
+        2 => any::<Option<Index>>().prop_map(Step::PauseKey),
         3 => (partition(), ends).prop_map(|(partition, ends)| Step::Assign(partition, ends)),
         1 => partition().prop_map(Step::Release),
         1 => partition().prop_map(Step::Lose),

@@ -5,6 +5,8 @@ use proptest::sample::Index;
 use super::super::*;
 use super::chance::PARTITIONS;
 use super::model::{Held, TOPIC, World};
+use crate::pipeline::arrival::hash_of;
+use crate::record::Topic;
 
 /// How many workers may be at something.
 pub(super) struct Workers {
@@ -28,6 +30,16 @@ impl World {
     pub(super) fn fix(&mut self, workers: Option<Index>) {
         self.workers.fixed = workers.map(|workers| 1 + workers.index(self.setting.workers));
         let effects = self.lanes.fix_workers(self.workers.fixed.and_then(NonZeroUsize::new));
+        self.hear(effects);
+    }
+
+    pub(super) fn pause_key(&mut self, key: Option<Index>) {
+        let keys = usize::try_from(self.setting.keys).expect("few keys");
+        self.paused_key = key.map(|key| key.index(keys) as u64);
+        let hash =
+            |key: u64| hash_of(&u8::try_from(key).ok().filter(|key| *key > 0).map(|key| vec![key]).unwrap_or_default());
+        let keys = self.paused_key.map(|key| (Topic::from(TOPIC), hash(key))).into_iter().collect();
+        let effects = self.lanes.set_paused_keys(keys);
         self.hear(effects);
     }
 
@@ -76,6 +88,11 @@ impl World {
         let now = self.now;
         let (taken, effects) = self.lanes.take(&mut cargo, || now);
         self.hear(effects);
+        for entry in cargo.entries.iter() {
+            let partition = usize::try_from(entry.record.partition().0).expect("few partitions");
+            let lane = self.lane(partition, entry.record.offset().0);
+            assert!(lane.is_none() || lane != self.paused_key, "{lane:?} begins though it is paused");
+        }
         let entries = &mut cargo.entries;
         self.numbers += 1;
         let open = self.logs.iter().filter(|log| log.is_open()).count();

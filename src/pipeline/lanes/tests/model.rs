@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) setting: Setting,
     /// How many workers may be at something.
     pub(super) workers: Workers,
+    /// Of this nothing may begin.
+    pub(super) paused_key: Option<u64>,
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
     pub(super) held: Vec<Held>,
@@ -118,6 +120,7 @@ impl World {
             unmarked: BTreeSet::new(),
             suspect: None,
             told: Told::default(),
+            paused_key: None,
             workers: Workers { scaled: setting.workers, fixed: None },
             setting,
         }
@@ -206,6 +209,7 @@ impl World {
             }
             Step::Scale(workers) => self.scale(workers),
             Step::Fix(workers) => self.fix(workers),
+            Step::PauseKey(key) => self.pause_key(key),
             Step::Settle(held, records) => {
                 if !self.held.is_empty() {
                     self.settle(held.index(self.held.len()), usize::from(records));
@@ -434,6 +438,7 @@ impl World {
 
     /// Handlers succeed, letters are written, time passes and the reader reads whenever it is told to: nothing may be left.
     fn drain(&mut self) {
+        self.step(Step::PauseKey(None));
         for partition in 0..PARTITIONS {
             self.step(Step::Pause(partition, false));
             let log = &self.logs[partition];
