@@ -44,17 +44,21 @@ pub(crate) use document::Document;
 pub(crate) use fault::Place;
 pub use fault::{Fault, Faults};
 pub(crate) use key::KeyPath;
+pub(crate) use print::as_yaml;
 pub(crate) use program::{Configurable, Program, Reads, RouteChanges, changed};
+pub(crate) use raw::{OverridesSection, SkippedRecord};
 pub use reference::reference;
 pub(crate) use schema::of as schema;
 pub use secret::Secret;
 pub(crate) use substitute::Variables;
+pub(crate) use units::PerTime;
 pub use units::{Period, Size, UnitError};
 
 use crate::api::ApiConfig;
 use crate::daemon::MissingDeadLetterTopic;
 use crate::kafka::KafkaConfig;
 use crate::pipeline::PipelineSettings;
+use crate::pipeline::control::Layer;
 use crate::record::Topic;
 use crate::supervisor::RestartPolicy;
 use crate::telemetry::LogFormat;
@@ -149,6 +153,8 @@ pub(crate) struct ConsumerSettings {
     pub(crate) pipeline: PipelineSettings,
     pub(crate) missing_dead_letter_topic: MissingDeadLetterTopic,
     pub(crate) handler_threads: Option<NonZeroUsize>,
+    /// How it is steered from its start.
+    pub(crate) steered: Layer,
     pub(crate) changes: RouteChanges,
 }
 

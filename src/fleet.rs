@@ -34,6 +34,8 @@ use helm::Helm;
 use lookout::Lookout;
 pub(crate) use members::Heard;
 pub(crate) use orders::{LONGEST, Order, Outcome, Reached, Seek};
+#[cfg(test)]
+pub(crate) use overrides::Override;
 pub(crate) use overrides::{Change, Standing};
 pub(crate) use report::{Report, Reported, Steered};
 use reporter::Reporter;

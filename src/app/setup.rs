@@ -58,7 +58,8 @@ pub enum SectionError {
 
 impl Setup {
     pub(super) fn new(config: Config, own: Document, section: Option<TypeId>) -> Self {
-        let controls = config.consumers.keys().map(|name| (name.clone(), Control::new())).collect();
+        let controls = config.consumers.iter();
+        let controls = controls.map(|(name, settings)| (name.clone(), Control::of(settings.steered.clone()))).collect();
         Self { inner: Arc::new(Inner { config, own, section, controls }) }
     }
 

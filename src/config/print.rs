@@ -1,5 +1,6 @@
 //! The configuration that is in force, as a YAML text without secrets.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::document::is_secret_at;
@@ -31,6 +32,24 @@ pub(super) fn own(node: &Node, path: &KeyPath) -> Value {
             Plain::Float(_) | Plain::Text => Value::from(scalar.text.as_str()),
         },
     }
+}
+
+/// The same of what has no secrets in it. What is null is left out.
+pub(crate) fn as_yaml(value: &impl Serialize) -> String {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(entries) => {
+                entries.retain(|_, value| !value.is_null());
+                entries.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let (mut text, mut value) = (String::new(), serde_json::to_value(value).unwrap_or_default());
+    strip(&mut value);
+    write(&mut text, &value, 0);
+    text
 }
 
 fn mask(value: &mut Value, tree: Option<&Node>) {

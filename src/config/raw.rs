@@ -7,6 +7,7 @@ mod circuit_breaker;
 mod cluster;
 mod daemon;
 mod fleet;
+mod overrides;
 mod scaling;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) use cluster::{ClusterSection, Mechanism, Properties, SaslSection, Sec
 pub(super) use daemon::DaemonSection;
 pub(crate) use daemon::{RetriesSection, TopicSection};
 pub(super) use fleet::FleetSection;
+pub(crate) use overrides::{OverridesSection, SkippedRecord};
 pub(super) use scaling::ScalingSection;
 
 use super::units::Period;

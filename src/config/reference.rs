@@ -19,6 +19,7 @@ A value counts more the later it stands here: the default, the file, the environ
   in the names of daemons, clusters and topics one underscore stands for `_`, `-` and `.`, in librdkafka's properties for a dot. On the
   command line it is `--set daemons.orders.workers=32`. Neither can add a cluster.
 - **Durations** have a unit, `d`, `h`, `min`, `s` or `ms`, as in `1h30min`. **Sizes** too: `B`, `KiB`, `MiB`, `GiB`, and `kB`, `MB`, `GB`.
+  **Rates** say how many within a time: `100/s`, `20/1min`.
 - **Secrets** are never shown. What comes out of `${file:…}`, stands at a key with a secret's name, or comes from a variable with one, is shown
   neither in an error nor by `config print`.
 - What is said of a **topic** counts more than what the program says of it. A pattern of the program goes by its text, as in

@@ -163,6 +163,7 @@ fn consumer(
     if section.handler_threads == Some(0) {
         document.fault(&path.child("handler_threads"), &[], "is `0`, allowed: 1 or more");
     }
+    overrides(document, &path.child("overrides"), section);
     let changes = topics(document, path, section, routes);
     let kafka = if section.enabled { kafka(document, path, section, clusters) } else { None };
     Some(ConsumerSettings {
@@ -170,8 +171,34 @@ fn consumer(
         pipeline,
         missing_dead_letter_topic: section.missing_dead_letter_topic,
         handler_threads: section.handler_threads.and_then(NonZeroUsize::new),
+        steered: section.overrides.layer(),
         changes,
     })
+}
+
+/// What is overridden must mean something.
+fn overrides(document: &mut Document, path: &KeyPath, section: &DaemonSection) {
+    for (index, scope) in section.overrides.paused.iter().enumerate() {
+        if let Err(wrong) = scope.clone().meant() {
+            let problem =
+                format!("{wrong}, in its entry {}, allowed: a `topic`, with a `partition` or a `key`", index + 1);
+            document.fault(&path.child("paused"), &[], problem);
+        }
+    }
+    for (index, of) in section.overrides.skipped.iter().enumerate().filter(|(_, of)| of.partition < 0 || of.offset < 0)
+    {
+        let problem = format!(
+            "has partition {} and offset {} in its entry {}, allowed: 0 or more",
+            of.partition,
+            of.offset,
+            index + 1
+        );
+        document.fault(&path.child("skipped"), &[], problem);
+    }
+    if let Some(workers) = section.overrides.workers.filter(|workers| workers.get() > section.workers) {
+        let problem = format!("is `{workers}`, allowed: at most `workers`, {}", section.workers);
+        document.fault(&path.child("workers"), &[], problem);
+    }
 }
 
 /// What is said of scaling must count for something.

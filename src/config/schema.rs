@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::program::{Program, Reads};
 use super::raw::{Address, Properties, RawConfig};
 use super::secret::Secret;
-use super::units::{Limit, Period, Size};
+use super::units::{Limit, PerTime, Period, Size};
 use super::{APP, APP_MEANING};
 
 macro_rules! written_as_text {
@@ -41,6 +41,7 @@ written_as_text!(
     json_schema!({"type": "string", "title": "duration, `none`", "pattern": Self::PATTERN, "minLength": 2})
 );
 written_as_text!(Size, "size", json_schema!({"type": "string", "title": "size", "pattern": Self::PATTERN}));
+written_as_text!(PerTime, "rate", json_schema!({"type": "string", "title": "rate", "pattern": Self::PATTERN}));
 written_as_text!(Secret, "secret", json_schema!({"type": "string", "title": "secret"}));
 written_as_text!(
     Address,

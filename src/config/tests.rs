@@ -4,6 +4,7 @@ mod api;
 mod canary;
 mod errors;
 mod layers;
+mod overrides;
 mod patterns;
 mod printed;
 mod scaling;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::pipeline::control::Rate;
+
 /// A duration as people write it: `500ms`, `30s`, `10min`, `1h30min`. A number without a unit is refused.
 ///
 /// Units: `d`, `h`, `min` or `m`, `s`, `ms`, each with a whole number, the larger ones first.
@@ -38,6 +40,10 @@ pub struct Period(pub Duration);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub usize);
+
+/// So many within a time, as people write it: `100/s`, `20/1min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PerTime(pub(crate) Rate);
 
 /// A time that something may take, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +103,19 @@ impl Limit {
     }
 }
 
+impl PerTime {
+    const EXPECTED: &str = "how many within a time, as in `100/s` or `20/1min`";
+    /// As a regular expression, without what is too large.
+    pub(crate) const PATTERN: &str = "^[0-9]+/[0-9]*(d|h|min|m|s|ms)$";
+
+    fn parse(text: &str) -> Option<Rate> {
+        let (attempts, interval) = text.split_once('/')?;
+        let is_unit = !interval.starts_with(|first: char| first.is_ascii_digit());
+        let interval = if is_unit { Period::parse(&format!("1{interval}")) } else { Period::parse(interval) };
+        Rate::new(attempts.parse().ok()?, interval?)
+    }
+}
+
 impl Size {
     const EXPECTED: &str = "a size with its unit, as in `64MiB`, `512KiB`, `4096B` or `1GB`";
     /// As a regular expression, without what is too large.
@@ -124,6 +143,14 @@ impl fmt::Display for Period {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for PerTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let interval = Period(self.0.interval()).to_string();
+        let one = interval.strip_prefix('1').filter(|rest| PERIODS.iter().any(|(unit, _)| unit == rest));
+        write!(f, "{}/{}", self.0.attempts(), one.unwrap_or(&interval))
     }
 }
 
@@ -187,11 +214,31 @@ macro_rules! written_as_text {
 written_as_text!(Period, Period);
 written_as_text!(Size, Size);
 written_as_text!(Limit, Limit);
+written_as_text!(PerTime, PerTime);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn rates_are_read_and_written_as_people_write_them() {
+        let read = |text: &str| {
+            text.parse::<PerTime>().ok().map(|PerTime(rate)| (rate.attempts(), rate.interval().as_millis()))
+        };
+        for (text, expected, written) in [
+            ("100/s", (100, 1_000), "100/s"),
+            ("20/1min", (20, 60_000), "20/min"),
+            ("5/1min30s", (5, 90_000), "5/1min30s"),
+            ("3/10s", (3, 10_000), "3/10s"),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+            assert_eq!(text.parse::<PerTime>().map(|rate| rate.to_string()), Ok(written.to_owned()));
+        }
+        for wrong in ["", "100", "0/s", "x/s", "100/", "100/0s", "-1/s", "1/2/s", "off"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

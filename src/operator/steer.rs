@@ -14,7 +14,7 @@ use super::rows::{Cell, Column, Row, Tone};
 use crate::api::shown::{
     Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, SkipRequest, Sought, Steered, WorkersChange,
 };
-use crate::config::Period;
+use crate::config::{PerTime, Period};
 use crate::fleet::Reached;
 use crate::record::Timestamp;
 use crate::shutdown::Exit;
@@ -312,14 +312,10 @@ fn rate(text: &str) -> Result<Option<RateLimit>, Failure> {
     if text == "off" {
         return Ok(None);
     }
-    let refused = || Failure::usage(format!("`{text}` is no rate, allowed: as in `100/s`, `20/1min`, or `off`"));
-    let (attempts, interval) = text.split_once('/').ok_or_else(refused)?;
-    let attempts: u32 = attempts.parse().ok().filter(|attempts| *attempts > 0).ok_or_else(refused)?;
-    let is_unit = !interval.starts_with(|first: char| first.is_ascii_digit());
-    let interval = if is_unit { format!("1{interval}") } else { interval.to_owned() };
-    let Period(interval) = interval.parse().map_err(|_| refused())?;
-    let interval = u64::try_from(interval.as_millis()).ok().filter(|millis| *millis > 0).ok_or_else(refused)?;
-    Ok(Some(RateLimit { attempts, interval }))
+    let PerTime(rate) = text
+        .parse()
+        .map_err(|_| Failure::usage(format!("`{text}` is no rate, allowed: as in `100/s`, `20/1min`, or `off`")))?;
+    Ok(Some(RateLimit::of(rate)))
 }
 
 fn destination(text: &str) -> Result<Destination, Failure> {

@@ -143,6 +143,14 @@ impl Control {
         Self { overrides, seeks: Arc::default(), view, failures, letters }
     }
 
+    /// What the program wants from the start.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn of(program: Layer) -> Self {
+        let control = Self::new();
+        control.change(|overrides| std::mem::replace(&mut overrides.program, program.clone()) != program);
+        control
+    }
+
     /// Starts nothing more of this, and reads nothing more of it. What runs ends; the group's membership and what is committed stay.
     /// Lasts until it is [resumed](Self::resume), through rebalances and restarts of the daemon.
     pub fn pause(&self, scope: Scope) {

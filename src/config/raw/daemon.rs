@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::circuit_breaker::CircuitBreakerSection;
+use super::overrides::OverridesSection;
 use super::scaling::ScalingSection;
 use crate::config::units::{Limit, Period, Size};
 use crate::daemon::MissingDeadLetterTopic;
@@ -68,6 +69,9 @@ pub(in crate::config) struct DaemonSection {
     #[schemars(range(min = 1, max = 10_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) handler_threads: Option<usize>,
+    /// What operators would else change while it runs.
+    #[serde(skip_serializing_if = "OverridesSection::is_empty")]
+    pub(in crate::config) overrides: OverridesSection,
     /// What is said here of a topic, or of a pattern by its text, counts more than what the program says of it. Each must be one that the
     /// daemon reads.
     pub(in crate::config) topics: BTreeMap<String, TopicSection>,
@@ -114,6 +118,7 @@ impl Default for DaemonSection {
             crash_quarantine: QuarantineSection::default(),
             missing_dead_letter_topic: MissingDeadLetterTopic::default(),
             handler_threads: None,
+            overrides: OverridesSection::default(),
             topics: BTreeMap::new(),
         }
     }

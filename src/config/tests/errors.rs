@@ -41,7 +41,7 @@ shop.yaml:6:10: stop.drain: is `30`, allowed: a duration with its unit, as in `3
 shop.yaml:10:15: kafka.main.protocol: is `classic`, allowed: cooperative, eager, consumer
 shop.yaml:11:1: daemons.ticker: is missing, though the program has this daemon: set it, as in `ticker: {}`, or `ticker: {enabled: false}` to leave it out
 shop.yaml:14:14: daemons.orders.workers: is `many`, allowed: a whole number, 0 or more
-shop.yaml:15:5: daemons.orders.wrokers: unknown key, did you mean `workers`? allowed: cluster, commit_after, commit_interval, crash_quarantine, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, scaling, stall_after, topics, workers
+shop.yaml:15:5: daemons.orders.wrokers: unknown key, did you mean `workers`? allowed: cluster, commit_after, commit_interval, crash_quarantine, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, overrides, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, scaling, stall_after, topics, workers
 shop.yaml:16:18: daemons.orders.queue_bytes: is `64`, allowed: a size with its unit, as in `64MiB`, `512KiB`, `4096B` or `1GB`
 shop.yaml:18:7: daemons.orders.topics.\"orders.create\": is no topic that this daemon reads, did you mean `orders.created`? allowed: orders.cancelled, orders.created
 shop.yaml:19:33: daemons.orders.topics.\"orders.created\".timeout: is `soon`, allowed: `none`, or a duration with its unit, as in `30s`, `500ms`, `10min` or `1h30min`

@@ -135,7 +135,7 @@ fn flags_that_name_nothing_are_told() {
     check("daemons.orders.workers", "has no `=`, allowed: KEY=VALUE, as in `daemons.orders.workers=32`");
     check(
         "daemons.orders.wrokers=3",
-        "names no key below `daemons.orders`: `wrokers` is unknown, did you mean `workers`? allowed: cluster, commit_after, commit_interval, crash_quarantine, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, scaling, stall_after, topics, workers",
+        "names no key below `daemons.orders`: `wrokers` is unknown, did you mean `workers`? allowed: cluster, commit_after, commit_interval, crash_quarantine, enabled, group, handler_threads, high_mark, low_mark, missing_dead_letter_topic, overrides, parked_bytes, parked_records, queue_bytes, queue_records, read_error_wait, read_timeout, rebalance_drain, scaling, stall_after, topics, workers",
     );
     check(
         "=3",

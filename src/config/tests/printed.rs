@@ -99,9 +99,9 @@ daemons:
   ticker:
     enabled: true
 fleet:
+  control: daemonry.control
   enabled: false
   reports: daemonry.reports
-  control: daemonry.control
 kafka:
   main:
     brokers: localhost:9092

@@ -1,0 +1,214 @@
+//! Wishes: what somebody wants changed of a daemon, and what comes of it.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+
+use super::{Destination, Limits, RateLimit, Scope, Steered};
+use crate::api::access::Identity;
+use crate::api::audit::Detail;
+use crate::api::daemons::control;
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+use crate::fleet::{Change, LONGEST, Order, Outcome, Seek};
+use crate::pipeline::control;
+use crate::pipeline::seek::SeekError;
+use crate::record::{Timestamp, TopicPartition};
+
+/// How long a seek may take until its answer is no longer waited for; a connection's time is longer.
+const SEEK: Duration = Duration::from_secs(8);
+
+/// How long a change holds where nothing is said of it.
+const LASTS: Duration = Duration::from_secs(24 * 3600);
+
+/// Who wants something changed, why, and for how long.
+pub(in crate::api) struct Wish {
+    pub(in crate::api) by: String,
+    pub(in crate::api) reason: String,
+    /// Milliseconds.
+    pub(in crate::api) lasts: Option<u64>,
+}
+
+/// What was changed, and who is known to do so.
+pub(in crate::api) struct Changed {
+    /// In words.
+    pub(in crate::api) did: String,
+    outcome: Outcome,
+    until: Option<u64>,
+}
+
+impl Wish {
+    pub(in crate::api) fn new(identity: &Identity, reason: String, lasts: Option<u64>) -> Self {
+        Self { by: identity.name.to_string(), reason, lasts }
+    }
+
+    /// Has all processes change this of a daemon, in place of what is `replaced` by it.
+    async fn order(
+        self,
+        api: &Api,
+        daemon: &str,
+        did: String,
+        changes: Vec<Change>,
+        replaced: impl Fn(&Change) -> bool,
+    ) -> Result<Changed, Problem> {
+        let lasts = self.lasts.map_or(LASTS, Duration::from_millis);
+        if lasts.is_zero() || lasts > LONGEST {
+            return Err(Problem::bad_request("`lasts` must be 1 at least and 30 days at most, in milliseconds"));
+        }
+        let until = Timestamp::now().as_millis() + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        let until = (!changes.is_empty()).then_some(until);
+        let order = Order { daemon: daemon.to_owned(), changes, by: self.by, reason: self.reason, lasts };
+        let outcome = api.fleet.order(order, replaced).await;
+        Ok(Changed { did, outcome, until })
+    }
+
+    /// Has a daemon, or a part of it, stand still, or go on.
+    pub(in crate::api) async fn halt(
+        self,
+        api: &Api,
+        daemon: &str,
+        halt: Halt,
+        scope: Scope,
+    ) -> Result<Changed, Problem> {
+        control(api, daemon)?;
+        let meant = scope.clone().meant().map_err(Problem::bad_request)?;
+        let is_in = |change: &Change, within: &dyn Fn(&control::Scope) -> bool| match change {
+            Change::Pause(paused) => paused.clone().meant().is_ok_and(|paused| within(&paused)),
+            _ => false,
+        };
+        match halt {
+            Halt::Pause => {
+                let did = format!("paused {scope}");
+                let replaced = |change: &Change| is_in(change, &|paused| *paused == meant);
+                self.order(api, daemon, did, vec![Change::Pause(scope)], replaced).await
+            }
+            Halt::Resume => {
+                let did = format!("resumed {scope}");
+                let replaced = |change: &Change| is_in(change, &|paused| meant.contains(paused));
+                self.order(api, daemon, did, Vec::new(), replaced).await
+            }
+        }
+    }
+
+    /// Has attempts begin at these rates at most.
+    pub(in crate::api) async fn limit(self, api: &Api, daemon: &str, limits: Limits) -> Result<Changed, Problem> {
+        control(api, daemon)?;
+        let Limits { rate, key_rate } = limits;
+        if rate.iter().chain(&key_rate).any(|limit| limit.meant().is_none()) {
+            return Err(Problem::bad_request("`attempts` and `interval` must be 1 at least"));
+        }
+        let told = |limit: Option<RateLimit>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+        let did = format!("limited to {}, each key to {}", told(rate), told(key_rate));
+        let changes = rate.map(Change::Rate).into_iter().chain(key_rate.map(Change::KeyRate)).collect();
+        let replaced = |change: &Change| matches!(change, Change::Rate(_) | Change::KeyRate(_));
+        self.order(api, daemon, did, changes, replaced).await
+    }
+
+    /// Has so many workers at something at once; as many as are configured where none are said.
+    pub(in crate::api) async fn scale(
+        self,
+        api: &Api,
+        daemon: &str,
+        workers: Option<NonZeroUsize>,
+    ) -> Result<Changed, Problem> {
+        control(api, daemon)?;
+        let most = usize::try_from(api.daemon(daemon)?.metrics.workers_max.get()).unwrap_or(0);
+        if let Some(workers) = workers.filter(|workers| most > 0 && workers.get() > most) {
+            let why =
+                format!("`{daemon}` has {most} workers at most, not {workers}: raise `workers` in its configuration");
+            return Err(Problem::bad_request(why));
+        }
+        let did = match workers {
+            Some(workers) => format!("scaled to {workers} in each process"),
+            None => "scaled as configured".to_owned(),
+        };
+        let changes = workers.map(Change::Workers).into_iter().collect();
+        self.order(api, daemon, did, changes, |change| matches!(change, Change::Workers(_))).await
+    }
+
+    /// Has a record passed over.
+    pub(in crate::api) async fn skip(
+        self,
+        api: &Api,
+        daemon: &str,
+        (topic, partition): (String, i32),
+        offset: i64,
+    ) -> Result<Changed, Problem> {
+        control(api, daemon)?;
+        if partition < 0 || offset < 0 {
+            return Err(Problem::bad_request(format!("there is no record {topic}[{partition}]@{offset}")));
+        }
+        let change = Change::Skip { topic, partition, offset };
+        let did = change.to_string();
+        let replaced = {
+            let change = change.clone();
+            move |other: &Change| *other == change
+        };
+        self.order(api, daemon, did, vec![change], replaced).await
+    }
+
+    /// Has a partition go on elsewhere, by whichever process has it, and answers which, and where.
+    pub(in crate::api) async fn seek(
+        self,
+        api: &Api,
+        daemon: &str,
+        (topic, partition): (String, i32),
+        to: Destination,
+    ) -> Result<(TopicPartition, i64), Problem> {
+        let control = control(api, daemon)?;
+        let place = TopicPartition::new(topic.clone(), partition);
+        let meant = to.meant().map_err(Problem::bad_request)?;
+        let is_here = control.view().is_some_and(|view| view.has(&place));
+        if !is_here && !api.fleet.is_alone() {
+            let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
+            return api.fleet.seek(seek).await.map(|next| (place, next)).map_err(Problem::conflict);
+        }
+        let sought = tokio::time::timeout(SEEK, control.seek(place.clone(), meant)).await;
+        let next = sought
+            .map_err(|_| Problem::conflict(format!("not done within {SEEK:?}, it goes on: look at the partition")))?
+            .map_err(refused)?;
+        Ok((place, next.offset().0))
+    }
+}
+
+impl Changed {
+    /// In words, with who does so where that is not this process alone.
+    pub(in crate::api) fn told(&self) -> String {
+        let Self { did, outcome: Outcome { reached, trouble }, .. } = self;
+        let (all, obey) = (reached.len(), reached.iter().filter(|one| one.obeys).count());
+        let who = if all > 1 { format!(", in {obey} of {all} processes") } else { String::new() };
+        let trouble =
+            trouble.as_ref().map_or(String::new(), |trouble| format!(", but in this process alone: {trouble}"));
+        format!("{did}{who}{trouble}")
+    }
+
+    pub(super) fn answer(self, api: &Api, daemon: &str, reason: &str) -> Result<Response, Problem> {
+        let control = control(api, daemon)?;
+        let detail = Extension(Detail(format!("{}: {reason}", self.told())));
+        let steered = Steered {
+            paused: control.paused().iter().map(Scope::of).collect(),
+            limits: Limits::of(&control),
+            workers: control.workers(),
+            until: self.until,
+            reached: self.outcome.reached,
+            trouble: self.outcome.trouble,
+        };
+        Ok((detail, Json(steered)).into_response())
+    }
+}
+
+/// Whether something is to stand still.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) enum Halt {
+    Pause,
+    Resume,
+}
+
+fn refused(error: SeekError) -> Problem {
+    match error {
+        SeekError::OutOfRange { .. } => Problem::bad_request(error.to_string()),
+        _ => Problem::conflict(error.to_string()),
+    }
+}

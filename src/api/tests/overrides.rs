@@ -1,0 +1,144 @@
+//! Overrides: what is changed is listed with who, why and until when, and taken back by its name.
+
+use std::num::NonZeroUsize;
+
+use serde_json::{Value, json};
+
+use super::pages::{form, page};
+use super::{Scene, text};
+use crate::api::Role;
+use crate::pipeline::control::{Rate, Scope};
+use crate::record::TopicPartition;
+use axum::http::Method;
+
+const DAY: u64 = 24 * 3_600_000;
+
+fn listed(scene: &Scene) -> Vec<Value> {
+    scene.get("/api/v1/overrides").json()["overrides"].as_array().cloned().unwrap_or_default()
+}
+
+fn detail(answer: &super::Answer) -> (u16, String) {
+    (answer.status, answer.json()["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn what_is_changed_is_listed_the_latest_first_and_lifted_by_its_name() {
+    let scene = Scene::open();
+    let paused = scene.post(
+        "/api/v1/daemons/orders/pause",
+        &json!({"topic": "created", "key": "customer-7", "reason": "poison", "lasts": 60_000}),
+    );
+    assert_eq!(paused.json()["paused"], json!([{"topic": "created", "partition": null, "key": "customer-7"}]));
+    assert_eq!(paused.json()["reached"][0]["obeys"], json!(true));
+    assert_eq!(paused.json()["trouble"], Value::Null);
+    assert_eq!(scene.control.paused(), [Scope::Key("created".into(), b"customer-7".to_vec())]);
+    let scaled = scene.post("/api/v1/daemons/orders/workers", &json!({"workers": 3, "reason": "the database"})).json();
+    assert_eq!(scaled["workers"], json!(3));
+    assert_eq!(scene.control.workers(), NonZeroUsize::new(3));
+
+    let all = listed(&scene);
+    let lasts = |of: &Value| of["until"].as_u64().zip(of["at"].as_u64()).map(|(until, at)| until - at);
+    assert_eq!(all.iter().map(lasts).collect::<Vec<_>>(), [Some(DAY), Some(60_000)]);
+    assert_eq!((&all[0]["change"], &all[0]["by"]), (&json!({"workers": 3}), &json!("local")));
+    assert_eq!((&all[1]["reason"], &all[1]["daemon"]), (&json!("poison"), &json!("orders")));
+    assert!(scene.get("/api/v1/overrides").json()["alone"].is_string(), "it says that it holds here alone");
+
+    let lift = format!("/api/v1/overrides/{}/lift", all[0]["id"].as_str().expect("a name"));
+    let lifted = scene.post(&lift, &json!({"reason": "mended"}));
+    assert_eq!(lifted.json()["lifted"]["id"], all[0]["id"]);
+    assert_eq!(scene.control.workers(), None);
+    assert_eq!(listed(&scene).len(), 1);
+    let (status, told) = detail(&scene.post(&lift, &json!({"reason": "again"})));
+    assert!(status == 404 && told.contains("/api/v1/overrides"), "{status} {told}");
+    assert_eq!(scene.get("/api/v1/audit").json()[1]["detail"], json!("lifted workers 3 of orders, by local: mended"));
+    scene.post("/api/v1/daemons/orders/resume", &json!({"topic": "created", "reason": "mended"}));
+    assert!(listed(&scene).is_empty() && scene.control.paused().is_empty());
+}
+
+#[test]
+fn a_later_limit_takes_the_place_of_an_earlier_one_and_none_of_it_is_left() {
+    let scene = Scene::open();
+    let limit = |body: Value| scene.post("/api/v1/daemons/orders/limits", &body);
+    let per_second = |attempts: u32| json!({"attempts": attempts, "interval": 1_000});
+    limit(json!({"rate": per_second(100), "key_rate": per_second(5), "reason": "the database"}));
+    limit(json!({"rate": per_second(10), "reason": "slower"}));
+    assert_eq!(listed(&scene).len(), 1);
+    assert_eq!(scene.control.rate().map(Rate::attempts), Some(10));
+    assert_eq!(scene.control.key_rate(), None);
+    assert_eq!(limit(json!({"reason": "mended"})).json()["until"], Value::Null);
+    assert!(listed(&scene).is_empty() && scene.control.rate().is_none());
+}
+
+#[test]
+fn what_can_not_be_is_refused_and_changes_nothing() {
+    let scene = Scene::open();
+    for (what, body, told) in [
+        ("pause", json!({"reason": "x", "lasts": 0}), "30 days at most"),
+        ("pause", json!({"reason": "x", "lasts": 31 * DAY}), "30 days at most"),
+        ("pause", json!({"key": "a", "reason": "x"}), "a key needs its `topic`"),
+        ("pause", json!({"topic": "t", "partition": 1, "key": "a", "reason": "x"}), "can't be meant at once"),
+        ("pause", json!({"topic": "t", "partition": -1, "reason": "x"}), "no partition -1"),
+        ("workers", json!({"workers": 0, "reason": "x"}), "nonzero"),
+        ("limits", json!({"rate": {"attempts": 0, "interval": 1_000}, "reason": "x"}), "must be 1 at least"),
+        ("skip", json!({"topic": "t", "partition": 0, "offset": -1, "reason": "x"}), "no record t[0]@-1"),
+        ("skip", json!({"topic": "t", "partition": 0, "offset": 1}), "reason"),
+    ] {
+        let (status, detail) = detail(&scene.post(&format!("/api/v1/daemons/orders/{what}"), &body));
+        assert!((400..500).contains(&status) && detail.contains(told), "{what} {body}: {status} {detail}");
+    }
+    for what in ["pause", "workers"] {
+        let own = scene.post(&format!("/api/v1/daemons/ticker/{what}"), &json!({"reason": "x"}));
+        assert_eq!(own.status, 409, "it reads nothing: {own:?}");
+    }
+    assert!(listed(&scene).is_empty());
+}
+
+#[test]
+fn pages_limit_scale_skip_and_take_back() {
+    let scene = Scene::open();
+    let done = |path: &str, body: &str, told: &str| {
+        let answer = form(&scene, path, body);
+        assert!(answer.status == 303 && answer.head.contains(told), "{path}: {answer:?}");
+    };
+    done("/daemons/orders/limits", "rate=20&key_rate=&reason=slow&lasts=1800000", "done=limited+to+20+in+1s");
+    done("/daemons/orders/workers", "workers=2&reason=slow&lasts=1800000", "done=scaled+to+2+in+each+process");
+    let skip = "topic=created&partition=3&offset=42&reason=poison";
+    assert_eq!(form(&scene, "/daemons/orders/skip", &format!("{skip}&confirm=no")).status, 400);
+    done("/daemons/orders/skip", &format!("{skip}&confirm=skip"), "done=skip+created%5b3%5d%4042");
+    done(
+        "/daemons/orders/pause",
+        "topic=created&partition=&key=a%3Cb&reason=%3Cb%3Ewhy&lasts=7200000",
+        "done=paused+created",
+    );
+    let wrong = form(&scene, "/daemons/orders/workers", "workers=some&reason=x");
+    assert!(wrong.status == 400 && wrong.body.contains("`some` is no number"), "{wrong:?}");
+
+    for path in ["/overrides", "/daemons/orders"] {
+        let body = page(&scene, path).body;
+        for told in ["20 in 1s", "workers 2", "skip created[3]@42", "pause created, key a&lt;b", "&lt;b&gt;why"] {
+            assert!(body.contains(told), "{path} lacks {told}: {body}");
+        }
+    }
+    let of = listed(&scene).into_iter().find(|of| of["change"]["workers"] == 2).expect("it stands");
+    let lift = format!("/overrides/{}/lift", of["id"].as_str().expect("a name"));
+    done(&lift, "reason=mended", "location: /overrides?done=lifted+workers+2+of+orders");
+    assert_eq!(form(&scene, &lift, "reason=again").status, 404);
+    assert_eq!(scene.control.workers(), None);
+    assert_eq!(scene.control.rate().map(Rate::attempts), Some(20));
+    assert!(!scene.control.is_paused(&TopicPartition::new("created", 3)));
+}
+
+#[test]
+fn viewers_see_what_is_changed_and_can_not_take_it_back() {
+    let scene = Scene::guarded();
+    let send =
+        |role: Role, method: Method, path: &str, body: &str| scene.send_as(Some(&text(role)), &method, path, body);
+    send(Role::Operator, Method::POST, "/api/v1/daemons/orders/pause", r#"{"reason":"why"}"#);
+    let shown = send(Role::Viewer, Method::GET, "/api/v1/overrides", "").json();
+    assert_eq!(shown["overrides"][0]["by"], json!("a operator"));
+    let lift = format!("/api/v1/overrides/{}/lift", shown["overrides"][0]["id"].as_str().expect("a name"));
+    assert_eq!(send(Role::Viewer, Method::POST, &lift, r#"{"reason":"why"}"#).status, 403);
+    assert_eq!(scene.control.paused(), [Scope::All]);
+    assert_eq!(send(Role::Operator, Method::POST, &lift, r#"{"reason":"why"}"#).status, 200);
+    assert!(scene.control.paused().is_empty());
+}
