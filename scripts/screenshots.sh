@@ -45,6 +45,9 @@ sleep 45
 letters=/daemons/orders/letters/orders.created.dlq
 curl -sf -o /dev/null -H 'content-type: application/json' -d '{"reason": "the tax service is mended"}' "$api/api/v1$letters/redrives"
 curl -sf -o /dev/null "$api/api/v1/jobs/1?wait=true"
+change() { curl -sf -o /dev/null -H 'content-type: application/json' -d "$2" "$api/api/v1/daemons/$1"; }
+change orders/pause '{"topic": "orders.created", "key": "customer-7", "reason": "her address kills the tax service", "lasts": 7200000}'
+change shipments/workers '{"workers": 2, "reason": "the warehouse is slow"}'
 
 mkdir -p "$out" docs/images
 # Window widths; Chromium's colour schemes are 0 for dark and 1 for light.
@@ -59,7 +62,7 @@ picture() {
     }
 }
 pages=(overview=/ daemon=/daemons/orders workers=/workers errors=/errors letters=/letters topic="$letters" letter="$letters/0/0"
-    job=/jobs/1 config=/config audit=/audit)
+    job=/jobs/1 fleet=/fleet overrides=/overrides config=/config audit=/audit)
 for page in "${pages[@]}"; do
     name=${page%%=*} path=${page#*=}
     picture "$name-wide-light" "$path" 1440 900 1

@@ -38,7 +38,10 @@ mod ui;
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 
+pub use crate::admin::CertificateError;
+use crate::admin::CertificateFiles;
 pub use access::{Role, Token};
 pub(crate) use daemons::shown;
 #[cfg(feature = "cli")]
@@ -71,6 +74,7 @@ pub struct ApiConfig {
     pub(crate) hosts: Vec<String>,
     pub(crate) configuration: Option<String>,
     pub(crate) masked: Vec<String>,
+    pub(crate) tls: Option<CertificateFiles>,
 }
 
 /// What is wrong with an [`ApiConfig`].
@@ -86,12 +90,15 @@ pub enum ApiConfigError {
     /// Nobody could tell who asks.
     #[error("`{0}` and `{1}` have the same token: give each one of their own")]
     Shared(String, String),
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 impl ApiConfig {
     /// Served on this address, to whoever can reach it: it must be a loopback address unless there is a [`token`](Self::token).
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, tokens: Vec::new(), hosts: Vec::new(), configuration: None, masked: Vec::new() }
+        Self { address, tokens: Vec::new(), hosts: Vec::new(), configuration: None, masked: Vec::new(), tls: None }
     }
 
     /// Whoever has this token may ask; nobody may without one from then on.
@@ -123,7 +130,14 @@ impl ApiConfig {
         self
     }
 
-    /// Everything that is wrong with it.
+    /// Serves it over TLS alone. Both are files in PEM: the certificate with those that lead from it to its authority, and its key. They are read
+    /// anew within 5 s of a change; where that fails, what was read before is shown.
+    #[must_use]
+    pub fn tls(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { tls: Some(CertificateFiles { certificate: certificate.into(), key: key.into() }), ..self }
+    }
+
+    /// Everything that is wrong with it, the files of its certificate included.
     ///
     /// # Errors
     /// All of it.
@@ -139,6 +153,7 @@ impl ApiConfig {
             let twin = self.tokens[..index].iter().find(|other| other.is_same(token));
             errors.extend(twin.map(|twin| ApiConfigError::Shared(twin.name().to_owned(), token.name().to_owned())));
         }
+        errors.extend(self.tls.as_ref().and_then(|files| files.read().err()).map(ApiConfigError::Certificate));
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }

@@ -31,6 +31,8 @@ use crate::record::Topic;
 use crate::supervisor::Roster;
 use crate::testing::MemoryBroker;
 use helm::Helm;
+#[cfg(test)]
+use helm::OrderTrouble;
 use lookout::Lookout;
 pub(crate) use members::Heard;
 pub(crate) use orders::{LONGEST, Order, Outcome, Reached, Seek};
@@ -193,32 +195,41 @@ impl Fleet {
     }
 
     fn told(&self, sighting: Sighting) -> Sighting {
-        let trouble = self.others.as_ref().and_then(|others| others.reporter.trouble()).or(sighting.trouble);
+        let trouble = self.others.as_ref().and_then(|others| others.reporter.trouble());
+        let trouble = trouble.or(sighting.trouble).or_else(|| self.helm.trouble());
         Sighting { trouble, ..sighting }
     }
 }
 
 /// What is in the way, told in the log when it changes.
-#[derive(Debug, Default)]
-struct Trouble(Mutex<Option<String>>);
+#[derive(Debug)]
+struct Trouble {
+    /// What that means.
+    what: &'static str,
+    known: Mutex<Option<String>>,
+}
 
 impl Trouble {
+    fn of(what: &'static str) -> Self {
+        Self { what, known: Mutex::new(None) }
+    }
+
     /// How it went this time.
     fn note(&self, now: Result<(), String>) {
         let now = now.err();
-        let mut known = self.0.lock();
+        let (what, mut known) = (self.what, self.known.lock());
         if *known == now {
             return;
         }
         match &now {
-            Some(trouble) => tracing::warn!(trouble, "the fleet does not hear of this process, or can't be seen"),
-            None => tracing::info!("the fleet hears of this process again, and is seen"),
+            Some(trouble) => tracing::warn!(trouble, "fleet: {what}"),
+            None => tracing::info!("fleet: no longer so: {what}"),
         }
         *known = now;
     }
 
     fn known(&self) -> Option<String> {
-        self.0.lock().clone()
+        self.known.lock().clone()
     }
 }
 

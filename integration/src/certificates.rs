@@ -55,8 +55,20 @@ impl Certificates {
     /// # Errors
     /// When `openssl` fails.
     pub fn issue(&self, name: &str, addresses: &str) -> Result<Certificate> {
+        self.issue_by("authority", name, addresses)
+    }
+
+    /// The same, signed by the other authority.
+    ///
+    /// # Errors
+    /// When `openssl` fails.
+    pub fn issue_by_stranger(&self, name: &str, addresses: &str) -> Result<Certificate> {
+        self.issue_by("stranger", name, addresses)
+    }
+
+    fn issue_by(&self, authority: &str, name: &str, addresses: &str) -> Result<Certificate> {
         let addresses = format!("subjectAltName={addresses}");
-        self.request(name, &["basicConstraints=critical,CA:FALSE", &addresses], Some("authority"))
+        self.request(name, &["basicConstraints=critical,CA:FALSE", &addresses], Some(authority))
     }
 
     /// Key and certificate in one file, as a broker takes them.

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+#[cfg(feature = "api")]
+use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
 /// How many connections are open at once; others wait to be accepted.
 const CONNECTIONS: usize = 64;
@@ -30,11 +32,33 @@ pub(crate) struct BoundedListener {
     listener: TcpListener,
     slots: Arc<Semaphore>,
     lifetime: Duration,
+    #[cfg(feature = "api")]
+    acceptor: Option<TlsAcceptor>,
 }
 
 impl BoundedListener {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)), lifetime: LIFETIME }
+        Self {
+            listener,
+            slots: Arc::new(Semaphore::new(CONNECTIONS)),
+            lifetime: LIFETIME,
+            #[cfg(feature = "api")]
+            acceptor: None,
+        }
+    }
+
+    /// The same, which greets whoever connects by TLS.
+    #[cfg(feature = "api")]
+    pub(super) fn greeting(self, acceptor: Option<TlsAcceptor>) -> Self {
+        Self { acceptor, ..self }
+    }
+
+    fn greet(&self, stream: TcpStream) -> Stream {
+        #[cfg(feature = "api")]
+        if let Some(acceptor) = &self.acceptor {
+            return Stream::Greeting(Box::new(acceptor.accept(stream)));
+        }
+        Stream::Plain(stream)
     }
 }
 
@@ -61,7 +85,7 @@ impl Listener for BoundedListener {
         if let Some(since) = failing {
             tracing::info!(seconds = since.elapsed().as_secs_f64(), "connections can be accepted again");
         }
-        (Connection { stream, end: Box::pin(sleep(self.lifetime)), _slot: slot }, address)
+        (Connection { stream: self.greet(stream), end: Box::pin(sleep(self.lifetime)), _slot: slot }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -75,19 +99,60 @@ fn is_of_the_other_side(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// What a connection is read from and written to.
+enum Stream {
+    Plain(TcpStream),
+    /// By TLS, which is not agreed on yet: that is done by who reads first, so that nobody else waits for it.
+    #[cfg(feature = "api")]
+    Greeting(Box<Accept<TcpStream>>),
+    #[cfg(feature = "api")]
+    Tls(Box<TlsStream<TcpStream>>),
+    /// It could not be agreed on.
+    #[cfg(feature = "api")]
+    Failed,
+}
+
+/// What both kinds can.
+trait Duplex: AsyncRead + AsyncWrite {}
+impl<S: AsyncRead + AsyncWrite> Duplex for S {}
+
+impl Stream {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
+        #[cfg(feature = "api")]
+        if let Self::Greeting(greeting) = self {
+            match ready!(Pin::new(&mut **greeting).poll(context)) {
+                Ok(stream) => *self = Self::Tls(Box::new(stream)),
+                Err(error) => {
+                    *self = Self::Failed;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(match self {
+            Self::Plain(stream) => Ok(Pin::new(stream) as Pin<&mut dyn Duplex>),
+            #[cfg(feature = "api")]
+            Self::Tls(stream) => Ok(Pin::new(&mut **stream) as Pin<&mut dyn Duplex>),
+            #[cfg(feature = "api")]
+            Self::Failed => Err(io::ErrorKind::ConnectionAborted.into()),
+            #[cfg(feature = "api")]
+            Self::Greeting(_) => unreachable!("it was just over"),
+        })
+    }
+}
+
 /// A connection that fails once its time is over.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     end: Pin<Box<Sleep>>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Connection {
     /// The stream while there is time, else an error. Whoever is pending on the stream is woken at the end as well.
-    fn poll_stream(&mut self, context: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+    fn poll_stream(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(Pin::new(&mut self.stream)),
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => self.stream.poll_ready(context),
         }
     }
 }
@@ -98,21 +163,21 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_stream(context)?.poll_read(context, buffer)
+        ready!(self.poll_stream(context))?.poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_stream(context)?.poll_write(context, bytes)
+        ready!(self.poll_stream(context))?.poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_stream(context)?.poll_flush(context)
+        ready!(self.poll_stream(context))?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_stream(context)?.poll_shutdown(context)
+        ready!(self.poll_stream(context))?.poll_shutdown(context)
     }
 }
 

@@ -18,6 +18,8 @@ mod health;
 mod listener;
 mod routes;
 mod server;
+#[cfg(feature = "api")]
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -26,7 +28,11 @@ pub(crate) use health::HealthBoard;
 #[cfg(feature = "api")]
 pub(crate) use listener::BoundedListener;
 pub use server::AdminError;
-pub(crate) use server::HttpServer;
+pub(crate) use server::{Greeting, HttpServer};
+#[cfg(feature = "api")]
+pub use tls::CertificateError;
+#[cfg(feature = "api")]
+pub(crate) use tls::{CertificateFiles, Tls};
 
 use crate::metrics::Metrics;
 
@@ -38,6 +44,7 @@ pub(crate) fn serve(address: SocketAddr, board: HealthBoard, metrics: Metrics) -
     HttpServer::start(
         "admin server",
         address,
+        Greeting::default(),
         routes::router(board, metrics).into_make_service(),
         std::future::pending(),
     )

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::listener::BoundedListener;
+#[cfg(feature = "api")]
+use super::tls::Tls;
 
 /// How long open connections may take to end with the server.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
@@ -44,6 +46,27 @@ pub enum AdminError {
     },
 }
 
+/// How whoever connects is greeted.
+#[derive(Debug, Default)]
+pub(crate) struct Greeting {
+    /// By TLS, where there is a certificate.
+    #[cfg(feature = "api")]
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Greeting {
+    #[cfg(feature = "api")]
+    fn of(&self, listener: BoundedListener) -> io::Result<BoundedListener> {
+        Ok(listener.greeting(self.tls.as_ref().map(Tls::acceptor).transpose()?))
+    }
+
+    #[cfg(not(feature = "api"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "with the API it may fail")]
+    fn of(&self, listener: BoundedListener) -> io::Result<BoundedListener> {
+        Ok(listener)
+    }
+}
+
 /// A running server. Dropping it ends it and waits for that, a second at most.
 #[derive(Debug)]
 pub(crate) struct HttpServer {
@@ -58,6 +81,7 @@ impl HttpServer {
     pub(crate) fn start<M, S>(
         name: &'static str,
         address: SocketAddr,
+        greeting: Greeting,
         service: M,
         beside: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, AdminError>
@@ -72,10 +96,11 @@ impl HttpServer {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        let listener = greeting.of(BoundedListener::new(listener)).map_err(start)?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let serve = async move {
-            let server = axum::serve(BoundedListener::new(listener), service);
+            let server = axum::serve(listener, service);
             let server = server.with_graceful_shutdown(stopped.clone().cancelled_owned());
             let overtime = async {
                 stopped.cancelled().await;

@@ -67,7 +67,7 @@ pub(super) async fn admit(
         });
     }
     if path == ui::LOGOUT && is_sent {
-        return ui::logout();
+        return ui::logout(&api);
     }
     match identify(&api, peer, &request) {
         Ok(identity) => {
@@ -163,16 +163,24 @@ pub(super) async fn authorize(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = if identity.role >= role {
-        next.run(request).await
-    } else {
-        let detail = format!("`{}` is {}, this takes {role}", identity.name, identity.role);
-        Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+    let is_change = !is_question(&method);
+    let answer = {
+        let api = api.clone();
+        async move {
+            let response = if identity.role >= role {
+                next.run(request).await
+            } else {
+                let detail = format!("`{}` is {}, this takes {role}", identity.name, identity.role);
+                Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+            };
+            if is_change {
+                api.audit.note(&identity, peer, &method, &path, &response);
+            }
+            response
+        }
     };
-    if !is_question(&method) {
-        api.audit.note(&identity, peer, &method, &path, &response);
-    }
-    response
+    // Whoever hangs up in the middle of a change leaves it neither half done nor without its entry.
+    if is_change { api.carry_out(answer).await } else { answer.await }
 }
 
 /// What every answer has.

@@ -39,6 +39,8 @@ pub(super) struct OverrideId {
 pub(crate) struct OverridesShown {
     /// Why it holds in this process alone, until its end; null where it holds in all of them.
     pub(crate) alone: Option<String>,
+    /// Why some may be missing; null where none should be.
+    pub(crate) trouble: Option<String>,
     /// They, the latest first.
     pub(crate) overrides: Vec<Standing>,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Lifted {
     pub(crate) lifted: Standing,
     /// The processes that are heard of, and whether they are known to do so.
     pub(crate) reached: Vec<Reached>,
-    /// Why it may have reached this process alone.
+    /// Why it may not hold in all processes, or why that is not known; null where it does.
     pub(crate) trouble: Option<String>,
 }
 
@@ -66,7 +68,7 @@ impl OverridesShown {
         let mut overrides = api.fleet.standing();
         overrides.reverse();
         let alone = api.fleet.is_alone().then(|| "no fleet is configured".to_owned());
-        Self { alone, overrides }
+        Self { alone, trouble: api.fleet.trouble(), overrides }
     }
 }
 
@@ -76,7 +78,7 @@ impl Lifted {
         let (lifted, Outcome { reached, trouble }) = api.fleet.lift(id).await.ok_or_else(|| {
             Problem::not_found(format!("there is no override `{id}` any more: `/api/v1/overrides` lists them"))
         })?;
-        Ok(Self { lifted, reached, trouble })
+        Ok(Self { lifted, reached, trouble: trouble.map(|trouble| trouble.to_string()) })
     }
 
     /// In words.

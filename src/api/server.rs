@@ -1,17 +1,21 @@
 //! The API's server: its thread, its runtime and its bounds are those of [`admin`](crate::admin).
 
-use axum::serve::IncomingStream;
+use std::future::pending;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 
 use super::endpoint::router;
 use super::state::Api;
 use super::{ApiConfig, Instance, openapi, routes};
-use crate::admin::{AdminError, BoundedListener, HttpServer};
+use crate::admin::{AdminError, BoundedListener, Greeting, HttpServer, Tls};
 use crate::fleet::Fleet;
 use crate::supervisor::Roster;
+
+const NAME: &str = "API";
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +40,23 @@ impl ApiServer {
         fleet: Arc<Fleet>,
     ) -> Result<Self, AdminError> {
         let address = config.address;
+        let tls = config.tls.clone().map(Tls::new).transpose();
+        let tls = tls.map_err(|error| AdminError::Start { server: NAME, source: io::Error::other(error) })?;
         let endpoints = routes::endpoints();
         let document = openapi::document(&instance.program, &endpoints, config.tokens.is_empty());
         let api = Api::new(config, instance, roster, fleet, document);
         let service = router(endpoints, api.clone()).into_make_service_with_connect_info::<Peer>();
-        let record = async move { api.history.record(&api.roster).await };
-        HttpServer::start("API", address, service, record).map(Self)
+        let greeting = Greeting { tls: tls.clone() };
+        let beside = async move {
+            let follow = async {
+                match &tls {
+                    Some(tls) => tls.follow().await,
+                    None => pending().await,
+                }
+            };
+            tokio::join!(api.history.record(&api.roster), follow);
+        };
+        HttpServer::start(NAME, address, greeting, service, beside).map(Self)
     }
 
     /// Where it listens: the port that was chosen, where the address left it open.

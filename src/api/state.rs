@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
 
 use super::ApiConfig;
 use super::access::Admitted;
@@ -37,8 +41,12 @@ pub(super) struct Inner {
     pub(super) jobs: Jobs,
     /// What operators don't see of records.
     pub(super) masks: Masks,
+    /// What is being changed.
+    changes: Mutex<JoinSet<()>>,
     /// Has few at once read dead letters.
     pub(super) readers: Semaphore,
+    /// It is reached by TLS alone.
+    pub(super) is_secure: bool,
     /// What the program was configured with, without secrets.
     pub(super) configuration: Option<String>,
     /// What there is to ask for.
@@ -53,7 +61,7 @@ impl Api {
         fleet: Arc<Fleet>,
         document: Value,
     ) -> Self {
-        let ApiConfig { tokens, hosts, configuration, masked, .. } = config;
+        let ApiConfig { tokens, hosts, configuration, masked, tls, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         Self(Arc::new(Inner {
             instance,
@@ -66,10 +74,26 @@ impl Api {
             history: History::default(),
             jobs: Jobs::default(),
             masks: Masks::new(masked),
+            changes: Mutex::default(),
             readers: Semaphore::new(READERS),
+            is_secure: tls.is_some(),
             configuration,
             document,
         }))
+    }
+
+    /// Does this to its end, whether somebody still waits for it or not.
+    pub(super) async fn carry_out(&self, work: impl Future<Output = Response> + Send + 'static) -> Response {
+        let (done, response) = oneshot::channel();
+        {
+            let mut changes = self.changes.lock();
+            while changes.try_join_next().is_some() {}
+            changes.spawn(async move { drop(done.send(work.await)) });
+        }
+        response.await.unwrap_or_else(|_| {
+            let detail = "it broke off: look at the log, and at what it has done";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        })
     }
 
     /// A daemon of this process.

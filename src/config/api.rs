@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::key::KeyPath;
-use super::raw::{ApiSection, TokenSection};
+use super::raw::{ApiSection, CertificateSection, TokenSection};
 use super::secret::secret;
 use crate::api::{ApiConfig, ApiConfigError, Token};
 
@@ -14,6 +14,9 @@ pub(super) fn api(document: &mut Document, section: &ApiSection) -> Option<ApiCo
     let mut config = ApiConfig::new(section.address.0);
     for host in &section.hosts {
         config = config.host(host);
+    }
+    if let Some(CertificateSection { certificate, key }) = &section.tls {
+        config = config.tls(certificate, key);
     }
     config = section.masked_fields.iter().fold(config, ApiConfig::mask);
     for (name, section) in &section.tokens {
@@ -28,6 +31,7 @@ pub(super) fn api(document: &mut Document, section: &ApiSection) -> Option<ApiCo
         let key = match &error {
             ApiConfigError::Open(_) if !is_whole => continue,
             ApiConfigError::Open(_) => path.child("address"),
+            ApiConfigError::Certificate(_) => path.child("tls"),
             ApiConfigError::Short(name) | ApiConfigError::Shared(_, name) => tokens.child(name.as_str()),
         };
         document.fault(&key, &[], error.to_string());

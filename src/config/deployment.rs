@@ -20,9 +20,17 @@ pub(crate) struct Deployment {
     /// The enabled consumers, by their names.
     pub(crate) consumers: BTreeMap<String, DeployedConsumer>,
     /// Where the API is served; none where it is not.
-    pub(crate) api: Option<SocketAddr>,
+    pub(crate) api: Option<DeployedApi>,
     /// How long a process may take to stop.
     pub(crate) stop: Duration,
+}
+
+/// Where the API is served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeployedApi {
+    pub(crate) address: SocketAddr,
+    /// Over TLS alone.
+    pub(crate) is_secure: bool,
 }
 
 /// A daemon that reads topics.
@@ -67,7 +75,7 @@ impl Deployment {
         Self {
             clusters: config.clusters.clone(),
             consumers: consumers.collect(),
-            api: config.api.as_ref().map(|api| api.address),
+            api: config.api.as_ref().map(|api| DeployedApi { address: api.address, is_secure: api.tls.is_some() }),
             stop: config.drain.saturating_add(config.grace),
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use api::{ApiSection, TokenSection};
+pub(super) use api::{ApiSection, CertificateSection, TokenSection};
 pub(crate) use circuit_breaker::CircuitBreakerSection;
 pub(super) use cluster::{ClusterSection, Mechanism, Properties, SaslSection, SecurityProtocol, TlsSection};
 pub(super) use daemon::DaemonSection;

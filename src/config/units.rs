@@ -106,7 +106,8 @@ impl Limit {
 impl PerTime {
     const EXPECTED: &str = "how many within a time, as in `100/s` or `20/1min`";
     /// As a regular expression, without what is too large.
-    pub(crate) const PATTERN: &str = "^[0-9]+/[0-9]*(d|h|min|m|s|ms)$";
+    pub(crate) const PATTERN: &str =
+        "^[0-9]+/(d|h|min|m|s|ms|([0-9]+d)?([0-9]+h)?([0-9]+(min|m))?([0-9]+s)?([0-9]+ms)?)$";
 
     fn parse(text: &str) -> Option<Rate> {
         let (attempts, interval) = text.split_once('/')?;

@@ -4,9 +4,10 @@
 //! written since. Its keys are a program's name and an order's; a value is an [`Entry`], or none for what is taken back. The invariant: the daemons are
 //! as the log says, up to the offset that is told; where it can't be written, what is ordered of this process holds in this process alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,10 @@ use crate::supervisor::Roster;
 
 /// How often it is looked for more.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The same where nobody else writes, and it is the clock alone that is looked at.
+const ALONE: Duration = Duration::from_secs(60);
+/// What was over for so long when it is read first is taken out of the log: no clock is so wrong that somebody would miss it.
+const STALE: Duration = Duration::from_secs(3600);
 /// How long to wait before it is tried anew.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long an order may take to be written …
@@ -38,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const READ: Duration = Duration::from_secs(2);
 /// How long a daemon may take to have a partition go on elsewhere.
 const SEEK: Duration = Duration::from_secs(8);
+/// By so many milliseconds another process's clock may be wrong for an order of it to be carried out.
+const LATE: u64 = 30_000;
 /// Answers that are told.
 const ANSWERS: usize = 20;
 /// What stands between a program's name and an order's.
@@ -61,12 +68,15 @@ struct Shared {
     /// The offset that is read next; `None` before the log was read once.
     read: watch::Sender<Option<Offset>>,
     trouble: Trouble,
-    /// Somebody has written an order here.
+    /// Somebody has written an order here, or wants to know all that there are.
     nudge: Notify,
+    /// How often that was asked for, and of those how many have been answered.
+    asked: AtomicU64,
+    answered: watch::Sender<u64>,
     /// The others ought to hear of this process.
     news: Notify,
-    /// Nobody else writes to the log.
-    is_alone: bool,
+    /// How often it is looked for more.
+    period: Duration,
 }
 
 /// What others are to hear of what this process knows of orders.
@@ -84,6 +94,19 @@ impl Steering {
 }
 
 /// An order that was written: whoever has read up to there knows of it.
+/// Why an order may not hold everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OrderTrouble {
+    #[error("it holds in this process alone, until its end: {0}")]
+    Unwritten(String),
+    #[error("it stands for all processes, this one has not read it yet: {0}")]
+    Unread(String),
+    #[error("it stands for all processes, but which of the others obey is not known: {0}")]
+    Unseen(String),
+    #[error("what was ordered before is not known here: {0}")]
+    Unknown(String),
+}
+
 /// None was, where nothing is known of one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ordered(Option<Offset>);
@@ -113,10 +136,12 @@ impl Helm {
             overrides: Mutex::default(),
             answers: Mutex::default(),
             read: watch::Sender::new(None),
-            trouble: Trouble::default(),
+            trouble: Trouble::of("what operators have ordered can't be read"),
             nudge: Notify::new(),
+            asked: AtomicU64::new(0),
+            answered: watch::Sender::new(0),
             news: Notify::new(),
-            is_alone,
+            period: if is_alone { ALONE } else { PERIOD },
         });
         let stop = CancellationToken::new();
         let (steering, stopped) = (Arc::clone(&shared), stop.clone());
@@ -160,6 +185,22 @@ impl Helm {
         }
     }
 
+    /// Reads all that was ordered until now.
+    pub(super) async fn refresh(&self) -> Result<(), OrderTrouble> {
+        let number = self.shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.shared.nudge.notify_one();
+        let mut answered = self.shared.answered.subscribe();
+        match timeout(READ, answered.wait_for(|answered| *answered >= number)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(OrderTrouble::Unknown(self.unread())),
+        }
+    }
+
+    fn unread(&self) -> String {
+        let topic = &self.shared.topic;
+        self.trouble().unwrap_or_else(|| format!("`{topic}` could not be read within {READ:?}"))
+    }
+
     /// What operators have changed, the earliest first.
     pub(super) fn standing(&self) -> Vec<Standing> {
         self.shared.overrides.lock().all().to_vec()
@@ -170,16 +211,17 @@ impl Helm {
         self.shared.steered()
     }
 
-    /// Orders this: each entry stands, and each that `gone` names no longer does. Done here when it returns. Where it could not be written it holds
-    /// here alone, and why is told.
-    pub(super) async fn order(&self, entries: Vec<Entry>, gone: Vec<String>) -> (Ordered, Option<String>) {
+    /// Orders this: each entry stands, and each that `gone` names no longer does. Done here when it returns without trouble. Where it could not be
+    /// written it holds here alone.
+    pub(super) async fn order(&self, entries: Vec<Entry>, gone: Vec<String>) -> (Ordered, Option<OrderTrouble>) {
         let (mut ordered, mut trouble) = (Ordered(None), None);
+        let until = Instant::now() + PATIENCE;
         let orders = entries.into_iter().map(|entry| (entry.id().to_owned(), Some(entry)));
         // First what is new: nothing is as it was before in between.
         for (id, entry) in orders.chain(gone.into_iter().map(|id| (id, None))) {
             // One that fails is enough: each takes its time.
             if trouble.is_none() {
-                match self.shared.write(&id, entry.as_ref()).await {
+                match self.shared.write(&id, entry.as_ref(), until).await {
                     Ok(offset) => ordered = Ordered(Some(offset)),
                     Err(error) => trouble = Some(error),
                 }
@@ -188,17 +230,15 @@ impl Helm {
                 self.shared.obey_alone(&id, entry);
             }
         }
-        if trouble.is_some() {
-            return (ordered, trouble);
+        if let Some(why) = trouble {
+            return (ordered, Some(OrderTrouble::Unwritten(why)));
         }
         self.shared.nudge.notify_one();
         let mut read = self.shared.read.subscribe();
         let known = read.wait_for(|read| ordered.is_known(read.map(|offset| offset.0)));
         match timeout(READ, known).await {
             Ok(Ok(_)) => (ordered, None),
-            Ok(Err(_)) | Err(_) => {
-                (ordered, Some(format!("it stands in `{}`, and was not read here yet", self.shared.topic)))
-            }
+            Ok(Err(_)) | Err(_) => (ordered, Some(OrderTrouble::Unread(self.unread()))),
         }
     }
 }
@@ -227,31 +267,49 @@ struct Page {
     records: Vec<Record>,
 }
 
+/// What is to be done about a page.
+#[derive(Default)]
+struct Heard {
+    /// Once.
+    todo: Vec<Errand>,
+    /// Orders that nobody needs any more, by their names.
+    stale: Vec<String>,
+}
+
 async fn steer(shared: &Arc<Shared>) {
     let mut reader: Option<Box<dyn Reader>> = None;
     let (mut place, mut is_made, mut errands) = (Place::default(), false, JoinSet::new());
     // Ends what still reads when this ends.
     let stop = StopOnDrop::default();
     loop {
+        let asked = shared.asked.load(Ordering::SeqCst);
         let went = async {
             if !is_made {
                 make(&shared.topic, Arc::clone(&shared.shelf)).await?;
                 is_made = true;
             }
             let known = (reader.take(), place.clone(), Arc::clone(shared), stop.0.clone());
-            let reading = tokio::task::spawn_blocking(move || {
+            let mut reading = tokio::task::spawn_blocking(move || {
                 let (reader, place, shared, stop) = known;
                 read_on(reader, place, &shared, &stop)
             });
-            reading.await.map_err(|error| error.to_string())?.map_err(|error| {
+            let read = loop {
+                tokio::select! {
+                    read = &mut reading => break read,
+                    // What ends doesn't wait for a broker.
+                    () = shared.next_end() => shared.apply(),
+                }
+            };
+            read.map_err(|error| error.to_string())?.map_err(|error| {
                 is_made &= !matches!(error, LettersError::UnknownTopic(_));
                 format!("what operators have changed can't be read: {error}")
             })
         };
-        let mut rest = PERIOD;
+        let mut rest = shared.period;
         match went.await {
             Ok(page) => {
-                for errand in shared.hear(&page) {
+                let Heard { todo, stale } = shared.hear(&page);
+                for errand in todo {
                     errands.spawn(run(Arc::clone(shared), errand));
                 }
                 (reader, place) = (Some(page.reader), page.place);
@@ -259,6 +317,10 @@ async fn steer(shared: &Arc<Shared>) {
                 let next = place.0.as_ref().map(|(_, next)| *next);
                 if shared.read.send_replace(next) != next {
                     shared.news.notify_one();
+                }
+                shared.answered.send_replace(asked);
+                if !stale.is_empty() {
+                    errands.spawn(clean(Arc::clone(shared), stale));
                 }
             }
             Err(trouble) => {
@@ -304,9 +366,11 @@ fn read_on(reader: Option<Box<dyn Reader>>, place: Place, shared: &Shared, stop:
 }
 
 impl Shared {
-    /// Has the daemons be as the log says, and answers with what is to be done once.
-    fn hear(&self, page: &Page) -> Vec<Errand> {
+    /// Has the daemons be as the log says.
+    fn hear(&self, page: &Page) -> Heard {
         let mut errands: BTreeMap<String, Errand> = BTreeMap::new();
+        let stale_at = (Timestamp::now() - STALE).as_millis();
+        let mut stale = BTreeSet::new();
         let mut overrides = self.overrides.lock();
         if page.is_new {
             overrides.begin_anew();
@@ -315,12 +379,16 @@ impl Shared {
             let Some(id) = self.named(record) else { continue };
             let Some(value) = record.value() else {
                 errands.remove(id);
+                stale.remove(id);
                 if let Some(gone) = overrides.lift(id) {
                     tell("an override is taken back", &gone);
                 }
                 continue;
             };
             match serde_json::from_slice(value) {
+                Ok(Entry::Override(old)) if page.is_new && old.id == id && old.until <= stale_at => {
+                    stale.insert(old.id);
+                }
                 Ok(Entry::Override(new)) if new.id == id => {
                     if overrides.set(new.clone(), false) {
                         tell("operators have changed a daemon", &new);
@@ -330,6 +398,9 @@ impl Shared {
                 Ok(Entry::Errand(errand)) if errand.id == id && !page.is_new => {
                     errands.insert(errand.id.clone(), errand);
                 }
+                Ok(Entry::Errand(errand)) if record.timestamp().is_some_and(|at| at.as_millis() <= stale_at) => {
+                    stale.insert(errand.id);
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, id, topic = %self.topic, "an order can't be read, it is passed over")
@@ -338,7 +409,7 @@ impl Shared {
         }
         drop(overrides);
         self.apply();
-        errands.into_values().collect()
+        Heard { todo: errands.into_values().collect(), stale: stale.into_iter().collect() }
     }
 
     /// The name of the order, where it is one of this program's.
@@ -357,6 +428,8 @@ impl Shared {
         }
         drop(overrides);
         self.apply();
+        // Its end may be the next one.
+        self.nudge.notify_one();
     }
 
     /// Has each daemon be as it is to be now.
@@ -373,41 +446,39 @@ impl Shared {
 
     /// Until there is more to read; keeps up with what ends meanwhile.
     async fn wait(&self, rest: Duration, errands: &mut JoinSet<()>) {
-        let until = Instant::now() + rest;
+        let until = tokio::time::Instant::now() + rest;
         loop {
-            let end = self.overrides.lock().next_end();
-            let left = end.map(|end| Duration::from_millis(end.saturating_sub(Timestamp::now().as_millis())));
-            // Where nobody else writes there is nothing to look for.
-            let more = if self.is_alone { None } else { Some(until.saturating_duration_since(Instant::now())) };
-            let expires = left.is_some_and(|left| more.is_none_or(|more| left <= more));
-            let sleep = async {
-                match left.into_iter().chain(more).min() {
-                    Some(time) => tokio::time::sleep(time).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = self.nudge.notified() => return,
+                () = tokio::time::sleep_until(until) => return,
                 Some(_) = errands.join_next() => {}
-                () = sleep => {
-                    if !expires {
-                        return;
-                    }
-                    self.apply();
-                }
+                () = self.next_end() => self.apply(),
             }
         }
     }
 
-    async fn write(&self, id: &str, entry: Option<&Entry>) -> Result<Offset, String> {
+    /// Until the next override is over.
+    async fn next_end(&self) {
+        let end = self.overrides.lock().next_end();
+        match end {
+            Some(end) => {
+                let left = end.saturating_sub(Timestamp::now().as_millis());
+                tokio::time::sleep(Duration::from_millis(left)).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn write(&self, id: &str, entry: Option<&Entry>, until: Instant) -> Result<Offset, String> {
+        let left = || until.saturating_duration_since(Instant::now());
         let value = entry.map(serde_json::to_vec).transpose().map_err(|error| error.to_string())?;
         let key = format!("{}{SEPARATOR}{id}", self.program);
         let record = OwnedRecord { value, ..OwnedRecord::default() }.with_key(key.as_str());
         let topic = self.topic.as_str();
-        let sent = match timeout(PATIENCE, self.producer.send(topic, record.clone())).await {
+        let sent = match timeout(left(), self.producer.send(topic, record.clone())).await {
             Ok(Err(SendError::UnknownTopic(_))) => {
                 make(&self.topic, Arc::clone(&self.shelf)).await?;
-                timeout(PATIENCE, self.producer.send(topic, record)).await
+                timeout(left(), self.producer.send(topic, record)).await
             }
             sent => sent,
         };
@@ -421,15 +492,26 @@ impl Shared {
     }
 }
 
+/// Takes these orders out of the log. Where that fails, whoever begins next tries it again.
+async fn clean(shared: Arc<Shared>, stale: Vec<String>) {
+    for id in stale {
+        if shared.write(&id, None, Instant::now() + PATIENCE).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Has a partition go on elsewhere, where it is this process's, and notes what came of it.
 async fn run(shared: Arc<Shared>, errand: Errand) {
-    let Errand { id, daemon, topic, partition, to, by, reason } = errand;
+    let Errand { id, daemon, topic, partition, to, by, reason, until } = errand;
     let seats = shared.roster.seats();
     let control = seats.iter().find(|(name, _)| **name == *daemon).and_then(|(_, seat)| seat.control());
     let place = TopicPartition::new(topic, partition);
     let Some(control) = control.filter(|control| control.view().is_some_and(|view| view.has(&place))) else { return };
     tracing::info!(daemon, %place, ?to, by, reason, "asked by another process to go on elsewhere");
+    let late = Timestamp::now().as_millis().saturating_sub(until);
     let went = match to.meant() {
+        _ if late > LATE => Err(format!("it was asked for {late} ms too long ago, unless clocks differ: ask again")),
         Ok(to) => match timeout(SEEK, control.seek(place, to)).await {
             Ok(sought) => sought.map(|next| next.offset().0).map_err(|error| error.to_string()),
             Err(_) => Err(format!("not done within {SEEK:?}, it goes on: look at the partition")),

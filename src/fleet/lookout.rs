@@ -66,7 +66,7 @@ impl Lookout {
             topic: config.topic.clone(),
             shelf: Arc::clone(&config.shelf),
             state: Mutex::default(),
-            trouble: Trouble::default(),
+            trouble: Trouble::of("the others can't be seen"),
             rounds: watch::Sender::new(0),
         };
         Self { watched: Arc::new(watched), stop: StopOnDrop::default() }

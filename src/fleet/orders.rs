@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::helm::Ordered;
+use super::helm::{OrderTrouble, Ordered};
 use super::overrides::{Change, Entry, Errand, Override, Standing};
-use super::report::Answer;
 use super::{Fleet, Steered};
 use crate::api::shown::Destination;
 use crate::record::Timestamp;
@@ -19,6 +18,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const REACH: Duration = Duration::from_secs(4);
 /// How long to wait until one of them has done what is done once; a connection's time is longer.
 const DONE: Duration = Duration::from_millis(8_500);
+/// How long a refusal may be followed by the answer of who has the partition by now.
+const DOUBT: Duration = Duration::from_secs(2);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -39,8 +40,8 @@ pub(crate) struct Order {
 pub(crate) struct Outcome {
     /// The processes that are heard of, this one first.
     pub(crate) reached: Vec<Reached>,
-    /// Why not all of them may have heard of it.
-    pub(crate) trouble: Option<String>,
+    /// Why it may not hold everywhere.
+    pub(crate) trouble: Option<OrderTrouble>,
 }
 
 /// A process, and whether it does as was ordered.
@@ -65,9 +66,9 @@ pub(crate) struct Seek {
 }
 
 impl Seek {
-    fn named(self, id: String) -> Errand {
+    fn named(self, id: String, until: u64) -> Errand {
         let Self { daemon, topic, partition, to, by, reason } = self;
-        Errand { id, daemon, topic, partition, to, by, reason }
+        Errand { id, daemon, topic, partition, to, by, reason, until }
     }
 }
 
@@ -80,17 +81,21 @@ impl Fleet {
         let Order { daemon, changes, by, reason, lasts } = order;
         let at = Timestamp::now().as_millis();
         let until = at.saturating_add(u64::try_from(lasts.min(LONGEST).as_millis()).unwrap_or(u64::MAX));
+        // Another process may have ordered a moment ago what this one is asked to take back.
+        let unknown = self.helm.refresh().await.err();
         let gone = self.helm.standing().into_iter().map(|known| known.of);
         let gone = gone.filter(|of| of.daemon == daemon && replaced(&of.change)).map(|of| of.id).collect();
         let entries = changes.into_iter().map(|change| {
             let (id, daemon, by, reason) = (name(at), daemon.clone(), by.clone(), reason.clone());
             Entry::Override(Override { id, daemon, change, by, reason, at, until })
         });
-        self.tell(entries.collect(), gone).await
+        let outcome = self.tell(entries.collect(), gone).await;
+        Outcome { trouble: outcome.trouble.or(unknown), ..outcome }
     }
 
     /// Takes an override back; `None` where there is none of this name.
     pub(crate) async fn lift(&self, id: &str) -> Option<(Standing, Outcome)> {
+        self.helm.refresh().await.ok();
         let known = self.helm.standing().into_iter().find(|known| known.of.id == id)?;
         let outcome = self.tell(Vec::new(), vec![id.to_owned()]).await;
         Some((known, outcome))
@@ -101,36 +106,41 @@ impl Fleet {
         self.helm.standing()
     }
 
+    /// Why not all of that may be known.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.helm.trouble()
+    }
+
     /// What this process knows of what was ordered.
     pub(crate) fn steered(&self) -> Steered {
         self.helm.steered()
     }
 
     async fn tell(&self, entries: Vec<Entry>, gone: Vec<String>) -> Outcome {
-        let is_nothing = entries.is_empty() && gone.is_empty();
+        let (begun, is_nothing) = (Instant::now(), entries.is_empty() && gone.is_empty());
         let (ordered, trouble) = if is_nothing { Default::default() } else { self.helm.order(entries, gone).await };
-        if trouble.is_some() || is_nothing || self.is_alone() {
-            return Outcome { reached: vec![self.this()], trouble };
+        let obeys = !matches!(trouble, Some(OrderTrouble::Unread(_)));
+        let this = Reached { instance: self.instance.id.clone(), obeys };
+        if matches!(trouble, Some(OrderTrouble::Unwritten(_))) || is_nothing || self.is_alone() {
+            return Outcome { reached: vec![this], trouble };
         }
-        self.reach(ordered).await
-    }
-
-    fn this(&self) -> Reached {
-        Reached { instance: self.instance.id.clone(), obeys: true }
+        let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
+        let reached = std::iter::once(this).chain(others.reached).collect();
+        Outcome { reached, trouble: trouble.or(others.trouble) }
     }
 
     /// Waits for the others to hear of it, those of which nothing is heard left aside.
-    async fn reach(&self, ordered: Ordered) -> Outcome {
-        let until = Instant::now() + REACH;
+    async fn reach(&self, ordered: Ordered, until: Instant) -> Outcome {
         loop {
-            let sighting = self.look().await;
+            let left = until.saturating_duration_since(Instant::now());
+            let sighting = tokio::time::timeout(left, self.look()).await.unwrap_or_else(|_| self.seen());
             let others = sighting.others.iter().filter(|heard| !heard.is_silent()).map(|heard| Reached {
                 instance: heard.report.instance.id.clone(),
                 obeys: ordered.is_known(heard.report.steered.read),
             });
-            let reached: Vec<Reached> = std::iter::once(self.this()).chain(others).collect();
+            let reached: Vec<Reached> = others.collect();
             if reached.iter().all(|one| one.obeys) || Instant::now() >= until {
-                return Outcome { reached, trouble: sighting.trouble };
+                return Outcome { reached, trouble: sighting.trouble.map(OrderTrouble::Unseen) };
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -142,8 +152,9 @@ impl Fleet {
     /// Why it doesn't, or why that is not known.
     pub(crate) async fn seek(&self, seek: Seek) -> Sought {
         let until = Instant::now() + DONE;
-        let id = name(Timestamp::now().as_millis());
-        let errand = seek.named(id.clone());
+        let at = Timestamp::now().as_millis();
+        let id = name(at);
+        let errand = seek.named(id.clone(), at + u64::try_from(DONE.as_millis()).unwrap_or(u64::MAX));
         let sighting = self.look().await;
         let mut heard = sighting.others.iter().filter(|heard| !heard.is_silent());
         if !heard.any(|heard| may_have(&heard.report.daemons, &errand)) {
@@ -151,24 +162,36 @@ impl Fleet {
             return Err(format!("no process that is heard of has {topic}[{partition}] now"));
         }
         let (_, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
-        if let Some(trouble) = trouble {
-            return Err(trouble);
+        if let Some(OrderTrouble::Unwritten(why)) = trouble {
+            return Err(why);
         }
+        let mut refused: Option<(String, Instant)> = None;
         let went = loop {
-            let sighting = self.look().await;
-            let mut answers = sighting.others.iter().flat_map(|heard| &heard.report.steered.answers);
-            if let Some(Answer { next, refused, .. }) = answers.find(|answer| answer.id == id) {
-                let refused = refused.clone().unwrap_or_else(|| "it was refused".to_owned());
-                break next.ok_or(refused);
+            let (sighting, own) = (self.look().await, self.helm.steered());
+            let others = sighting.others.iter().flat_map(|heard| &heard.report.steered.answers);
+            // The partition may have moved meanwhile: then one refuses what another one does.
+            for answer in others.chain(&own.answers).filter(|answer| answer.id == id) {
+                match (answer.next, &answer.refused) {
+                    (Some(next), _) => return self.forget(id, Ok(next)).await,
+                    (None, Some(why)) if refused.is_none() => refused = Some((why.clone(), Instant::now())),
+                    _ => {}
+                }
+            }
+            if let Some((why, since)) = &refused
+                && (since.elapsed() >= DOUBT || Instant::now() >= until)
+            {
+                break Err(why.clone());
             }
             if Instant::now() >= until {
-                break Err(format!(
-                    "no process has answered within {DONE:?}, it may still be done: look at the partition"
-                ));
+                break Err(format!("no process has answered within {DONE:?}: look at the partition, and ask again"));
             }
             tokio::time::sleep(LOOK).await;
         };
-        // Nobody is to do it any more who hears of it only now. Where that fails it stays as a line that means nothing.
+        self.forget(id, went).await
+    }
+
+    /// Nobody is to do it any more who hears of it only now. Where that can't be written it is over soon.
+    async fn forget(&self, id: String, went: Sought) -> Sought {
         tokio::time::timeout(LOOK * 5, self.helm.order(Vec::new(), vec![id])).await.ok();
         went
     }

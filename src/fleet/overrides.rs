@@ -65,6 +65,8 @@ pub(crate) struct Errand {
     pub(crate) to: Destination,
     pub(crate) by: String,
     pub(crate) reason: String,
+    /// Until when somebody waits for it, in milliseconds since 1970 UTC.
+    pub(crate) until: u64,
 }
 
 /// What stands in the log.

@@ -1,7 +1,7 @@
 //! Reports: what a process tells of itself, as JSON that later versions still read.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,12 @@ pub(crate) struct Reported {
     pub(crate) failures: Vec<shown::FailedAttempts>,
 }
 
-/// How many records each daemon was done with when it was last told of.
+/// A rate is told of no shorter time.
+const WHILE: Duration = Duration::from_secs(1);
+
+/// When each daemon was last looked at, how many records it was done with by then, and how many a second.
 #[derive(Debug, Default)]
-pub(super) struct Before(HashMap<String, (Instant, u64)>);
+pub(super) struct Before(HashMap<String, (Instant, u64, f64)>);
 
 impl Report {
     /// As this process is just now, without rates.
@@ -112,10 +115,12 @@ impl Before {
     #[allow(clippy::cast_precision_loss)]
     fn rate(&mut self, inspected: &Inspected) -> f64 {
         let (now, handled) = (Instant::now(), inspected.handled());
-        let before = self.0.insert(inspected.status.name.to_string(), (now, handled));
-        let Some((then, before)) = before else { return 0.0 };
-        let time = now.duration_since(then).as_secs_f64();
-        if time > 0.0 { handled.saturating_sub(before) as f64 / time } else { 0.0 }
+        let known = self.0.entry(inspected.status.name.to_string()).or_insert((now, handled, 0.0));
+        let time = now.duration_since(known.0);
+        if time >= WHILE {
+            *known = (now, handled, handled.saturating_sub(known.1) as f64 / time.as_secs_f64());
+        }
+        known.2
     }
 }
 

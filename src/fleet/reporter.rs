@@ -38,7 +38,8 @@ impl Reporter {
         steering: Steering,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        let (trouble, stop) = (Arc::new(Trouble::default()), CancellationToken::new());
+        let (trouble, stop) =
+            (Arc::new(Trouble::of("the others do not hear of this process")), CancellationToken::new());
         let (told, stopped) = (Arc::clone(&trouble), stop.clone());
         let work = move || {
             runtime.block_on(report(&config, &instance, &roster, &steering, &told, &stopped));

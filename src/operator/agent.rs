@@ -3,13 +3,14 @@
 use std::env;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::ReadFile;
 use super::cluster::File;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(super) struct ApiArgs {
-    /// Where the API is, as in `http://127.0.0.1:9466`, which is the default
+    /// Where the API is, as in `https://shop.example.org`; by default `http://127.0.0.1:9466`
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     api: Option<String>,
     /// The configuration file of the program, which says where it is
@@ -37,6 +38,9 @@ pub(super) struct ApiArgs {
     /// A file with the token to show; else it is taken from the variable `DAEMONRY_TOKEN`, if that is set
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A file with the certificates of the authorities to trust, in PEM; by default those that browsers do
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 /// See the module.
@@ -49,14 +53,16 @@ pub(super) struct Agent {
 impl ApiArgs {
     pub(super) fn agent(&self, read: &ReadFile<'_>) -> Result<Agent, Failure> {
         let base = match (&self.api, self.config.clone()) {
-            (Some(url), _) if url.starts_with("http://") => url.trim_end_matches('/').to_owned(),
-            (Some(_), _) => return Err(Failure::usage("`--api` must begin with `http://`")),
+            (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => {
+                url.trim_end_matches('/').to_owned()
+            }
+            (Some(_), _) => return Err(Failure::usage("`--api` must begin with `http://` or `https://`")),
             (None, Some(path)) => {
                 let deployment = read(&File { path, set: self.set.clone() })?;
-                let address = deployment.api.ok_or_else(|| {
+                let api = deployment.api.ok_or_else(|| {
                     Failure::usage("the file serves no API: set `api: {enabled: true}` there, and restart the program")
                 })?;
-                format!("http://{}", reachable(address))
+                format!("{}://{}", if api.is_secure { "https" } else { "http" }, reachable(api.address))
             }
             (None, None) => format!("http://{DEFAULT_ADDRESS}"),
         };
@@ -68,8 +74,28 @@ impl ApiArgs {
         };
         let token = token.map(|token| token.trim().to_owned());
         let settings = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
+        let settings = match &self.ca_file {
+            Some(file) => settings.tls_config(TlsConfig::builder().root_certs(authorities(file)?).build()),
+            None => settings,
+        };
         Ok(Agent { agent: settings.build().into(), base, token })
     }
+}
+
+/// The certificates of a file.
+fn authorities(file: &Path) -> Result<RootCerts, Failure> {
+    let refused = |why: String| Failure::usage(format!("no authorities in `{}`: {why}", file.display()));
+    let text = fs::read(file).map_err(|error| refused(error.to_string()))?;
+    let items = parse_pem(&text).collect::<Result<Vec<_>, _>>().map_err(|error| refused(error.to_string()))?;
+    let certificates = items.into_iter().filter_map(|item| match item {
+        PemItem::Certificate(certificate) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
+    if certificates.is_empty() {
+        return Err(refused("it holds no certificate in PEM".to_owned()));
+    }
+    Ok(RootCerts::from(certificates))
 }
 
 /// Where what listens there is reached from here.
@@ -109,9 +135,13 @@ impl Agent {
     ) -> Result<R, Failure> {
         let base = &self.base;
         let mut answer = answer.map_err(|error| {
-            Failure::new(format!(
-                "no API answers at {base}: {error}: does the program run there, with `api: {{enabled: true}}`?"
-            ))
+            let what = match &error {
+                ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+                    "is it served over TLS, with a certificate for this name, by an authority of `--ca-file`?"
+                }
+                _ => "does the program run there, with `api: {enabled: true}`?",
+            };
+            Failure::new(format!("no API answers at {base}: {error}: {what}"))
         })?;
         let status = answer.status();
         if status.is_success() {

@@ -75,11 +75,14 @@ impl Row for Standing {
 impl Overrides {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let mut console = Console::new(&self.output);
-        let OverridesShown { alone, overrides } = self.api.agent(read)?.get("/api/v1/overrides")?;
+        let OverridesShown { alone, trouble, overrides } = self.api.agent(read)?.get("/api/v1/overrides")?;
         if self.as_config {
             return console.bytes(as_config(&overrides).as_bytes());
         }
         console.answer(&overrides, "nothing is changed")?;
+        if let Some(trouble) = trouble {
+            console.note(&format!("some may be missing: {trouble}"));
+        }
         if let Some(why) = alone {
             console.note(&format!("what is changed holds in that process alone, until its end: {why}"));
         }
@@ -119,7 +122,7 @@ impl Lift {
         let obey = reached.iter().filter(|one| one.obeys).count();
         console.note(&format!("taken back in {obey} of {} processes", reached.len()));
         if let Some(trouble) = trouble {
-            console.note(&format!("it may have reached that process alone: {trouble}"));
+            console.note(&trouble);
         }
         Ok(Exit::Drained)
     }

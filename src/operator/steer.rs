@@ -76,7 +76,7 @@ impl Lasts {
 pub(crate) struct Scale {
     /// The daemon
     daemon: String,
-    /// How many workers may be at something at once in each process, up to what is configured; `off` for as configured
+    /// How many workers may be at something at once in each process, up to what is configured; `off` takes back what operators have said
     workers: String,
     #[command(flatten)]
     why: Why,
@@ -92,7 +92,7 @@ pub(crate) struct Scale {
 pub(crate) struct Rate {
     /// The daemon
     daemon: String,
-    /// How many attempts may begin, as in `100/s` or `20/1min`; `off` for no limit
+    /// How many attempts may begin, as in `100/s` or `20/1min`; `off` takes back what operators have limited
     rate: String,
     /// The same for each single key
     #[arg(long, value_name = "RATE", default_value = "off")]
@@ -287,7 +287,7 @@ fn tell(output: &OutputArgs, steered: Steered) -> Result<Exit, Failure> {
     let mut console = Console::new(output);
     console.answer([&row], "")?;
     if let Some(trouble) = steered.trouble {
-        console.note(&format!("it may have reached that process alone, until its end: {trouble}"));
+        console.note(&trouble);
     }
     Ok(Exit::Drained)
 }

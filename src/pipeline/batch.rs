@@ -93,7 +93,7 @@ pub(super) async fn run<G: Progress>(
             for entry in entries.drain(count) {
                 if shared.skips.has(&shared.daemon, &entry.record) {
                     attempted.skipped += 1;
-                    part.settled.push((entry.ticket.skip(), entry.bytes));
+                    part.settled.push((entry.ticket.pass_over(), entry.bytes));
                     continue;
                 }
                 part.add(entry, &mut add, |judged, failures| outcome(&route.settings, judged, failures, random));

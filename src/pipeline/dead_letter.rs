@@ -233,7 +233,7 @@ async fn write<G: Progress>(
     let (from, partition) = (entry.record.topic().as_str(), entry.record.partition().0);
     if shared.skips.has(daemon, &entry.record) {
         shared.meter.unwanted(1);
-        shared.change(|lanes| lanes.letter_acknowledged(run, entry.ticket.skip(), weight));
+        shared.change(|lanes| lanes.letter_acknowledged(run, entry.ticket.pass_over(), weight));
         return None;
     }
     match letters.publish(entry.ticket, &entry.record, &topic, &failure).await {

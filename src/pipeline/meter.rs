@@ -290,6 +290,7 @@ mod tests {
                 stands_still: false,
                 probation: false,
                 waits_until: None,
+                keys_paused: false,
                 waits_for_letter: false,
                 is_silent: false,
                 finished: 0,

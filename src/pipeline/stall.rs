@@ -1,7 +1,7 @@
 //! Stalls: partitions of which records wait, and nothing comes of it. A pure part: whoever looks brings what it saw and the time.
 //!
 //! What counts is that the daemon does nothing although it could. So it is no stall while records of the partition are finished, however
-//! they end: retries and dead letters have metrics of their own. Nor is it one while somebody has paused it or its circuit
+//! they end: retries and dead letters have metrics of their own. Nor is it one while somebody has paused it, or all of its keys that could start, or its circuit
 //! breaker is open, while a handler of it runs within its timeout, while its retry or its batch waits for a time that is yet to come, while
 //! there is no worker free for it, or while nobody answers for it. One that waits for its dead letter stalls, but nobody here can help it.
 
@@ -41,6 +41,7 @@ pub(super) fn sights(census: &Census, at_work: &[&AssignmentContext], now: Insta
         };
         nothing_could_start
             || partition.stands_still
+            || partition.keys_paused
             || partition.is_silent
             || partition.waits_until.is_some_and(|until| until > now)
             || at_work.iter().any(|context| is_at_work(&context))

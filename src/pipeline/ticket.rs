@@ -57,6 +57,11 @@ impl<P: Copy> Ticket<P> {
         self.settle(Ending::Skipped)
     }
 
+    /// Somebody wants the record passed over: no handler was asked.
+    pub(in crate::pipeline) fn pass_over(self) -> Settled<P> {
+        Settled { was_tried: false, ..self.settle(Ending::Skipped) }
+    }
+
     /// The record's dead letter was acknowledged; takes the proof of it.
     pub(in crate::pipeline) fn dead_lettered(self, _receipt: Receipt) -> Settled<P> {
         self.settle(Ending::DeadLettered)
@@ -66,7 +71,7 @@ impl<P: Copy> Ticket<P> {
     pub(in crate::pipeline) fn release(self) {}
 
     fn settle(self, ending: Ending) -> Settled<P> {
-        Settled { epoch: self.epoch, position: self.position, ending }
+        Settled { epoch: self.epoch, position: self.position, ending, was_tried: true }
     }
 }
 
@@ -98,9 +103,15 @@ pub struct Settled<P> {
     epoch: Epoch,
     position: P,
     ending: Ending,
+    was_tried: bool,
 }
 
 impl<P: Copy> Settled<P> {
+    /// Whether it says anything of what its handler calls.
+    pub(in crate::pipeline) fn was_tried(&self) -> bool {
+        self.was_tried
+    }
+
     /// The assignment that the record came in under.
     pub fn epoch(&self) -> Epoch {
         self.epoch

@@ -219,7 +219,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
                 break entry;
             }
             self.attempted.skipped += 1;
-            self.bench.settled.push((entry.ticket.skip(), entry.bytes));
+            self.bench.settled.push((entry.ticket.pass_over(), entry.bytes));
         };
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.

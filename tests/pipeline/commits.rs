@@ -82,6 +82,17 @@ async fn commit_that_is_refused_is_covered_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn commit_that_takes_its_time_is_waited_for() {
+    let scene = Scene::with(1, |settings| settings.commit_interval = millis(100));
+    scene.broker.fail_commits([CommitFault::Delay(secs(4))]);
+    scene.fill(0, 10);
+    let process = scene.start(on(|| async {}));
+    until("all of it", || scene.committed(0) == 10).await;
+    assert_eq!(scene.metrics.commits.of(CommitStatus::Retriable).get(), 0);
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn stop_without_an_answer_to_its_last_commit_says_so() {
     let scene = Scene::with(1, |settings| settings.commit_interval = secs(1_000));
     let process = scene.start(on(|| async {}));

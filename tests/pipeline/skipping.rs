@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::anyhow;
 use daemonry::handler::{HandlerError, Route, on, on_batch};
-use daemonry::metrics::MessageStatus;
+use daemonry::metrics::{BreakerState, MessageStatus};
 use daemonry::pipeline::control::Scope;
 use daemonry::pipeline::dead_letter::PublishError;
 use daemonry::record::{Offset, Record, TopicPartition};
@@ -163,5 +163,43 @@ async fn as_many_workers_as_are_wanted_are_at_something() {
     assert_eq!(scene.metrics.workers.get(), 1);
     scene.control.scale(None);
     until("all of them", || scene.committed(0) == 200 && scene.committed(1) == 200).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_key_is_no_stall_and_what_waits_beside_it_is() {
+    let scene = Scene::with(1, |settings| settings.stall_after = secs(60));
+    (0..3).for_each(|_| scene.write(0, "a"));
+    scene.control.pause(Scope::Key(TOPIC.into(), b"a".to_vec()));
+    let process = scene.start(on(|| async {}));
+    sleep(secs(1_000)).await;
+    let view = scene.control.view().expect("it runs still");
+    assert_eq!((view.partitions[0].stalled, scene.committed(0)), (None, 0));
+    scene.control.resume(&Scope::All);
+    until("all of them", || scene.committed(0) == 3).await;
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_passed_over_closes_no_circuit_breaker() {
+    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (4, 400));
+    let keys: Vec<String> = (0..100).map(|number| format!("key {number}")).collect();
+    keys.iter().for_each(|key| scene.write(0, key));
+    let journal = Journal::new();
+    let seen = journal.clone();
+    let down = on(move |record: Record| {
+        drop(seen.begin(&record));
+        async { Err::<(), _>(anyhow!("the database is down")) }
+    });
+    let process = scene.start(down.retry(RetryPolicy::exponential().max_retries(1_000)));
+    let breaker = scene.metrics.circuit_breaker(TOPIC);
+    until("it opens", || breaker.open.get() == 1).await;
+    sleep(secs(5)).await;
+    // Whatever is tried next is passed over.
+    (0..100).for_each(|offset| scene.control.skip(TopicPartition::new(TOPIC, 0), Offset(offset)));
+    let tried = journal.began().len();
+    until("all of them", || scene.committed(0) == 100).await;
+    assert_eq!(journal.began().len(), tried, "nobody was asked");
+    assert_eq!(breaker.changes.of(BreakerState::Closed).get(), 0);
     process.stop_cleanly().await;
 }

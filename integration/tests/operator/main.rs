@@ -6,3 +6,4 @@ mod lag;
 mod process;
 mod reset;
 mod scene;
+mod secure;

@@ -20,6 +20,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(scene: &Scene, number: usize, directory: &Path) -> Result<Self> {
+        Self::start_with(scene, number, directory, &[])
+    }
+
+    /// With these keys set besides.
+    pub(crate) fn start_with(scene: &Scene, number: usize, directory: &Path, keys: &[String]) -> Result<Self> {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/shop.yaml");
         let mut command = Command::new(binary("handlers")?);
         command
@@ -36,6 +41,7 @@ impl Process {
             .args(["--set", &format!("fleet.control={}.control", scene.topic)])
             // Who takes over from one that was killed waits for as long.
             .args(["--set", "kafka.main.session_timeout=10s"])
+            .args(keys.iter().flat_map(|key| ["--set", key.as_str()]))
             .env("KAFKA_BROKERS", &scene.brokers)
             .env("KAFKA_GROUP", &scene.topic);
         let mut member = Member::run(command, directory.join(format!("{number}.log")))?;

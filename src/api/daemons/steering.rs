@@ -262,7 +262,7 @@ pub(crate) struct Steered {
     pub(crate) until: Option<u64>,
     /// The processes that are heard of, and whether they are known to do so.
     pub(crate) reached: Vec<Reached>,
-    /// Why it may have reached this process alone, until its end.
+    /// Why it may not hold in all processes, or why that is not known; null where it does.
     pub(crate) trouble: Option<String>,
 }
 

@@ -1,15 +1,20 @@
 //! Overrides: what is changed is listed with who, why and until when, and taken back by its name.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::pages::{form, page};
 use super::{Scene, text};
-use crate::api::Role;
+use crate::api::{ApiConfig, Role};
+use crate::fleet::{DEFAULT_REPORTS, FleetConfig};
 use crate::pipeline::control::{Rate, Scope};
-use crate::record::TopicPartition;
-use axum::http::Method;
+use crate::record::{OwnedRecord, Timestamp, TopicPartition};
+use crate::testing::MemoryBroker;
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -141,4 +146,43 @@ fn viewers_see_what_is_changed_and_can_not_take_it_back() {
     assert_eq!(scene.control.paused(), [Scope::All]);
     assert_eq!(send(Role::Operator, Method::POST, &lift, r#"{"reason":"why"}"#).status, 200);
     assert!(scene.control.paused().is_empty());
+}
+
+#[test]
+fn who_hangs_up_in_the_middle_of_a_change_is_in_the_audit_log_and_it_is_done() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let config = ApiConfig::new("127.0.0.1:0".parse().expect("an address"));
+    let scene = Scene::within(config, Some(FleetConfig::in_memory(&broker)));
+    // Another process, which never says that it obeys: so the answer takes its time.
+    let id = scene.get("/api/v1/instance").json()["id"].as_str().expect("a name").to_owned();
+    let mut other = scene.get(&format!("/api/v1/fleet/{id}")).json();
+    other["instance"]["id"] = json!("shop-1");
+    other["steered"]["read"] = Value::Null;
+    let record = OwnedRecord::new(other.to_string()).with_key("shop-1");
+    broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    };
+    until("it is known", &|| {
+        scene.get("/api/v1/fleet").json()["instances"].as_array().is_some_and(|all| all.len() == 2)
+    });
+
+    let body = r#"{"reason":"gone"}"#;
+    let mut stream = TcpStream::connect(scene.server.address()).expect("it listens");
+    write!(
+        stream,
+        "POST /api/v1/daemons/orders/pause HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it takes it");
+    until("it is paused", &|| !scene.control.paused().is_empty());
+    drop(stream);
+    until("it is in the log", &|| scene.get("/api/v1/audit").json()[0]["detail"].is_string());
+    let detail = scene.get("/api/v1/audit").json()[0]["detail"].clone();
+    assert_eq!(detail, json!("paused all, in 1 of 2 processes: gone"));
 }

@@ -52,17 +52,18 @@ pub(in crate::api) async fn login(api: &Api, request: Request) -> Result<Respons
     let Some(token) = form.map(|form| form.token).filter(|token| api.admitted.identify(Some(token)).is_some()) else {
         return Err(login_page(api, true));
     };
-    Ok(with_cookie(&URL_SAFE_NO_PAD.encode(token), ""))
+    Ok(with_cookie(api, &URL_SAFE_NO_PAD.encode(token), ""))
 }
 
 /// Forgets it.
-pub(in crate::api) fn logout() -> Response {
-    with_cookie("", "; Max-Age=0")
+pub(in crate::api) fn logout(api: &Api) -> Response {
+    with_cookie(api, "", "; Max-Age=0")
 }
 
-fn with_cookie(value: &str, more: &str) -> Response {
+fn with_cookie(api: &Api, value: &str, more: &str) -> Response {
     let mut response = Redirect::to("/").into_response();
-    let cookie = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{more}");
+    let secure = if api.is_secure { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }

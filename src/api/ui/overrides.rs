@@ -43,8 +43,9 @@ pub(super) fn of_daemon(api: &Api, daemon: &str) -> Markup {
 }
 
 fn fragment(api: &Api, may_lift: bool) -> Markup {
-    let OverridesShown { alone, overrides } = OverridesShown::now(api);
+    let OverridesShown { alone, trouble, overrides } = OverridesShown::now(api);
     html! {
+        @if let Some(trouble) = &trouble { p.notice.warning { "Some may be missing here: " (trouble) } }
         @if let Some(why) = &alone { p.notice { "What is changed here holds in this process alone, until its end: " (why) "." } }
         @if overrides.is_empty() {
             p.empty {

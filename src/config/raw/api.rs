@@ -17,6 +17,9 @@ pub(in crate::config) struct ApiSection {
     pub(in crate::config) enabled: bool,
     /// Where it is served. Without tokens whoever can reach it is an admin, so it must be a loopback address then.
     pub(in crate::config) address: Address,
+    /// The certificate that it is served with, over TLS alone then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) tls: Option<CertificateSection>,
     /// Names that it is reached by, beside `localhost` and addresses: those of a Service, or an Ingress.
     pub(in crate::config) hosts: Vec<String>,
     /// Fields that are hidden from all but admins, by their names: in records that are JSON, at any depth and in any case, and in headers. Values
@@ -31,11 +34,22 @@ impl Default for ApiSection {
         Self {
             enabled: false,
             address: Address(DEFAULT_ADDRESS),
+            tls: None,
             hosts: Vec::new(),
             masked_fields: Vec::new(),
             tokens: BTreeMap::new(),
         }
     }
+}
+
+/// The certificate that something is served with. Both files are in PEM, and read anew within 5 s of a change.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct CertificateSection {
+    /// The certificate's file, with those that lead from it to its authority.
+    pub(in crate::config) certificate: String,
+    /// The file of its key.
+    pub(in crate::config) key: String,
 }
 
 /// Somebody who may ask.

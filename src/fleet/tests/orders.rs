@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use super::*;
 use crate::api::shown::{Destination, RateLimit, Scope};
 use crate::pipeline::control::{self, Control};
+use crate::record::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -137,7 +138,7 @@ async fn what_can_not_be_written_holds_here_alone_and_says_so() {
     one.fleet.settled().await;
     broker.refuse_sends(Some(SendError::NotAuthorized(DEFAULT_CONTROL.into())));
     let Outcome { reached, trouble } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
-    let trouble = trouble.expect("it could not be written");
+    let Some(OrderTrouble::Unwritten(trouble)) = trouble else { panic!("it could not be written: {trouble:?}") };
     assert!(trouble.contains(DEFAULT_CONTROL), "{trouble}");
     assert_eq!(names(&reached), [("one", true)]);
     assert_eq!(one.control.workers(), NonZeroUsize::new(3));
@@ -164,4 +165,33 @@ async fn nobody_who_has_the_partition_is_told_at_once() {
     assert_eq!(went, Err("no process that is heard of has created[3] now".to_owned()));
     assert!(begun.elapsed() < Duration::from_secs(6));
     assert!(two.fleet.standing().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_over_long_ago_is_taken_out_of_the_log_by_whoever_begins() {
+    let broker = MemoryBroker::new();
+    let hours_ago = |hours: u64| Timestamp::now().as_millis() - hours * 3_600_000;
+    let entry = |id: &str, until: u64| {
+        let value = format!(
+            r#"{{"override":{{"id":"{id}","daemon":"orders","change":{{"workers":1}},"by":"b","reason":"c","at":0,"until":{until}}}}}"#
+        );
+        broker.produce(DEFAULT_CONTROL, 0, OwnedRecord::new(value).with_key(format!("shop/{id}")));
+    };
+    entry("old", hours_ago(2));
+    // By another clock it may hold still.
+    entry("late", hours_ago(0) - 1_000);
+    let one = Shop::start(Some(&broker), "one");
+    one.fleet.settled().await;
+    assert_eq!((one.control.workers(), one.fleet.standing()), (None, Vec::new()));
+    let begun = Instant::now();
+    let gone = loop {
+        let records = broker.records(DEFAULT_CONTROL, 0);
+        let gone: Vec<_> = records.iter().filter(|(_, record)| record.value.is_none()).collect();
+        if let [(_, gone)] = gone[..] {
+            break gone.key.clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{records:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(gone.as_deref(), Some(b"shop/old".as_slice()));
 }

@@ -39,6 +39,8 @@ pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) probation: bool,
     /// When the last of its retries is due, or the batch that is gathered of it.
     pub(in crate::pipeline) waits_until: Option<Instant>,
+    /// Somebody has paused keys of it, and no other of its lanes could start.
+    pub(in crate::pipeline) keys_paused: bool,
     /// A dead letter of it could not be written.
     pub(in crate::pipeline) waits_for_letter: bool,
     /// Nobody answers for it.
@@ -70,6 +72,9 @@ struct Depth {
     deepest: usize,
     /// The time that the oldest record carries.
     oldest: Option<NonZero<u64>>,
+    /// One of its lanes could start; of one the key is paused.
+    startable: bool,
+    paused: bool,
 }
 
 impl Depth {
@@ -216,7 +221,10 @@ impl<G: Progress> Lanes<G> {
                 continue;
             };
             oldest = [oldest, Some(received)].into_iter().flatten().min();
-            depths[lane.place].count(lane.queue.len() + usize::from(lane.out_since.is_some()), stamp);
+            let depth = &mut depths[lane.place];
+            depth.count(lane.queue.len() + usize::from(lane.out_since.is_some()), stamp);
+            depth.startable |= matches!(lane.state, State::Ready | State::Due);
+            depth.paused |= lane.limited && lane.timer.is_none();
         }
         let waits = self.waits();
         let partitions = self.places.iter().zip(depths).zip(waits).filter_map(|((place, depth), waits_until)| {
@@ -228,6 +236,7 @@ impl<G: Progress> Lanes<G> {
                 stands_still: place.stands_still(),
                 probation: place.is_on_probation(),
                 waits_until,
+                keys_paused: depth.paused && !depth.startable,
                 waits_for_letter: assignment.stuck_letters > 0,
                 is_silent: assignment.is_silent,
                 finished: assignment.finished,

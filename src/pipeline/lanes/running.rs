@@ -162,8 +162,13 @@ impl<G: Progress> Lanes<G> {
         settled: &mut Vec<(Settled<G::Position>, usize)>,
         effects: &mut Effects,
     ) {
-        let (place_id, succeeded) = (place, settled.len());
+        let (place_id, finished) = (place, settled.len());
         let place = &mut self.places[place];
+        // What nobody was asked to handle says nothing of a circuit.
+        let succeeded = match place.circuit {
+            Some(_) => settled.iter().filter(|(settled, _)| settled.was_tried()).count(),
+            None => 0,
+        };
         for (_, bytes) in &*settled {
             self.loads.queued.remove(*bytes);
             place.loads.queued.remove(*bytes);
@@ -176,7 +181,7 @@ impl<G: Progress> Lanes<G> {
         }
         self.succeeded(place_id, succeeded, effects);
         if self.on_probation > 0 {
-            self.proven(place_id, succeeded);
+            self.proven(place_id, finished);
         }
     }
 

@@ -38,6 +38,7 @@ pub(in crate::pipeline) async fn scale<G: Progress>(shared: Arc<Shared<G>>, mut 
         if looks.is_fixed {
             // It goes on from where it was, once nobody says how many there are to be.
             looks = Looks::default();
+            before = shared.meter.attempts();
             continue;
         }
         let now = shared.meter.attempts();

@@ -179,8 +179,7 @@ impl Changed {
         let Self { did, outcome: Outcome { reached, trouble }, .. } = self;
         let (all, obey) = (reached.len(), reached.iter().filter(|one| one.obeys).count());
         let who = if all > 1 { format!(", in {obey} of {all} processes") } else { String::new() };
-        let trouble =
-            trouble.as_ref().map_or(String::new(), |trouble| format!(", but in this process alone: {trouble}"));
+        let trouble = trouble.as_ref().map_or(String::new(), |trouble| format!("; {trouble}"));
         format!("{did}{who}{trouble}")
     }
 
@@ -193,7 +192,7 @@ impl Changed {
             workers: control.workers(),
             until: self.until,
             reached: self.outcome.reached,
-            trouble: self.outcome.trouble,
+            trouble: self.outcome.trouble.map(|trouble| trouble.to_string()),
         };
         Ok((detail, Json(steered)).into_response())
     }
