@@ -167,7 +167,7 @@ async fn as_many_workers_as_are_wanted_are_at_something() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_key_is_no_stall_and_what_waits_beside_it_is() {
+async fn a_paused_key_is_no_stall() {
     let scene = Scene::with(1, |settings| settings.stall_after = secs(60));
     (0..3).for_each(|_| scene.write(0, "a"));
     scene.control.pause(Scope::Key(TOPIC.into(), b"a".to_vec()));

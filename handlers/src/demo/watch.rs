@@ -49,7 +49,7 @@ impl Watch {
         let every = if self.screen.is_some() { FRAME } else { LINE };
         // Nothing is to be seen before the daemons are made, and the time counts from there.
         let mut running: Option<Instant> = None;
-        let (mut first, mut due, mut told) = (None, Instant::now(), false);
+        let (mut first, mut due, mut told) = (None, Instant::now(), Told::default());
         loop {
             let now = Instant::now();
             if running.is_none() && !self.roster.daemons().is_empty() {
@@ -87,7 +87,7 @@ impl Watch {
         if self.shutdown.is_requested() { Phase::Stopping } else { Phase::Running }
     }
 
-    fn show(&self, meter: &mut Meter, running: Duration, phase: Phase, told: &mut bool) {
+    fn show(&self, meter: &mut Meter, running: Duration, phase: Phase, told: &mut Told) {
         let daemons = meter.read(Instant::now(), phase != Phase::Running);
         let (brokers, admin, api) = (self.brokers.clone(), self.roster.admin(), self.roster.api());
         match &self.screen {
@@ -96,23 +96,28 @@ impl Watch {
                 screen.draw(view::block(&heading, &daemons, screen.width()));
             }
             None => {
-                let mut lines = view::lines(running, &daemons);
-                if let Some(admin) = admin.filter(|_| !*told) {
-                    *told = true;
-                    let mut first =
-                        format!("Kafka in this process, {brokers}; http://{admin}/livez, /readyz, /metrics\n");
-                    if let Some(api) = api {
-                        first.push_str(&format!(
-                            "what the daemons are at: http://{api}, or handlers ps orders --api http://{api}\n"
-                        ));
-                    }
-                    lines.insert_str(0, &first);
+                let mut lines = String::new();
+                // Each as soon as it is there: one is served before the other.
+                if let Some(admin) = admin.filter(|_| !std::mem::replace(&mut told.admin, true)) {
+                    lines += &format!("Kafka in this process, {brokers}; http://{admin}/livez, /readyz, /metrics\n");
                 }
+                if let Some(api) = api.filter(|_| !std::mem::replace(&mut told.api, true)) {
+                    lines +=
+                        &format!("what the daemons are at: http://{api}, or handlers ps orders --api http://{api}\n");
+                }
+                lines += &view::lines(running, &daemons);
                 // Whoever doesn't listen any more needs no error.
                 io::stderr().write_all(lines.as_bytes()).ok();
             }
         }
     }
+}
+
+/// Which addresses were said.
+#[derive(Default)]
+struct Told {
+    admin: bool,
+    api: bool,
 }
 
 impl Watched {
