@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,8 @@ use crate::payload::harmless;
 
 /// Where the token stands, where no file has it.
 const TOKEN: &str = "DAEMONRY_TOKEN";
+/// What to look at where TLS was not agreed on.
+const GREETING: &str = "is it served over TLS, with a certificate for this name, by an authority of `--ca-file`?";
 /// How long an answer may take: a seek waits for its commit.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -136,9 +139,9 @@ impl Agent {
         let base = &self.base;
         let mut answer = answer.map_err(|error| {
             let what = match &error {
-                ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
-                    "is it served over TLS, with a certificate for this name, by an authority of `--ca-file`?"
-                }
+                ureq::Error::Tls(_) | ureq::Error::Rustls(_) => GREETING,
+                // So an error of TLS comes out of a read.
+                ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => GREETING,
                 _ => "does the program run there, with `api: {enabled: true}`?",
             };
             Failure::new(format!("no API answers at {base}: {error}: {what}"))
