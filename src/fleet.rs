@@ -7,6 +7,7 @@
 //! shows and steers itself alone.
 
 mod helm;
+mod log;
 mod lookout;
 mod members;
 mod orders;

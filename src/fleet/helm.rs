@@ -18,12 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::log::{Page, Place, read_on};
 use super::overrides::{Entry, Errand, Override, Overrides, Standing};
 use super::report::{Answer, Steered};
 use super::{Trouble, make};
 use crate::api::Instance;
-use crate::dead_letters::shelf::{Reader, Shelf, Stop, StopOnDrop};
-use crate::dead_letters::{LettersError, TopicId};
+use crate::dead_letters::LettersError;
+use crate::dead_letters::shelf::{Reader, Shelf, StopOnDrop};
 use crate::pipeline::control::Layer;
 use crate::producer::{Producer, SendError};
 use crate::record::{Offset, OwnedRecord, Record, Timestamp, Topic, TopicPartition};
@@ -254,19 +255,6 @@ impl Drop for Helm {
     }
 }
 
-/// What is known of the log.
-#[derive(Clone, Debug, Default)]
-struct Place(Option<(TopicId, Offset)>);
-
-/// What was read of it.
-struct Page {
-    reader: Box<dyn Reader>,
-    place: Place,
-    /// The topic is not the one that was read before.
-    is_new: bool,
-    records: Vec<Record>,
-}
-
 /// What is to be done about a page.
 #[derive(Default)]
 struct Heard {
@@ -291,7 +279,7 @@ async fn steer(shared: &Arc<Shared>) {
             let known = (reader.take(), place.clone(), Arc::clone(shared), stop.0.clone());
             let mut reading = tokio::task::spawn_blocking(move || {
                 let (reader, place, shared, stop) = known;
-                read_on(reader, place, &shared, &stop)
+                read_on(reader, place, (&*shared.shelf, &shared.topic), &stop)
             });
             let read = loop {
                 tokio::select! {
@@ -332,37 +320,6 @@ async fn steer(shared: &Arc<Shared>) {
         }
         shared.wait(rest, &mut errands).await;
     }
-}
-
-/// Reads what came since, from the beginning where nothing is known.
-fn read_on(reader: Option<Box<dyn Reader>>, place: Place, shared: &Shared, stop: &Stop) -> Result<Page, LettersError> {
-    let mut reader = match reader {
-        Some(reader) => reader,
-        None => shared.shelf.reader(stop)?,
-    };
-    let topic = &shared.topic;
-    let survey = reader.survey(topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
-    let mut spans = survey.spans;
-    spans.truncate(1);
-    let Some(span) = spans.first_mut() else {
-        return Err(LettersError::Unavailable(format!("topic `{topic}` has no partition")));
-    };
-    // A topic that was made anew, or was cut, begins anew.
-    let known = place.0.filter(|(id, next)| *id == survey.id && *next <= span.end);
-    let is_new = known.is_none();
-    span.from = known.map_or(span.from, |(_, next)| span.from.max(next));
-    let place = Place(Some((survey.id, span.end)));
-    let mut records = Vec::new();
-    if span.from < span.end {
-        reader.open(topic, &spans)?;
-        while let Some(record) = reader.next()? {
-            // Of a fetch there may be little that is kept.
-            let mut record = record;
-            record.detach();
-            records.push(record);
-        }
-    }
-    Ok(Page { reader, place, is_new, records })
 }
 
 impl Shared {
