@@ -37,7 +37,7 @@ use helm::OrderTrouble;
 use lookout::Lookout;
 pub(crate) use members::Heard;
 pub(crate) use orders::{LONGEST, Order, Outcome, Reached, Seek};
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 pub(crate) use overrides::Override;
 pub(crate) use overrides::{Change, Standing};
 pub(crate) use report::{Report, Reported, Steered};

@@ -117,6 +117,7 @@ trait Duplex: AsyncRead + AsyncWrite {}
 impl<S: AsyncRead + AsyncWrite> Duplex for S {}
 
 impl Stream {
+    #[cfg_attr(not(feature = "api"), expect(unused_variables, reason = "there is nothing to agree on"))]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         #[cfg(feature = "api")]
         if let Self::Greeting(greeting) = self {

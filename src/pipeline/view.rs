@@ -132,6 +132,7 @@ pub struct AttemptView {
 
 impl View {
     /// Whether the partition is assigned here.
+    #[cfg(feature = "api")]
     pub(crate) fn has(&self, place: &TopicPartition) -> bool {
         self.partitions.iter().any(|one| one.topic_partition == *place)
     }

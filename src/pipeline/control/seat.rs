@@ -25,6 +25,7 @@ impl Seat {
     }
 
     /// What steers it, once a run of it has told.
+    #[cfg_attr(not(feature = "api"), allow(dead_code))]
     pub(crate) fn control(&self) -> Option<Control> {
         self.0.lock().control.clone()
     }
