@@ -36,10 +36,10 @@ use helm::Helm;
 use helm::OrderTrouble;
 use lookout::Lookout;
 pub(crate) use members::Heard;
-pub(crate) use orders::{LONGEST, Order, Outcome, Reached, Seek};
+pub(crate) use orders::{LONGEST, NotSought, Order, Outcome, Reached, seek_here};
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use overrides::Override;
-pub(crate) use overrides::{Change, Standing};
+pub(crate) use overrides::{Change, Seek, Standing};
 pub(crate) use report::{Report, Reported, Steered};
 use reporter::Reporter;
 

@@ -75,7 +75,7 @@ impl OverridesShown {
 impl Lifted {
     /// Takes this one back.
     pub(super) async fn one(api: &Api, id: &str) -> Result<Self, Problem> {
-        let (lifted, Outcome { reached, trouble }) = api.fleet.lift(id).await.ok_or_else(|| {
+        let (lifted, Outcome { reached, trouble, .. }) = api.fleet.lift(id).await.ok_or_else(|| {
             Problem::not_found(format!("there is no override `{id}` any more: `/api/v1/overrides` lists them"))
         })?;
         Ok(Self { lifted, reached, trouble: trouble.map(|trouble| trouble.to_string()) })

@@ -34,6 +34,7 @@ pub(super) use page::asset;
 pub(crate) use page::encoded;
 pub(super) use page::time;
 use page::{Page, shell};
+use steering::{LimitForm, PauseForm, ResumeForm, SeekForm, SkipForm, WorkersForm, act};
 
 /// How often a page is rendered anew.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -48,12 +49,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/daemons/{daemon}", Role::Viewer, "A daemon", daemon::daemon),
         Endpoint::page("/live/overview", Role::Viewer, "The overview, each second", live_overview),
         Endpoint::page("/live/daemons/{daemon}", Role::Viewer, "A daemon, each second", daemon::live),
-        Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", steering::pause),
-        Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", steering::resume),
-        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", steering::seek),
-        Endpoint::form("/daemons/{daemon}/limits", Role::Operator, "Limits its rate", steering::limit),
-        Endpoint::form("/daemons/{daemon}/workers", Role::Operator, "Scales it", steering::scale),
-        Endpoint::form("/daemons/{daemon}/skip", Role::Operator, "Has a record passed over", steering::skip),
+        Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", act::<PauseForm>),
+        Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", act::<ResumeForm>),
+        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", act::<SeekForm>),
+        Endpoint::form("/daemons/{daemon}/limits", Role::Operator, "Limits its rate", act::<LimitForm>),
+        Endpoint::form("/daemons/{daemon}/workers", Role::Operator, "Scales it", act::<WorkersForm>),
+        Endpoint::form("/daemons/{daemon}/skip", Role::Operator, "Has a record passed over", act::<SkipForm>),
         Endpoint::page("/overrides", Role::Viewer, "What operators have changed", overrides::overrides),
         Endpoint::form("/overrides/{id}/lift", Role::Operator, "Takes it back", overrides::lift),
         Endpoint::page("/workers", Role::Viewer, "The handlers that run", workers::workers),

@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Page, Place, read_on};
-use super::overrides::{Entry, Errand, Override, Overrides, Standing};
+use super::orders::seek_here;
+use super::overrides::{Entry, Errand, Override, Overrides, Seek, Standing};
 use super::report::{Answer, Steered};
 use super::{Trouble, make};
 use crate::api::Instance;
@@ -42,8 +43,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// … and then to be read here.
 const READ: Duration = Duration::from_secs(2);
-/// How long a daemon may take to have a partition go on elsewhere.
-const SEEK: Duration = Duration::from_secs(8);
 /// By so many milliseconds another process's clock may be wrong for an order of it to be carried out.
 const LATE: u64 = 30_000;
 /// Answers that are told.
@@ -94,7 +93,6 @@ impl Steering {
     }
 }
 
-/// An order that was written: whoever has read up to there knows of it.
 /// Why an order may not hold everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OrderTrouble {
@@ -108,7 +106,7 @@ pub(crate) enum OrderTrouble {
     Unknown(String),
 }
 
-/// None was, where nothing is known of one.
+/// An order that was written: whoever has read up to there knows of it. The default is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ordered(Option<Offset>);
 
@@ -355,9 +353,7 @@ impl Shared {
                 Ok(Entry::Errand(errand)) if errand.id == id && !page.is_new => {
                     errands.insert(errand.id.clone(), errand);
                 }
-                Ok(Entry::Errand(errand)) if record.timestamp().is_some_and(|at| at.as_millis() <= stale_at) => {
-                    stale.insert(errand.id);
-                }
+                Ok(Entry::Errand(old)) if old.id == id && old.until <= stale_at => drop(stale.insert(old.id)),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, id, topic = %self.topic, "an order can't be read, it is passed over")
@@ -460,7 +456,8 @@ async fn clean(shared: Arc<Shared>, stale: Vec<String>) {
 
 /// Has a partition go on elsewhere, where it is this process's, and notes what came of it.
 async fn run(shared: Arc<Shared>, errand: Errand) {
-    let Errand { id, daemon, topic, partition, to, by, reason, until } = errand;
+    let Errand { id, until, seek } = errand;
+    let Seek { daemon, topic, partition, to, by, reason } = seek;
     let seats = shared.roster.seats();
     let control = seats.iter().find(|(name, _)| **name == *daemon).and_then(|(_, seat)| seat.control());
     let place = TopicPartition::new(topic, partition);
@@ -469,10 +466,7 @@ async fn run(shared: Arc<Shared>, errand: Errand) {
     let late = Timestamp::now().as_millis().saturating_sub(until);
     let went = match to.meant() {
         _ if late > LATE => Err(format!("it was asked for {late} ms too long ago, unless clocks differ: ask again")),
-        Ok(to) => match timeout(SEEK, control.seek(place, to)).await {
-            Ok(sought) => sought.map(|next| next.offset().0).map_err(|error| error.to_string()),
-            Err(_) => Err(format!("not done within {SEEK:?}, it goes on: look at the partition")),
-        },
+        Ok(to) => seek_here(&control, place, to).await.map_err(|error| error.to_string()),
         Err(wrong) => Err(wrong),
     };
     let mut answers = shared.answers.lock();

@@ -6,14 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::helm::{OrderTrouble, Ordered};
-use super::overrides::{Change, Entry, Errand, Override, Standing};
+use super::overrides::{Change, Entry, Errand, Override, Seek, Standing};
 use super::{Fleet, Steered};
-use crate::api::shown::Destination;
-use crate::record::Timestamp;
+use crate::api::shown::millis;
+use crate::pipeline::control::Control;
+use crate::pipeline::seek::{SeekError, SeekTo};
+use crate::record::{Timestamp, TopicPartition};
 
 /// No override holds for longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How long a daemon may take to have a partition go on elsewhere; a connection's time is longer.
+const SEEK: Duration = Duration::from_secs(8);
 /// How long to wait for the others to hear of an order.
 const REACH: Duration = Duration::from_secs(4);
 /// How long to wait until one of them has done what is done once; a connection's time is longer.
@@ -31,7 +35,7 @@ pub(crate) struct Order {
     pub(crate) by: String,
     /// … and why.
     pub(crate) reason: String,
-    /// For how long.
+    /// For how long, [`LONGEST`] at most.
     pub(crate) lasts: Duration,
 }
 
@@ -42,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) reached: Vec<Reached>,
     /// Why it may not hold everywhere.
     pub(crate) trouble: Option<OrderTrouble>,
+    /// Until when what was changed holds; `None` where something was taken back.
+    pub(crate) until: Option<u64>,
 }
 
 /// A process, and whether it does as was ordered.
@@ -53,25 +59,6 @@ pub(crate) struct Reached {
     pub(crate) obeys: bool,
 }
 
-/// A partition that is to go on elsewhere.
-pub(crate) struct Seek {
-    pub(crate) daemon: String,
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) to: Destination,
-    /// Who wants it …
-    pub(crate) by: String,
-    /// … and why.
-    pub(crate) reason: String,
-}
-
-impl Seek {
-    fn named(self, id: String, until: u64) -> Errand {
-        let Self { daemon, topic, partition, to, by, reason } = self;
-        Errand { id, daemon, topic, partition, to, by, reason, until }
-    }
-}
-
 /// Where a partition goes on by another process's doing, or why it doesn't.
 pub(crate) type Sought = Result<i64, String>;
 
@@ -80,7 +67,8 @@ impl Fleet {
     pub(crate) async fn order(&self, order: Order, replaced: impl Fn(&Change) -> bool) -> Outcome {
         let Order { daemon, changes, by, reason, lasts } = order;
         let at = Timestamp::now().as_millis();
-        let until = at.saturating_add(u64::try_from(lasts.min(LONGEST).as_millis()).unwrap_or(u64::MAX));
+        let until = at.saturating_add(millis(lasts));
+        let is_set = !changes.is_empty();
         // Another process may have ordered a moment ago what this one is asked to take back.
         let unknown = self.helm.refresh().await.err();
         let gone = self.helm.standing().into_iter().map(|known| known.of);
@@ -90,7 +78,7 @@ impl Fleet {
             Entry::Override(Override { id, daemon, change, by, reason, at, until })
         });
         let outcome = self.tell(entries.collect(), gone).await;
-        Outcome { trouble: outcome.trouble.or(unknown), ..outcome }
+        Outcome { until: is_set.then_some(until), trouble: outcome.trouble.or(unknown), ..outcome }
     }
 
     /// Takes an override back; `None` where there is none of this name.
@@ -122,11 +110,11 @@ impl Fleet {
         let obeys = !matches!(trouble, Some(OrderTrouble::Unread(_)));
         let this = Reached { instance: self.instance.id.clone(), obeys };
         if matches!(trouble, Some(OrderTrouble::Unwritten(_))) || is_nothing || self.is_alone() {
-            return Outcome { reached: vec![this], trouble };
+            return Outcome { reached: vec![this], trouble, until: None };
         }
         let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
         let reached = std::iter::once(this).chain(others.reached).collect();
-        Outcome { reached, trouble: trouble.or(others.trouble) }
+        Outcome { reached, trouble: trouble.or(others.trouble), until: None }
     }
 
     /// Waits for the others to hear of it, those of which nothing is heard left aside.
@@ -140,7 +128,7 @@ impl Fleet {
             });
             let reached: Vec<Reached> = others.collect();
             if reached.iter().all(|one| one.obeys) || Instant::now() >= until {
-                return Outcome { reached, trouble: sighting.trouble.map(OrderTrouble::Unseen) };
+                return Outcome { reached, trouble: sighting.trouble.map(OrderTrouble::Unseen), until: None };
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -154,13 +142,13 @@ impl Fleet {
         let until = Instant::now() + DONE;
         let at = Timestamp::now().as_millis();
         let id = name(at);
-        let errand = seek.named(id.clone(), at + u64::try_from(DONE.as_millis()).unwrap_or(u64::MAX));
         let sighting = self.look().await;
         let mut heard = sighting.others.iter().filter(|heard| !heard.is_silent());
-        if !heard.any(|heard| may_have(&heard.report.daemons, &errand)) {
-            let Errand { topic, partition, .. } = &errand;
+        if !heard.any(|heard| may_have(&heard.report.daemons, &seek)) {
+            let Seek { topic, partition, .. } = &seek;
             return Err(format!("no process that is heard of has {topic}[{partition}] now"));
         }
+        let errand = Errand { id: id.clone(), seek, until: at + millis(DONE) };
         let (_, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
         if let Some(OrderTrouble::Unwritten(why)) = trouble {
             return Err(why);
@@ -197,12 +185,27 @@ impl Fleet {
     }
 }
 
+/// Why a partition of this process's does not go on elsewhere.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSought {
+    #[error(transparent)]
+    Refused(SeekError),
+    #[error("not done within {SEEK:?}, it goes on: look at the partition")]
+    Late,
+}
+
+/// Has a partition of this process's go on elsewhere, and answers where.
+pub(crate) async fn seek_here(control: &Control, place: TopicPartition, to: SeekTo) -> Result<i64, NotSought> {
+    let sought = tokio::time::timeout(SEEK, control.seek(place, to)).await.map_err(|_| NotSought::Late)?;
+    sought.map(|next| next.offset().0).map_err(NotSought::Refused)
+}
+
 /// Whether this process has the partition, as far as it has told.
-fn may_have(daemons: &[super::Reported], errand: &Errand) -> bool {
-    let of = daemons.iter().find(|of| of.daemon.name == errand.daemon);
+fn may_have(daemons: &[super::Reported], seek: &Seek) -> bool {
+    let of = daemons.iter().find(|of| of.daemon.name == seek.daemon);
     of.is_some_and(|of| {
         let mut told = of.partitions.iter();
-        of.partitions_left_out > 0 || told.any(|one| one.topic == errand.topic && one.partition == errand.partition)
+        of.partitions_left_out > 0 || told.any(|one| one.topic == seek.topic && one.partition == seek.partition)
     })
 }
 

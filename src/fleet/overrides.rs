@@ -55,16 +55,25 @@ pub(crate) struct Standing {
     pub(crate) here_alone: bool,
 }
 
-/// A partition to go on elsewhere, by whichever process has it.
+/// A partition that is to go on elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Errand {
-    pub(crate) id: String,
+pub(crate) struct Seek {
     pub(crate) daemon: String,
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) to: Destination,
+    /// Who wants it …
     pub(crate) by: String,
+    /// … and why.
     pub(crate) reason: String,
+}
+
+/// A seek, by whichever process has the partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Errand {
+    pub(crate) id: String,
+    #[serde(flatten)]
+    pub(crate) seek: Seek,
     /// Until when somebody waits for it, in milliseconds since 1970 UTC.
     pub(crate) until: u64,
 }

@@ -11,7 +11,7 @@ use super::console::{Console, OutputArgs};
 use super::failure::Failure;
 use super::moment::Moment;
 use super::rows::{Cell, Column, Row, Tone};
-use super::steer::Why;
+use super::steer::Asked;
 use crate::api::{LiftRequest, Lifted, OverridesShown};
 use crate::config::{OverridesSection, PerTime, SkippedRecord, as_yaml};
 use crate::fleet::{Change, Standing};
@@ -34,11 +34,7 @@ pub(crate) struct Lift {
     /// Its name, as `overrides` shows it
     id: String,
     #[command(flatten)]
-    why: Why,
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    asked: Asked,
 }
 
 impl Row for Standing {
@@ -114,10 +110,10 @@ fn as_config(overrides: &[Standing]) -> String {
 
 impl Lift {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let mut console = Console::new(&self.output);
+        let mut console = Console::new(&self.asked.output);
         let path = format!("/api/v1/overrides/{}/lift", encoded(&self.id));
         let Lifted { lifted, reached, trouble } =
-            self.api.agent(read)?.post(&path, &LiftRequest { reason: self.why.reason })?;
+            self.asked.api.agent(read)?.post(&path, &LiftRequest { reason: self.asked.why.reason })?;
         console.answer([&lifted], "")?;
         let obey = reached.iter().filter(|one| one.obeys).count();
         console.note(&format!("taken back in {obey} of {} processes", reached.len()));

@@ -44,11 +44,7 @@ struct What {
     #[arg(long, requires = "place")]
     key: Option<String>,
     #[command(flatten)]
-    why: Why,
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    asked: Asked,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -56,6 +52,25 @@ pub(super) struct Why {
     /// Why; for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
+}
+
+/// Why something is changed, of which process, and how that is answered.
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(super) struct Asked {
+    #[command(flatten)]
+    pub(super) why: Why,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+impl Asked {
+    /// Has a daemon changed, and tells how it is steered then.
+    fn change(&self, daemon: &str, how: &str, change: &impl Serialize, read: &ReadFile<'_>) -> Result<Exit, Failure> {
+        let path = format!("/api/v1/daemons/{}/{how}", encoded(daemon));
+        tell(&self.output, self.api.agent(read)?.post(&path, change)?)
+    }
 }
 
 /// How long what is changed holds.
@@ -79,13 +94,9 @@ pub(crate) struct Scale {
     /// How many workers may be at something at once in each process, up to what is configured; `off` takes back what operators have said
     workers: String,
     #[command(flatten)]
-    why: Why,
+    asked: Asked,
     #[command(flatten)]
     lasts: Lasts,
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -98,13 +109,9 @@ pub(crate) struct Rate {
     #[arg(long, value_name = "RATE", default_value = "off")]
     key: String,
     #[command(flatten)]
-    why: Why,
+    asked: Asked,
     #[command(flatten)]
     lasts: Lasts,
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -116,15 +123,11 @@ pub(crate) struct Skip {
     /// The record's offset there
     offset: i64,
     #[command(flatten)]
-    why: Why,
+    asked: Asked,
     #[command(flatten)]
     lasts: Lasts,
     #[command(flatten)]
     consent: ConsentArgs,
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -136,13 +139,9 @@ pub(crate) struct Seek {
     /// Where it goes on: `beginning`, `end`, an offset, or `@` and milliseconds since 1970 UTC
     to: String,
     #[command(flatten)]
-    why: Why,
+    asked: Asked,
     #[command(flatten)]
     consent: ConsentArgs,
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 /// How a daemon is steered now.
@@ -210,36 +209,32 @@ impl What {
             Some((topic, None)) => (Some(topic.to_owned()), None),
             Some((topic, Some(partition))) => (Some(topic.to_owned()), Some(partition)),
         };
-        let change = ScopeChange { topic, partition, key: self.key, reason: self.why.reason, lasts };
-        let path = format!("/api/v1/daemons/{}/{how}", encoded(&self.daemon));
-        let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
-        tell(&self.output, steered)
+        let reason = self.asked.why.reason.clone();
+        let change = ScopeChange { topic, partition, key: self.key, reason, lasts };
+        self.asked.change(&self.daemon, how, &change, read)
     }
 }
 
 impl Rate {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let (rate, key_rate) = (rate(&self.rate)?, rate(&self.key)?);
-        let change = LimitChange { rate, key_rate, reason: self.why.reason, lasts: self.lasts.millis() };
-        let path = format!("/api/v1/daemons/{}/limits", encoded(&self.daemon));
-        let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
-        tell(&self.output, steered)
+        let reason = self.asked.why.reason.clone();
+        let change = LimitChange { rate, key_rate, reason, lasts: self.lasts.millis() };
+        self.asked.change(&self.daemon, "limits", &change, read)
     }
 }
 
 impl Skip {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let (topic, partition) = one_partition(&self.partition)?;
-        Console::new(&self.output).consent(
+        Console::new(&self.asked.output).consent(
             &self.consent,
             &format!("{topic}:{partition} offset {} of `{}` is never handled", self.offset, self.daemon),
             "skip",
         )?;
         let (topic, offset, lasts) = (topic.to_owned(), self.offset, self.lasts.millis());
-        let request = SkipRequest { topic, partition, offset, reason: self.why.reason, lasts };
-        let path = format!("/api/v1/daemons/{}/skip", encoded(&self.daemon));
-        let steered: Steered = self.api.agent(read)?.post(&path, &request)?;
-        tell(&self.output, steered)
+        let request = SkipRequest { topic, partition, offset, reason: self.asked.why.reason.clone(), lasts };
+        self.asked.change(&self.daemon, "skip", &request, read)
     }
 }
 
@@ -251,10 +246,9 @@ impl Scale {
                 Failure::usage(format!("`{text}` is no number of workers, allowed: 1 or more, or `off`"))
             })?),
         };
-        let change = WorkersChange { workers, reason: self.why.reason, lasts: self.lasts.millis() };
-        let path = format!("/api/v1/daemons/{}/workers", encoded(&self.daemon));
-        let steered: Steered = self.api.agent(read)?.post(&path, &change)?;
-        tell(&self.output, steered)
+        let reason = self.asked.why.reason.clone();
+        let change = WorkersChange { workers, reason, lasts: self.lasts.millis() };
+        self.asked.change(&self.daemon, "workers", &change, read)
     }
 }
 
@@ -262,13 +256,13 @@ impl Seek {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let (topic, partition) = one_partition(&self.partition)?;
         let to = destination(&self.to)?;
-        let mut console = Console::new(&self.output);
+        let mut console = Console::new(&self.asked.output);
         let question =
             format!("{topic}:{partition} of `{}` goes on at {}, and that is committed", self.daemon, self.to);
         console.consent(&self.consent, &question, "seek")?;
-        let request = SeekRequest { topic: topic.to_owned(), partition, to, reason: self.why.reason };
+        let request = SeekRequest { topic: topic.to_owned(), partition, to, reason: self.asked.why.reason };
         let path = format!("/api/v1/daemons/{}/seek", encoded(&self.daemon));
-        let sought: Sought = self.api.agent(read)?.post(&path, &request)?;
+        let sought: Sought = self.asked.api.agent(read)?.post(&path, &request)?;
         console.answer([&sought], "")?;
         Ok(Exit::Drained)
     }

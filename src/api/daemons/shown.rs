@@ -417,6 +417,6 @@ impl FailedAttempts {
     }
 }
 
-pub(in crate::api) fn millis(time: std::time::Duration) -> u64 {
+pub(crate) fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

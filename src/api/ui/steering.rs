@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::page::{encoded, not_done};
 use crate::api::access::Identity;
@@ -82,9 +83,30 @@ fn lasts() -> Markup {
     html! { label { "For" select name="lasts" { @for (millis, name) in LASTS { option value=(millis) { (name) } } } } }
 }
 
-/// What to pause, or to let go on.
+/// What to pause.
 #[derive(Debug, Deserialize)]
-pub(super) struct ScopeForm {
+#[serde(transparent)]
+pub(super) struct PauseForm(ScopeForm);
+
+impl Act for PauseForm {
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        self.0.make(api, identity, daemon, Halt::Pause).await
+    }
+}
+
+/// What to let go on.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct ResumeForm(ScopeForm);
+
+impl Act for ResumeForm {
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        self.0.make(api, identity, daemon, Halt::Resume).await
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct ScopeForm {
     topic: String,
     partition: String,
     #[serde(default)]
@@ -114,8 +136,8 @@ pub(super) struct LimitForm {
     lasts: Option<u64>,
 }
 
-impl LimitForm {
-    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+impl Act for LimitForm {
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         let limit =
             |text: &str| number(text).map(|attempts| attempts.map(|attempts| RateLimit { attempts, interval: 1_000 }));
         let limits = Limits { rate: limit(&self.rate)?, key_rate: limit(&self.key_rate)? };
@@ -133,8 +155,8 @@ pub(super) struct WorkersForm {
     lasts: Option<u64>,
 }
 
-impl WorkersForm {
-    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+impl Act for WorkersForm {
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         let wish = Wish::new(identity, self.reason.clone(), self.lasts);
         Ok(Done::of(&wish.scale(api, daemon, number(&self.workers)?).await?, self.reason))
     }
@@ -150,8 +172,8 @@ pub(super) struct SkipForm {
     confirm: String,
 }
 
-impl SkipForm {
-    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+impl Act for SkipForm {
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         if self.confirm != "skip" {
             return Err(Problem::bad_request("it was not confirmed by typing `skip`"));
         }
@@ -173,8 +195,8 @@ pub(super) struct SeekForm {
     confirm: String,
 }
 
-impl SeekForm {
-    async fn make(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+impl Act for SeekForm {
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         if self.confirm != "seek" {
             return Err(Problem::bad_request("it was not confirmed by typing `seek`"));
         }
@@ -235,66 +257,18 @@ impl Done {
     }
 }
 
-fn back(api: &Api, identity: &Identity, daemon: &str, did: Result<Done, Problem>) -> Response {
-    Done::back(did, api, identity, (&format!("/daemons/{}", encoded(daemon)), daemon))
+/// What a form does.
+pub(super) trait Act: DeserializeOwned + Send {
+    /// Does it.
+    fn act(self, api: &Api, identity: &Identity, daemon: &str) -> impl Future<Output = Result<Done, Problem>> + Send;
 }
 
-pub(super) async fn pause(
+pub(super) async fn act<F: Act>(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<ScopeForm>,
+    Form(form): Form<F>,
 ) -> Response {
-    let did = form.make(&api, &identity, &daemon, Halt::Pause).await;
-    back(&api, &identity, &daemon, did)
-}
-
-pub(super) async fn resume(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<ScopeForm>,
-) -> Response {
-    let did = form.make(&api, &identity, &daemon, Halt::Resume).await;
-    back(&api, &identity, &daemon, did)
-}
-
-pub(super) async fn limit(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<LimitForm>,
-) -> Response {
-    let did = form.make(&api, &identity, &daemon).await;
-    back(&api, &identity, &daemon, did)
-}
-
-pub(super) async fn scale(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<WorkersForm>,
-) -> Response {
-    let did = form.make(&api, &identity, &daemon).await;
-    back(&api, &identity, &daemon, did)
-}
-
-pub(super) async fn skip(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<SkipForm>,
-) -> Response {
-    let did = form.make(&api, &identity, &daemon).await;
-    back(&api, &identity, &daemon, did)
-}
-
-pub(super) async fn seek(
-    State(api): State<Api>,
-    Extension(identity): Extension<Identity>,
-    Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<SeekForm>,
-) -> Response {
-    let did = form.make(&api, &identity, &daemon).await;
-    back(&api, &identity, &daemon, did)
+    let did = form.act(&api, &identity, &daemon).await;
+    Done::back(did, &api, &identity, (&format!("/daemons/{}", encoded(&daemon)), &daemon))
 }

@@ -66,7 +66,7 @@ async fn one_process_is_asked_and_all_do_it_and_whoever_begins_later_does_from_i
     while one.fleet.look().await.others.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let Outcome { reached, trouble } = one.fleet.order(order(vec![pause()], DAY), |_| false).await;
+    let Outcome { reached, trouble, .. } = one.fleet.order(order(vec![pause()], DAY), |_| false).await;
     assert_eq!((names(&reached), trouble), (vec![("one", true), ("two", true)], None));
     for each in [&one, &two] {
         assert_eq!(each.control.paused(), [control::Scope::All]);
@@ -112,7 +112,8 @@ async fn alone_it_holds_here_and_ends_by_itself_when_its_time_is_over() {
     one.fleet.settled().await;
     let limit = Change::Rate(RateLimit { attempts: 5, interval: 1_000 });
     let begun = Instant::now();
-    let Outcome { reached, trouble } = one.fleet.order(order(vec![limit], Duration::from_millis(300)), |_| false).await;
+    let Outcome { reached, trouble, .. } =
+        one.fleet.order(order(vec![limit], Duration::from_millis(300)), |_| false).await;
     assert_eq!((names(&reached), trouble), (vec![("one", true)], None));
     assert_eq!(one.control.rate().map(control::Rate::attempts), Some(5));
     // Nobody else looks, and nothing else happens.
@@ -137,7 +138,7 @@ async fn what_can_not_be_written_holds_here_alone_and_says_so() {
     let one = Shop::start(Some(&broker), "one");
     one.fleet.settled().await;
     broker.refuse_sends(Some(SendError::NotAuthorized(DEFAULT_CONTROL.into())));
-    let Outcome { reached, trouble } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
+    let Outcome { reached, trouble, .. } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
     let Some(OrderTrouble::Unwritten(trouble)) = trouble else { panic!("it could not be written: {trouble:?}") };
     assert!(trouble.contains(DEFAULT_CONTROL), "{trouble}");
     assert_eq!(names(&reached), [("one", true)]);
@@ -178,6 +179,12 @@ async fn what_was_over_long_ago_is_taken_out_of_the_log_by_whoever_begins() {
         broker.produce(DEFAULT_CONTROL, 0, OwnedRecord::new(value).with_key(format!("shop/{id}")));
     };
     entry("old", hours_ago(2));
+    // What is named otherwise than its key says takes nothing else with it.
+    let until = hours_ago(2);
+    let foreign = format!(
+        r#"{{"errand":{{"id":"late","daemon":"orders","topic":"t","partition":0,"to":"end","by":"b","reason":"c","until":{until}}}}}"#
+    );
+    broker.produce(DEFAULT_CONTROL, 0, OwnedRecord::new(foreign).with_key("shop/foreign"));
     // By another clock it may hold still.
     entry("late", hours_ago(0) - 1_000);
     let one = Shop::start(Some(&broker), "one");

@@ -12,31 +12,27 @@ use crate::api::audit::Detail;
 use crate::api::daemons::control;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
-use crate::fleet::{Change, LONGEST, Order, Outcome, Seek};
+use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Seek, seek_here};
 use crate::pipeline::control;
 use crate::pipeline::seek::SeekError;
-use crate::record::{Timestamp, TopicPartition};
-
-/// How long a seek may take until its answer is no longer waited for; a connection's time is longer.
-const SEEK: Duration = Duration::from_secs(8);
+use crate::record::TopicPartition;
 
 /// How long a change holds where nothing is said of it.
 const LASTS: Duration = Duration::from_secs(24 * 3600);
 
 /// Who wants something changed, why, and for how long.
 pub(in crate::api) struct Wish {
-    pub(in crate::api) by: String,
-    pub(in crate::api) reason: String,
+    by: String,
+    reason: String,
     /// Milliseconds.
-    pub(in crate::api) lasts: Option<u64>,
+    lasts: Option<u64>,
 }
 
 /// What was changed, and who is known to do so.
 pub(in crate::api) struct Changed {
     /// In words.
-    pub(in crate::api) did: String,
+    did: String,
     outcome: Outcome,
-    until: Option<u64>,
 }
 
 impl Wish {
@@ -57,11 +53,9 @@ impl Wish {
         if lasts.is_zero() || lasts > LONGEST {
             return Err(Problem::bad_request("`lasts` must be 1 at least and 30 days at most, in milliseconds"));
         }
-        let until = Timestamp::now().as_millis() + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-        let until = (!changes.is_empty()).then_some(until);
         let order = Order { daemon: daemon.to_owned(), changes, by: self.by, reason: self.reason, lasts };
         let outcome = api.fleet.order(order, replaced).await;
-        Ok(Changed { did, outcome, until })
+        Ok(Changed { did, outcome })
     }
 
     /// Has a daemon, or a part of it, stand still, or go on.
@@ -165,18 +159,15 @@ impl Wish {
             let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
             return api.fleet.seek(seek).await.map(|next| (place, next)).map_err(Problem::conflict);
         }
-        let sought = tokio::time::timeout(SEEK, control.seek(place.clone(), meant)).await;
-        let next = sought
-            .map_err(|_| Problem::conflict(format!("not done within {SEEK:?}, it goes on: look at the partition")))?
-            .map_err(refused)?;
-        Ok((place, next.offset().0))
+        let next = seek_here(&control, place.clone(), meant).await.map_err(refused)?;
+        Ok((place, next))
     }
 }
 
 impl Changed {
     /// In words, with who does so where that is not this process alone.
     pub(in crate::api) fn told(&self) -> String {
-        let Self { did, outcome: Outcome { reached, trouble }, .. } = self;
+        let Self { did, outcome: Outcome { reached, trouble, .. } } = self;
         let (all, obey) = (reached.len(), reached.iter().filter(|one| one.obeys).count());
         let who = if all > 1 { format!(", in {obey} of {all} processes") } else { String::new() };
         let trouble = trouble.as_ref().map_or(String::new(), |trouble| format!("; {trouble}"));
@@ -190,7 +181,7 @@ impl Changed {
             paused: control.paused().iter().map(Scope::of).collect(),
             limits: Limits::of(&control),
             workers: control.workers(),
-            until: self.until,
+            until: self.outcome.until,
             reached: self.outcome.reached,
             trouble: self.outcome.trouble.map(|trouble| trouble.to_string()),
         };
@@ -205,9 +196,9 @@ pub(in crate::api) enum Halt {
     Resume,
 }
 
-fn refused(error: SeekError) -> Problem {
+fn refused(error: NotSought) -> Problem {
     match error {
-        SeekError::OutOfRange { .. } => Problem::bad_request(error.to_string()),
+        NotSought::Refused(SeekError::OutOfRange { .. }) => Problem::bad_request(error.to_string()),
         _ => Problem::conflict(error.to_string()),
     }
 }
