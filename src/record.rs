@@ -2,7 +2,7 @@
 //!
 //! A [`Record`] is a cheap, owned, `Send` handle: an `Arc` of the batch it came in and an index. What it points at
 //! belongs to the [`Backing`] of its source; for Kafka that is librdkafka's own memory, which is not copied.
-//! The invariant: a record's bytes live as long as any handle of it does, and no longer.
+//! The invariant: a record's bytes live as long as any handle of it does. Those of small records that were read together may be freed together.
 
 mod owned;
 

@@ -17,7 +17,7 @@ use super::meter::Attempted;
 use super::outcome::{Judged, Next, Outcome, alone, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
-use super::ticket::Settled;
+use super::ticket::{Settled, Ticket};
 use super::watchdog::Slot;
 use crate::handler::extract::Cancellation;
 use crate::handler::{BatchContext, BatchResult, Delivery, HandlerError, RouteSettings, Verdict, Work};
@@ -93,7 +93,7 @@ pub(super) async fn run<G: Progress>(
             for entry in entries.drain(count) {
                 if shared.skips.has(&shared.daemon, &entry.record) {
                     attempted.skipped += 1;
-                    part.settled.push((entry.ticket.pass_over(), entry.bytes));
+                    part.settled.push(entry.settle(Ticket::pass_over));
                     continue;
                 }
                 part.add(entry, &mut add, |judged, failures| outcome(&route.settings, judged, failures, random));
@@ -197,11 +197,11 @@ impl<P: Copy> Part<P> {
             match outcome(judged, entry.failures) {
                 Outcome::Done => {
                     attempted.success += 1;
-                    self.settled.push((entry.ticket.done(), entry.bytes));
+                    self.settled.push(entry.settle(Ticket::done));
                 }
                 Outcome::Skip => {
                     attempted.skipped += 1;
-                    self.settled.push((entry.ticket.skip(), entry.bytes));
+                    self.settled.push(entry.settle(Ticket::skip));
                 }
                 Outcome::Unfinished(next) => stopped = Some((entry, next)),
             }

@@ -56,7 +56,7 @@ impl<G: Progress> Shared<G> {
         failures: Arc<Failures>,
     ) -> Self {
         Self {
-            lanes: Mutex::new(Lanes::new(limits)),
+            lanes: Mutex::new(Lanes::new(limits, Instant::now())),
             daemon,
             meter,
             failures,

@@ -19,7 +19,7 @@ use super::meter::Attempted;
 use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
 use super::source::Progress;
-use super::ticket::Settled;
+use super::ticket::{Settled, Ticket};
 use super::watchdog::Slot;
 use crate::handler::{Attempts, Delivery, Verdict, Work};
 use crate::record::Record;
@@ -219,7 +219,7 @@ impl<G: Progress> Attempts for Shift<'_, G> {
                 break entry;
             }
             self.attempted.skipped += 1;
-            self.bench.settled.push((entry.ticket.pass_over(), entry.bytes));
+            self.bench.settled.push(entry.settle(Ticket::pass_over));
         };
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.
@@ -249,11 +249,11 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         match outcome(route, judged, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
-                self.bench.settled.push((entry.ticket.done(), entry.bytes));
+                self.bench.settled.push(entry.settle(Ticket::done));
             }
             Outcome::Skip => {
                 self.attempted.skipped += 1;
-                self.bench.settled.push((entry.ticket.skip(), entry.bytes));
+                self.bench.settled.push(entry.settle(Ticket::skip));
             }
             Outcome::Unfinished(next) => {
                 let (entry, ()) = entry.exchange(delivery.record().clone());

@@ -42,12 +42,12 @@ pub(in crate::kafka) struct Failure {
     pub(in crate::kafka) reason: String,
 }
 
-/// One record, and how many handles of it there are. What is looked at for every record stands here, side by side: a message is far away,
-/// and so is each from the next.
+/// One record. What is looked at for every record stands here, side by side: a message is far away.
 struct Slot {
     offset: Offset,
     key: Span,
     value: Span,
+    /// How many there are of a copy; they are counted in a batch that has one, and not looked at for a message.
     handles: Handles,
     body: Body,
 }
@@ -64,7 +64,7 @@ unsafe impl Send for Span {}
 // SAFETY: as above.
 unsafe impl Sync for Span {}
 
-/// What holds a record's bytes. Both are ours alone, and freed with the last handle.
+/// What holds a record's bytes. Both are ours alone: a message is freed with its batch, a copy with its last handle.
 enum Body {
     /// Within librdkafka. It parses headers into the message when they are first asked for; two threads may ask at once, so
     /// that is done once, behind the lock, and from then on the list is only read.
@@ -74,14 +74,21 @@ enum Body {
 }
 
 // SAFETY: a message belongs to its slot alone. Its fields are written before it is handed out, and the headers behind a
-// `OnceLock`; librdkafka allows a message to be destroyed on any thread, which happens once, at the count of zero.
+// `OnceLock`; librdkafka allows a message to be destroyed on any thread, which happens once, when the batch is dropped.
 unsafe impl Send for Body {}
 // SAFETY: as above: shared access only reads what no longer changes.
 unsafe impl Sync for Body {}
 
-/// Messages of one partition. Each is given back to librdkafka with its last record, the client is let go after them.
+/// Messages of one partition. They are given back to librdkafka together, with the last record, and in their order; the client is let go after
+/// them.
+///
+/// In their order, since librdkafka allocates each message by itself. Memory that is freed in another order is given out again in that order,
+/// which is then shuffled again, until messages that are read one after the other stand nowhere near one another: with records that are handled
+/// in the order of their keys, that cost more than all that is done for the keys.
 pub(in crate::kafka) struct MessageBatch {
     slots: Box<[Slot]>,
+    /// Some are copies, which are freed one by one: they are large.
+    copies: bool,
     place: TopicPartition,
     /// Last, so that it outlives the messages.
     _client: Arc<Client>,
@@ -123,9 +130,9 @@ pub(super) unsafe fn adopt(
         return read;
     }
     let count = u32::try_from(slots.len()).expect("a read is bounded far below this");
-    let batch =
-        Arc::new(MessageBatch { slots: slots.into_boxed_slice(), place: place.clone(), _client: Arc::clone(client) });
-    let backing: Arc<dyn Backing> = batch;
+    let copies = slots.iter().any(Slot::is_copy);
+    let (slots, place) = (slots.into_boxed_slice(), place.clone());
+    let backing: Arc<dyn Backing> = Arc::new(MessageBatch { slots, copies, place, _client: Arc::clone(client) });
     read.records = (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect();
     read
 }
@@ -166,6 +173,10 @@ impl Slot {
 
     fn size(&self) -> usize {
         self.key.length + self.value.length
+    }
+
+    fn is_copy(&self) -> bool {
+        matches!(self.body, Body::Copy(_))
     }
 }
 
@@ -254,23 +265,26 @@ impl Backing for MessageBatch {
     }
 
     fn retain(&self, index: u32) {
-        self.slots[index as usize].handles.retain();
+        if self.copies {
+            self.slot(index).handles.retain();
+        }
     }
 
     fn release(&self, index: u32) {
-        let slot = &self.slots[index as usize];
-        if slot.handles.release() {
-            // SAFETY: the last handle is gone, so nobody reads the record any more; its client lives, in `_client`.
-            unsafe { slot.body.free() }
+        // Without a look at the slot, where there are none.
+        if self.copies && self.slot(index).handles.release() && self.slot(index).is_copy() {
+            // SAFETY: the last handle is gone, so nobody reads the record any more, and it is a copy, which goes by itself.
+            unsafe { self.slot(index).body.free() }
         }
     }
 }
 
 impl Drop for MessageBatch {
-    /// Every record keeps the batch alive, so nothing is left to free here, except after a panic between the two.
+    /// Every record keeps the batch alive, so none of them is read any more. A copy is gone already, except after a panic between the two.
     fn drop(&mut self) {
-        for slot in self.slots.iter().filter(|slot| !slot.handles.is_none()) {
-            // SAFETY: nobody else is left that knows the record, and it was not freed: its count isn't zero.
+        for slot in self.slots.iter().filter(|slot| !slot.is_copy() || !slot.handles.is_none()) {
+            // SAFETY: nobody else is left that knows the record, its client lives, in `_client`, and it was not freed: it is a message, which
+            // only this does, or its count isn't zero.
             unsafe { slot.body.free() }
         }
     }

@@ -146,7 +146,7 @@ impl<G: Progress> Lanes<G> {
     /// Finds a slot in the queue for the head of a lane.
     fn admit(&mut self, id: LaneId) -> bool {
         let lane = &mut self.lanes[id];
-        let place = &mut self.places[lane.place];
+        let place = &mut self.places[lane.place()];
         let mut entries = lane.queue.iter_mut();
         let head = entries.next().expect("a lane that is due has a head");
         if head.bound == Bound::Queue {
@@ -160,7 +160,7 @@ impl<G: Progress> Lanes<G> {
             successor.count_against(Bound::Parked, [&mut self.loads, &mut place.loads]);
         }
         head.count_against(Bound::Queue, [&mut self.loads, &mut place.loads]);
-        let place = lane.place;
+        let place = lane.place();
         self.count_slot(place);
         true
     }
@@ -170,7 +170,7 @@ impl<G: Progress> Lanes<G> {
     fn admit_successors(&mut self, id: LaneId) {
         let needed = self.empty + self.due.len();
         let lane = &mut self.lanes[id];
-        let place = &mut self.places[lane.place];
+        let place = &mut self.places[lane.place()];
         for entry in lane.queue.iter_mut().skip(1).take_while(|entry| entry.bound == Bound::Parked) {
             let free = self.limits.queue.records.saturating_sub(self.loads.queued.records);
             if free <= needed || self.loads.queued.bytes >= self.limits.queue.bytes {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::arrival::{Admittance, Arrival, Arrivals};
 use super::super::source::Progress;
 use super::super::ticket::Ticket;
-use super::entry::{Bound, Entry, Trial};
+use super::entry::{Age, Bound, Entry, Moment};
 use super::probation::crash;
 use super::{Effects, Lanes, State};
 
@@ -25,6 +25,7 @@ impl<G: Progress> Lanes<G> {
             .first()
             .and_then(|first| first.record.timestamp())
             .and_then(|time| NonZero::new(time.as_millis()));
+        let age = Age { received: Moment::new(self.origin, now), stamp };
         let is_suspect = self.places[place_id].is_on_probation();
         for Arrival { mut record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
@@ -49,33 +50,20 @@ impl<G: Progress> Lanes<G> {
             let lane_id = self.lane(place_id, lane);
             let lane = &mut self.lanes[lane_id];
             let waits = matches!(lane.state, State::Parked | State::Due | State::Paused | State::Letter);
-            let bytes = record.size();
             let place = &mut self.places[place_id];
             // Retries may have taken slots since the demand that let this record in. Then there is room among the parked, where
             // they came from.
             let is_full = self.loads.queued.records >= self.limits.queue.records;
             let is_parked = is_full || waits && !self.loads.parked.reaches(self.limits.parked);
             let bound = if is_parked { Bound::Parked } else { Bound::Queue };
-            for loads in [&mut self.loads, &mut place.loads] {
-                loads.of(bound).add(bytes);
-            }
-            if is_parked || lane.is_held_up(now) {
+            if is_parked || lane.is_held_up(age.received) {
                 record.detach();
             }
-            lane.queue.push_back(Entry {
-                ticket,
-                record,
-                failures: 0,
-                received: now,
-                stamp,
-                bytes,
-                failure,
-                letter_tries: 0,
-                stuck: false,
-                alone: false,
-                trial: Trial::Never,
-                bound,
-            });
+            let entry = Entry { failure, ..Entry::new(ticket, record, age, bound) };
+            for loads in [&mut self.loads, &mut place.loads] {
+                loads.of(bound).add(entry.bytes());
+            }
+            lane.queue.push_back(entry);
             match (lane.state, self.places[place_id].gather) {
                 (State::Free, _) => self.reopen(lane_id, &mut effects),
                 (State::Ready, Some(gather)) if bound == Bound::Queue => self.gathered(gather, 1, &mut effects),

@@ -106,10 +106,10 @@ impl<G: Progress> Lanes<G> {
     ) -> Effects {
         let mut effects = Effects::default();
         let Complaint { offset, error } = complaint;
-        let place = self.lanes[lane].place;
+        let place = self.lanes[lane].place();
         let is_ours = self.places[place].open().is_some_and(|open| open.context.epoch == context.epoch);
         let Some(id) = self.places[place].circuit.filter(|_| is_ours) else { return effects };
-        let number = self.lanes[lane].key.unwrap_or(offset.0.unsigned_abs());
+        let number = self.lanes[lane].key().unwrap_or(offset.0.unsigned_abs());
         let key = number ^ (place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let circuit = &mut self.circuits[id];
         if circuit.trial == Some(lane) {
@@ -126,7 +126,7 @@ impl<G: Progress> Lanes<G> {
                 let could_fail = |(one, other): &(LaneId, &super::Lane<G::Position>)| {
                     *one != lane
                         && matches!(other.state, State::Ready | State::Due | State::Out)
-                        && self.places[other.place].circuit == Some(id)
+                        && self.places[other.place()].circuit == Some(id)
                 };
                 Reach { workers: self.workers, others: self.lanes.iter().enumerate().filter(could_fail).count() }
             };
@@ -186,7 +186,7 @@ impl<G: Progress> Lanes<G> {
         let mut best = None;
         for lane_id in 0..self.lanes.len() {
             let lane = &self.lanes[lane_id];
-            let place = &self.places[lane.place];
+            let place = &self.places[lane.place()];
             if lane.state != State::Paused || place.circuit != Some(id) || place.gate() != Gate::Trials {
                 continue;
             }
@@ -220,7 +220,7 @@ impl<G: Progress> Lanes<G> {
     /// route is started, they may be for partitions that stand still as well. Nor do those of records that wait: one of them gives way, or all
     /// would wait for it, and it for them.
     fn let_in(&mut self, id: CircuitId, lane: LaneId) -> bool {
-        let place_id = self.lanes[lane].place;
+        let place_id = self.lanes[lane].place();
         let is_in =
             |lanes: &Self, lane: LaneId| lanes.lanes[lane].queue.front().map(|head| head.bound) == Some(Bound::Queue);
         if is_in(self, lane) {
@@ -230,11 +230,11 @@ impl<G: Progress> Lanes<G> {
             let waits = |one: LaneId| {
                 one == lane
                     || matches!(self.lanes[one].state, State::Paused | State::Parked)
-                        && self.places[self.lanes[one].place].circuit == Some(id)
+                        && self.places[self.lanes[one].place()].circuit == Some(id)
             };
             let has_one = |one: LaneId| self.lanes[one].queue.iter().any(|entry| entry.bound == Bound::Queue);
             let Some(one) = (0..self.lanes.len()).find(|&one| waits(one) && has_one(one)) else { return false };
-            let place = self.lanes[one].place;
+            let place = self.lanes[one].place();
             let last = self.lanes[one].queue.iter_mut().rfind(|entry| entry.bound == Bound::Queue).expect("it has one");
             last.count_against(Bound::Parked, [&mut self.loads, &mut self.places[place].loads]);
             self.count_slot(place);
@@ -248,7 +248,7 @@ impl<G: Progress> Lanes<G> {
     /// A lane that was out has come back, or can't start after all: where its head was tried and nothing came of it, another one is.
     pub(super) fn end_trial(&mut self, lane: LaneId) {
         if self.held_back > 0
-            && let Some(id) = self.places[self.lanes[lane].place].circuit
+            && let Some(id) = self.places[self.lanes[lane].place()].circuit
             && self.circuits[id].trial == Some(lane)
         {
             self.circuits[id].trial = None;

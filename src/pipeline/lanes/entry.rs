@@ -1,11 +1,12 @@
 //! An entry: a record in the lanes, with the ticket that will settle it.
 
 use std::num::NonZero;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::dead_letter::Failure;
-use super::super::ticket::Ticket;
+use super::super::ticket::{Settled, Ticket};
 use crate::record::Record;
 
 /// Which bound an entry counts against.
@@ -34,12 +35,9 @@ pub(in crate::pipeline) struct Entry<P, R = Record> {
     pub(in crate::pipeline) record: R,
     /// Attempts that have failed so far.
     pub(in crate::pipeline) failures: u32,
-    /// When it came in.
-    pub(in crate::pipeline) received: Instant,
-    /// The time that the first record of its batch carries, in milliseconds: its own, or a little before it.
-    pub(in crate::pipeline) stamp: Option<NonZero<u64>>,
-    /// What it counts against the byte budgets.
-    pub(in crate::pipeline) bytes: usize,
+    pub(in crate::pipeline) age: Age,
+    /// What it counts against the byte budgets. No record of Kafka's is larger than this can say; one that is counts as so large.
+    pub(in crate::pipeline) bytes: u32,
     /// Why it is to become a dead letter, once that is decided.
     pub(in crate::pipeline) failure: Option<Box<Failure>>,
     /// How often its letter could not be written.
@@ -52,15 +50,73 @@ pub(in crate::pipeline) struct Entry<P, R = Record> {
     pub(in crate::pipeline) bound: Bound,
 }
 
+/// When a record came in, and its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) struct Age {
+    pub(super) received: Moment,
+    /// The time that the first record of its batch carries, in milliseconds: its own, or a little before it.
+    pub(super) stamp: Option<NonZero<u64>>,
+}
+
+/// A time since the lanes were made, in half the bytes of an [`Instant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::pipeline) struct Moment(NonZero<u64>);
+
+impl Moment {
+    pub(super) fn new(origin: Instant, now: Instant) -> Self {
+        let nanos = u64::try_from(now.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZero::<u64>::MIN.saturating_add(nanos))
+    }
+
+    /// How long before it the other one was.
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
+    pub(super) fn after(self, origin: Instant) -> Instant {
+        origin + self.since(Self(NonZero::<u64>::MIN))
+    }
+}
+
+impl<P> Entry<P> {
+    /// One that came in just now.
+    pub(super) fn new(ticket: Ticket<P>, record: Record, age: Age, bound: Bound) -> Self {
+        let bytes = u32::try_from(record.size()).unwrap_or(u32::MAX);
+        Self {
+            ticket,
+            record,
+            failures: 0,
+            age,
+            bytes,
+            failure: None,
+            letter_tries: 0,
+            stuck: false,
+            alone: false,
+            trial: Trial::Never,
+            bound,
+        }
+    }
+}
+
 impl<P, R> Entry<P, R> {
+    /// What it counts against the byte budgets.
+    pub(in crate::pipeline) fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// Spends its ticket. Answers with the bytes, too, that are to be taken off the counts.
+    pub(in crate::pipeline) fn settle(self, spend: impl FnOnce(Ticket<P>) -> Settled<P>) -> (Settled<P>, usize) {
+        let bytes = self.bytes();
+        (spend(self.ticket), bytes)
+    }
+
     /// Puts another record in its place, and hands out this one.
     pub(in crate::pipeline) fn exchange<R2>(self, record: R2) -> (Entry<P, R2>, R) {
         let Self {
             ticket,
             record: handed_out,
             failures,
-            received,
-            stamp,
+            age,
             bytes,
             failure,
             letter_tries,
@@ -69,20 +125,7 @@ impl<P, R> Entry<P, R> {
             trial,
             bound,
         } = self;
-        let entry = Entry {
-            ticket,
-            record,
-            failures,
-            received,
-            stamp,
-            bytes,
-            failure,
-            letter_tries,
-            stuck,
-            alone,
-            trial,
-            bound,
-        };
+        let entry = Entry { ticket, record, failures, age, bytes, failure, letter_tries, stuck, alone, trial, bound };
         (entry, handed_out)
     }
 }
@@ -91,8 +134,8 @@ impl<P> Entry<P> {
     /// Has it count against this bound instead of the one so far, in each of these counts.
     pub(super) fn count_against(&mut self, bound: Bound, counts: [&mut Loads; 2]) {
         for loads in counts {
-            loads.of(self.bound).remove(self.bytes);
-            loads.of(bound).add(self.bytes);
+            loads.of(self.bound).remove(self.bytes());
+            loads.of(bound).add(self.bytes());
         }
         if bound == Bound::Parked {
             self.record.detach();
@@ -100,14 +143,13 @@ impl<P> Entry<P> {
         self.bound = bound;
     }
 
-    /// When it came in, and its own time in milliseconds.
-    pub(super) fn age(&self) -> (Instant, Option<NonZero<u64>>) {
-        (self.received, self.stamp)
+    pub(super) fn age(&self) -> Age {
+        self.age
     }
 
     /// What must be taken off the counts once it is finished.
     pub(in crate::pipeline) fn weight(&self) -> Weight {
-        Weight { bytes: self.bytes, bound: self.bound, stuck: self.stuck }
+        Weight { bytes: self.bytes(), bound: self.bound, stuck: self.stuck }
     }
 }
 

@@ -128,8 +128,10 @@ impl<G: Progress> Lanes<G> {
     ) -> BatchRun {
         let mut parts = Vec::new();
         // While the route's breaker is open, one record is tried.
-        let is_trial =
-            self.gathers[id].lanes.front().is_some_and(|(lane, _)| self.places[self.lanes[*lane].place].is_held_back());
+        let is_trial = self.gathers[id]
+            .lanes
+            .front()
+            .is_some_and(|(lane, _)| self.places[self.lanes[*lane].place()].is_held_back());
         let max = if is_trial { 1 } else { most.min(self.gathers[id].size.max.get()).min(self.startable()) };
         while entries.len() < max
             && let Some(&(lane_id, _)) = self.gathers[id].lanes.front()

@@ -74,7 +74,7 @@ impl<G: Progress> Lanes<G> {
             if self.is_paused(id) && matches!(self.lanes[id].state, State::Ready | State::Due) {
                 self.limit(id, Wait::Resumed, &mut effects);
                 self.end_trial(id);
-                places.insert(self.lanes[id].place);
+                places.insert(self.lanes[id].place());
             }
         }
         let lanes = &self.lanes;
@@ -92,7 +92,7 @@ impl<G: Progress> Lanes<G> {
     fn look_anew(&mut self, effects: &mut Effects) {
         for id in 0..self.lanes.len() {
             if self.lanes[id].limited {
-                let place = self.lanes[id].place;
+                let place = self.lanes[id].place();
                 self.unpark(id);
                 self.reopen(id, effects);
                 effects.room |= self.count_slot(place);
@@ -106,16 +106,16 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn is_paused(&self, id: LaneId) -> bool {
         let lane = &self.lanes[id];
         !self.paused_keys.is_empty()
-            && lane.key.is_some_and(|key| {
-                let topic = &self.places[lane.place].topic_partition.topic;
+            && lane.key().is_some_and(|key| {
+                let topic = &self.places[lane.place()].topic_partition.topic;
                 self.paused_keys.contains(&(topic.clone(), key))
             })
     }
 
     /// How many attempts of a lane's records may begin now.
     pub(super) fn startable_of(&mut self, id: LaneId, now: impl FnOnce() -> Instant) -> usize {
-        let (Some(budgets), Some(key)) = (&mut self.key_budgets, self.lanes[id].key) else { return usize::MAX };
-        budgets.at((self.lanes[id].place, key), now()).left
+        let (Some(budgets), Some(key)) = (&mut self.key_budgets, self.lanes[id].key()) else { return usize::MAX };
+        budgets.at((self.lanes[id].place(), key), now()).left
     }
 
     /// So many attempts of a lane's records begin.
@@ -168,12 +168,12 @@ impl<G: Progress> Lanes<G> {
     #[cfg(test)]
     pub(super) fn is_spent(&self, id: LaneId) -> bool {
         let lane = &self.lanes[id];
-        let budget = |key| self.key_budgets.as_ref()?.keys.get(&(lane.place, key));
-        lane.key.and_then(budget).is_some_and(|budget| budget.left == 0) || self.is_paused(id)
+        let budget = |key| self.key_budgets.as_ref()?.keys.get(&(lane.place(), key));
+        lane.key().and_then(budget).is_some_and(|budget| budget.left == 0) || self.is_paused(id)
     }
 
     fn key_budget(&mut self, id: LaneId) -> Option<&mut Budget> {
         let (budgets, lane) = (self.key_budgets.as_mut()?, &self.lanes[id]);
-        budgets.keys.get_mut(&(lane.place, lane.key?))
+        budgets.keys.get_mut(&(lane.place(), lane.key()?))
     }
 }

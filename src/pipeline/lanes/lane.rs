@@ -1,14 +1,14 @@
 //! A lane: the entries of one unit of order, and what its head is at.
 
-use std::num::NonZero;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::source::Progress;
-use super::entry::{Bound, Entry};
+use super::entry::{Age, Bound, Entry, Moment};
 use super::gather::Turn;
 use super::{Effects, LaneId, Lanes, PlaceId, Queue};
+use crate::record::Offset;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -33,28 +33,60 @@ pub(super) enum State {
 /// When a lane is due, and its number among those of that time.
 pub(super) type Timer = (Instant, u64);
 
+/// It is looked at by the reader and by a worker for each record, mostly on two cores: so it is two lines of their caches, which are fetched
+/// together, and what few lanes need stands elsewhere.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Lane<P> {
-    pub(super) place: PlaceId,
-    /// The key's hash, where other records may join the lane. One that is free keeps its last key until it is given another.
-    pub(super) key: Option<u64>,
+    place: u32,
+    /// Whether other records may join the lane, by the hash of their key.
+    keyed: bool,
+    hash: u64,
     pub(super) queue: Queue<Entry<P>>,
     pub(super) state: State,
     /// What it waits for among the retries, while it is parked. Few are: the others are smaller.
     pub(super) timer: Option<Box<Timer>>,
-    /// It stands among the free ones that have a key; perhaps it was taken again by that since.
-    pub(super) listed: bool,
     /// It is parked until its key may go on.
     pub(super) limited: bool,
-    /// The first of the entries that are out: when it came in, and its own time in milliseconds.
-    pub(super) out_since: Option<(Instant, Option<NonZero<u64>>)>,
+    /// Of the first of the entries that are out.
+    pub(super) out_since: Option<Age>,
 }
 
+const _: () = assert!(size_of::<Lane<Offset>>() == 128, "a lane of Kafka's has grown");
+
 impl<P> Lane<P> {
+    fn new() -> Self {
+        Self {
+            place: 0,
+            keyed: false,
+            hash: 0,
+            queue: Queue::new(),
+            state: State::Free,
+            timer: None,
+            limited: false,
+            out_since: None,
+        }
+    }
+
+    pub(super) fn place(&self) -> PlaceId {
+        self.place as PlaceId
+    }
+
+    /// The hash of its key, where other records may join it.
+    pub(super) fn key(&self) -> Option<u64> {
+        self.keyed.then_some(self.hash)
+    }
+
+    /// Makes it another's.
+    fn belong_to(&mut self, place: PlaceId, key: Option<u64>) {
+        self.place = u32::try_from(place).expect("fewer partitions than a cluster can have");
+        (self.keyed, self.hash) = (key.is_some(), key.unwrap_or_default());
+    }
+
     /// Whether what is out of it came in so long ago that what comes in now may have to wait for long, too.
-    pub(super) fn is_held_up(&self, now: Instant) -> bool {
+    pub(super) fn is_held_up(&self, now: Moment) -> bool {
         const LONG: Duration = Duration::from_millis(100);
-        self.out_since.is_some_and(|(since, _)| now.saturating_duration_since(since) >= LONG)
+        self.out_since.is_some_and(|age| now.since(age.received) >= LONG)
     }
 
     /// How many of its entries count against the queue.
@@ -71,43 +103,20 @@ impl<G: Progress> Lanes<G> {
         {
             return lane;
         }
-        let id = self.vacant();
-        self.lane_of.forget(&self.lanes, id);
-        let lane = &mut self.lanes[id];
-        (lane.place, lane.key) = (place, key);
+        let id = self.spare.take().unwrap_or_else(|| {
+            self.lanes.push(Lane::new());
+            self.lanes.len() - 1
+        });
+        self.lanes[id].belong_to(place, key);
         self.lane_of.remember(&self.lanes, id);
         id
-    }
-
-    /// One without a key, or the one that its key has not needed for longest, or a new one.
-    fn vacant(&mut self) -> LaneId {
-        if let Some(id) = self.spare.pop() {
-            return id;
-        }
-        while let Some(id) = self.free.pop_front() {
-            self.lanes[id].listed = false;
-            if self.lanes[id].state == State::Free {
-                return id;
-            }
-        }
-        self.lanes.push(Lane {
-            place: 0,
-            key: None,
-            queue: Queue::new(),
-            state: State::Free,
-            timer: None,
-            listed: false,
-            limited: false,
-            out_since: None,
-        });
-        self.lanes.len() - 1
     }
 
     /// Puts a lane among the ready ones of its place, or where its route's next batch is gathered.
     pub(super) fn make_ready(&mut self, id: LaneId, effects: &mut Effects) {
         let lane = &mut self.lanes[id];
         lane.state = State::Ready;
-        let place = &mut self.places[lane.place];
+        let place = &mut self.places[lane.place()];
         if let Some(gather) = place.gather {
             let records = lane.queued();
             self.gathers[gather].lanes.push_back((id, None));
@@ -117,7 +126,7 @@ impl<G: Progress> Lanes<G> {
         effects.ready += 1;
         if !place.in_turns {
             place.in_turns = true;
-            self.turns.push_back(Turn::Place(lane.place));
+            self.turns.push_back(Turn::Place(lane.place()));
         }
     }
 
@@ -125,7 +134,7 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
         let waits_for = self.waits_for(id);
         match self.lanes[id].queue.front() {
-            Some(_) if self.places[self.lanes[id].place].stands_still() => self.suspend(id),
+            Some(_) if self.places[self.lanes[id].place()].stands_still() => self.suspend(id),
             Some(_) if let Some(wait) = waits_for => self.limit(id, wait, effects),
             Some(_) => self.make_startable(id, effects),
             None => self.discard(id),
@@ -144,20 +153,15 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// Gives an empty lane back. Its key finds it again for as long as no other needs it.
+    /// Gives an empty lane back. Its key has another one the next time: few lanes do for any number of keys, and stay in the processor's caches.
     pub(super) fn discard(&mut self, id: LaneId) {
         /// A lane that was long once doesn't keep its memory for ever.
         const KEPT: usize = 256;
+        self.lane_of.forget(&self.lanes, id);
         let lane = &mut self.lanes[id];
         debug_assert!(lane.queue.is_empty());
-        lane.state = State::Free;
-        lane.limited = false;
+        (lane.state, lane.keyed, lane.limited) = (State::Free, false, false);
         lane.queue.shrink_to(KEPT);
-        if lane.key.is_none() {
-            self.spare.push(id);
-        } else if !lane.listed {
-            lane.listed = true;
-            self.free.push_back(id);
-        }
+        self.spare.put(id);
     }
 }

@@ -31,6 +31,7 @@ mod rate;
 mod release;
 mod running;
 mod scaling;
+mod spare;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -62,6 +63,7 @@ use rate::Budget;
 pub(super) use release::{Census, PartitionCensus};
 pub(super) use running::Taken;
 pub(super) use scaling::Demands;
+use spare::Spare;
 
 /// The index of a lane.
 pub(super) type LaneId = usize;
@@ -168,16 +170,15 @@ pub(super) struct LetterJob<P> {
 #[derive(Debug)]
 pub(super) struct Lanes<G: Progress> {
     limits: Limits,
+    /// When they were made.
+    origin: Instant,
     places: Vec<Place<G>>,
     /// For each route that takes batches, what is ready for the next one.
     gathers: Vec<Gather>,
     place_of: HashMap<TopicPartition, PlaceId>,
     place_by_epoch: HashMap<Epoch, PlaceId>,
     lanes: Vec<Lane<G::Position>>,
-    /// Free ones without a key.
-    spare: Vec<LaneId>,
-    /// Free ones that keep their keys, the one that has been free for longest first, and some that no longer are.
-    free: VecDeque<LaneId>,
+    spare: Spare,
     lane_of: LanesByKey,
     /// Places and gathers with something to run, in turn.
     turns: VecDeque<Turn>,
@@ -228,16 +229,16 @@ pub(super) struct Lanes<G: Progress> {
 }
 
 impl<G: Progress> Lanes<G> {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, now: Instant) -> Self {
         Self {
             limits,
+            origin: now,
             places: Vec::new(),
             gathers: Vec::new(),
             place_of: HashMap::new(),
             place_by_epoch: HashMap::new(),
             lanes: Vec::new(),
-            spare: Vec::new(),
-            free: VecDeque::new(),
+            spare: Spare::default(),
             lane_of: LanesByKey::default(),
             turns: VecDeque::new(),
             retries: BTreeMap::new(),
@@ -373,7 +374,7 @@ impl<G: Progress> Lanes<G> {
 
     /// Gives a record back to its source, unfinished.
     fn drop_entry(&mut self, place: PlaceId, entry: Entry<G::Position>) {
-        self.uncount(place, entry.bound, entry.bytes);
+        self.uncount(place, entry.bound, entry.bytes());
         entry.ticket.release();
     }
 

@@ -29,7 +29,7 @@ impl<G: Progress> Lanes<G> {
             }
             let lane_id = first.remove();
             let waits_for = self.waits_now(lane_id, now);
-            let place = self.lanes[lane_id].place;
+            let place = self.lanes[lane_id].place();
             let lane = &mut self.lanes[lane_id];
             lane.timer = None;
             lane.limited = false;
@@ -135,7 +135,7 @@ impl<G: Progress> Lanes<G> {
         for id in 0..self.lanes.len() {
             let lane = &self.lanes[id];
             let Some(head) = lane.queue.front().filter(|_| lane.timer.is_some()) else { continue };
-            let (of, offset) = (&self.places[lane.place].topic_partition, head.record.offset());
+            let (of, offset) = (&self.places[lane.place()].topic_partition, head.record.offset());
             if places.iter().any(|(place, skipped)| place == of && *skipped == offset) {
                 self.unpark(id);
                 self.park(id, now, &mut effects);
@@ -155,7 +155,7 @@ impl<G: Progress> Lanes<G> {
     /// Moves the entries of a waiting lane from the queue's bound to that of the parked, as far as there is room.
     pub(super) fn count_as_parked(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id];
-        let place = &mut self.places[lane.place];
+        let place = &mut self.places[lane.place()];
         for entry in lane.queue.iter_mut().filter(|entry| entry.bound == Bound::Queue) {
             if self.loads.parked.reaches(self.limits.parked) {
                 break;

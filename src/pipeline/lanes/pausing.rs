@@ -63,7 +63,8 @@ impl<G: Progress> Lanes<G> {
     }
 
     fn lanes_of(&self, place: PlaceId) -> Vec<LaneId> {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| lane.state != State::Free && lane.place == place);
+        let lanes =
+            self.lanes.iter().enumerate().filter(|(_, lane)| lane.state != State::Free && lane.place() == place);
         lanes.map(|(id, _)| id).collect()
     }
 }

@@ -111,7 +111,7 @@ impl<G: Progress> Lanes<G> {
             let Standing::Probation(_) = assignment.standing else { continue };
             // Ripe or not: it isn't to be one of a batch.
             let gathered = place.gather.into_iter().flat_map(|gather| &self.gathers[gather].lanes);
-            let gathered = gathered.map(|(lane, _)| *lane).filter(|lane| self.lanes[*lane].place == id);
+            let gathered = gathered.map(|(lane, _)| *lane).filter(|lane| self.lanes[*lane].place() == id);
             for lane in place.ready.iter().copied().chain(gathered) {
                 let head = self.lanes[lane].queue.front();
                 let accusations = head.map_or(0, |head| assignment.progress.accusations(head.ticket.position()));

@@ -12,65 +12,66 @@ use std::option;
 pub(in crate::pipeline) struct Queue<T> {
     /// The first one; `None` where there is none, or all stand behind it.
     first: Option<T>,
-    rest: VecDeque<T>,
+    #[expect(clippy::box_collection, reason = "most have none: so it is a pointer, and not four words")]
+    rest: Option<Box<VecDeque<T>>>,
 }
 
 impl<T> Queue<T> {
     pub(in crate::pipeline) const fn new() -> Self {
-        Self { first: None, rest: VecDeque::new() }
+        Self { first: None, rest: None }
     }
 
     pub(in crate::pipeline) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
     pub(in crate::pipeline) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.rest.is_empty()
+        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.is_empty())
     }
 
     pub(in crate::pipeline) fn front(&self) -> Option<&T> {
-        self.first.as_ref().or_else(|| self.rest.front())
+        self.first.as_ref().or_else(|| self.rest.as_ref()?.front())
     }
 
     pub(in crate::pipeline) fn front_mut(&mut self) -> Option<&mut T> {
-        self.first.as_mut().or_else(|| self.rest.front_mut())
+        self.first.as_mut().or_else(|| self.rest.as_mut()?.front_mut())
     }
 
     pub(in crate::pipeline) fn push_back(&mut self, one: T) {
         if self.is_empty() {
             self.first = Some(one);
         } else {
-            self.rest.push_back(one);
+            self.rest.get_or_insert_default().push_back(one);
         }
     }
 
     pub(in crate::pipeline) fn push_front(&mut self, one: T) {
         if let Some(first) = self.first.replace(one) {
-            self.rest.push_front(first);
+            self.rest.get_or_insert_default().push_front(first);
         }
     }
 
     pub(in crate::pipeline) fn pop_front(&mut self) -> Option<T> {
-        self.first.take().or_else(|| self.rest.pop_front())
+        self.first.take().or_else(|| self.rest.as_mut()?.pop_front())
     }
 
     pub(in crate::pipeline) fn pop_back(&mut self) -> Option<T> {
-        self.rest.pop_back().or_else(|| self.first.take())
+        self.rest.as_mut().and_then(|rest| rest.pop_back()).or_else(|| self.first.take())
     }
 
     pub(in crate::pipeline) fn iter(&self) -> Iter<'_, T> {
-        self.first.iter().chain(self.rest.iter())
+        self.first.iter().chain(self.rest.as_ref().map(|rest| rest.iter()).unwrap_or_default())
     }
 
     pub(in crate::pipeline) fn iter_mut(&mut self) -> IterMut<'_, T> {
-        self.first.iter_mut().chain(self.rest.iter_mut())
+        self.first.iter_mut().chain(self.rest.as_mut().map(|rest| rest.iter_mut()).unwrap_or_default())
     }
 
     /// Takes out the first `count` of them, or all where there are fewer.
     pub(in crate::pipeline) fn drain(&mut self, count: usize) -> Drain<'_, T> {
         let first = if count > 0 { self.first.take() } else { None };
         let behind = count - usize::from(first.is_some());
-        Drain { first, rest: self.rest.drain(..behind.min(self.rest.len())) }
+        Drain { first, rest: self.rest.as_mut().map(|rest| rest.drain(..behind.min(rest.len()))) }
     }
 
     /// Takes out all of them.
@@ -80,7 +81,9 @@ impl<T> Queue<T> {
 
     /// Keeps memory for so many at most, or for those that are there.
     pub(in crate::pipeline) fn shrink_to(&mut self, most: usize) {
-        self.rest.shrink_to(most);
+        if let Some(rest) = &mut self.rest {
+            rest.shrink_to(most);
+        }
     }
 }
 
@@ -123,25 +126,25 @@ impl<T> FromIterator<T> for Queue<T> {
 #[derive(Debug)]
 pub(in crate::pipeline) struct Drain<'a, T> {
     first: Option<T>,
-    rest: vec_deque::Drain<'a, T>,
+    rest: Option<vec_deque::Drain<'a, T>>,
 }
 
 impl<T> Iterator for Drain<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        self.first.take().or_else(|| self.rest.next())
+        self.first.take().or_else(|| self.rest.as_mut()?.next())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::from(self.first.is_some()) + self.rest.len();
+        let left = usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len());
         (left, Some(left))
     }
 }
 
 impl<T> DoubleEndedIterator for Drain<'_, T> {
     fn next_back(&mut self) -> Option<T> {
-        self.rest.next_back().or_else(|| self.first.take())
+        self.rest.as_mut().and_then(|rest| rest.next_back()).or_else(|| self.first.take())
     }
 }
 
@@ -223,6 +226,6 @@ mod tests {
             assert_eq!(queue.pop_front(), Some(n));
         }
         queue.push_front(3);
-        assert_eq!((queue.rest.capacity(), queue.drain(1).next()), (0, Some(3)));
+        assert_eq!((queue.rest.is_none(), queue.drain(1).next()), (true, Some(3)));
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::source::{Epoch, Progress, Window};
 use super::super::view::Reach;
-use super::entry::{Entry, Load};
+use super::entry::{Age, Entry, Load, Moment};
 use super::gather::Turn;
 use super::place::Hold;
 use super::probation::Standing;
@@ -160,10 +160,10 @@ impl<G: Progress> Lanes<G> {
         places.iter().for_each(|&place| is_cleared[place] = true);
         for id in 0..self.lanes.len() {
             let lane = &self.lanes[id];
-            if lane.state == State::Free || !is_cleared[lane.place] {
+            if lane.state == State::Free || !is_cleared[lane.place()] {
                 continue;
             }
-            let (place, state) = (lane.place, lane.state);
+            let (place, state) = (lane.place(), lane.state);
             let keep = usize::from(state == State::Letter && !letters_too);
             while self.lanes[id].queue.len() > keep {
                 let entry = self.lanes[id].queue.pop_back().expect("the length was just looked at");
@@ -208,20 +208,20 @@ impl<G: Progress> Lanes<G> {
     }
 
     fn epoch_of(&self, lane: usize) -> Option<Epoch> {
-        self.places[self.lanes[lane].place].assignment.as_ref().map(|open| open.context.epoch)
+        self.places[self.lanes[lane].place()].assignment.as_ref().map(|open| open.context.epoch)
     }
 
     /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
     pub(in crate::pipeline) fn census(&self) -> Census {
-        let mut oldest: Option<Instant> = None;
+        let mut oldest: Option<Moment> = None;
         let mut depths: Vec<Depth> = vec![Depth::default(); self.places.len()];
         for lane in self.lanes.iter().filter(|lane| lane.state != State::Free) {
             // A lane's entries are in order, so its oldest is the one that is out, or else its head.
-            let Some((received, stamp)) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else {
+            let Some(Age { received, stamp }) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else {
                 continue;
             };
             oldest = [oldest, Some(received)].into_iter().flatten().min();
-            let depth = &mut depths[lane.place];
+            let depth = &mut depths[lane.place()];
             depth.count(lane.queue.len() + usize::from(lane.out_since.is_some()), stamp);
             depth.startable |= matches!(lane.state, State::Ready | State::Due);
             depth.paused |= lane.limited && lane.timer.is_none();
@@ -258,7 +258,7 @@ impl<G: Progress> Lanes<G> {
             parked: self.loads.parked,
             busy: self.busy,
             workers: self.workers,
-            oldest,
+            oldest: oldest.map(|oldest| oldest.after(self.origin)),
             may_start: self.startable() > 0 && self.on_probation == 0,
             partitions: partitions.collect(),
         }
@@ -271,7 +271,7 @@ impl<G: Progress> Lanes<G> {
         for (&(due, _), &lane) in &self.retries {
             let lane = &self.lanes[lane];
             if lane.queue.front().is_some_and(|head| head.failure.is_none()) {
-                waits[lane.place] = waits[lane.place].max(Some(due));
+                waits[lane.place()] = waits[lane.place()].max(Some(due));
             }
         }
         waits

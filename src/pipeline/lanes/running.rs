@@ -131,7 +131,7 @@ impl<G: Progress> Lanes<G> {
     /// A lane goes out, with as many of its first entries as its holder then takes from it.
     pub(super) fn hand_out(&mut self, id: LaneId) -> Run {
         self.send_out(id);
-        let place = self.lanes[id].place;
+        let place = self.lanes[id].place();
         Run { lane: id, place, context: self.context_of(place) }
     }
 
@@ -139,7 +139,7 @@ impl<G: Progress> Lanes<G> {
         let lane = &mut self.lanes[id];
         lane.state = State::Out;
         lane.out_since = lane.queue.front().map(Entry::age);
-        let assignment = self.places[lane.place].assignment.as_mut();
+        let assignment = self.places[lane.place()].assignment.as_mut();
         assignment.expect("what could go out is cleared with its assignment").out += 1;
     }
 
@@ -220,7 +220,7 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn give_back(&mut self, cargo: Cargo<G::Position>) -> Effects {
         let mut effects = Effects::default();
         let Cargo { context: Some(context), mut lanes, mut entries } = cargo else { return effects };
-        let Some(place) = lanes.front().map(|(lane, _)| self.lanes[*lane].place) else { return effects };
+        let Some(place) = lanes.front().map(|(lane, _)| self.lanes[*lane].place()) else { return effects };
         let ready = self.places[place].ready.len();
         for (lane, count) in lanes.drain_all() {
             self.come_back(lane, &context, entries.drain(count), None, &mut effects);
@@ -290,7 +290,7 @@ impl<G: Progress> Lanes<G> {
         }
         let lane = &mut self.lanes[lane_id];
         lane.out_since = None;
-        let place = lane.place;
+        let place = lane.place();
         let Some(assignment) = self.places[place].live(context.epoch) else {
             let halted = halt.map(|(Halt::Retry(entry, _) | Halt::Letter(entry, _) | Halt::Stop(entry))| entry);
             for entry in unstarted.chain(halted) {

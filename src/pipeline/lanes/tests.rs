@@ -21,7 +21,7 @@ mod told;
 use std::time::Duration;
 
 use super::super::dead_letter::Reason;
-use super::super::ticket::Receipt;
+use super::super::ticket::{Receipt, Ticket};
 use super::*;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::handler::{ProcessingOrder, Router, on, on_batch};
@@ -122,7 +122,7 @@ impl Bench {
             ahead: 1_000,
             commit_after: 1_000,
         };
-        let mut bench = Self { lanes: Lanes::new(limits), order, now: Instant::now() };
+        let mut bench = Self { lanes: Lanes::new(limits, Instant::now()), order, now: Instant::now() };
         for partition in 0..partitions {
             bench.assign(partition, partition as u64, order);
         }
@@ -178,7 +178,7 @@ impl Bench {
             done.push(lane);
             entries.extend(first);
         }
-        let mut settled = entries.drain_all().map(|entry| (entry.ticket.done(), entry.bytes)).collect();
+        let mut settled = entries.drain_all().map(|entry| entry.settle(Ticket::done)).collect();
         let told = self.lanes.report(&haul, &mut settled, &mut done);
         Told(told.and(self.lanes.unload(haul, None, &mut cargo, None, NOTHING)))
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::arrival::arrivals;
 use super::super::lanes::{BatchRun, Cargo, Effects, Entry, Haul, LaneId, Lanes, Queue, Taken};
 use super::super::source::{Assigned, Batch, Epoch, Progress};
-use super::super::ticket::Settled;
+use super::super::ticket::{Settled, Ticket};
 use super::super::tracker::OffsetTracker;
 use super::super::{CrashQuarantine, PipelineSettings, limits};
 use super::new_tracker;
@@ -59,7 +59,7 @@ impl Passage {
         let settings = PipelineSettings { queue_records: 10 * RECORDS, ..PipelineSettings::default() };
         let topic_partition = TopicPartition::new("orders", 0);
         let route = Arc::clone(router.into_routes().of(&topic_partition.topic).expect("just made"));
-        let mut lanes = Lanes::new(limits(&settings));
+        let mut lanes = Lanes::new(limits(&settings), Instant::now());
         let mut progress = new_tracker();
         progress.take_over(1, CrashQuarantine::default().limit, Timestamp::from_millis(0).expect("not before 1970"));
         let effects = lanes.assign(Assigned { epoch: EPOCH, topic_partition, progress }, Arc::clone(&route));
@@ -107,7 +107,7 @@ impl Passage {
                 (begun, next) = (Some(lane), first);
             }
             let Some(entry) = next else { break };
-            settled.push((entry.ticket.done(), entry.bytes));
+            settled.push(entry.settle(Ticket::done));
             ended += 1;
             if settled.len() >= REPORT_AT {
                 heed(lanes.report(&haul, settled, done));
@@ -123,7 +123,7 @@ impl Passage {
         let Self { lanes, cargo, entries, settled, .. } = self;
         cargo.take_batch(entries);
         for (run, count) in batch.parts.drain(..) {
-            settled.extend(entries.drain(count).map(|entry| (entry.ticket.done(), entry.bytes)));
+            settled.extend(entries.drain(count).map(|entry| entry.settle(Ticket::done)));
             heed(lanes.settle(&run, settled));
             heed(lanes.finish(run, &mut Queue::new(), None));
         }

@@ -53,12 +53,12 @@ fn loads_are_what_the_entries_weigh(world: &World) {
     let mut weigh = |place: PlaceId, entry: &Entry<Offset>| {
         let (queued, parked) = &mut loads[place];
         match entry.bound {
-            Bound::Queue => queued.add(entry.bytes),
-            Bound::Parked => parked.add(entry.bytes),
+            Bound::Queue => queued.add(entry.bytes()),
+            Bound::Parked => parked.add(entry.bytes()),
         }
     };
     for lane in &lanes.lanes {
-        lane.queue.iter().for_each(|entry| weigh(lane.place, entry));
+        lane.queue.iter().for_each(|entry| weigh(lane.place(), entry));
     }
     for held in &world.held {
         held.entries.iter().for_each(|entry| weigh(held.run.place, entry));
@@ -103,15 +103,15 @@ fn lanes_keep_their_order(world: &World) {
         }
     }
     for (id, lane) in world.lanes.lanes.iter().enumerate() {
-        if let Some(key) = lane.key {
+        if let Some(key) = lane.key() {
             assert_eq!(
-                world.lanes.lane_of.find(&world.lanes.lanes, lane.place, key),
+                world.lanes.lane_of.find(&world.lanes.lanes, lane.place(), key),
                 Some(id),
                 "a lane that can't be found"
             );
         }
     }
-    let keyed = world.lanes.lanes.iter().filter(|lane| lane.key.is_some()).count();
+    let keyed = world.lanes.lanes.iter().filter(|lane| lane.key().is_some()).count();
     assert_eq!(world.lanes.lane_of.len(), keyed, "lanes that aren't there can be found");
 }
 
@@ -128,12 +128,9 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     let gathered = lanes.gathers.iter().flat_map(|gather| gather.lanes.iter().map(|(lane, _)| *lane));
     let ready = lanes.places.iter().flat_map(|place| place.ready.iter().copied()).chain(gathered).collect();
     assert_eq!(sorted(ready), of(|state| state == State::Ready), "ready lanes");
-    let listed = |id: &LaneId| lanes.lanes[*id].listed;
-    assert_eq!(sorted(lanes.free.iter().copied().collect()), (0..lanes.lanes.len()).filter(listed).collect::<Vec<_>>());
-    let keyless = |id: &LaneId| lanes.lanes[*id].key.is_none();
-    let (spare, kept): (Vec<_>, Vec<_>) = of(|state| state == State::Free).into_iter().partition(keyless);
-    assert_eq!(sorted(lanes.spare.clone()), spare, "free lanes without a key");
-    assert!(kept.iter().all(listed), "a free lane that nobody can be given");
+    let free = of(|state| state == State::Free);
+    assert!(free.iter().all(|&id| lanes.lanes[id].key().is_none()), "a key that nobody has needs no lane");
+    assert_eq!(lanes.spare.all(), free, "free lanes");
     assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
     assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
     let (resumed, timed): (Vec<_>, Vec<_>) =
@@ -162,7 +159,7 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     for (id, lane) in lanes.lanes.iter().enumerate() {
         let head = lane.queue.front();
         let is_trial = lanes.circuits.iter().any(|circuit| circuit.trial == Some(id));
-        let gate = lanes.places.get(lane.place).map_or(Gate::Open, Place::gate);
+        let gate = lanes.places.get(lane.place()).map_or(Gate::Open, Place::gate);
         let paused = gate != Gate::Open;
         let startable = matches!(lane.state, State::Ready | State::Due);
         assert!(!(paused && startable && !is_trial), "a lane of a paused partition could start");
@@ -205,7 +202,7 @@ fn trials_are_the_only_ones_that_start(lanes: &Lanes<OffsetTracker>) {
             assert!(is_under_way, "what is tried is {:?}", lanes.lanes[trial].state);
         } else if state == BreakerState::HalfOpen {
             let waits = |(lane_id, lane): &(usize, &Lane<Offset>)| {
-                let place = &lanes.places[lane.place];
+                let place = &lanes.places[lane.place()];
                 lane.state == State::Paused
                     && place.circuit == Some(id)
                     && place.gate() == Gate::Trials

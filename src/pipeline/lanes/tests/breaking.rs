@@ -108,10 +108,10 @@ fn trial_that_leaves_with_its_partition_makes_room_for_another_one() {
     bench.wait(Duration::from_secs(5));
     let tried = bench.lanes.circuits[0].trial.expect("one is tried");
     let epoch =
-        bench.lanes.places[bench.lanes.lanes[tried].place].assignment.as_ref().expect("it is assigned").context.epoch;
+        bench.lanes.places[bench.lanes.lanes[tried].place()].assignment.as_ref().expect("it is assigned").context.epoch;
     assert!(bench.lanes.release(&[epoch]).ready > 0);
     let next = bench.lanes.circuits[0].trial.expect("another one is");
-    assert_ne!(bench.lanes.lanes[next].place, bench.lanes.lanes[tried].place);
+    assert_ne!(bench.lanes.lanes[next].place(), bench.lanes.lanes[tried].place());
     assert!(bench.take().is_some());
 }
 

@@ -1,6 +1,7 @@
 //! Batches: what is gathered for the next one, and when it may be taken.
 
 use super::*;
+use crate::pipeline::ticket::Ticket;
 
 const HALF: Duration = Duration::from_millis(500);
 
@@ -83,7 +84,7 @@ fn a_batch_that_is_done_tells_of_the_next_one_and_whoever_waits_for_its_end() {
     bench.push(0, 0, "abcdef");
     let (mut batch, mut entries) = bench.batch();
     for (run, count) in batch.parts.drain(..) {
-        let mut settled = entries.drain(count).map(|entry| (entry.ticket.done(), entry.bytes)).collect();
+        let mut settled = entries.drain(count).map(|entry| entry.settle(Ticket::done)).collect();
         let _told = bench.lanes.settle(&run, &mut settled);
         let _told = bench.lanes.finish(run, &mut Queue::new(), None);
     }

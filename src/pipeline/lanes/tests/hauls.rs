@@ -2,6 +2,7 @@
 
 use super::*;
 use super::{Bench, NOTHING, SECOND, offsets};
+use crate::pipeline::ticket::Ticket;
 
 #[test]
 fn lanes_of_quick_work_are_taken_together_and_of_slow_work_one_by_one() {
@@ -36,7 +37,7 @@ fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
     let (b, c) = (bench.taken(), bench.taken());
     assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
     let begun = begun.expect("it has two records");
-    let mut settled = vec![(begun.ticket.done(), begun.bytes)];
+    let mut settled = vec![begun.settle(Ticket::done)];
     let _told = bench.lanes.report(&haul, &mut settled, &mut Vec::new());
     assert_eq!(bench.lanes.unload(haul, Some((lane, &mut entries)), &mut cargo, None, NOTHING).ready, 1);
     assert_eq!((bench.lanes.busy(), bench.lanes.loads.queued.records), (2, 5));

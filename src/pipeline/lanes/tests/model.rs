@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 use proptest::prelude::*;
 
 use super::super::super::demand::Demand;
-use super::super::super::ticket::Receipt;
+use super::super::super::ticket::{Receipt, Ticket};
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
@@ -100,7 +100,7 @@ impl World {
             commit_after: 5,
         };
         Self {
-            lanes: Lanes::new(limits),
+            lanes: Lanes::new(limits, Instant::now()),
             logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
             held: Vec::new(),
             loads: BTreeMap::new(),
@@ -371,7 +371,7 @@ impl World {
             let held = &mut self.held[held];
             let Some(entry) = held.entries.pop_front() else { break };
             let (epoch, offset) = (held.run.context.epoch, entry.record.offset().0);
-            settled.push((entry.ticket.done(), entry.bytes));
+            settled.push(entry.settle(Ticket::done));
             self.done(epoch, offset);
         }
         let effects = self.lanes.settle(&self.held[held].run, &mut settled);

@@ -73,7 +73,7 @@ fn a_partition_that_is_paused_takes_only_its_own_from_those_that_are_due() {
     bench.wait(SECOND);
     assert_eq!(bench.lanes.due.len(), 2, "no slot is free");
     let _told = bench.lanes.set_paused(|place| place.partition.0 == 0);
-    let states: Vec<_> = bench.lanes.lanes.iter().map(|lane| (lane.place, lane.state)).collect();
+    let states: Vec<_> = bench.lanes.lanes.iter().map(|lane| (lane.place(), lane.state)).collect();
     assert!(bench.lanes.due.is_empty(), "its records have left their slots for the other one");
     assert_eq!(states[..2], [(0, State::Paused), (1, State::Ready)]);
 }
