@@ -17,6 +17,7 @@
 mod access;
 mod audit;
 mod daemons;
+mod doctor;
 mod endpoint;
 mod fleet;
 mod gate;
@@ -44,6 +45,8 @@ pub use crate::admin::CertificateError;
 use crate::admin::CertificateFiles;
 pub use access::{Role, Token};
 pub(crate) use daemons::shown;
+use doctor::Examine;
+pub use doctor::{Finding, Severity};
 #[cfg(feature = "cli")]
 pub(crate) use fleet::{DaemonShown, FleetShown, InstanceShown};
 pub(crate) use instance::Instance;
@@ -75,6 +78,7 @@ pub struct ApiConfig {
     pub(crate) configuration: Option<String>,
     pub(crate) masked: Vec<String>,
     pub(crate) tls: Option<CertificateFiles>,
+    pub(crate) doctor: Option<Examine>,
 }
 
 /// What is wrong with an [`ApiConfig`].
@@ -98,7 +102,15 @@ pub enum ApiConfigError {
 impl ApiConfig {
     /// Served on this address, to whoever can reach it: it must be a loopback address unless there is a [`token`](Self::token).
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, tokens: Vec::new(), hosts: Vec::new(), configuration: None, masked: Vec::new(), tls: None }
+        Self {
+            address,
+            tokens: Vec::new(),
+            hosts: Vec::new(),
+            configuration: None,
+            masked: Vec::new(),
+            tls: None,
+            doctor: None,
+        }
     }
 
     /// Whoever has this token may ask; nobody may without one from then on.
@@ -128,6 +140,16 @@ impl ApiConfig {
     pub fn mask(mut self, field: impl Into<String>) -> Self {
         self.masked.push(field.into());
         self
+    }
+
+    /// Looks for what is wrong around the program in this way, when an operator asks for it; `Err` says why it can't. It is given two minutes. An
+    /// [`App`](crate::app::App) does what its command `doctor` does.
+    #[must_use]
+    pub fn doctor<F>(self, examine: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Vec<Finding>, String>> + Send + 'static,
+    {
+        Self { doctor: Some(Examine::new(examine)), ..self }
     }
 
     /// Serves it over TLS alone. Both are files in PEM: the certificate with those that lead from it to its authority, and its key. They are read

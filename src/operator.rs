@@ -29,7 +29,7 @@ mod agent;
 mod cluster;
 mod console;
 mod dlq;
-mod doctor;
+pub(crate) mod doctor;
 mod failure;
 mod fleet;
 mod lag;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::access::{Identity, Role};
 use super::audit::AuditEntry;
 use super::daemons;
+use super::doctor;
 use super::endpoint::Endpoint;
 use super::fleet;
 use super::instance::Instance;
@@ -43,6 +44,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints.extend(overrides::endpoints());
     endpoints.extend(letters::endpoints());
     endpoints.extend(jobs::endpoints());
+    endpoints.extend(doctor::endpoints());
     endpoints.extend(ui::endpoints());
     endpoints
 }

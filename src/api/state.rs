@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::ApiConfig;
 use super::access::Admitted;
 use super::audit::Audit;
+use super::doctor::Doctor;
 use super::gate::Hosts;
 use super::history::History;
 use super::instance::Instance;
@@ -41,8 +42,9 @@ pub(super) struct Inner {
     pub(super) jobs: Jobs,
     /// What operators don't see of records.
     pub(super) masks: Masks,
-    /// What is being changed.
-    changes: Mutex<JoinSet<()>>,
+    pub(super) doctor: Doctor,
+    /// What goes on without whoever asked for it.
+    begun: Mutex<JoinSet<()>>,
     /// Has few at once read dead letters.
     pub(super) readers: Semaphore,
     /// It is reached by TLS alone.
@@ -61,7 +63,7 @@ impl Api {
         fleet: Arc<Fleet>,
         document: Value,
     ) -> Self {
-        let ApiConfig { tokens, hosts, configuration, masked, tls, .. } = config;
+        let ApiConfig { tokens, hosts, configuration, masked, tls, doctor, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         Self(Arc::new(Inner {
             instance,
@@ -74,7 +76,8 @@ impl Api {
             history: History::default(),
             jobs: Jobs::default(),
             masks: Masks::new(masked),
-            changes: Mutex::default(),
+            doctor: Doctor::new(doctor),
+            begun: Mutex::default(),
             readers: Semaphore::new(READERS),
             is_secure: tls.is_some(),
             configuration,
@@ -85,15 +88,18 @@ impl Api {
     /// Does this to its end, whether somebody still waits for it or not.
     pub(super) async fn carry_out(&self, work: impl Future<Output = Response> + Send + 'static) -> Response {
         let (done, response) = oneshot::channel();
-        {
-            let mut changes = self.changes.lock();
-            while changes.try_join_next().is_some() {}
-            changes.spawn(async move { drop(done.send(work.await)) });
-        }
+        self.begin(async move { drop(done.send(work.await)) });
         response.await.unwrap_or_else(|_| {
             let detail = "it broke off: look at the log, and at what it has done";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
         })
+    }
+
+    /// Begins something that nobody waits for.
+    pub(super) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut begun = self.begun.lock();
+        while begun.try_join_next().is_some() {}
+        begun.spawn(work);
     }
 
     /// A daemon of this process.

@@ -1,5 +1,6 @@
 //! The API over HTTP: who is let in, what is refused, and what is done.
 
+mod doctor;
 mod letters;
 mod overrides;
 mod pages;

@@ -4,6 +4,7 @@
 //! escapes it. The invariant: a page loads nothing but from here, and runs no script but the one that is served here.
 
 mod daemon;
+mod doctor;
 mod errors;
 mod fleet;
 mod letters;
@@ -64,6 +65,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/fleet", Role::Viewer, "The processes that run the program", fleet::fleet),
         Endpoint::page("/live/fleet", Role::Viewer, "The processes that run the program, each second", fleet::live),
         Endpoint::page("/fleet/{instance}", Role::Viewer, "One of them", fleet::instance),
+        Endpoint::page("/doctor", Role::Operator, "What usually goes wrong", doctor::doctor),
+        Endpoint::page("/live/doctor", Role::Operator, "What usually goes wrong, each second", doctor::live),
+        Endpoint::form("/doctor", Role::Operator, "Has it look", doctor::look),
         Endpoint::page("/letters", Role::Viewer, "Dead letters", letters::all),
         Endpoint::page("/daemons/{daemon}/letters/{topic}", Role::Viewer, "Dead letters of a topic", letters::topic),
         Endpoint::page(

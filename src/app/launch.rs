@@ -10,11 +10,12 @@ use super::cli::OwnSaid;
 use super::output::{read, refuse};
 use super::registered::{Kind, Registered};
 use super::{App, Section, Setup};
-use crate::config::{Config, Faults, Loaded};
+use crate::config::{Config, Deployment, Faults, Loaded};
 use crate::daemon::Daemon;
 use crate::fleet::FleetConfig;
 use crate::kafka::ConfigError;
 use crate::metrics::Metrics;
+use crate::operator::doctor;
 use crate::pipeline::PipelineSettings;
 use crate::record::Topic;
 use crate::shutdown::{Exit, Shutdown};
@@ -151,6 +152,7 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Err(faults) => return app.refuse(&faults),
         };
         let printed = loaded.print(&app.program());
+        let deployment = Deployment::of(&loaded, &app.program());
         let Loaded { config, overrides, own, .. } = loaded;
         match telemetry::init_with(config.log_format, &config.log_filter) {
             // A program that has set up its own log keeps it.
@@ -158,7 +160,7 @@ impl<S: Clone + Send + 'static> Launch<S> {
             Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
         }
         log(&file, &overrides, &config);
-        let supervisor = match configured(supervisor, app.name, &config, printed) {
+        let supervisor = match configured(supervisor, app.name, &config, printed, deployment) {
             Ok(supervisor) => supervisor,
             Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
         };
@@ -189,6 +191,7 @@ fn configured(
     program: &str,
     config: &Config,
     printed: String,
+    deployment: Deployment,
 ) -> Result<Supervisor, ConfigError> {
     let supervisor = supervisor.program(program).drain(config.drain).grace(config.grace).restart(config.restart);
     let supervisor = match config.admin {
@@ -196,7 +199,10 @@ fn configured(
         None => supervisor,
     };
     let supervisor = match config.api.clone() {
-        Some(api) => supervisor.api(api.configuration(printed)),
+        Some(api) => {
+            let examine = move || doctor::examine(deployment.clone());
+            supervisor.api(api.configuration(printed).doctor(examine))
+        }
         None => supervisor,
     };
     Ok(match &config.fleet {

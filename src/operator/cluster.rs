@@ -82,14 +82,7 @@ impl ClusterArgs {
         let (None, Some(deployment)) = (&self.cluster, self.deployment(read)?) else {
             return Ok(vec![self.target(read)?]);
         };
-        let mut targets: Vec<Target> = Vec::new();
-        for (name, kafka) in deployment.clusters {
-            let consumers = deployment.consumers.iter().filter(|(_, consumer)| consumer.cluster == name);
-            let consumers: Vec<_> = consumers.map(|(daemon, one)| (daemon.clone(), one.clone())).collect();
-            if !consumers.is_empty() {
-                targets.push(Target { kafka, consumers, name: Some(name) });
-            }
-        }
+        let targets = read_targets(deployment);
         // One that nobody reads is meant where there is no other.
         if targets.is_empty() { Ok(vec![self.target(read)?]) } else { Ok(targets) }
     }
@@ -127,6 +120,17 @@ impl ClusterArgs {
         kafka.check()?;
         Ok(kafka)
     }
+}
+
+/// The clusters that are read, and who reads them.
+pub(super) fn read_targets(deployment: Deployment) -> Vec<Target> {
+    let Deployment { clusters, consumers, .. } = deployment;
+    let target = |(name, kafka): (String, KafkaConfig)| {
+        let consumers = consumers.iter().filter(|(_, consumer)| consumer.cluster == name);
+        let consumers = consumers.map(|(daemon, one)| (daemon.clone(), one.clone())).collect();
+        Target { kafka, consumers, name: Some(name) }
+    };
+    clusters.into_iter().map(target).filter(|target| !target.consumers.is_empty()).collect()
 }
 
 /// Properties of a file, `key=value` a line; what begins with `#` is a comment. Values may be secret, so no error shows one.

@@ -17,14 +17,14 @@ mod topics;
 use clap::Args;
 
 use self::facts::Facts;
-use self::finding::{Finding, Severity};
 use super::ReadFile;
-use super::cluster::ClusterArgs;
+use super::cluster::{ClusterArgs, Target, read_targets};
 use super::console::{Console, OutputArgs};
 use super::failure::Failure;
-use super::standing::wanted;
+use super::standing::{Subject, subjects, wanted};
 use super::work::block_on;
-use crate::config::Period;
+use crate::api::{Finding, Severity};
+use crate::config::{Deployment, Period};
 use crate::shutdown::Exit;
 
 /// All that judge a cluster.
@@ -61,13 +61,7 @@ impl Doctor {
             true => wanted(targets, &self.group)?,
             false => targets.into_iter().map(|target| (target, Vec::new())).collect(),
         };
-        block_on(async {
-            for (target, subjects) in &wanted {
-                let facts = Facts::collect(target, subjects, self.replicas).await?;
-                CHECKS.iter().for_each(|judge| judge(&facts, &mut found));
-            }
-            Ok(())
-        })?;
+        found.extend(block_on(look(&wanted, self.replicas))?);
         let mut console = Console::new(&self.output);
         console.answer(&found, "nothing was looked at")?;
         let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
@@ -77,6 +71,30 @@ impl Doctor {
         }
         Ok(if errors > 0 { Exit::Found } else { Exit::Drained })
     }
+}
+
+/// Looks at each of these clusters, and at those groups of it.
+async fn look(wanted: &[(Target, Vec<Subject>)], replicas: Option<usize>) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    for (target, subjects) in wanted {
+        let facts = Facts::collect(target, subjects, replicas).await?;
+        CHECKS.iter().for_each(|judge| judge(&facts, &mut found));
+    }
+    Ok(found)
+}
+
+/// What the command finds of a program that runs, for its API.
+///
+/// # Errors
+/// Why it can't look, in words.
+pub(crate) async fn examine(deployment: Deployment) -> Result<Vec<Finding>, String> {
+    let targets = read_targets(deployment).into_iter();
+    let with_subjects = |target: Target| {
+        let subjects = subjects(&target);
+        (target, subjects)
+    };
+    let wanted: Vec<_> = targets.map(with_subjects).collect();
+    look(&wanted, None).await.map_err(|failure| failure.to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Why a command was not done, and so its exit code.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use crate::config::Faults;
@@ -31,15 +32,25 @@ impl Failure {
 
     /// Says it, and how the process is to end.
     pub(super) fn tell(self, to: &mut impl Write) -> Exit {
-        let (text, exit) = match self {
-            Self::Usage(text) => (format!("error: {text}\n"), Exit::Misconfigured),
-            Self::Configuration(faults) => (format!("{faults}\n"), Exit::Misconfigured),
-            Self::Failed(text) => (format!("error: {text}\n"), Exit::Failed),
+        let (text, exit) = match &self {
+            Self::Usage(_) => (format!("error: {self}\n"), Exit::Misconfigured),
+            Self::Configuration(_) => (format!("{self}\n"), Exit::Misconfigured),
+            Self::Failed(_) => (format!("error: {self}\n"), Exit::Failed),
             Self::Unheard => return Exit::Drained,
         };
         // Where nobody listens the exit code still tells.
         to.write_all(text.as_bytes()).ok();
         exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Configuration(faults) => faults.fmt(f),
+            Self::Unheard => f.write_str("nobody listens any more"),
+        }
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body:
         ("/overrides", "Overrides", "v", Role::Viewer),
         ("/config", "Configuration", "c", Role::Operator),
         ("/audit", "Audit", "a", Role::Operator),
+        ("/doctor", "Doctor", "r", Role::Operator),
     ];
     let instance = &api.instance;
     html! {

@@ -1,7 +1,8 @@
 //! Whether each broker answers, at the address that clients are told to go to.
 
 use super::facts::Facts;
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 
 pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
     let mut found = Findings::of("brokers", into);
@@ -47,16 +48,16 @@ pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::super::facts::BrokerFact;
-    use super::super::finding::Severity::{Error, Ok as Fine, Warning};
     use super::super::tests::said;
     use super::*;
+    use crate::api::Severity::{Error, Ok as Fine, Warning};
 
     fn broker(id: Option<i32>, is_named: bool, answer: Result<(), &str>) -> BrokerFact {
         let address = format!("b{}:9092", id.unwrap_or(0));
         BrokerFact { address, id, is_named, answer: answer.map_err(str::to_owned) }
     }
 
-    fn judged(brokers: Vec<BrokerFact>) -> Vec<(super::super::finding::Severity, String)> {
+    fn judged(brokers: Vec<BrokerFact>) -> Vec<(crate::api::Severity, String)> {
         said(judge, &Facts { cluster: "main".to_owned(), brokers, ..Facts::default() })
     }
 

@@ -1,34 +1,7 @@
 //! What a check has found.
 
-use serde::Serialize;
-
+use crate::api::{Finding, Severity};
 use crate::operator::rows::{Cell, Column, Row, Tone};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Severity {
-    Ok,
-    /// It could not be looked at: the brokers don't tell, or not this user.
-    Unknown,
-    /// It works, and will not for ever, or not as well as it could.
-    Warning,
-    /// It does not work, or records are lost.
-    Error,
-}
-
-/// See the module.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
-    pub(super) severity: Severity,
-    /// What was looked at.
-    pub(super) check: &'static str,
-    #[serde(rename = "where")]
-    pub(super) at: String,
-    pub(super) what: String,
-    #[serde(rename = "do")]
-    pub(super) to_do: Option<String>,
-}
 
 /// The findings of one check.
 #[derive(Debug)]
@@ -59,7 +32,8 @@ impl<'f> Findings<'f> {
     }
 
     fn push(&mut self, severity: Severity, at: impl ToString, what: impl Into<String>, to_do: Option<String>) {
-        self.into.push(Finding { severity, check: self.check, at: at.to_string(), what: what.into(), to_do });
+        let found = Finding::new(severity, self.check, at.to_string(), what);
+        self.into.push(Finding { to_do, ..found });
     }
 }
 
@@ -81,7 +55,7 @@ impl Row for Finding {
         };
         vec![
             Cell::new(severity).tone(tone),
-            Cell::new(self.check),
+            Cell::new(&self.check),
             Cell::new(&self.at),
             Cell::new(&self.what),
             Cell::new(self.to_do.as_deref().unwrap_or_default()),

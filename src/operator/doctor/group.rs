@@ -1,7 +1,8 @@
 //! The groups: whether they have settled, whether each member has something to do, and whether the brokers know their protocol.
 
 use super::facts::{Facts, GroupFact, SETTLING};
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 use crate::config::Period;
 use crate::kafka::{GroupPhase, GroupProtocol};
 use crate::operator::standing::named;
@@ -102,9 +103,9 @@ fn members(at: &str, facts: &Facts, group: &GroupFact, found: &mut Findings<'_>)
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Severity::{self, Error, Ok as Fine, Warning};
     use super::super::tests::{consumer, facts, member, said, standing, state, topic};
     use super::*;
+    use crate::api::Severity::{self, Error, Ok as Fine, Warning};
     use crate::record::Topic;
 
     fn group(members: &[&[i32]]) -> GroupFact {

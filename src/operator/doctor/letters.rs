@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::facts::{Facts, GroupFact, TopicFact};
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 use crate::config::Period;
 use crate::record::Topic;
 
@@ -85,9 +86,9 @@ fn kept(at: &str, fact: &TopicFact, sources: &[(&Topic, &TopicFact)], found: &mu
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Severity::{self, Error, Ok as Fine, Unknown, Warning};
     use super::super::tests::{facts, said, state, topic};
     use super::*;
+    use crate::api::Severity::{self, Error, Ok as Fine, Unknown, Warning};
 
     fn group() -> GroupFact {
         let letters = [(Topic::from("orders.dlq"), [Topic::from("orders")].into())].into();

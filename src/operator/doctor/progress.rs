@@ -1,7 +1,8 @@
 //! Whether groups read what there is before it is removed.
 
 use super::facts::{Facts, GroupFact};
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 use crate::config::Period;
 use crate::kafka::StartPolicy;
 use crate::operator::standing::{NO_PARTITION, Place};
@@ -84,9 +85,9 @@ fn judge_place(at: &str, facts: &Facts, group: &GroupFact, place: &Place, found:
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Severity::{self, Error, Ok as Fine, Warning};
     use super::super::tests::{consumer, facts, said, standing, state, topic};
     use super::*;
+    use crate::api::Severity::{self, Error, Ok as Fine, Warning};
     use crate::kafka::GroupProtocol;
     use crate::operator::standing::tests::place;
     use crate::record::Offset;

@@ -1,7 +1,8 @@
 //! Whether this user may do what the daemons do.
 
 use super::facts::Facts;
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 use crate::record::Topic;
 
 pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
@@ -66,9 +67,9 @@ pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::super::facts::GroupFact;
-    use super::super::finding::Severity::{Error, Ok as Fine, Unknown};
     use super::super::tests::{facts, said, standing, state, topic};
     use super::*;
+    use crate::api::Severity::{Error, Ok as Fine, Unknown};
     use crate::kafka::Rights;
 
     fn group() -> GroupFact {
@@ -84,7 +85,7 @@ mod tests {
         group: GroupFact,
         of_orders: Option<Rights>,
         of_letters: Option<Rights>,
-    ) -> Vec<(super::super::finding::Severity, String)> {
+    ) -> Vec<(crate::api::Severity, String)> {
         let [orders, letters] = [of_orders, of_letters].map(|rights| {
             let mut fact = topic(vec![state(0, true, 3, 3)], &[]);
             fact.rights = rights;

@@ -1,7 +1,8 @@
 //! The brokers' own settings that a daemon's promises rest on.
 
 use super::facts::Facts;
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 
 /// Kafka's own default, 7 d.
 const WEEK: i64 = 7 * 24 * 60;
@@ -50,12 +51,12 @@ pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::super::facts::GroupFact;
-    use super::super::finding::Severity::{Error, Ok as Fine, Unknown, Warning};
     use super::super::tests::{consumer, facts, said};
     use super::*;
+    use crate::api::Severity::{Error, Ok as Fine, Unknown, Warning};
     use crate::kafka::GroupProtocol;
 
-    fn judged(settings: &[(&str, &str)]) -> Vec<(super::super::finding::Severity, String)> {
+    fn judged(settings: &[(&str, &str)]) -> Vec<(crate::api::Severity, String)> {
         let consumers = vec![("orders".to_owned(), consumer(GroupProtocol::Cooperative))];
         let mut facts = facts([], GroupFact { consumers, ..GroupFact::default() });
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

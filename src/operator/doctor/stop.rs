@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 use crate::config::Period;
 
 /// `stop` is what a process takes at most, `grace` what it is given before it is killed.
@@ -28,8 +29,8 @@ pub(super) fn judge(stop: Duration, grace: Duration, into: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Severity;
     use super::*;
+    use crate::api::Severity;
 
     #[test]
     fn a_process_must_be_given_longer_than_it_takes() {

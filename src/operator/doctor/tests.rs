@@ -1,7 +1,7 @@
 //! Facts to judge.
 
-use super::finding::{Finding, Severity};
 use super::*;
+use crate::api::{Finding, Severity};
 use crate::config::DeployedConsumer;
 use crate::kafka::{EmbeddedCluster, GroupMember, GroupPhase, GroupProtocol, GroupState, KafkaConfig, PartitionState};
 use crate::operator::standing::{Place, Standing};

@@ -1,7 +1,8 @@
 //! Topics that are read: whether they are there, and how well they are kept.
 
 use super::facts::{Facts, TopicFact};
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use crate::api::Finding;
 use crate::kafka::PartitionState;
 use crate::record::Topic;
 
@@ -80,11 +81,11 @@ fn kept(at: &str, fact: &TopicFact, found: &mut Findings<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::facts::GroupFact;
-    use super::super::finding::Severity::{Error, Ok as Fine, Warning};
     use super::super::tests::{facts, said, state, topic};
     use super::*;
+    use crate::api::Severity::{Error, Ok as Fine, Warning};
 
-    fn judged(partitions: &[(bool, usize, usize)], needed: &str) -> Vec<super::super::finding::Severity> {
+    fn judged(partitions: &[(bool, usize, usize)], needed: &str) -> Vec<crate::api::Severity> {
         let partitions =
             (0..).zip(partitions).map(|(number, (led, replicas, in_sync))| state(number, *led, *replicas, *in_sync));
         let fact = topic(partitions.collect(), &[("min.insync.replicas", needed)]);
