@@ -39,7 +39,7 @@ micro-accept: ## Make what they take now the figures that `make check` keeps to
 # `integration` asks for it; `make demo` builds without, and so needs no OpenSSL.
 # The tests run the examples as processes, so those are built first.
 test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
-	@bash scripts/tools.sh tls
+	@bash scripts/tools.sh tls browser
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
 
@@ -76,7 +76,7 @@ bench-peers: ## The same beside other frameworks, which it builds, or PEERS="fra
 	$(TARGET_DIR)/release/with-kafka $(TARGET_DIR)/release/bench peers $(PEERS) $(BENCH_FLAGS)
 
 screenshots: ## Pictures of the demo's pages, wide and narrow, light and dark, and the README's; installs Chromium if it is missing
-	@bash scripts/tools.sh
+	@bash scripts/tools.sh browser
 	@bash scripts/screenshots.sh
 
 book: ## Build the book of docs/ into target/book; installs mdbook if it is missing

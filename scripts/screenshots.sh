@@ -15,17 +15,10 @@ end() {
 }
 trap end EXIT
 
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-if [[ -z $browser ]]; then
-    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-        apt-get update -q
-        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium
-        browser=$(command -v chromium)
-    else
-        echo "screenshots: install Chromium" >&2
-        exit 1
-    fi
-fi
+browser=$(command -v chromium || command -v google-chrome) || {
+    echo "screenshots: install Chromium" >&2
+    exit 1
+}
 
 cargo build --locked -p handlers
 "$target/debug/handlers" demo --for 3min >"$scratch/summary" 2>"$scratch/said" &
@@ -47,6 +40,7 @@ curl -sf -o /dev/null -H 'content-type: application/json' -d '{"reason": "the ta
 curl -sf -o /dev/null "$api/api/v1/jobs/1?wait=true"
 change() { curl -sf -o /dev/null -H 'content-type: application/json' -d "$2" "$api/api/v1/daemons/$1"; }
 change orders/pause '{"topic": "orders.created", "key": "customer-7", "reason": "her address kills the tax service", "lasts": 7200000}'
+curl -sf -o /dev/null -H 'content-type: application/json' -d '{}' "$api/api/v1/doctor"
 change shipments/workers '{"workers": 2, "reason": "the warehouse is slow"}'
 
 mkdir -p "$out" docs/images
@@ -62,7 +56,7 @@ picture() {
     }
 }
 pages=(overview=/ daemon=/daemons/orders workers=/workers errors=/errors letters=/letters topic="$letters" letter="$letters/0/0"
-    job=/jobs/1 fleet=/fleet overrides=/overrides config=/config audit=/audit)
+    job=/jobs/1 fleet=/fleet overrides=/overrides config=/config audit=/audit doctor=/doctor)
 for page in "${pages[@]}"; do
     name=${page%%=*} path=${page#*=}
     picture "$name-wide-light" "$path" 1440 900 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to what a build needs beside Rust's compiler, and installs what is missing where it can. With "lint": what
-# `make check` needs on top; with "micro": what instructions are counted with.
+# `make check` needs on top; with "micro": what instructions are counted with; with "browser": Chromium, and what drives it.
 set -euo pipefail
 
 command -v cargo >/dev/null || {
@@ -23,6 +23,10 @@ fi
 # Elsewhere there is none to install; nor are there figures to compare with.
 if [[ " $* " == *" micro "* && $(uname) == Linux ]]; then
     command -v valgrind >/dev/null || packages+=(valgrind)
+fi
+if [[ " $* " == *" browser "* ]]; then
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+    command -v chromedriver >/dev/null || packages+=(chromium-driver)
 fi
 [[ ${1-} != lint ]] || command -v git >/dev/null || packages+=(git)
 if ((${#packages[@]})); then

@@ -21,7 +21,7 @@ use daemonry::app::{Launch, Setup};
 use daemonry::config::Period;
 use daemonry::kafka::EmbeddedCluster;
 use daemonry::shutdown::Exit;
-use daemonry::{admin, api};
+use daemonry::{admin, api, fleet};
 
 use crate::SAMPLE;
 use crate::state::AppState;
@@ -46,7 +46,8 @@ pub(crate) fn run(launch: Launch<AppState>) -> anyhow::Result<Exit> {
     };
     let consumers = launch.consumers();
     let topics = consumers.iter().flat_map(|one| one.topics.iter().chain(&one.dead_letters));
-    let topics: Vec<_> = topics.map(|topic| (topic.as_str(), PARTITIONS)).collect();
+    let fleet = [fleet::DEFAULT_REPORTS, fleet::DEFAULT_CONTROL].map(|topic| (topic, 1));
+    let topics: Vec<_> = topics.map(|topic| (topic.as_str(), PARTITIONS)).chain(fleet).collect();
     // For as long as the process: clients that are still closing would have it in their log that it is gone.
     let cluster: &EmbeddedCluster = Box::leak(Box::new(EmbeddedCluster::start(&topics)?));
     let screen = Screen::stderr();
@@ -63,6 +64,7 @@ pub(crate) fn run(launch: Launch<AppState>) -> anyhow::Result<Exit> {
         .config("config/shop.yaml", SAMPLE)
         .set("kafka.main.brokers", cluster.brokers())
         .set("kafka.main.protocol", "consumer")
+        .set("fleet.enabled", true)
         .set("log.filter", log::filter())
         .daemon("samples", move |given, _| {
             SampleOrders::new(setup.get_or_init(|| given.clone()).config().kafka("main").cloned())

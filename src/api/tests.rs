@@ -1,6 +1,7 @@
 //! The API over HTTP: who is let in, what is refused, and what is done.
 
 mod doctor;
+mod large;
 mod letters;
 mod overrides;
 mod pages;
@@ -49,16 +50,21 @@ fn text(role: Role) -> String {
     format!("the token of {role}, which is long")
 }
 
+/// For whoever asks.
+fn open() -> ApiConfig {
+    ApiConfig::new("127.0.0.1:0".parse().expect("an address"))
+}
+
 /// With a token of each role.
 fn guarded() -> ApiConfig {
-    let config = ApiConfig::new("127.0.0.1:0".parse().expect("an address"));
+    let config = open();
     let token = |config: ApiConfig, role: Role| config.token(Token::new(format!("a {role}"), role, text(role)));
     Role::ALL.into_iter().fold(config, token)
 }
 
 impl Scene {
     fn open() -> Self {
-        Self::with(ApiConfig::new("127.0.0.1:0".parse().expect("an address")))
+        Self::with(open())
     }
 
     fn guarded() -> Self {
@@ -71,7 +77,12 @@ impl Scene {
 
     /// One of a fleet.
     fn within(config: ApiConfig, fleet: Option<FleetConfig>) -> Self {
-        let (roster, metrics, control) = (Roster::default(), Metrics::new(), Control::new());
+        Self::of(config, fleet, Control::new())
+    }
+
+    /// One whose consumer is steered by this.
+    fn of(config: ApiConfig, fleet: Option<FleetConfig>, control: Control) -> Self {
+        let (roster, metrics) = (Roster::default(), Metrics::new());
         let entries = ["orders", "ticker"].map(|name| roster.enter(name.into(), metrics.daemon(name)));
         entries[0].control().take(&control);
         entries[0].start(Health::new("orders"));

@@ -24,10 +24,6 @@ impl Scene {
     }
 }
 
-fn open() -> ApiConfig {
-    ApiConfig::new("127.0.0.1:0".parse().expect("an address"))
-}
-
 #[test]
 fn what_is_found_is_shown_the_worst_first() {
     let scene = Scene::with(open().doctor(async || {

@@ -1,0 +1,232 @@
+//! A real Chromium, driven through chromedriver as somebody's hands and eyes would.
+//!
+//! The invariant: neither outlives its test.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use http::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use integration::Member;
+use integration::patience::until;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use url::{ParseError, Url};
+
+use crate::scene::PATIENCE;
+
+/// How large a window is.
+pub(crate) const WIDE: (u32, u32) = (1440, 900);
+pub(crate) const NARROW: (u32, u32) = (390, 844);
+
+/// See the module.
+pub(crate) struct Browser {
+    client: Option<Client>,
+    runtime: Runtime,
+    driver: Member,
+    _directory: TempDir,
+    /// Where the pages are.
+    base: String,
+}
+
+impl Browser {
+    /// Opens a window on what is served there.
+    pub(crate) fn open(base: &str) -> Result<Self> {
+        Self::start(base, true)
+    }
+
+    /// The same of somebody who lets no script run.
+    pub(crate) fn without_scripts(base: &str) -> Result<Self> {
+        Self::start(base, false)
+    }
+
+    fn start(base: &str, scripts: bool) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let (driver, address) = drive(&directory)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let mut browser = Self { client: None, runtime, driver, _directory: directory, base: base.to_owned() };
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ];
+        // As its settings have it: 2 forbids.
+        let preferences = json!({"profile.managed_default_content_settings.javascript": if scripts { 1 } else { 2 }});
+        let mut wanted = Map::new();
+        wanted.insert("goog:chromeOptions".to_owned(), json!({"args": arguments, "prefs": preferences}));
+        wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
+        let connect = async {
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            builder.capabilities(wanted).connect(&address).await
+        };
+        browser.client = Some(browser.runtime.block_on(connect).context("Chromium does not start")?);
+        browser.resize(WIDE)?;
+        Ok(browser)
+    }
+
+    fn client(&self) -> Result<&Client> {
+        self.client.as_ref().context("it is closed")
+    }
+
+    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Result<()> {
+        Ok(self.runtime.block_on(self.client()?.set_window_size(width, height))?)
+    }
+
+    /// Goes to a page, by its path.
+    pub(crate) fn goto(&self, path: &str) -> Result<()> {
+        Ok(self.runtime.block_on(self.client()?.goto(&format!("{}{path}", self.base)))?)
+    }
+
+    /// The path of the page that is shown, with what stands behind `?`.
+    pub(crate) fn at(&self) -> Result<String> {
+        let url = self.runtime.block_on(self.client()?.current_url())?;
+        Ok(match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        })
+    }
+
+    fn find(&self, css: &str) -> Result<Element> {
+        let found = self.runtime.block_on(self.client()?.find(Locator::Css(css)));
+        found.with_context(|| format!("no `{css}` at {}: {}", self.at().unwrap_or_default(), self.seen()))
+    }
+
+    /// What can be read in all of these, each by itself.
+    pub(crate) fn texts(&self, css: &str) -> Result<Vec<String>> {
+        let client = self.client()?;
+        self.runtime.block_on(async {
+            let mut texts = Vec::new();
+            for element in client.find_all(Locator::Css(css)).await? {
+                texts.push(element.text().await?);
+            }
+            Ok(texts)
+        })
+    }
+
+    /// What can be read in the first of these.
+    pub(crate) fn text(&self, css: &str) -> Result<String> {
+        let element = self.find(css)?;
+        Ok(self.runtime.block_on(element.text())?)
+    }
+
+    /// What can be read of the whole page.
+    pub(crate) fn seen(&self) -> String {
+        self.text_of_body().unwrap_or_else(|error| format!("{error:#}"))
+    }
+
+    fn text_of_body(&self) -> Result<String> {
+        let client = self.client()?;
+        Ok(self.runtime.block_on(async { client.find(Locator::Css("body")).await?.text().await })?)
+    }
+
+    /// Waits until this can be read on the page.
+    pub(crate) fn sees(&self, text: &str) -> Result<()> {
+        let seen = until(PATIENCE, text, || Ok(self.text_of_body().is_ok_and(|body| body.contains(text)).then_some(())));
+        seen.with_context(|| format!("at {}: {}", self.at().unwrap_or_default(), self.seen()))
+    }
+
+    /// The same of a page that is not live: it is asked for again meanwhile.
+    pub(crate) fn sees_at(&self, path: &str, text: &str) -> Result<()> {
+        let seen = until(PATIENCE, text, || {
+            self.goto(path)?;
+            Ok(self.text_of_body()?.contains(text).then_some(()))
+        });
+        seen.with_context(|| format!("at {path}: {}", self.seen()))
+    }
+
+    pub(crate) fn click(&self, css: &str) -> Result<()> {
+        let element = self.find(css)?;
+        self.runtime.block_on(element.click()).with_context(|| format!("`{css}` can't be clicked"))
+    }
+
+    /// Fills in the fields of a form, by their names, as with a keyboard.
+    pub(crate) fn fill(&self, form: &str, fields: &[(&str, &str)]) -> Result<()> {
+        for (name, value) in fields {
+            let css = format!("{form} [name=\"{name}\"]");
+            let field = self.find(&css)?;
+            let typed = self.runtime.block_on(async {
+                match field.tag_name().await?.as_str() {
+                    "select" => field.select_by_value(value).await,
+                    _ => {
+                        field.clear().await?;
+                        field.send_keys(value).await
+                    }
+                }
+            });
+            typed.with_context(|| format!("`{css}` can't be filled in"))?;
+        }
+        Ok(())
+    }
+
+    /// Fills in a form, and presses its button, or that with this selector within it.
+    pub(crate) fn submit(&self, form: &str, fields: &[(&str, &str)], button: &str) -> Result<()> {
+        self.fill(form, fields)?;
+        self.click(&format!("{form} {button}"))
+    }
+
+    /// Presses a key anywhere on the page.
+    pub(crate) fn press(&self, key: &str) -> Result<()> {
+        let body = self.find("body")?;
+        Ok(self.runtime.block_on(body.send_keys(key))?)
+    }
+
+    /// What a script makes of the page.
+    pub(crate) fn run(&self, script: &str) -> Result<Value> {
+        Ok(self.runtime.block_on(self.client()?.execute(script, Vec::new()))?)
+    }
+
+    /// What the browser has complained of since it was asked last: scripts that failed, what the page's policy forbids, what can't be loaded.
+    pub(crate) fn complaints(&self) -> Result<Vec<String>> {
+        let entries = self.runtime.block_on(self.client()?.issue_cmd(Console))?;
+        let entries = entries.as_array().context("no list of messages")?;
+        Ok(entries.iter().map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            // The window goes with it.
+            self.runtime.block_on(client.close()).ok();
+        }
+        self.driver.stop(PATIENCE).ok();
+    }
+}
+
+/// Asks for the messages of the browser's console.
+#[derive(Debug)]
+struct Console;
+
+impl WebDriverCompatibleCommand for Console {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"type": "browser"}).to_string()))
+    }
+}
+
+/// Starts a chromedriver; it says where it listens.
+fn drive(directory: &TempDir) -> Result<(Member, String)> {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0");
+    let mut driver = Member::run(command, directory.path().join("chromedriver.log"))
+        .context("`scripts/tools.sh browser` installs it")?;
+    let said = "started successfully on port ";
+    driver.until_log(said, PATIENCE)?;
+    let log = driver.log()?;
+    let (_, port) = log.split_once(said).context("it was just there")?;
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    Ok((driver, format!("http://127.0.0.1:{port}")))
+}
