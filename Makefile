@@ -39,7 +39,7 @@ micro-accept: ## Make what they take now the figures that `make check` keeps to
 # `integration` asks for it; `make demo` builds without, and so needs no OpenSSL.
 # The tests run the examples as processes, so those are built first.
 test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
-	@bash scripts/tools.sh tls browser
+	@bash scripts/tools.sh tls browser schemathesis
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees to what a build needs beside Rust's compiler, and installs what is missing where it can. With "lint": what
-# `make check` needs on top; with "micro": what instructions are counted with; with "browser": Chromium, and what drives it.
+# `make check` needs on top; with "micro": what instructions are counted with; with "browser": Chromium, and what drives it;
+# with "schemathesis": what the API is held against its document with.
 set -euo pipefail
 
 command -v cargo >/dev/null || {
@@ -28,6 +29,9 @@ if [[ " $* " == *" browser "* ]]; then
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
     command -v chromedriver >/dev/null || packages+=(chromium-driver)
 fi
+if [[ " $* " == *" schemathesis "* ]]; then
+    python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+fi
 [[ ${1-} != lint ]] || command -v git >/dev/null || packages+=(git)
 if ((${#packages[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
@@ -47,4 +51,14 @@ if [[ ${1-} == lint ]]; then
             exit 1
         }
     done
+fi
+
+if [[ " $* " == *" schemathesis "* ]]; then
+    version=4.32.5
+    home=${CARGO_TARGET_DIR:-target}/tools/schemathesis
+    if ! "$home/bin/schemathesis" --version 2>/dev/null | grep -qF "$version"; then
+        rm -rf "$home"
+        python3 -m venv "$home"
+        "$home/bin/pip" install -q "schemathesis==$version"
+    fi
 fi

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use http::Method;
@@ -96,27 +97,35 @@ impl Browser {
         })
     }
 
-    fn find(&self, css: &str) -> Result<Element> {
-        let found = self.runtime.block_on(self.client()?.find(Locator::Css(css)));
-        found.with_context(|| format!("no `{css}` at {}: {}", self.at().unwrap_or_default(), self.seen()))
+    /// Does this with the first of these, once there is one: a page may be on its way, and what is live is another element a moment later.
+    fn with<T>(&self, css: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> Result<T> {
+        let client = self.client()?;
+        let done = until(PATIENCE, css, || {
+            let acted = self.runtime.block_on(async { act(client.find(Locator::Css(css)).await?).await });
+            match acted {
+                Ok(done) => Ok(Some(done)),
+                Err(error) if error.is_no_such_element() || error.is_stale_element_reference() => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        });
+        done.with_context(|| format!("`{css}` at {}: {}", self.at().unwrap_or_default(), self.seen()))
     }
 
     /// What can be read in all of these, each by itself.
     pub(crate) fn texts(&self, css: &str) -> Result<Vec<String>> {
-        let client = self.client()?;
-        self.runtime.block_on(async {
-            let mut texts = Vec::new();
-            for element in client.find_all(Locator::Css(css)).await? {
-                texts.push(element.text().await?);
-            }
-            Ok(texts)
-        })
+        let texts = self.run(&format!("return [...document.querySelectorAll({css:?})].map(e => e.innerText)"))?;
+        Ok(serde_json::from_value(texts)?)
     }
 
     /// What can be read in the first of these.
     pub(crate) fn text(&self, css: &str) -> Result<String> {
-        let element = self.find(css)?;
-        Ok(self.runtime.block_on(element.text())?)
+        self.with(css, async |element| element.text().await)
+    }
+
+    /// Waits until another page than this is shown.
+    pub(crate) fn leaves(&self, path: &str) -> Result<()> {
+        let left = until(PATIENCE, "another page", || Ok((self.at()? != path).then_some(())));
+        left.with_context(|| format!("at {path}: {}", self.seen()))
     }
 
     /// What can be read of the whole page.
@@ -125,13 +134,14 @@ impl Browser {
     }
 
     fn text_of_body(&self) -> Result<String> {
-        let client = self.client()?;
-        Ok(self.runtime.block_on(async { client.find(Locator::Css("body")).await?.text().await })?)
+        let text = self.run("return document.body.innerText")?;
+        Ok(text.as_str().context("no text")?.to_owned())
     }
 
     /// Waits until this can be read on the page.
     pub(crate) fn sees(&self, text: &str) -> Result<()> {
-        let seen = until(PATIENCE, text, || Ok(self.text_of_body().is_ok_and(|body| body.contains(text)).then_some(())));
+        let seen =
+            until(PATIENCE, text, || Ok(self.text_of_body().is_ok_and(|body| body.contains(text)).then_some(())));
         seen.with_context(|| format!("at {}: {}", self.at().unwrap_or_default(), self.seen()))
     }
 
@@ -145,25 +155,19 @@ impl Browser {
     }
 
     pub(crate) fn click(&self, css: &str) -> Result<()> {
-        let element = self.find(css)?;
-        self.runtime.block_on(element.click()).with_context(|| format!("`{css}` can't be clicked"))
+        self.with(css, async |element| element.click().await)
     }
 
     /// Fills in the fields of a form, by their names, as with a keyboard.
     pub(crate) fn fill(&self, form: &str, fields: &[(&str, &str)]) -> Result<()> {
         for (name, value) in fields {
-            let css = format!("{form} [name=\"{name}\"]");
-            let field = self.find(&css)?;
-            let typed = self.runtime.block_on(async {
-                match field.tag_name().await?.as_str() {
-                    "select" => field.select_by_value(value).await,
-                    _ => {
-                        field.clear().await?;
-                        field.send_keys(value).await
-                    }
+            self.with(&format!("{form} [name=\"{name}\"]"), async |field| {
+                if field.tag_name().await? == "select" {
+                    return field.select_by_value(value).await;
                 }
-            });
-            typed.with_context(|| format!("`{css}` can't be filled in"))?;
+                field.clear().await?;
+                field.send_keys(value).await
+            })?;
         }
         Ok(())
     }
@@ -176,8 +180,7 @@ impl Browser {
 
     /// Presses a key anywhere on the page.
     pub(crate) fn press(&self, key: &str) -> Result<()> {
-        let body = self.find("body")?;
-        Ok(self.runtime.block_on(body.send_keys(key))?)
+        self.with("body", async |body| body.send_keys(key).await)
     }
 
     /// What a script makes of the page.

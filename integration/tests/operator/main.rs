@@ -1,11 +1,13 @@
-//! The operator's tools on a real Kafka: the command line, as a process of the binary `daemonry`; and the pages, in a real browser.
+//! The operator's tools on a real Kafka: the command line, as a process of the binary `daemonry`; and the pages, in a real browser. The API is held against its own document.
 
 mod browser;
 mod doctor;
 mod fleet;
 mod lag;
+mod openapi;
 mod pages;
 mod process;
 mod reset;
 mod scene;
 mod secure;
+mod shop;

@@ -1,7 +1,7 @@
 //! A process of the shop's program, one of a fleet.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,7 +25,22 @@ impl Process {
 
     /// With these keys set besides.
     pub(crate) fn start_with(scene: &Scene, number: usize, directory: &Path, keys: &[String]) -> Result<Self> {
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/shop.yaml");
+        Self::configured(scene, number, directory, keys, &Self::config())
+    }
+
+    /// The program's own configuration.
+    pub(crate) fn config() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/shop.yaml")
+    }
+
+    /// With this file in place of the program's own.
+    pub(crate) fn configured(
+        scene: &Scene,
+        number: usize,
+        directory: &Path,
+        keys: &[String],
+        config: &Path,
+    ) -> Result<Self> {
         let mut command = Command::new(binary("handlers")?);
         command
             .args(["run", "--config"])

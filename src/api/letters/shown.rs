@@ -83,7 +83,6 @@ pub(in crate::api) struct RecordShown {
     pub(in crate::api) value: Option<Bytes>,
     pub(in crate::api) headers: Vec<HeaderShown>,
     /// Parts of which something is masked: `key`, `value`, `header NAME`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::api) masked: Vec<String>,
 }
 

@@ -8,17 +8,20 @@ use crate::dead_letters::Filter;
 use crate::pipeline::dead_letter::Reason;
 use crate::record::{Offset, Partition, Timestamp};
 
+/// The last time that can be meant, in milliseconds since 1970 UTC: the largest number that every reader of JSON has exactly.
+const LAST: u64 = (1 << 53) - 1;
+
 /// Letters that meet every condition; without any, all that were neither re-driven nor discarded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::api) struct Which {
     /// Those that failed at this time or later, in milliseconds since 1970 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = LAST))]
     pub(in crate::api) since: Option<u64>,
     /// Those that failed before this time, in milliseconds since 1970 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = LAST))]
     pub(in crate::api) until: Option<u64>,
     /// Those with this reason, as `timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +60,7 @@ pub(in crate::api) struct Which {
 impl Which {
     pub(in crate::api) fn filter(&self) -> Result<Filter, Problem> {
         let time = |name: &str, millis: u64| {
-            let time = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
+            let time = i64::try_from(millis).ok().filter(|_| millis <= LAST).and_then(Timestamp::from_millis);
             time.ok_or_else(|| Problem::bad_request(format!("`{name}` is no time")))
         };
         let mut filter = Filter::all();
@@ -81,6 +84,9 @@ impl Which {
             Some((name, value)) => filter.header(name, value),
             None => filter.has_header(header.as_str()),
         });
+        if self.partition.is_some_and(i32::is_negative) || self.offset.is_some_and(i64::is_negative) {
+            return Err(Problem::bad_request("`partition` and `offset` are 0 or more"));
+        }
         filter = match (self.partition, self.offset) {
             (Some(partition), Some(offset)) => filter.at(Partition(partition), Offset(offset)),
             (Some(partition), None) => filter.partition(Partition(partition)),

@@ -70,6 +70,7 @@ fn letters_are_listed_page_by_page_and_their_records_hidden_from_viewers() {
         "key": {"text": "ada"},
         "value": {"text": "1"},
         "headers": [{"name": {"text": "trace"}, "value": {"text": "x"}}],
+        "masked": [],
     });
     let shown = ask(Role::Operator, &one).json();
     assert_eq!((&shown["record"], &shown["failure"]["error"]), (&record, &json!("not JSON")));
@@ -247,6 +248,8 @@ fn what_is_not_there_or_can_not_be_meant_is_told() {
         (scene.get(&format!("{TOPIC}?limit=0")), 400, "`limit` is 0"),
         (scene.get(&format!("{TOPIC}?sinec=7")), 400, "unknown field `sinec`"),
         (scene.get(&format!("{TOPIC}?reason=luck")), 400, "`reason` is `luck`"),
+        (scene.get(&format!("{TOPIC}?until=9007199254740992")), 400, "`until` is no time"),
+        (scene.get(&format!("{TOPIC}?partition=-1")), 400, "`partition` and `offset` are 0 or more"),
         (scene.get("/api/v1/jobs/9"), 404, "there is no job 9 here"),
         (scene.post(&redrives, &json!({"which": {"sinec": 7}, "reason": "x"})), 400, "unknown field `sinec`"),
         (scene.post(&redrives, &json!({"per_second": 0, "reason": "x"})), 400, "a rate is a number of at least 0.001"),
