@@ -88,11 +88,11 @@ fn five_hundred_partitions_and_fifty_processes_are_fast_pages_of_less_than_200_k
             largest = largest.max(answer.raw.len() + answer.body.len());
         }
         let slowest = times[began..].iter().max().expect("it was asked for");
-        println!("{path}: {largest} bytes, {slowest:.1?} at most");
+        eprintln!("{path}: {largest} bytes, {slowest:.1?} at most");
         assert!(largest < BYTES, "{path} has {largest} bytes");
     }
     times.sort_unstable();
     let p99 = times[times.len() * 99 / 100];
-    println!("p99 of {} pages: {p99:.1?}", times.len());
+    eprintln!("p99 of {} pages: {p99:.1?}", times.len());
     assert!(p99 <= P99, "{p99:?}");
 }
