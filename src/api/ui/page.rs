@@ -190,11 +190,48 @@ pub(super) fn spark(values: &[f64], what: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn numbers_and_times_are_readable() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
         assert_eq!([0, 7, 59_999, 3_600_000, 90_061_000].map(time), ["0 s", "7 ms", "59 s", "1 h 0 min", "1 d 1 h"]);
+    }
+
+    /// The colours of each theme, by their names: light, then dark.
+    fn themes() -> Vec<BTreeMap<&'static str, [u8; 3]>> {
+        let themes = STYLE.split(":root {").skip(1).map(|rest| rest.split('}').next().unwrap_or_default());
+        let colours = themes.map(|theme| {
+            let pairs = theme.split(';').filter_map(|pair| pair.trim().strip_prefix("--")?.split_once(": #"));
+            let channel = |text: &str, at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("a colour");
+            pairs.map(|(name, text)| (name, [0, 2, 4].map(|at| channel(text, at)))).collect()
+        });
+        colours.collect()
+    }
+
+    /// As WCAG has it.
+    fn luminance(colour: [u8; 3]) -> f64 {
+        let linear = colour
+            .map(f64::from)
+            .map(|channel| channel / 255.0)
+            .map(|channel| if channel <= 0.040_45 { channel / 12.92 } else { ((channel + 0.055) / 1.055).powf(2.4) });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    }
+
+    #[test]
+    fn every_colour_of_text_can_be_read_on_every_ground_in_both_themes() {
+        let themes = themes();
+        assert_eq!(themes.len(), 2);
+        for theme in themes {
+            for text in ["ink", "faint", "accent", "good", "warning", "bad"] {
+                for ground in ["ground", "raised", "bad-ground", "warning-ground"] {
+                    let [one, other] = [text, ground].map(|name| luminance(theme[name]) + 0.05);
+                    let contrast = f64::max(one / other, other / one);
+                    assert!(contrast >= 4.5, "{text} on {ground}: {contrast:.2}, of AA's 4.5");
+                }
+            }
+        }
     }
 }

@@ -92,10 +92,10 @@ impl<G: Progress> Lanes<G> {
     fn look_anew(&mut self, effects: &mut Effects) {
         for id in 0..self.lanes.len() {
             if self.lanes[id].limited {
-                let place = self.lanes[id].place();
+                let (place, queued) = (self.lanes[id].place(), self.loads.queued.records);
                 self.unpark(id);
                 self.reopen(id, effects);
-                effects.room |= self.count_slot(place);
+                self.parked_late(place, queued, effects);
             }
         }
         self.promote(effects);

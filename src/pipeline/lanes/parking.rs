@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Weight};
-use super::{Effects, LaneId, Lanes, LetterJob, Run, State};
+use super::{Effects, LaneId, Lanes, LetterJob, PlaceId, Run, State};
 use crate::record::{Offset, TopicPartition};
 
 impl<G: Progress> Lanes<G> {
@@ -29,7 +29,7 @@ impl<G: Progress> Lanes<G> {
             }
             let lane_id = first.remove();
             let waits_for = self.waits_now(lane_id, now);
-            let place = self.lanes[lane_id].place();
+            let (place, queued) = (self.lanes[lane_id].place(), self.loads.queued.records);
             let lane = &mut self.lanes[lane_id];
             lane.timer = None;
             lane.limited = false;
@@ -46,8 +46,7 @@ impl<G: Progress> Lanes<G> {
                 lane.state = State::Due;
                 self.due.push_back(lane_id);
             }
-            // What had no room among the parked until now counts as one of them.
-            effects.room |= self.count_slot(place);
+            self.parked_late(place, queued, &mut effects);
         }
         self.promote(&mut effects);
         self.ripen(now, &mut effects);
@@ -149,6 +148,15 @@ impl<G: Progress> Lanes<G> {
         self.lanes[id].limited = false;
         if let Some(timer) = self.lanes[id].timer.take() {
             self.retries.remove(&*timer);
+        }
+    }
+
+    /// A lane of this place waits on, perhaps. What had no room among the parked until now may count as one of them: then there is room in the
+    /// queue, of which so many were before.
+    pub(super) fn parked_late(&mut self, place: PlaceId, queued: usize, effects: &mut Effects) {
+        effects.room |= self.count_slot(place);
+        if self.loads.queued.records < queued {
+            self.freed(place, effects);
         }
     }
 

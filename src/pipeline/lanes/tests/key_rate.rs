@@ -1,6 +1,7 @@
 //! How many attempts of each key may begin.
 
 use super::*;
+use crate::pipeline::arrival::hash_of;
 use crate::pipeline::control::Rate;
 
 /// Partitions whose keys may each begin so many attempts an hour.
@@ -79,4 +80,17 @@ fn a_slot_that_was_waited_in_for_want_of_room_among_the_parked_is_told_of() {
     assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (2, 0));
     assert!(bench.lanes.set_key_rate(None).room);
     assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (1, 1));
+}
+
+#[test]
+fn a_slot_that_a_paused_key_gives_up_late_is_told_of() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 3, 1, 3, 1);
+    let _told = bench.lanes.set_paused_keys(std::iter::once(("orders".into(), hash_of(b"a"))).collect());
+    bench.push(0, 0, "a");
+    bench.push(1, 0, "aaa");
+    bench.lose(0);
+    assert_eq!((bench.lanes.loads.queued.records, bench.allowed(2)), (3, 0));
+    // Among the parked there is room now, and so there is in the queue.
+    assert!(bench.lanes.set_key_rate(Rate::new(1, HOUR)).room);
+    assert_eq!((bench.lanes.loads.queued.records, bench.allowed(2)), (2, 1));
 }

@@ -113,3 +113,20 @@ fn letter_that_cannot_be_written_holds_its_partition_until_it_can() {
     assert!(bench.allowed(0) > 0);
     assert_eq!(offsets(&bench.taken()), [1]);
 }
+
+#[test]
+fn a_slot_that_a_retry_gives_up_when_it_has_to_wait_on_is_told_of() {
+    let mut bench = Bench::new(ProcessingOrder::Key, 3, 4, 3, 1);
+    bench.push(0, 0, "a");
+    let held = bench.taken();
+    bench.fail(held, HOUR);
+    bench.push(1, 0, "bbb");
+    let held = bench.taken();
+    bench.fail(held, SECOND);
+    let _told = bench.lanes.set_paused(|place| place.partition.0 == 1);
+    bench.lose(0);
+    assert_eq!((bench.lanes.loads.queued.records, bench.allowed(2)), (3, 0));
+    // Its partition is paused, and among the parked there is room now.
+    assert!(bench.wait(SECOND).room);
+    assert_eq!((bench.lanes.loads.queued.records, bench.allowed(2)), (2, 1));
+}
