@@ -285,8 +285,13 @@ impl<G: Progress> Lanes<G> {
         effects: &mut Effects,
     ) {
         if unstarted.len() > 0 {
+            let could_start = self.startable() > 0;
             self.unstart(unstarted.len());
             self.unstart_of(lane_id, unstarted.len());
+            if !could_start {
+                // What is ready beside it, too, waited for nothing else.
+                effects.ready += self.turns.len().min(unstarted.len());
+            }
         }
         let lane = &mut self.lanes[lane_id];
         lane.out_since = None;

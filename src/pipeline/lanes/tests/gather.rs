@@ -1,6 +1,7 @@
 //! Batches: what is gathered for the next one, and when it may be taken.
 
 use super::*;
+use crate::pipeline::control::Rate;
 use crate::pipeline::ticket::Ticket;
 
 const HALF: Duration = Duration::from_millis(500);
@@ -90,6 +91,22 @@ fn a_batch_that_is_done_tells_of_the_next_one_and_whoever_waits_for_its_end() {
     }
     let told = bench.lanes.finish_batch(batch);
     assert_eq!((told.ready, told.drained), (1, true));
+}
+
+#[test]
+fn what_a_rate_lets_begin_again_is_told_of_though_it_makes_no_batch_full() {
+    let mut bench = bench(1);
+    bench.push(0, 0, "abcdefgh");
+    let _told = bench.lanes.set_rate(Rate::new(2, HOUR), bench.now);
+    let (mut batch, mut entries) = bench.batch();
+    assert_eq!(entries.len(), 2, "as many as may begin");
+    assert!(bench.take_batch().is_none());
+    let (run, count) = batch.parts.remove(0);
+    assert!(
+        bench.lanes.finish(run, &mut entries.drain(count).collect(), None).ready > 0,
+        "another worker may begin it"
+    );
+    assert_eq!(bench.batch().1.len(), 1);
 }
 
 #[test]
