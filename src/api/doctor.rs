@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::access::Role;
 use super::audit::Detail;
+use super::daemons::shown::millis;
 use super::endpoint::{Endpoint, Sent};
 use super::problem::Problem;
 use super::state::Api;
@@ -29,6 +30,8 @@ use crate::record::Timestamp;
 
 /// How long it may look. A group that distributes its partitions is waited for, each for some seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Why a program without a file has none.
+const UNAVAILABLE: &str = "this program has its configuration in its code: the command `doctor` of the `daemonry` program can be told what to look at";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -60,6 +63,17 @@ pub enum Severity {
     Warning,
     /// It does not work, or records are lost.
     Error,
+}
+
+impl Severity {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// What a check has found.
@@ -137,11 +151,11 @@ impl fmt::Debug for Examine {
 #[derive(Debug)]
 pub(super) struct Doctor {
     examine: Option<Examine>,
-    state: Mutex<Practice>,
+    state: Mutex<Looks>,
 }
 
 #[derive(Debug, Default)]
-struct Practice {
+struct Looks {
     /// Since when it looks, in milliseconds since 1970 UTC.
     since: Option<u64>,
     last: Option<Examination>,
@@ -177,17 +191,15 @@ impl Doctor {
     }
 
     pub(super) fn shown(&self) -> DoctorShown {
-        let Practice { since, last } = &*self.state.lock();
-        let unavailable = self.examine.is_none().then_some(
-            "this program has its configuration in its code: the command `doctor` of the `daemonry` program can be told what to look at",
-        );
+        let Looks { since, last } = &*self.state.lock();
+        let unavailable = self.examine.is_none().then_some(UNAVAILABLE);
         DoctorShown { unavailable, looks_since: *since, last: last.clone() }
     }
 
     /// It looks from now on, in this way; none where it does already.
     fn begins(&self) -> Result<Option<Examine>, Problem> {
         let Some(examine) = &self.examine else {
-            return Err(Problem::conflict(self.shown().unavailable.unwrap_or_default()));
+            return Err(Problem::conflict(UNAVAILABLE));
         };
         let mut state = self.state.lock();
         if state.since.is_some() {
@@ -203,8 +215,8 @@ impl Doctor {
             Err(trouble) => (Vec::new(), Some(trouble)),
         };
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let (at, took) = (Timestamp::now().as_millis(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        *self.state.lock() = Practice { since: None, last: Some(Examination { at, took, findings, trouble }) };
+        let (at, took) = (Timestamp::now().as_millis(), millis(took));
+        *self.state.lock() = Looks { since: None, last: Some(Examination { at, took, findings, trouble }) };
     }
 }
 

@@ -9,6 +9,7 @@ mod pages;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -48,6 +49,18 @@ impl Answer {
 
 fn text(role: Role) -> String {
     format!("the token of {role}, which is long")
+}
+
+/// Waits for something that a page, or an answer, is to be.
+fn until<T>(look: impl Fn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain");
+        std::thread::park_timeout(Duration::from_millis(250));
+    }
 }
 
 /// For whoever asks.

@@ -159,7 +159,7 @@ impl Browser {
     }
 
     /// Fills in the fields of a form, by their names, as with a keyboard.
-    pub(crate) fn fill(&self, form: &str, fields: &[(&str, &str)]) -> Result<()> {
+    fn fill(&self, form: &str, fields: &[(&str, &str)]) -> Result<()> {
         for (name, value) in fields {
             self.with(&format!("{form} [name=\"{name}\"]"), async |field| {
                 if field.tag_name().await? == "select" {

@@ -1,8 +1,6 @@
 //! The doctor: has it look, and sees what it has found.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -12,15 +10,10 @@ use crate::api::{Finding, Severity};
 impl Scene {
     /// What the doctor is at once it has looked.
     fn examined(&self) -> Value {
-        let began = Instant::now();
-        loop {
+        until(|| {
             let shown = self.get("/api/v1/doctor").json();
-            if shown["looks_since"].is_null() && !shown["last"].is_null() {
-                return shown;
-            }
-            assert!(began.elapsed() < Duration::from_secs(10), "it looks for ever: {shown}");
-            thread::park_timeout(Duration::from_millis(50));
-        }
+            (shown["looks_since"].is_null() && !shown["last"].is_null()).then_some(shown)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::pages::page;
-use super::{Scene, open};
+use super::{Scene, open, until};
 use crate::fleet::{DEFAULT_REPORTS, FleetConfig};
 use crate::handler::{HandlerError, ProcessingOrder, Router, on};
 use crate::pipeline::control::Scope;
@@ -24,18 +24,6 @@ const TIMES: usize = 30;
 /// A handler that always fails.
 async fn fail() -> Result<(), HandlerError> {
     Err(HandlerError::retry(anyhow::anyhow!("the tax service is down")))
-}
-
-/// Waits for something that a page, or an answer, is to be.
-fn until<T>(look: impl Fn() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain");
-        std::thread::park_timeout(Duration::from_millis(250));
-    }
 }
 
 #[test]

@@ -15,22 +15,23 @@ use crate::record::Timestamp;
 const PATH: &str = "/doctor";
 
 pub(super) async fn doctor(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
+    let shown = api.doctor.shown();
     let body = html! {
         h1 { "Doctor" }
         p.faint {
             "Asks the clusters that this program reads for what usually goes wrong: brokers that don't answer, topics that are missing or lose \
              records before they are read, rights, groups that are stuck. As " code { "doctor" } " does it on the command line, from here."
         }
-        @if api.doctor.shown().unavailable.is_none() {
+        @if shown.unavailable.is_none() {
             form method="post" action=(PATH) { button { "Look now" } }
         }
-        div data-live="/live/doctor" { (fragment(&api)) }
+        div data-live="/live/doctor" { (fragment(&shown)) }
     };
     Page(shell(&api, &identity, "Doctor", PATH, body))
 }
 
 pub(super) async fn live(State(api): State<Api>) -> Response {
-    live_of(api, |api| Ok(fragment(api)))
+    live_of(api, |api| Ok(fragment(&api.doctor.shown())))
 }
 
 pub(super) async fn look(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Response {
@@ -40,18 +41,17 @@ pub(super) async fn look(State(api): State<Api>, Extension(identity): Extension<
     }
 }
 
-fn fragment(api: &Api) -> Markup {
-    let DoctorShown { unavailable, looks_since, last } = api.doctor.shown();
+fn fragment(DoctorShown { unavailable, looks_since, last }: &DoctorShown) -> Markup {
     html! {
         @if let Some(why) = unavailable { p.empty { (why) } }
         @if let Some(since) = looks_since {
             p.notice role="status" {
-                "It looks since " (time(Timestamp::now().as_millis().saturating_sub(since))) ". "
+                "It looks since " (time(Timestamp::now().as_millis().saturating_sub(*since))) ". "
                 a href=(PATH) { "What it has found" } " is here when it is done."
             }
         }
         @match last {
-            Some(last) => (examination(&last)),
+            Some(last) => (examination(last)),
             None if unavailable.is_none() && looks_since.is_none() => { p.empty { "Nobody has asked yet: have it look." } },
             None => {},
         }
@@ -75,15 +75,15 @@ fn examination(last: &Examination) -> Markup {
 }
 
 fn row(finding: &Finding) -> Markup {
-    let (name, class, row) = match finding.severity {
-        Severity::Ok => ("ok", "good", None),
-        Severity::Unknown => ("unknown", "faint", None),
-        Severity::Warning => ("warning", "warning-text", Some("warning")),
-        Severity::Error => ("error", "bad-text", Some("bad")),
+    let (class, row) = match finding.severity {
+        Severity::Ok => ("good", None),
+        Severity::Unknown => ("faint", None),
+        Severity::Warning => ("warning-text", Some("warning")),
+        Severity::Error => ("bad-text", Some("bad")),
     };
     html! {
         tr class=[row] {
-            td { span class={ "state " (class) } { (name) } }
+            td { span class={ "state " (class) } { (finding.severity.name()) } }
             td { (finding.check) } td { (finding.at) } td.wide { (finding.what) }
             td.wide { (finding.to_do.as_deref().unwrap_or_default()) }
         }

@@ -47,14 +47,14 @@ impl Row for Finding {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let (severity, tone) = match self.severity {
-            Severity::Ok => ("ok", Tone::Good),
-            Severity::Unknown => ("unknown", Tone::Faint),
-            Severity::Warning => ("warning", Tone::Warning),
-            Severity::Error => ("error", Tone::Bad),
+        let tone = match self.severity {
+            Severity::Ok => Tone::Good,
+            Severity::Unknown => Tone::Faint,
+            Severity::Warning => Tone::Warning,
+            Severity::Error => Tone::Bad,
         };
         vec![
-            Cell::new(severity).tone(tone),
+            Cell::new(self.severity.name()).tone(tone),
             Cell::new(&self.check),
             Cell::new(&self.at),
             Cell::new(&self.what),

@@ -22,12 +22,10 @@ pub(super) fn judge(facts: &Facts, into: &mut Vec<Finding>) {
         if is_well && !places.is_empty() {
             let lag: u64 = places.iter().filter_map(|place| place.lag()).sum();
             let bare = places.iter().filter(|place| place.committed.is_none() && place.lag() > Some(0)).count();
-            let what = match bare {
-                0 => format!("{lag} record(s) behind, none about to be removed"),
-                _ => format!(
-                    "{lag} record(s) behind, none about to be removed; nothing is committed of {bare} partition(s)"
-                ),
-            };
+            let mut what = format!("{lag} record(s) behind, none about to be removed");
+            if bare > 0 {
+                what += &format!("; nothing is committed of {bare} partition(s)");
+            }
             found.ok(format!("group {}", group.group), what);
         }
     }

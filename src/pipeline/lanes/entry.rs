@@ -143,10 +143,6 @@ impl<P> Entry<P> {
         self.bound = bound;
     }
 
-    pub(super) fn age(&self) -> Age {
-        self.age
-    }
-
     /// What must be taken off the counts once it is finished.
     pub(in crate::pipeline) fn weight(&self) -> Weight {
         Weight { bytes: self.bytes(), bound: self.bound, stuck: self.stuck }

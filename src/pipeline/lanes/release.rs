@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::source::{Epoch, Progress, Window};
 use super::super::view::Reach;
-use super::entry::{Age, Entry, Load, Moment};
+use super::entry::{Age, Load, Moment};
 use super::gather::Turn;
 use super::place::Hold;
 use super::probation::Standing;
@@ -217,7 +217,8 @@ impl<G: Progress> Lanes<G> {
         let mut depths: Vec<Depth> = vec![Depth::default(); self.places.len()];
         for lane in self.lanes.iter().filter(|lane| lane.state != State::Free) {
             // A lane's entries are in order, so its oldest is the one that is out, or else its head.
-            let Some(Age { received, stamp }) = lane.out_since.or_else(|| lane.queue.front().map(Entry::age)) else {
+            let Some(Age { received, stamp }) = lane.out_since.or_else(|| lane.queue.front().map(|entry| entry.age))
+            else {
                 continue;
             };
             oldest = [oldest, Some(received)].into_iter().flatten().min();

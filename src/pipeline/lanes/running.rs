@@ -138,7 +138,7 @@ impl<G: Progress> Lanes<G> {
     fn send_out(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id];
         lane.state = State::Out;
-        lane.out_since = lane.queue.front().map(Entry::age);
+        lane.out_since = lane.queue.front().map(|entry| entry.age);
         let assignment = self.places[lane.place()].assignment.as_mut();
         assignment.expect("what could go out is cleared with its assignment").out += 1;
     }
