@@ -23,6 +23,7 @@ mod meter;
 #[cfg(feature = "__micro")]
 pub(crate) mod micro;
 mod outcome;
+mod pressure;
 pub mod quarantine;
 mod reader;
 mod scaling;

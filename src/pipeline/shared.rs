@@ -15,6 +15,7 @@ use super::PipelineError;
 use super::failures::Failures;
 use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
+use super::pressure::{Pressure, PressureLog};
 use super::skips::Skips;
 use super::source::Progress;
 use crate::producer::Producer;
@@ -26,6 +27,7 @@ pub(super) struct Shared<G: Progress> {
     pub(super) daemon: String,
     pub(super) meter: Meter,
     pub(super) failures: Arc<Failures>,
+    pressure: Mutex<PressureLog>,
     /// Records that are passed over.
     pub(super) skips: Skips,
     /// What handlers write with.
@@ -60,6 +62,7 @@ impl<G: Progress> Shared<G> {
             daemon,
             meter,
             failures,
+            pressure: Mutex::default(),
             skips: Skips::default(),
             producer,
             wakes: Wakes::new(),
@@ -141,34 +144,33 @@ impl<G: Progress> Shared<G> {
         let (answer, effects) = change(&mut lanes);
         let effects = lanes.told(effects);
         let passed = if effects.passed { lanes.take_passed() } else { Vec::new() };
-        let largest = effects.pressure.and_then(|_| lanes.largest().map(|(place, load)| (place.clone(), load)));
+        let pressure = effects.pressure.and_then(|pressed| {
+            self.meter.backpressure(pressed);
+            let say = self.pressure.lock().changed(pressed, Instant::now())?;
+            lanes.largest().map(|(place, load)| (say, place.clone(), load))
+        });
         let news = if effects.breakers { lanes.take_news() } else { Vec::new() };
         drop(lanes);
         for news in &news {
             self.meter.breaker(&news.route.of, &news.change);
             tell(&self.daemon, news);
         }
-        if let (Some(pressed), Some((place, load))) = (effects.pressure, largest) {
-            self.meter.backpressure(pressed);
+        if let Some((say, place, load)) = pressure {
             let (topic, partition, daemon) = (place.topic.as_str(), place.partition.0, self.daemon.as_str());
-            if pressed {
-                warn!(
+            let (queued, bytes) = (load.records, load.bytes);
+            match say {
+                Pressure::Began { times } => warn!(
                     daemon,
                     topic,
                     partition,
-                    queued = load.records,
-                    bytes = load.bytes,
+                    queued,
+                    bytes,
+                    times,
                     "queue nearly full, fetching is held back; this partition contributes most"
-                );
-            } else {
-                info!(
-                    daemon,
-                    topic,
-                    partition,
-                    queued = load.records,
-                    bytes = load.bytes,
-                    "queue has room again, fetching goes on"
-                );
+                ),
+                Pressure::Ended { after } => {
+                    info!(daemon, topic, partition, queued, bytes, ?after, "queue has room again, fetching goes on")
+                }
             }
         }
         for place in passed {

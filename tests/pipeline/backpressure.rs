@@ -1,13 +1,20 @@
 //! The queue: what it holds, when reading is held back, and who goes on meanwhile.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use daemonry::handler::{ProcessingOrder, on};
 use daemonry::metrics::MessageStatus;
 use daemonry::record::{OwnedRecord, Record};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::set_default;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry;
 
 use crate::scene::{Journal, Scene, TOPIC, millis, secs, until};
 
@@ -97,6 +104,69 @@ async fn reading_is_held_back_at_four_fifths_and_goes_on_at_half() {
     permits.add_permits(1_000);
     sleep(secs(2)).await;
     assert_eq!((state().0, scene.metrics.queue_depth.get()), (0, 0));
+    process.stop_cleanly().await;
+}
+
+/// The messages of the log, with their fields.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct Line(String);
+        impl Visit for Line {
+            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().push(line.0);
+    }
+}
+
+impl Lines {
+    fn with(&self, text: &str) -> Vec<String> {
+        self.0.lock().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn backlog_that_is_worked_off_does_not_fill_the_log() {
+    let lines = Lines::default();
+    let _log = set_default(registry().with(lines.clone()));
+    let scene = Scene::new(4);
+    let backlog = || (0..4).for_each(|partition| scene.fill(partition, 5_000));
+    backlog();
+    let process = scene.start(on(|| sleep(millis(10))).order(ProcessingOrder::Unordered));
+    let (began, ended) = ("queue nearly full", "queue has room again");
+    until("the backlog", || scene.metrics.messages.of(MessageStatus::Success).get() == 20_000).await;
+
+    let changes = scene.metrics.backpressure_changes.get();
+    assert!(changes > 100, "backpressure went on and off {changes} times");
+    let told = lines.with(began);
+    assert!(told.len() == 1 && told[0].contains("times=1 "), "{told:?}");
+    assert_eq!(lines.with(ended), Vec::<String>::new(), "it never lasted");
+
+    sleep(secs(61)).await;
+    backlog();
+    until("another", || scene.metrics.messages.of(MessageStatus::Success).get() == 40_000).await;
+    let told = lines.with(began);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].contains(&format!("times={} ", changes / 2)), "those that were not told: {told:?} of {changes}");
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn backpressure_that_lasted_is_said_to_have_ended() {
+    let lines = Lines::default();
+    let _log = set_default(registry().with(lines.clone()));
+    let scene = Scene::new(1);
+    scene.fill(0, 90);
+    let process = scene.start(on(|| sleep(secs(1))).order(ProcessingOrder::Unordered));
+    until("all of them", || scene.metrics.messages.of(MessageStatus::Success).get() == 90).await;
+    let ended = lines.with("queue has room again");
+    assert!(ended.len() == 1 && ended[0].contains("after="), "{ended:?}");
     process.stop_cleanly().await;
 }
 
