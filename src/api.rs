@@ -21,7 +21,6 @@ mod doctor;
 mod endpoint;
 mod fleet;
 mod gate;
-mod history;
 mod instance;
 mod jobs;
 mod letters;

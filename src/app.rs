@@ -35,7 +35,7 @@ use crate::config::{self, Deployment, Document, Faults, KeyPath, Loaded, Program
 use crate::daemon::Daemon;
 use crate::handler::Router;
 use crate::shutdown::Exit;
-use cli::{Own, OwnOption, OwnSaid, Request, Said};
+use cli::{Own, OwnOption, OwnSaid, Request, Said, Title};
 pub(crate) use output::read;
 use output::{answer, refuse, say};
 use registered::Registered;
@@ -66,7 +66,7 @@ use registered::Registered;
 /// }
 /// ```
 pub struct App<S = ()> {
-    name: &'static str,
+    title: Title,
     connect: Connect<S>,
     daemons: Vec<Registered<S>>,
     section: Option<Section>,
@@ -93,7 +93,8 @@ impl App<()> {
     /// A program of this name, without daemons yet.
     pub fn new(name: &'static str) -> Self {
         let connect: Connect<()> = Box::new(|_| async { Ok(()) }.boxed());
-        Self { name, connect, daemons: Vec::new(), section: None, commands: Vec::new() }
+        let title = Title { name, version: None };
+        Self { title, connect, daemons: Vec::new(), section: None, commands: Vec::new() }
     }
 
     /// The state that handlers and daemons share: `connect` makes it, once, when the configuration is known to be right and before any
@@ -110,7 +111,7 @@ impl App<()> {
         Fut: Future<Output = anyhow::Result<S>> + Send + 'static,
     {
         App {
-            name: self.name,
+            title: self.title,
             connect: Box::new(move |setup| connect(setup).boxed()),
             daemons: self.daemons.into_iter().map(Registered::lift).collect(),
             section: self.section,
@@ -148,6 +149,14 @@ impl<S: Clone + Send + 'static> App<S> {
         make: impl Fn(&Setup, &S) -> D + Send + 'static,
     ) -> Self {
         self.daemons.push(Registered::own(name.into(), make));
+        self
+    }
+
+    /// The program's version, commonly `env!("CARGO_PKG_VERSION")`: `--version` says it, and the fleet's page tells which processes run which, so
+    /// that a rollout is seen.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.title.version = Some(version);
         self
     }
 
@@ -225,7 +234,7 @@ impl<S: Clone + Send + 'static> App<S> {
     /// ```
     pub fn run_with(self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
         let own = self.commands.iter().map(|command| &command.own);
-        let request = match cli::parse(self.name, own, arguments) {
+        let request = match cli::parse(self.title, own, arguments) {
             Ok(request) => request,
             Err(Said::Asked(text)) => return answer(&text),
             Err(Said::Refused(text)) => return refuse(&text),
@@ -247,7 +256,7 @@ impl<S: Clone + Send + 'static> App<S> {
             Request::Reference => answer(&config::reference()),
             Request::Operate(request) => {
                 let own: Vec<&Own> = self.commands.iter().map(|command| &command.own).collect();
-                request.run(cli::command(self.name, &own), &|file| {
+                request.run(cli::command(self.title, &own), &|file| {
                     let sources = cli::Sources { file: file.path.clone(), flags: file.set.clone() };
                     Ok(Deployment::of(&self.load_file(&sources)?, &self.program()))
                 })
@@ -277,7 +286,7 @@ impl<S: Clone + Send + 'static> App<S> {
             unreachable!("the command line knows no other commands");
         };
         let own = self.commands.remove(index);
-        let program = self.name;
+        let program = self.title.name;
         match (own.run)(Launch::of(self, said)) {
             Ok(exit) => exit,
             Err(error) => {
@@ -291,7 +300,7 @@ impl<S: Clone + Send + 'static> App<S> {
 impl<S: 'static> App<S> {
     fn program(&self) -> Program<'_> {
         Program {
-            name: self.name,
+            name: self.title.name,
             daemons: self.daemons.iter().map(|daemon| (daemon.name.as_str(), daemon.reads())).collect(),
             app: self.section.map(|section| section.read),
         }
@@ -328,12 +337,12 @@ impl<S: 'static> App<S> {
     /// Tells what is wrong with a configuration.
     fn refuse(&self, faults: &Faults) -> Exit {
         let errors = if faults.len() == 1 { "1 error".to_owned() } else { format!("{} errors", faults.len()) };
-        refuse(&format!("{faults}\n{}: {errors} in the configuration\n", self.name))
+        refuse(&format!("{faults}\n{}: {errors} in the configuration\n", self.title.name))
     }
 }
 
 impl<S> fmt::Debug for App<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("name", &self.name).field("daemons", &self.daemons).finish_non_exhaustive()
+        f.debug_struct("App").field("name", &self.title.name).field("daemons", &self.daemons).finish_non_exhaustive()
     }
 }

@@ -125,6 +125,8 @@ pub struct DaemonMetrics {
     pub in_flight: Gauge,
     /// Handlers that run past their timeout.
     pub handlers_overdue: Gauge,
+    /// Handlers that ran past their timeout without ending, each once.
+    pub handlers_overdue_total: Counter,
     /// How long ago the oldest unfinished record was read.
     pub oldest_unfinished: SecondsGauge,
     /// Partitions that are assigned now.
@@ -188,6 +190,7 @@ impl DaemonMetrics {
             workers_busy: family.gauge(WORKERS_BUSY),
             in_flight: family.gauge(IN_FLIGHT),
             handlers_overdue: family.gauge(OVERDUE),
+            handlers_overdue_total: family.counter(OVERDUE_TOTAL),
             oldest_unfinished: family.seconds(OLDEST_UNFINISHED),
             partitions_assigned: family.gauge(PARTITIONS),
             partitions_on_probation: family.gauge(ON_PROBATION),

@@ -7,6 +7,8 @@
 mod child;
 mod deadline;
 mod failure;
+#[cfg(feature = "api")]
+mod history;
 mod restart;
 mod roster;
 mod start;
@@ -32,6 +34,8 @@ use deadline::Deadline;
 use failure::chain;
 use start::{Common, Registered, StartError};
 
+#[cfg(feature = "api")]
+pub(crate) use history::Recent;
 pub use restart::RestartPolicy;
 #[cfg(test)]
 pub(crate) use roster::Entry;
@@ -79,6 +83,9 @@ pub struct Supervisor {
     /// The program's name.
     #[cfg(feature = "api")]
     program: String,
+    /// The program's version, where it says.
+    #[cfg(feature = "api")]
+    version: Option<String>,
     metrics: Metrics,
     shutdown: Shutdown,
     roster: Roster,
@@ -99,6 +106,8 @@ impl Supervisor {
             fleet: None,
             #[cfg(feature = "api")]
             program: "daemonry".to_owned(),
+            #[cfg(feature = "api")]
+            version: None,
             metrics: Metrics::new(),
             shutdown: Shutdown::new(),
             roster: Roster::default(),
@@ -197,6 +206,13 @@ impl Supervisor {
         Self { program: name.into(), ..self }
     }
 
+    /// The program's version: the API and the fleet tell it, so that a rollout is seen.
+    #[cfg(feature = "api")]
+    #[must_use]
+    pub fn version(self, version: impl Into<String>) -> Self {
+        Self { version: Some(version.into()), ..self }
+    }
+
     /// The process's metrics, for what counts outside of a daemon.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
@@ -268,7 +284,7 @@ impl Supervisor {
             tracing::info!(address = %admin.address(), "admin server listens");
         }
         #[cfg(feature = "api")]
-        let shown = show(self.api, self.fleet, &self.program, &self.roster)?;
+        let shown = show(self.api, self.fleet, Instance::this(&self.program, self.version.as_deref()), &self.roster)?;
 
         let shutdown = self.shutdown;
         #[cfg(feature = "api")]
@@ -337,13 +353,12 @@ struct ShownTo {
 fn show(
     api: Option<ApiConfig>,
     fleet: Option<FleetConfig>,
-    program: &str,
+    instance: Instance,
     roster: &Roster,
 ) -> Result<ShownTo, StartError> {
     if let Some(config) = &api {
         config.check().map_err(StartError::Api)?;
     }
-    let instance = Instance::this(program);
     let fleet = match fleet {
         Some(config) => Some(Fleet::start(config, &instance, roster.clone())),
         None if api.is_some() => Some(Fleet::alone(&instance, roster.clone())),

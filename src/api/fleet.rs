@@ -1,5 +1,7 @@
 //! The fleet over HTTP: what all processes of the program are at, whichever is asked.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -68,64 +70,83 @@ pub(crate) struct DaemonShown {
     pub(crate) rate: f64,
 }
 
-impl FleetShown {
-    /// What is known by now.
+/// A process, and all that is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) report: Arc<Report>,
+    pub(super) is_this: bool,
+    /// Milliseconds since it was heard of.
+    pub(super) heard: u64,
+    pub(super) is_silent: bool,
+}
+
+/// All processes, this one first, and why some may be missing.
+pub(super) struct Members {
+    pub(super) trouble: Option<String>,
+    pub(super) all: Vec<Member>,
+}
+
+impl Members {
+    /// Those that are known by now.
     pub(super) fn now(api: &Api) -> Self {
         Self::of(api, api.fleet.seen())
     }
 
-    fn of(api: &Api, Sighting { others, trouble }: Sighting) -> Self {
-        let this = InstanceShown {
-            instance: api.instance.clone(),
-            is_this: true,
-            heard: 0,
-            is_silent: false,
-            daemons: here(api),
-        };
-        Self { trouble, instances: std::iter::once(this).chain(others.iter().map(InstanceShown::of)).collect() }
-    }
-}
-
-impl InstanceShown {
-    fn of(heard: &Heard) -> Self {
-        let daemon = |Reported { daemon, rate, .. }: &Reported| DaemonShown { daemon: daemon.clone(), rate: *rate };
-        Self {
-            instance: heard.report.instance.clone(),
+    pub(super) fn of(api: &Api, Sighting { others, trouble }: Sighting) -> Self {
+        let this = Report::whole(&api.instance, &api.roster, api.fleet.steered());
+        let this = Member { report: Arc::new(this), is_this: true, heard: 0, is_silent: false };
+        let other = |heard: &Heard| Member {
+            report: Arc::clone(&heard.report),
             is_this: false,
             heard: millis(heard.ago),
             is_silent: heard.is_silent(),
-            daemons: heard.report.daemons.iter().map(daemon).collect(),
-        }
+        };
+        Self { trouble, all: std::iter::once(this).chain(others.iter().map(other)).collect() }
+    }
+
+    /// Whether there is more than this one.
+    pub(super) fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// Each daemon of each process, but for those of processes that are silent: somebody else may have their partitions.
+    pub(super) fn daemons(&self) -> impl Iterator<Item = (&Member, &Reported)> + Clone {
+        let heard = self.all.iter().filter(|member| !member.is_silent);
+        heard.flat_map(|member| member.report.daemons.iter().map(move |daemon| (member, daemon)))
     }
 }
 
-/// The daemons of this process.
-fn here(api: &Api) -> Vec<DaemonShown> {
-    let shown = api.roster.inspect();
-    shown.iter().map(Daemon::of).map(|daemon| DaemonShown { rate: api.history.rate(&daemon.name), daemon }).collect()
+impl From<Members> for FleetShown {
+    fn from(Members { trouble, all }: Members) -> Self {
+        Self { trouble, instances: all.into_iter().map(InstanceShown::from).collect() }
+    }
+}
+
+impl From<Member> for InstanceShown {
+    fn from(Member { report, is_this, heard, is_silent }: Member) -> Self {
+        let daemon = |Reported { daemon, rate, .. }: &Reported| DaemonShown { daemon: daemon.clone(), rate: *rate };
+        let daemons = report.daemons.iter().map(daemon).collect();
+        Self { instance: report.instance.clone(), is_this, heard, is_silent, daemons }
+    }
 }
 
 async fn fleet(State(api): State<Api>) -> Json<FleetShown> {
-    Json(FleetShown::of(&api, api.fleet.look().await))
+    Json(Members::of(&api, api.fleet.look().await).into())
 }
 
-/// What one of the processes has told of itself, this one just now.
-pub(super) fn reported(api: &Api, id: &str, sighting: &Sighting) -> Result<(Report, u64), Problem> {
-    if id == api.instance.id {
-        return Ok((Report::now(&api.instance, &api.roster, api.fleet.steered()), 0));
-    }
-    let found = sighting.others.iter().find(|heard| heard.report.instance.id == id);
-    let heard = found.ok_or_else(|| {
-        Problem::not_found(format!(
-            "nothing was heard of a process `{id}` within ten minutes: `/api/v1/fleet` lists them"
-        ))
-    })?;
-    Ok((Report::clone(&heard.report), millis(heard.ago)))
+/// That nothing is known of a process.
+pub(super) fn unheard(id: &str) -> Problem {
+    Problem::not_found(format!("nothing was heard of a process `{id}` within ten minutes: `/api/v1/fleet` lists them"))
 }
 
 async fn instance(
     State(api): State<Api>,
     Named(InstanceName { instance }): Named<InstanceName>,
 ) -> Result<Json<Report>, Problem> {
-    Ok(Json(reported(&api, &instance, &api.fleet.look().await)?.0))
+    if instance == api.instance.id {
+        return Ok(Json(Report::now(&api.instance, &api.roster, api.fleet.steered())));
+    }
+    let Sighting { others, .. } = api.fleet.look().await;
+    let heard = others.into_iter().find(|heard| heard.report.instance.id == instance);
+    heard.map(|heard| Json(Report::clone(&heard.report))).ok_or_else(|| unheard(&instance))
 }

@@ -14,6 +14,9 @@ pub(crate) struct Instance {
     pub(crate) id: String,
     /// The program's name.
     pub(crate) program: String,
+    /// The program's version, as it says; null where it doesn't.
+    #[serde(default)]
+    pub(crate) program_version: Option<String>,
     /// The version of daemonry that it is built with.
     pub(crate) version: String,
     /// The machine's name: in Kubernetes the pod's.
@@ -26,7 +29,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// This one.
-    pub(crate) fn this(program: &str) -> Self {
+    pub(crate) fn this(program: &str, version: Option<&str>) -> Self {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned());
@@ -34,6 +37,7 @@ impl Instance {
         Self {
             id: format!("{host}-{pid}-{started_at:x}"),
             program: program.to_owned(),
+            program_version: version.map(str::to_owned),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host,
             pid,

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Identity, Role};
 use super::audit::Detail;
 use super::endpoint::{Asked, Endpoint, Named, Sent};
+use super::instance::Instance;
 use super::letters::which::Which;
 use super::letters::{own_name, refused};
 use super::problem::Problem;
@@ -47,7 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             all,
         ),
         Endpoint::get::<shown::Job, _>("/api/v1/jobs/{job}", Role::Viewer, "One job", one)
-            .with::<JobNumber>()
+            .with::<JobName>()
             .with::<Waiting>(),
         Endpoint::post::<shown::Job, _>(
             "/api/v1/jobs/{job}/execute",
@@ -55,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Does what a job has counted, as a job of its own",
             execute,
         )
-        .with::<JobNumber>()
+        .with::<JobName>()
         .takes::<ExecuteRequest>(),
         Endpoint::post::<shown::Job, _>(
             "/api/v1/jobs/{job}/stop",
@@ -63,16 +64,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Ends a job; what it has done stands",
             stop,
         )
-        .with::<JobNumber>()
+        .with::<JobName>()
         .takes::<StopRequest>(),
+        Endpoint::post::<shown::Job, _>(
+            "/api/v1/jobs/{job}/resume",
+            Role::Operator,
+            "Goes on with what a job was stopped at, or could not go on with, as a job of its own",
+            resume,
+        )
+        .with::<JobName>()
+        .takes::<ResumeRequest>(),
     ]
 }
 
 /// A job of this process.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(super) struct JobNumber {
-    /// Its number.
-    pub(super) job: u64,
+pub(super) struct JobName {
+    /// Its name, as `job` has it.
+    pub(super) job: String,
 }
 
 /// When to answer.
@@ -98,6 +107,14 @@ struct ExecuteRequest {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct StopRequest {
+    /// Why; for the audit log.
+    reason: String,
+}
+
+/// A job that is to be gone on with.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ResumeRequest {
     /// Why; for the audit log.
     reason: String,
 }
@@ -153,7 +170,8 @@ pub(super) struct Order {
 /// A job, running or ended.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) number: u64,
+    /// Its number in this process, and when that began: no other process has or had one of this name.
+    pub(super) name: String,
     pub(super) topic: Topic,
     pub(super) order: Order,
     /// In milliseconds since 1970 UTC.
@@ -205,8 +223,8 @@ impl Job {
 
     /// For whoever wants to change the same letters.
     pub(super) fn in_the_way(&self) -> Problem {
-        let Self { number, topic, .. } = self;
-        Problem::conflict(format!("job {number} changes letters of `{topic}` now: wait for its end, or stop it"))
+        let Self { name, topic, .. } = self;
+        Problem::conflict(format!("job {name} changes letters of `{topic}` now: wait for its end, or stop it"))
     }
 
     /// What it is, for the audit log.
@@ -219,12 +237,12 @@ impl Job {
         };
         let query = work.which().query();
         let which = if query.is_empty() { "all".to_owned() } else { query };
-        format!("job {} {does} letters of {} ({which}): {reason}", self.number, self.topic)
+        format!("job {} {does} letters of {} ({which}): {reason}", self.name, self.topic)
     }
 
     /// That somebody has stopped it, for the audit log.
     pub(super) fn stopped(&self, reason: &str) -> Detail {
-        Detail(format!("stopped job {}: {reason}", self.number))
+        Detail(format!("stopped job {}: {reason}", self.name))
     }
 
     /// Does it.
@@ -252,7 +270,7 @@ impl Job {
         .err();
         let mut progress = self.progress.lock();
         if let Some(error) = &error {
-            tracing::warn!(job = self.number, topic = self.topic.as_str(), %error, "work on dead letters has ended early");
+            tracing::warn!(job = self.name, topic = self.topic.as_str(), %error, "work on dead letters has ended early");
         }
         progress.end = Some(End { at: Timestamp::now().as_millis(), error });
     }
@@ -281,8 +299,12 @@ impl Job {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Jobs(Mutex<Kept>);
+#[derive(Debug)]
+pub(super) struct Jobs {
+    kept: Mutex<Kept>,
+    /// The process that does them.
+    instance: Instance,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -293,10 +315,14 @@ struct Kept {
 }
 
 impl Jobs {
+    pub(super) fn of_process(instance: &Instance) -> Self {
+        Self { kept: Mutex::default(), instance: instance.clone() }
+    }
+
     /// Begins one, on this runtime.
     pub(super) fn begin(&self, order: Order, letters: DeadLetters) -> Result<Arc<Job>, Problem> {
         let topic = letters.topic().clone();
-        let mut kept = self.0.lock();
+        let mut kept = self.kept.lock();
         if order.executes
             && let Some(job) = kept.at_work_on(&topic)
         {
@@ -307,7 +333,7 @@ impl Jobs {
         }
         kept.last += 1;
         let job = Arc::new(Job {
-            number: kept.last,
+            name: format!("{}-{:x}", kept.last, self.instance.started_at),
             topic,
             order,
             began_at: Timestamp::now().as_millis(),
@@ -330,19 +356,19 @@ impl Jobs {
     pub(super) fn execute(
         &self,
         api: &Api,
-        number: u64,
+        name: &str,
         selected: u64,
         by: &Identity,
         reason: String,
     ) -> Result<Arc<Job>, Problem> {
-        let counted = self.of(number)?;
+        let counted = self.of(name)?;
         let Progress { plan, .. } = counted.progress();
         let Some(plan) = plan.filter(|_| !counted.order.executes) else {
-            return Err(Problem::conflict(format!("job {number} has not counted anything that could be done")));
+            return Err(Problem::conflict(format!("job {name} has not counted anything that could be done")));
         };
         if plan.counts.selected != selected {
             let found = plan.counts.selected;
-            return Err(Problem::conflict(format!("job {number} has counted {found} letters, not {selected}")));
+            return Err(Problem::conflict(format!("job {name} has counted {found} letters, not {selected}")));
         }
         let Order { daemon, work, .. } = &counted.order;
         let by = by.name.to_string();
@@ -354,31 +380,47 @@ impl Jobs {
         self.begin(Order { daemon: daemon.clone(), work, executes: true, by, reason }, letters)
     }
 
+    /// Goes on with one that was not brought to its end: its request is the same, so that no letter is done twice.
+    pub(super) fn resume(&self, api: &Api, name: &str, by: &Identity, reason: String) -> Result<Arc<Job>, Problem> {
+        let left = self.of(name)?;
+        let is_left = left.progress().end.is_some_and(|end| end.error.is_some());
+        let Order { daemon, work, executes: true, .. } = &left.order else {
+            return Err(Problem::conflict(format!("job {name} has only counted: count anew")));
+        };
+        if !is_left {
+            return Err(Problem::conflict(format!("job {name} runs still, or is through")));
+        }
+        let letters = super::letters::open(api, daemon, left.topic.as_str())?;
+        let (daemon, work, by) = (daemon.clone(), work.clone(), by.name.to_string());
+        self.begin(Order { daemon, work, executes: true, by, reason }, letters)
+    }
+
     /// Has one end.
-    pub(super) fn stop(&self, number: u64) -> Result<Arc<Job>, Problem> {
-        let job = self.of(number)?;
+    pub(super) fn stop(&self, name: &str) -> Result<Arc<Job>, Problem> {
+        let job = self.of(name)?;
         job.stop.cancel();
         Ok(job)
     }
 
-    pub(super) fn of(&self, number: u64) -> Result<Arc<Job>, Problem> {
-        let kept = self.0.lock();
-        let job = kept.jobs.iter().find(|job| job.number == number).cloned();
+    pub(super) fn of(&self, name: &str) -> Result<Arc<Job>, Problem> {
+        let kept = self.kept.lock();
+        let job = kept.jobs.iter().find(|job| job.name == name).cloned();
         job.ok_or_else(|| {
             Problem::not_found(format!(
-                "there is no job {number} here: jobs end with their process, and the last {KEPT} are known"
+                "there is no job `{name}` in the process {} of {}: jobs end with their process, which knows the last {KEPT}, and another one of the fleet may have it",
+                self.instance.pid, self.instance.host
             ))
         })
     }
 
     /// All of them, the latest first.
     pub(super) fn all(&self) -> Vec<Arc<Job>> {
-        self.0.lock().jobs.iter().rev().cloned().collect()
+        self.kept.lock().jobs.iter().rev().cloned().collect()
     }
 
     /// The one that changes letters of this topic now.
     pub(super) fn at_work_on(&self, topic: &Topic) -> Option<Arc<Job>> {
-        self.0.lock().at_work_on(topic)
+        self.kept.lock().at_work_on(topic)
     }
 }
 
@@ -394,10 +436,10 @@ async fn all(State(api): State<Api>) -> Json<Vec<shown::Job>> {
 
 async fn one(
     State(api): State<Api>,
-    Named(JobNumber { job }): Named<JobNumber>,
+    Named(JobName { job }): Named<JobName>,
     Asked(Waiting { wait }): Asked<Waiting>,
 ) -> Result<Json<shown::Job>, Problem> {
-    let job = api.jobs.of(job)?;
+    let job = api.jobs.of(&job)?;
     if wait {
         // In time or not: the answer says which.
         drop(timeout(WAIT, job.ended.cancelled()).await);
@@ -408,18 +450,28 @@ async fn one(
 async fn execute(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Named(JobNumber { job }): Named<JobNumber>,
+    Named(JobName { job }): Named<JobName>,
     Sent(ExecuteRequest { selected, reason }): Sent<ExecuteRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.execute(&api, job, selected, &identity, reason)?;
+    let job = api.jobs.execute(&api, &job, selected, &identity, reason)?;
     Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
 }
 
 async fn stop(
     State(api): State<Api>,
-    Named(JobNumber { job }): Named<JobNumber>,
+    Named(JobName { job }): Named<JobName>,
     Sent(StopRequest { reason }): Sent<StopRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.stop(job)?;
+    let job = api.jobs.stop(&job)?;
     Ok((Extension(job.stopped(&reason)), Json(shown::Job::of(&job))).into_response())
+}
+
+async fn resume(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobName { job }): Named<JobName>,
+    Sent(ResumeRequest { reason }): Sent<ResumeRequest>,
+) -> Result<Response, Problem> {
+    let job = api.jobs.resume(&api, &job, &identity, reason)?;
+    Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
 }

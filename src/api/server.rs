@@ -54,7 +54,7 @@ impl ApiServer {
                     None => pending().await,
                 }
             };
-            tokio::join!(api.history.record(&api.roster), follow);
+            tokio::join!(api.roster.history().record(&api.roster), follow);
         };
         HttpServer::start(NAME, address, greeting, service, beside).map(Self)
     }

@@ -14,7 +14,6 @@ use super::access::Admitted;
 use super::audit::Audit;
 use super::doctor::Doctor;
 use super::gate::Hosts;
-use super::history::History;
 use super::instance::Instance;
 use super::jobs::Jobs;
 use super::letters::READERS;
@@ -37,7 +36,6 @@ pub(super) struct Inner {
     pub(super) hosts: Hosts,
     pub(super) rate: RateLimit,
     pub(super) audit: Audit,
-    pub(super) history: History,
     /// Work on dead letters.
     pub(super) jobs: Jobs,
     /// What operators don't see of records.
@@ -66,15 +64,14 @@ impl Api {
         let ApiConfig { tokens, hosts, configuration, masked, tls, doctor, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         Self(Arc::new(Inner {
-            instance,
             roster,
             fleet,
             admitted,
             hosts,
             rate: RateLimit::default(),
             audit: Audit::default(),
-            history: History::default(),
-            jobs: Jobs::default(),
+            jobs: Jobs::of_process(&instance),
+            instance,
             masks: Masks::new(masked),
             doctor: Doctor::new(doctor),
             begun: Mutex::default(),

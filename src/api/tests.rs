@@ -99,7 +99,7 @@ impl Scene {
         let entries = ["orders", "ticker"].map(|name| roster.enter(name.into(), metrics.daemon(name)));
         entries[0].control().take(&control);
         entries[0].start(Health::new("orders"));
-        let instance = Instance::this("shop");
+        let instance = Instance::this("shop", None);
         let fleet = match fleet {
             Some(fleet) => Fleet::start(fleet, &instance, roster.clone()),
             None => Fleet::alone(&instance, roster.clone()),

@@ -12,6 +12,8 @@ mod login;
 mod overrides;
 mod overview;
 mod page;
+mod rows;
+mod seek;
 mod steering;
 mod workers;
 
@@ -35,7 +37,7 @@ pub(super) use page::asset;
 pub(crate) use page::encoded;
 pub(super) use page::time;
 use page::{Page, shell};
-use steering::{LimitForm, PauseForm, ResumeForm, SeekForm, SkipForm, WorkersForm, act};
+use steering::{LimitForm, PauseForm, ResumeForm, SkipForm, WorkersForm, act};
 
 /// How often a page is rendered anew.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -52,7 +54,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/live/daemons/{daemon}", Role::Viewer, "A daemon, each second", daemon::live),
         Endpoint::form("/daemons/{daemon}/pause", Role::Operator, "Pauses it", act::<PauseForm>),
         Endpoint::form("/daemons/{daemon}/resume", Role::Operator, "Lets it go on", act::<ResumeForm>),
-        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", act::<SeekForm>),
+        Endpoint::form("/daemons/{daemon}/seek", Role::Operator, "Has it go on elsewhere", seek::seek),
         Endpoint::form("/daemons/{daemon}/limits", Role::Operator, "Limits its rate", act::<LimitForm>),
         Endpoint::form("/daemons/{daemon}/workers", Role::Operator, "Scales it", act::<WorkersForm>),
         Endpoint::form("/daemons/{daemon}/skip", Role::Operator, "Has a record passed over", act::<SkipForm>),
@@ -65,6 +67,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/fleet", Role::Viewer, "The processes that run the program", fleet::fleet),
         Endpoint::page("/live/fleet", Role::Viewer, "The processes that run the program, each second", fleet::live),
         Endpoint::page("/fleet/{instance}", Role::Viewer, "One of them", fleet::instance),
+        Endpoint::page("/live/fleet/{instance}", Role::Viewer, "One of them, each second", fleet::live_instance),
         Endpoint::page("/doctor", Role::Operator, "What usually goes wrong", doctor::doctor),
         Endpoint::page("/live/doctor", Role::Operator, "What usually goes wrong, each second", doctor::live),
         Endpoint::form("/doctor", Role::Operator, "Has it look", doctor::look),
@@ -98,6 +101,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::page("/live/jobs/{job}", Role::Viewer, "Work on dead letters, each second", letters::live_job),
         Endpoint::form("/jobs/{job}/execute", Role::Operator, "Does what was counted", letters::execute),
         Endpoint::form("/jobs/{job}/stop", Role::Operator, "Ends it", letters::stop),
+        Endpoint::form("/jobs/{job}/resume", Role::Operator, "Goes on with it", letters::resume),
     ]
 }
 

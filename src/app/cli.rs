@@ -57,6 +57,14 @@ pub(super) struct Own {
     pub(super) options: Vec<OwnOption>,
 }
 
+/// What a program is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Title {
+    pub(super) name: &'static str,
+    /// Where it says.
+    pub(super) version: Option<&'static str>,
+}
+
 /// An option of such a command.
 pub(super) struct OwnOption {
     pub(super) name: &'static str,
@@ -73,12 +81,12 @@ impl OwnOption {
 
 /// Reads a command line, its program's name first.
 pub(super) fn parse<'a>(
-    program: &'static str,
+    title: Title,
     own: impl IntoIterator<Item = &'a Own>,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Request, Said> {
     let own: Vec<&Own> = own.into_iter().collect();
-    let matches = command(program, &own).try_get_matches_from(arguments).map_err(|error| {
+    let matches = command(title, &own).try_get_matches_from(arguments).map_err(|error| {
         let text = error.render().to_string();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Said::Asked(text),
@@ -109,7 +117,7 @@ pub(super) fn parse<'a>(
 }
 
 /// The command line of such a program.
-pub(super) fn command(program: &'static str, own: &[&Own]) -> Command {
+pub(super) fn command(title: Title, own: &[&Own]) -> Command {
     let config = Command::new("config")
         .about("Shows what the configuration is, or can be")
         .subcommand_required(true)
@@ -119,7 +127,12 @@ pub(super) fn command(program: &'static str, own: &[&Own]) -> Command {
         .subcommand(
             Command::new("reference").about("Prints every key with its type, default and meaning, as Markdown"),
         );
-    let command = Command::new(program)
+    let command = Command::new(title.name);
+    let command = match title.version {
+        Some(version) => command.version(version),
+        None => command,
+    };
+    let command = command
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
@@ -170,7 +183,8 @@ mod tests {
     fn parsed(line: &str) -> Result<Request, Said> {
         let options = vec![OwnOption { name: "for", value: "TIME", about: "Ends after so long" }];
         let own = [Own { name: "demo", about: "Shows it", options }];
-        parse("shop", &own, std::iter::once("shop").chain(line.split_whitespace()))
+        let title = Title { name: "shop", version: Some("1.2.3") };
+        parse(title, &own, std::iter::once("shop").chain(line.split_whitespace()))
     }
 
     #[test]
@@ -193,6 +207,7 @@ mod tests {
         for line in wrong {
             assert!(matches!(parsed(line), Err(Said::Refused(_) | Said::Asked(_))), "{line}");
         }
+        assert_eq!(parsed("--version"), Err(Said::Asked("shop 1.2.3\n".to_owned())));
         let Err(Said::Asked(help)) = parsed("--help") else { panic!("no help") };
         assert!(help.contains("demo") && help.contains("Shows it"), "{help}");
         let Err(Said::Refused(error)) = parsed("rum --config x") else { panic!("accepted") };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::cli::OwnSaid;
+use super::cli::{OwnSaid, Title};
 use super::output::{read, refuse};
 use super::registered::{Kind, Registered};
 use super::{App, Section, Setup};
@@ -157,12 +157,12 @@ impl<S: Clone + Send + 'static> Launch<S> {
         match telemetry::init_with(config.log_format, &config.log_filter) {
             // A program that has set up its own log keeps it.
             Ok(()) | Err(TelemetryError::AlreadySet(_)) => {}
-            Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
+            Err(error) => return refuse(&format!("{}: {error}\n", app.title.name)),
         }
         log(&file, &overrides, &config);
-        let supervisor = match configured(supervisor, app.name, &config, printed, deployment) {
+        let supervisor = match configured(supervisor, app.title, &config, printed, deployment) {
             Ok(supervisor) => supervisor,
-            Err(error) => return refuse(&format!("{}: {error}\n", app.name)),
+            Err(error) => return refuse(&format!("{}: {error}\n", app.title.name)),
         };
         let setup = Setup::new(config, own, app.section.map(|Section { kind, .. }| kind));
         let (state, runtime) = match connect(app.connect, setup.clone(), &supervisor.shutdown()) {
@@ -188,12 +188,16 @@ impl<S: Clone + Send + 'static> Launch<S> {
 /// The supervisor as the configuration says, without daemons yet.
 fn configured(
     supervisor: Supervisor,
-    program: &str,
+    title: Title,
     config: &Config,
     printed: String,
     deployment: Deployment,
 ) -> Result<Supervisor, ConfigError> {
-    let supervisor = supervisor.program(program).drain(config.drain).grace(config.grace).restart(config.restart);
+    let supervisor = supervisor.program(title.name).drain(config.drain).grace(config.grace).restart(config.restart);
+    let supervisor = match title.version {
+        Some(version) => supervisor.version(version),
+        None => supervisor,
+    };
     let supervisor = match config.admin {
         Some(address) => supervisor.admin(address),
         None => supervisor,

@@ -1,19 +1,17 @@
 //! Reports: what a process tells of itself, as JSON that later versions still read.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Instance, shown};
 use crate::record::Timestamp;
-use crate::supervisor::{Inspected, Roster};
+use crate::supervisor::{Inspected, Recent, Roster};
 
 /// So much of a daemon is told, at most: what is worst stands first.
 const PARTITIONS: usize = 500;
 const ATTEMPTS: usize = 20;
 const FAILURES: usize = 20;
+const REBALANCES: usize = 20;
 /// Characters of an error that are told.
 const ERROR: usize = 500;
 
@@ -54,8 +52,11 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Reported {
     pub(crate) daemon: shown::Daemon,
-    /// Records that it was done with a second, since the report before.
+    /// Records that it was done with a second, lately.
     pub(crate) rate: f64,
+    /// What it was at before.
+    #[serde(default)]
+    pub(crate) recent: Recent,
     /// Its partitions there, those that are stuck first.
     pub(crate) partitions: Vec<shown::Partition>,
     /// Partitions that are left out, as there are too many.
@@ -64,63 +65,55 @@ pub(crate) struct Reported {
     pub(crate) attempts: Vec<shown::Attempt>,
     /// Attempts that have failed, by what they have in common, the latest first: the first twenty.
     pub(crate) failures: Vec<shown::FailedAttempts>,
+    /// When partitions came to it and went, the latest first: the last twenty times.
+    #[serde(default)]
+    pub(crate) rebalances: Vec<shown::Rebalance>,
 }
 
-/// A rate is told of no shorter time.
-const WHILE: Duration = Duration::from_secs(1);
-
-/// When each daemon was last looked at, how many records it was done with by then, and how many a second.
-#[derive(Debug, Default)]
-pub(super) struct Before(HashMap<String, (Instant, u64, f64)>);
-
 impl Report {
-    /// As this process is just now, without rates.
+    /// As this process is just now, cut to what is told.
     pub(crate) fn now(instance: &Instance, roster: &Roster, steered: Steered) -> Self {
-        Self::of(instance, roster, &mut Before::default(), steered)
+        let whole = Self::whole(instance, roster, steered);
+        Self { daemons: whole.daemons.into_iter().map(Reported::cut).collect(), ..whole }
     }
 
-    pub(super) fn of(instance: &Instance, roster: &Roster, before: &mut Before, steered: Steered) -> Self {
-        let daemons = roster.inspect().iter().map(|daemon| Reported::of(daemon, before)).collect();
+    /// As this process is just now.
+    pub(crate) fn whole(instance: &Instance, roster: &Roster, steered: Steered) -> Self {
+        let daemons = roster.inspect().iter().map(|daemon| Reported::of(daemon, roster)).collect();
         Self { instance: instance.clone(), at: Timestamp::now().as_millis(), daemons, steered }
     }
 }
 
 impl Reported {
-    fn of(inspected: &Inspected, before: &mut Before) -> Self {
-        let view = inspected.control.as_ref().and_then(|control| control.view());
-        let mut partitions = shown::Partition::all(view.as_deref());
-        let partitions_left_out = partitions.len().saturating_sub(PARTITIONS);
-        partitions.truncate(PARTITIONS);
-        let mut attempts = shown::Attempt::all(view.as_deref());
-        attempts.truncate(ATTEMPTS);
-        let failed = inspected.control.as_ref().map(|control| control.failed()).unwrap_or_default();
-        let failures = failed.iter().take(FAILURES).map(|group| {
-            let mut told = shown::FailedAttempts::of(group);
-            shorten(&mut told.pattern);
-            shorten(&mut told.example.error);
-            told
-        });
+    fn of(inspected: &Inspected, roster: &Roster) -> Self {
+        let (name, control) = (&*inspected.status.name, inspected.control.as_ref());
+        let view = control.and_then(|control| control.view());
+        let failed = control.map(|control| control.failed()).unwrap_or_default();
+        let rebalances = control.map(|control| control.rebalances()).unwrap_or_default();
         Self {
             daemon: shown::Daemon::of(inspected),
-            rate: before.rate(inspected),
-            partitions,
-            partitions_left_out,
-            attempts,
-            failures: failures.collect(),
+            rate: roster.history().rate(name),
+            recent: roster.history().recent(name),
+            partitions: shown::Partition::all(view.as_deref()),
+            partitions_left_out: 0,
+            attempts: shown::Attempt::all(view.as_deref()),
+            failures: failed.iter().map(shown::FailedAttempts::of).collect(),
+            rebalances: rebalances.iter().map(shown::Rebalance::of).collect(),
         }
     }
-}
 
-impl Before {
-    #[allow(clippy::cast_precision_loss)]
-    fn rate(&mut self, inspected: &Inspected) -> f64 {
-        let (now, handled) = (Instant::now(), inspected.handled());
-        let known = self.0.entry(inspected.status.name.to_string()).or_insert((now, handled, 0.0));
-        let time = now.duration_since(known.0);
-        if time >= WHILE {
-            *known = (now, handled, handled.saturating_sub(known.1) as f64 / time.as_secs_f64());
+    /// What is worst of it, and not all.
+    fn cut(mut self) -> Self {
+        self.partitions_left_out = self.partitions.len().saturating_sub(PARTITIONS);
+        self.partitions.truncate(PARTITIONS);
+        self.attempts.truncate(ATTEMPTS);
+        self.failures.truncate(FAILURES);
+        self.rebalances.truncate(REBALANCES);
+        for failure in &mut self.failures {
+            shorten(&mut failure.pattern);
+            shorten(&mut failure.example.error);
         }
-        known.2
+        self
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::helm::Steering;
-use super::report::{Before, Report};
+use super::report::Report;
 use super::{FleetConfig, Trouble, make};
 use crate::api::Instance;
 use crate::producer::SendError;
@@ -75,7 +75,7 @@ async fn report(
     trouble: &Trouble,
     stop: &CancellationToken,
 ) {
-    let (mut is_made, mut is_told, mut before) = (false, false, Before::default());
+    let (mut is_made, mut is_told) = (false, false);
     let mut ticks = interval(config.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = async {
@@ -89,7 +89,7 @@ async fn report(
                     make(&config.topic, Arc::clone(&config.shelf)).await?;
                     is_made = true;
                 }
-                let told = serde_json::to_vec(&Report::of(instance, roster, &mut before, steering.steered()));
+                let told = serde_json::to_vec(&Report::now(instance, roster, steering.steered()));
                 let record = OwnedRecord::new(told.map_err(|error| error.to_string())?).with_key(instance.id.as_str());
                 is_told = true;
                 let sent = timeout(PATIENCE, config.producer.send(config.topic.as_str(), record)).await;
@@ -107,6 +107,7 @@ async fn report(
         biased;
         () = stop.cancelled() => {}
         () = telling => {}
+        () = roster.history().record(roster) => {}
     }
     if is_told {
         let gone = OwnedRecord { value: None, ..OwnedRecord::new("") }.with_key(instance.id.as_str());

@@ -23,7 +23,7 @@ impl Process {
     fn start(broker: &MemoryBroker, program: &str, id: &str) -> Self {
         let (roster, metrics) = (Roster::default(), Metrics::new());
         let entry = roster.enter("orders".into(), metrics.daemon("orders"));
-        let instance = Instance { id: id.to_owned(), ..Instance::this(program) };
+        let instance = Instance { id: id.to_owned(), ..Instance::this(program, None) };
         let config = FleetConfig::in_memory(broker).every(Duration::from_millis(20));
         let fleet = Fleet::start(config, &instance, roster).expect("a thread");
         Self { instance, fleet, _entry: entry }
@@ -95,7 +95,7 @@ async fn what_is_in_the_way_is_told_until_it_is_gone() {
 fn who_is_not_heard_of_is_silent_and_then_forgotten() {
     let (mut members, start) = (Members::default(), Instant::now());
     let report = |id: &str| {
-        let instance = Instance { id: id.to_owned(), ..Instance::this("shop") };
+        let instance = Instance { id: id.to_owned(), ..Instance::this("shop", None) };
         Some(Report { instance, at: 0, daemons: Vec::new(), steered: Steered::default() })
     };
     members.hear("one", report("one"), start);

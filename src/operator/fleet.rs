@@ -1,13 +1,14 @@
-//! `ps --fleet`: all processes of a program, as one of them knows them.
+//! `ps --fleet`: all processes of a program, or one daemon in all of them, as one of them knows them.
 
 use serde::Serialize;
 
-use super::agent::Agent;
+use super::agent::{Agent, encoded};
 use super::console::Console;
 use super::failure::Failure;
 use super::ps::{of_count, time, tone};
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::{DaemonShown, FleetShown, Instance, InstanceShown};
+use crate::fleet::Report;
 
 /// A daemon of a process.
 #[derive(Serialize)]
@@ -31,6 +32,66 @@ pub(super) fn show(agent: &Agent, console: &mut Console) -> Result<(), Failure> 
         console.note(&format!("others may be missing: {trouble}"));
     }
     Ok(())
+}
+
+/// Something of a daemon, and the process that it is in.
+#[derive(Serialize)]
+struct Within<T> {
+    process: String,
+    #[serde(flatten)]
+    one: T,
+}
+
+/// What there is of a daemon, in each process that has told of itself.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Partitions,
+    Running,
+    Errors,
+}
+
+/// Answers with this of a daemon in all processes.
+pub(super) fn show_of(agent: &Agent, console: &mut Console, name: &str, part: Part) -> Result<(), Failure> {
+    let FleetShown { trouble, instances } = agent.get("/api/v1/fleet")?;
+    let (mut partitions, mut attempts, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for InstanceShown { instance, is_silent, .. } in instances {
+        // Somebody else may have its partitions.
+        if is_silent {
+            console.note(&format!("nothing is heard of {}/{}", instance.host, instance.pid));
+            continue;
+        }
+        let report: Report = agent.get(&format!("/api/v1/fleet/{}", encoded(&instance.id)))?;
+        let process = format!("{}/{}", instance.host, instance.pid);
+        for reported in report.daemons.into_iter().filter(|reported| reported.daemon.name == name) {
+            let within = |process: &String| process.clone();
+            partitions.extend(reported.partitions.into_iter().map(|one| Within { process: within(&process), one }));
+            attempts.extend(reported.attempts.into_iter().map(|one| Within { process: within(&process), one }));
+            failures.extend(reported.failures.into_iter().map(|one| Within { process: within(&process), one }));
+        }
+    }
+    match part {
+        Part::Partitions => console.answer(&partitions, "no partition is assigned to it anywhere")?,
+        Part::Running => console.answer(&attempts, "no handler of it runs anywhere")?,
+        Part::Errors => console.answer(&failures, "no attempt of it has failed anywhere")?,
+    }
+    if let Some(trouble) = trouble {
+        console.note(&format!("others may be missing: {trouble}"));
+    }
+    Ok(())
+}
+
+impl<T: Row> Row for Within<T> {
+    const HEAD: &'static [Column] = &[Column::text("PROCESS")];
+
+    fn head() -> Vec<Column> {
+        [Self::HEAD, &T::head()].concat()
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let mut cells = vec![Cell::new(&self.process)];
+        cells.extend(self.one.cells());
+        cells
+    }
 }
 
 impl Row for Of {
@@ -69,7 +130,7 @@ impl Row for Of {
             Cell::of(now.map(|now| now.lag)),
             Cell::of(now.map(|now| time(now.behind))),
             Cell::of(now.map(|now| format!("{}/{}", now.busy, now.workers))),
-            Cell::new(&self.instance.version),
+            Cell::new(self.instance.program_version.as_ref().unwrap_or(&self.instance.version)),
         ]
     }
 }

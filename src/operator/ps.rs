@@ -8,9 +8,10 @@ use super::ReadFile;
 use super::agent::{ApiArgs, encoded};
 use super::console::{Console, OutputArgs};
 use super::failure::Failure;
-use super::fleet;
+use super::fleet::{self, Part};
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::shown::{Attempt, Daemon, FailedAttempts, HeldBack, Now, Partition, State};
+use crate::record::Timestamp;
 use crate::shutdown::Exit;
 
 /// What runs longer than this share of its time is worth a look.
@@ -20,8 +21,8 @@ const LATE: f64 = 0.8;
 pub(crate) struct Ps {
     /// Its partitions, those that are stuck first; without a name, all daemons
     daemon: Option<String>,
-    /// The daemons of all processes of the program, as the one that is asked knows them
-    #[arg(long, conflicts_with = "daemon")]
+    /// In all processes of the program, as the one that is asked knows them
+    #[arg(long)]
     fleet: bool,
     /// The handlers of it that run, the longest first
     #[arg(long, requires = "daemon", conflicts_with = "errors")]
@@ -39,7 +40,10 @@ impl Ps {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let (agent, mut console) = (self.api.agent(read)?, Console::new(&self.output));
         if self.fleet {
-            fleet::show(&agent, &mut console)?;
+            match &self.daemon {
+                Some(daemon) => fleet::show_of(&agent, &mut console, daemon, self.part())?,
+                None => fleet::show(&agent, &mut console)?,
+            }
             return Ok(Exit::Drained);
         }
         let Some(daemon) = &self.daemon else {
@@ -59,6 +63,16 @@ impl Ps {
             console.answer(&partitions, "no partition is assigned to it here")?;
         }
         Ok(Exit::Drained)
+    }
+}
+
+impl Ps {
+    fn part(&self) -> Part {
+        match (self.running, self.errors) {
+            (true, _) => Part::Running,
+            (_, true) => Part::Errors,
+            _ => Part::Partitions,
+        }
     }
 }
 
@@ -184,9 +198,11 @@ impl Row for Attempt {
 impl Row for FailedAttempts {
     const HEAD: &'static [Column] = &[
         Column::number("COUNT"),
+        Column::text("LAST"),
+        Column::text("FIRST"),
         Column::text("REASON"),
         Column::text("TOPIC"),
-        Column::text("LAST AT"),
+        Column::text("ONE AT"),
         Column::text("HANDLER"),
         Column::text("ERROR"),
     ];
@@ -195,6 +211,8 @@ impl Row for FailedAttempts {
         let example = &self.example;
         vec![
             self.count.into(),
+            Cell::new(ago(self.last)),
+            Cell::new(ago(self.first)),
             Cell::new(&self.reason),
             Cell::new(&self.topic),
             Cell::new(format!("[{}] {}", example.partition, example.offset)),
@@ -202,6 +220,11 @@ impl Row for FailedAttempts {
             Cell::new(&self.pattern),
         ]
     }
+}
+
+/// How long ago that was, in milliseconds since 1970 UTC.
+fn ago(at: u64) -> String {
+    format!("{} ago", time(Timestamp::now().as_millis().saturating_sub(at)))
 }
 
 /// How a daemon is to be looked at.

@@ -32,6 +32,11 @@ pub(super) trait Row: Serialize {
     /// The table's head.
     const HEAD: &'static [Column];
 
+    /// The same, of rows that have more than their own.
+    fn head() -> Vec<Column> {
+        Self::HEAD.to_vec()
+    }
+
     /// As many cells as the head has columns.
     fn cells(&self) -> Vec<Cell>;
 }
@@ -130,7 +135,7 @@ impl<'w, R: Row> Rows<'w, R> {
             }
             Format::Table => {
                 let cells = row.cells();
-                debug_assert_eq!(cells.len(), R::HEAD.len(), "a row has a cell for each column");
+                debug_assert_eq!(cells.len(), R::head().len(), "a row has a cell for each column");
                 match &mut self.kept {
                     Some(kept) => {
                         kept.push(cells);
@@ -161,7 +166,7 @@ impl<'w, R: Row> Rows<'w, R> {
     /// Writes the head and the rows that were kept for their widths.
     fn begin(&mut self) -> io::Result<()> {
         let Some(kept) = self.kept.take() else { return Ok(()) };
-        let head: Vec<Cell> = R::HEAD.iter().map(|column| Cell::new(column.name).tone(Tone::Faint)).collect();
+        let head: Vec<Cell> = R::head().iter().map(|column| Cell::new(column.name).tone(Tone::Faint)).collect();
         self.widths = head.iter().map(|cell| measure_text_width(&cell.text)).collect();
         for row in &kept {
             for (width, cell) in self.widths.iter_mut().zip(row) {
@@ -175,7 +180,7 @@ impl<'w, R: Row> Rows<'w, R> {
     fn line(&mut self, cells: &[Cell]) -> io::Result<()> {
         let mut line = String::new();
         let last = cells.len().saturating_sub(1);
-        for (index, ((cell, width), column)) in cells.iter().zip(&self.widths).zip(R::HEAD).enumerate() {
+        for (index, ((cell, width), column)) in cells.iter().zip(&self.widths).zip(R::head()).enumerate() {
             let padding = " ".repeat(width.saturating_sub(measure_text_width(&cell.text)));
             let (before, after) = if column.is_number { (padding.as_str(), "") } else { ("", padding.as_str()) };
             // Nothing stands behind the last one.

@@ -136,7 +136,7 @@ pub(crate) struct Seek {
     daemon: String,
     /// The partition, as in `orders:3`
     partition: String,
-    /// Where it goes on: `beginning`, `end`, an offset, or `@` and milliseconds since 1970 UTC
+    /// Where it goes on: `beginning`, `end`, an offset, a time as in `2026-11-26T18:00:00Z`, or `@` and milliseconds since 1970 UTC
     to: String,
     #[command(flatten)]
     asked: Asked,
@@ -313,17 +313,7 @@ fn rate(text: &str) -> Result<Option<RateLimit>, Failure> {
 }
 
 fn destination(text: &str) -> Result<Destination, Failure> {
-    let refused = || {
-        Failure::usage(format!("`{text}` is no place, allowed: beginning, end, an offset, @MILLISECONDS since 1970"))
-    };
-    match text {
-        "beginning" => Ok(Destination::Beginning),
-        "end" => Ok(Destination::End),
-        _ => match text.strip_prefix('@') {
-            Some(millis) => millis.parse().map(Destination::Time).map_err(|_| refused()),
-            None => text.parse().map(Destination::Offset).map_err(|_| refused()),
-        },
-    }
+    text.parse().map_err(|error: String| Failure::usage(error))
 }
 
 #[cfg(test)]
@@ -346,6 +336,7 @@ mod tests {
             [to("end"), to("42"), to("@1700000000000")],
             [Some(Destination::End), Some(Destination::Offset(42)), Some(Destination::Time(1_700_000_000_000))]
         );
+        assert_eq!(to("2023-11-14T22:13:20Z"), Some(Destination::Time(1_700_000_000_000)));
         assert_eq!([to("middle"), to("@"), to("")], [None, None, None]);
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::dead_letter::DeadLetterSink;
 use super::failures::{FailureGroup, Failures};
+use super::rebalances::{Rebalance, Rebalances};
 use super::seek::{Seek, SeekError, SeekTo};
 use super::view::View;
 use crate::dead_letters::DeadLetters;
@@ -45,8 +46,15 @@ pub struct Control {
     overrides: Arc<watch::Sender<Overrides>>,
     seeks: Arc<Mutex<Vec<Seek>>>,
     view: Arc<Mutex<Option<Arc<View>>>>,
-    failures: Arc<Failures>,
+    past: Past,
     letters: Arc<Letters>,
+}
+
+/// What was, through restarts of the daemon.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    pub(super) failures: Arc<Failures>,
+    pub(super) rebalances: Arc<Rebalances>,
 }
 
 /// The topics that a daemon's dead letters go to, and what reads them back, where something does.
@@ -139,8 +147,8 @@ impl Control {
     /// Nothing is paused, and no rate is limited.
     pub fn new() -> Self {
         let overrides = Arc::new(watch::Sender::new(Overrides::default()));
-        let (view, failures, letters) = Default::default();
-        Self { overrides, seeks: Arc::default(), view, failures, letters }
+        let (view, past, letters) = Default::default();
+        Self { overrides, seeks: Arc::default(), view, past, letters }
     }
 
     /// What the program wants from the start.
@@ -276,7 +284,12 @@ impl Control {
     /// The attempts that have failed, by what they have in common, the latest first: 200 groups at most, kept through restarts of the
     /// daemon.
     pub fn failed(&self) -> Vec<FailureGroup> {
-        self.failures.groups()
+        self.past.failures.groups()
+    }
+
+    /// When partitions came to it and went, the latest first: the last fifty times, kept through restarts of the daemon.
+    pub fn rebalances(&self) -> Vec<Rebalance> {
+        self.past.rebalances.latest()
     }
 
     /// The topics that its dead letters go to: those of the topics that its routes name, and of those that were assigned to it since the process
@@ -295,8 +308,8 @@ impl Control {
         Arc::clone(&self.letters)
     }
 
-    pub(super) fn failures(&self) -> Arc<Failures> {
-        Arc::clone(&self.failures)
+    pub(super) fn past(&self) -> Past {
+        self.past.clone()
     }
 
     pub(super) fn show(&self) -> Shown {

@@ -154,8 +154,10 @@ impl Meter {
         self.metrics.backpressure_changes.add(1);
     }
 
-    pub(super) fn handlers_overdue(&self, count: usize) {
+    /// So many handlers overstay; so many of them were not known to.
+    pub(super) fn handlers_overdue(&self, count: usize, new: u64) {
         self.metrics.handlers_overdue.set(count);
+        self.metrics.handlers_overdue_total.add(new);
     }
 
     /// These partitions stall.

@@ -26,6 +26,7 @@ mod outcome;
 mod pressure;
 pub mod quarantine;
 mod reader;
+pub mod rebalances;
 mod scaling;
 pub mod seek;
 mod settings;
@@ -192,7 +193,7 @@ impl<S: Source> Pipeline<S> {
         let fewest = scaling.as_ref().map_or(settings.workers, Controller::workers);
         let meter = Meter::new(metrics, fewest..=settings.workers, settings.queue_records)
             .with_breakers(routes.with_circuit_breakers());
-        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer, control.failures()));
+        let shared = Arc::new(Shared::new(daemon.clone(), limits(&settings), meter, producer, control.past()));
         let (desk, requests) = CommitDesk::new();
         let committer = source.committer();
 

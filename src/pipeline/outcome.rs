@@ -145,7 +145,7 @@ pub(super) fn halt<G: Progress>(
     let counts = context.route.settings.circuit_breaker.is_on() && is_an_outages(failure.reason);
     let is_spared = counts && context.is_held_back() && entry.trial != Trial::Counted;
     log(&shared.daemon, &entry, failure, delay, is_spared);
-    shared.failures.note(&context.topic_partition, entry.record.offset(), failure);
+    shared.past.failures.note(&context.topic_partition, entry.record.offset(), failure);
     let complaint = counts.then(|| Complaint { offset: entry.record.offset(), error: failure.error.clone() });
     let halt = match next {
         _ if is_spared => {

@@ -170,7 +170,7 @@ impl<S: Source> Reader<S> {
                 }
             }
             Event::Revoked(revocation) => {
-                self.shared.meter.rebalanced(RebalanceKind::Revoked);
+                self.shared.rebalanced(RebalanceKind::Revoked, revocation.epochs().len());
                 info!(
                     daemon = self.shared.daemon.as_str(),
                     partitions = revocation.epochs().len(),
@@ -179,7 +179,7 @@ impl<S: Source> Reader<S> {
                 drains.push(self.drain(revocation));
             }
             Event::Lost(epochs) => {
-                self.shared.meter.rebalanced(RebalanceKind::Lost);
+                self.shared.rebalanced(RebalanceKind::Lost, epochs.len());
                 warn!(
                     daemon = self.shared.daemon.as_str(),
                     partitions = epochs.len(),
@@ -242,7 +242,7 @@ impl<S: Source> Reader<S> {
 
     fn assign(&mut self, assigned: Vec<Assigned<S::Progress>>, stopping: bool) -> Result<(), PipelineError> {
         if !assigned.is_empty() {
-            self.shared.meter.rebalanced(RebalanceKind::Assigned);
+            self.shared.rebalanced(RebalanceKind::Assigned, assigned.len());
         }
         for mut assigned in assigned {
             self.take_over(&mut assigned);

@@ -4,7 +4,6 @@
 //! [`Wakes`] says.
 
 use std::fmt;
-use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -12,12 +11,13 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::PipelineError;
-use super::failures::Failures;
+use super::control::Past;
 use super::lanes::{BreakerChange, BreakerNews, Effects, Lanes, Limits};
 use super::meter::Meter;
 use super::pressure::{Pressure, PressureLog};
 use super::skips::Skips;
 use super::source::Progress;
+use crate::metrics::RebalanceKind;
 use crate::producer::Producer;
 use crate::sync::flag::Flag;
 use crate::sync::wakes::Wakes;
@@ -26,7 +26,7 @@ pub(super) struct Shared<G: Progress> {
     lanes: Mutex<Lanes<G>>,
     pub(super) daemon: String,
     pub(super) meter: Meter,
-    pub(super) failures: Arc<Failures>,
+    pub(super) past: Past,
     pressure: Mutex<PressureLog>,
     /// Records that are passed over.
     pub(super) skips: Skips,
@@ -50,18 +50,12 @@ pub(super) struct Shared<G: Progress> {
 }
 
 impl<G: Progress> Shared<G> {
-    pub(super) fn new(
-        daemon: String,
-        limits: Limits,
-        meter: Meter,
-        producer: Option<Producer>,
-        failures: Arc<Failures>,
-    ) -> Self {
+    pub(super) fn new(daemon: String, limits: Limits, meter: Meter, producer: Option<Producer>, past: Past) -> Self {
         Self {
             lanes: Mutex::new(Lanes::new(limits, Instant::now())),
             daemon,
             meter,
-            failures,
+            past,
             pressure: Mutex::default(),
             skips: Skips::default(),
             producer,
@@ -85,6 +79,12 @@ impl<G: Progress> Shared<G> {
     pub(super) fn fail(&self, error: PipelineError) {
         self.failure.lock().get_or_insert(error);
         self.failed.notify_one();
+    }
+
+    /// So many partitions came, or went.
+    pub(super) fn rebalanced(&self, kind: RebalanceKind, partitions: usize) {
+        self.meter.rebalanced(kind);
+        self.past.rebalances.note(kind, partitions);
     }
 
     /// Why it must stop, if somebody said so.

@@ -138,7 +138,7 @@ pub(super) async fn watch<G: Progress>(
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let (mut overdue, mut at_work, mut attempts) = (0, Vec::new(), Vec::new());
+        let (mut overdue, mut new, mut at_work, mut attempts) = (0, 0, Vec::new(), Vec::new());
         for (worker, (slot, named)) in slots.iter().zip(&mut named).enumerate() {
             let (late, in_time) = match slot.attempting(now) {
                 Some(attempt) if attempt.is_overdue() => (Some(attempt), None),
@@ -147,9 +147,9 @@ pub(super) async fn watch<G: Progress>(
             overdue += usize::from(late.is_some());
             attempts.extend(late.iter().chain(&in_time).map(|attempt| attempt.view(worker)));
             at_work.extend(in_time.map(|attempt| attempt.context));
-            report(&shared.daemon, late, named);
+            new += u64::from(report(&shared.daemon, late, named));
         }
-        shared.meter.handlers_overdue(overdue);
+        shared.meter.handlers_overdue(overdue, new);
         let census = shared.lanes().census();
         let clock = Timestamp::now();
         let behind = shared.meter.census(&census, now, clock);
@@ -198,8 +198,8 @@ fn tell(daemon: &str, stalls: &[Stall], told: &mut Vec<TopicPartition>, beat: &(
     *told = now;
 }
 
-/// Says once that an attempt overstays, and once that it has ended.
-fn report(daemon: &str, seen: Option<Attempting>, named: &mut Option<(u64, i64)>) {
+/// Says once that an attempt overstays, and once that it has ended. Whether it is the first to say so.
+fn report(daemon: &str, seen: Option<Attempting>, named: &mut Option<(u64, i64)>) -> bool {
     match seen {
         Some(Attempting { since, offset, elapsed, context }) if *named != Some((since, offset)) => {
             let (topic, partition) = (context.topic_partition.topic.as_str(), context.topic_partition.partition.0);
@@ -213,6 +213,7 @@ fn report(daemon: &str, seen: Option<Attempting>, named: &mut Option<(u64, i64)>
                 "handler overstays its timeout, it may block its thread; other lanes go on"
             );
             *named = Some((since, offset));
+            return true;
         }
         Some(_) => {}
         None => {
@@ -221,4 +222,5 @@ fn report(daemon: &str, seen: Option<Attempting>, named: &mut Option<(u64, i64)>
             }
         }
     }
+    false
 }

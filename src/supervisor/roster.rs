@@ -10,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+#[cfg(feature = "api")]
+use super::history::History;
 use crate::admin::Health;
 use crate::daemon::Ended;
 #[cfg(feature = "api")]
@@ -117,6 +119,8 @@ pub struct Roster {
     lines: Arc<Mutex<Vec<Line>>>,
     admin: Arc<OnceLock<SocketAddr>>,
     api: Arc<OnceLock<SocketAddr>>,
+    #[cfg(feature = "api")]
+    history: Arc<History>,
 }
 
 /// A daemon with all that it shows.
@@ -162,6 +166,12 @@ impl Roster {
             control: line.control.control(),
         });
         inspected.collect()
+    }
+
+    /// What they were at lately.
+    #[cfg(feature = "api")]
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     /// Where each daemon is steered from.

@@ -66,7 +66,7 @@ impl Served {
     fn done(&self, path: &str, body: &Value) -> Result<Value> {
         let (status, job) = self.ask("POST", path, Some(body))?;
         ensure!(status == 200, "{path}: {status} {job}");
-        let path = format!("/api/v1/jobs/{}?wait=true", job["job"]);
+        let path = format!("/api/v1/jobs/{}?wait=true", job["job"].as_str().unwrap_or_default());
         until(PATIENCE, "the job's end", || Ok(Some(self.get(&path)?).filter(|job| !job["ended_at"].is_null())))
     }
 
@@ -106,7 +106,7 @@ fn letters_are_read_redriven_and_discarded_over_the_api() -> Result<()> {
     let counted = served.done(&redrives, &json!({"reason": "the outage is over"}))?;
     assert_eq!((&counted["state"], &counted["counts"]["selected"]), (&json!("done"), &json!(600)), "{counted}");
     assert_eq!(scene.written()?.count(), 0, "it was counted alone");
-    let execute = format!("/api/v1/jobs/{}/execute", counted["job"]);
+    let execute = format!("/api/v1/jobs/{}/execute", counted["job"].as_str().unwrap_or_default());
     for expected in [600, 0] {
         let done = served.done(&execute, &json!({"selected": 600, "reason": "it is"}))?;
         assert_eq!((&done["state"], &done["counts"]["selected"]), (&json!("done"), &json!(expected)), "{done}");

@@ -81,12 +81,41 @@ fn every_page_is_there_fits_its_window_and_goes_on_by_itself() -> Result<()> {
     until(PATIENCE, "the workers' page", || Ok((browser.at()? == "/workers").then_some(())))?;
     browser.press("o")?;
     until(PATIENCE, "the overview", || Ok((browser.at()? == "/").then_some(())))?;
+    // Keys are told, and can be turned off.
+    browser.press("?")?;
+    browser.sees("goes to the first field")?;
+    browser.click("#keys-wanted")?;
+    browser.click("#keys form button")?;
+    browser.press("w")?;
+    ensure!(browser.at()? == "/", "a key did something: {}", browser.at()?);
+    browser.goto("/")?;
+    browser.click("#keys-open")?;
+    ensure!(browser.run("return document.getElementById('keys-wanted').checked")? == false, "it is forgotten");
+    browser.click("#keys-wanted")?;
+    browser.click("#keys form button")?;
     browser.run("window.untouched = true")?;
     let letters = |browser: &Browser| browser.text(".tile:nth-child(6) b");
     let before = letters(&browser)?;
     shop.write(&[shop.order(3, 0)])?;
     until(PATIENCE, "one more letter is shown", || Ok((letters(&browser)? != before).then_some(())))?;
     ensure!(browser.run("return window.untouched")? == true, "the page was loaded anew");
+    // Whoever is at a link keeps it, and nothing moves below their eyes once they say so; what came in meanwhile is shown then.
+    browser.press("j")?;
+    let is_at_link = "return document.activeElement.matches('tbody a')";
+    ensure!(browser.run(is_at_link)? == true, "`j` leads to no link");
+    browser.sees("Held while you are in it")?;
+    browser.run("document.activeElement.blur()")?;
+    browser.sees("Stop updating")?;
+    browser.press("p")?;
+    browser.sees("Update again")?;
+    let before = letters(&browser)?;
+    shop.write(&[shop.order(4, 0)])?;
+    let waiting = shop.browser()?;
+    waiting.goto("/")?;
+    until(PATIENCE, "one more letter", || Ok((letters(&waiting)? != before).then_some(())))?;
+    ensure!(letters(&browser)? == before, "it was updated");
+    browser.press("p")?;
+    until(PATIENCE, "what came in meanwhile", || Ok((letters(&browser)? != before).then_some(())))?;
     ensure!(browser.run("return document.getElementById('lost').hidden")? == true);
     let mut shop = shop;
     shop.process.member.kill()?;
@@ -128,16 +157,30 @@ fn a_daemon_is_steered_by_its_forms_and_what_was_done_is_taken_back() -> Result<
 
     // What can't be undone is only done once that is typed, and somebody says why.
     let skip = [("topic", "orders.created"), ("partition", "1"), ("offset", "1000000"), ("reason", "it kills us")];
-    let seek = [("topic", "orders.created"), ("partition", "1"), ("to", "beginning"), ("reason", "again")];
-    for (action, fields, word) in [("/skip", skip, "skip"), ("/seek", seek, "seek")] {
-        for typed in ["", "yes"] {
-            browser.goto(DAEMON)?;
-            browser.click("main details summary")?;
-            browser.submit(&form(action), &[&fields[..], &[("confirm", typed)]].concat(), "button")?;
-            ensure!(browser.at()? == DAEMON, "`{typed}` was enough for {action}: {}", browser.at()?);
-        }
-        is_told(steer(action, &[&fields[..], &[("confirm", word)]].concat(), "button")?, "orders.created[1]")?;
+    for typed in ["", "yes"] {
+        browser.goto(DAEMON)?;
+        browser.click("main details summary")?;
+        browser.submit(&form("/skip"), &[&skip[..], &[("confirm", typed)]].concat(), "button")?;
+        ensure!(browser.at()? == DAEMON, "`{typed}` was enough: {}", browser.at()?);
     }
+    is_told(steer("/skip", &[&skip[..], &[("confirm", "skip")]].concat(), "button")?, "orders.created[1]")?;
+
+    // A partition's row has the forms be about it; what a seek means is told first, and its count is typed.
+    browser.goto(DAEMON)?;
+    browser.click("a[href=\"?at=orders.created/1\"]")?;
+    browser.leaves(DAEMON)?;
+    let seek = [("to", "beginning"), ("reason", "again")];
+    browser.submit(&form("/seek"), &seek, "button")?;
+    browser.sees("at most are handled again")?;
+    let asked = browser.run("return document.querySelector('main [name=asked]').value")?;
+    let asked = asked.as_str().context("a count")?;
+    ensure!(asked.parse::<u64>()? > 0, "{asked}: {}", browser.seen());
+    for typed in ["", "seek"] {
+        browser.submit(&form("/seek"), &[("confirm", typed)], "button")?;
+        ensure!(browser.at()? == format!("{DAEMON}/seek"), "`{typed}` was enough: {}", browser.at()?);
+    }
+    browser.submit(&form("/seek"), &[("confirm", asked)], "button")?;
+    is_told(browser.text(DONE).with_context(|| browser.seen())?, "orders.created[1] goes on at 0")?;
     // What can't be done is told, and leads back.
     browser.goto(DAEMON)?;
     browser.click("main details summary")?;
@@ -237,6 +280,24 @@ fn letters_are_edited_discarded_and_redriven_once_their_count_is_typed() -> Resu
     browser.goto("/letters")?;
     let jobs = browser.texts("main .scroll:last-of-type tbody tr")?;
     ensure!(jobs.iter().filter(|job| job.contains("done")).count() == 4, "{jobs:?}");
+
+    // One that is slow is stopped, and gone on with.
+    browser.goto(&shop.letters())?;
+    browser.click("main > details summary")?;
+    browser.submit(&form("/redrive"), &[("per_second", "0.01"), ("why", "slowly")], "button")?;
+    browser.sees("would be re-driven")?;
+    let counted = browser.at()?;
+    browser.submit(&form("/execute"), &[("confirm", "2")], "button")?;
+    browser.leaves(&counted)?;
+    let redriven = |browser: &Browser| browser.text("main tbody tr:first-child td:last-child");
+    until(PATIENCE, "the first letter", || Ok((redriven(&browser)? == "1").then_some(())))?;
+    browser.submit(&form("/stop"), &[("why", "too slow")], "button")?;
+    let stopped = browser.at()?;
+    browser.sees("Go on with it")?;
+    browser.submit(&form("/resume"), &[("why", "the other one too")], "button")?;
+    browser.leaves(&stopped)?;
+    until(PATIENCE, "the second letter", || Ok(browser.text("main .state")?.eq("done").then_some(())))?;
+    ensure!(redriven(&browser)? == "1", "{}", browser.seen());
     drop(browser);
     shop.stop()
 }

@@ -10,8 +10,9 @@ use super::steering::Limits;
 pub(crate) use super::steering::{Destination, RateLimit, Scope};
 #[cfg(feature = "cli")]
 pub(crate) use super::steering::{LimitChange, ScopeChange, SeekRequest, SkipRequest, Sought, Steered, WorkersChange};
-use crate::metrics::MessageStatus;
+use crate::metrics::{self, MessageStatus};
 use crate::pipeline::failures::FailureGroup;
+use crate::pipeline::rebalances;
 use crate::pipeline::view::{self, AttemptView, PartitionView, View};
 use crate::supervisor::{DaemonState, Inspected};
 
@@ -89,6 +90,9 @@ pub(crate) struct Counts {
     pub(crate) failed_attempts: u64,
     /// Failed attempts that were to be followed by another one.
     pub(crate) retries: u64,
+    /// Handlers that ran past their timeout without ending, each once.
+    #[serde(default)]
+    pub(crate) overdue: u64,
 }
 
 /// What a daemon holds.
@@ -242,6 +246,28 @@ pub(crate) struct Example {
     pub(crate) error: String,
 }
 
+/// A change of what is assigned to a daemon of a process.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Rebalance {
+    /// When, in milliseconds since 1970 UTC.
+    pub(crate) at: u64,
+    pub(crate) kind: RebalanceKind,
+    /// How many partitions came, or went.
+    pub(crate) partitions: usize,
+}
+
+/// What a rebalance did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RebalanceKind {
+    /// Partitions came.
+    Assigned,
+    /// Partitions were given up.
+    Revoked,
+    /// Partitions were taken away without asking.
+    Lost,
+}
+
 impl Daemon {
     pub(crate) fn of(inspected: &Inspected) -> Self {
         let Inspected { status, metrics, control } = inspected;
@@ -255,6 +281,7 @@ impl Daemon {
                 dead_lettered: messages(MessageStatus::DeadLettered),
                 failed_attempts: messages(MessageStatus::Failed),
                 retries: messages(MessageStatus::Retried),
+                overdue: metrics.handlers_overdue_total.get(),
             },
             now: control.view().map(|view| Now::of(&view)),
         });
@@ -351,7 +378,7 @@ impl Partition {
     }
 
     /// What is stuck stands first, then what is furthest behind.
-    fn rank(&self) -> impl Ord + use<> {
+    pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         let of_itself = (Reverse(self.stalled), Reverse(self.held.is_some()), Reverse(self.behind), Reverse(self.lag));
         (of_itself, self.topic.clone(), self.partition)
     }
@@ -393,6 +420,17 @@ impl Attempt {
     /// The longest stands first.
     pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         (Reverse(self.runs), self.worker)
+    }
+}
+
+impl Rebalance {
+    pub(crate) fn of(seen: &rebalances::Rebalance) -> Self {
+        let kind = match seen.kind {
+            metrics::RebalanceKind::Assigned => RebalanceKind::Assigned,
+            metrics::RebalanceKind::Revoked => RebalanceKind::Revoked,
+            metrics::RebalanceKind::Lost => RebalanceKind::Lost,
+        };
+        Self { at: seen.at.as_millis(), kind, partitions: seen.partitions }
     }
 }
 

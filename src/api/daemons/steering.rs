@@ -4,6 +4,7 @@ mod wish;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -297,6 +298,26 @@ pub(crate) enum Destination {
 pub(crate) struct Sought {
     /// The offset that is read next; it is committed.
     pub(crate) next: i64,
+}
+
+impl FromStr for Destination {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = || text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+        let found = match text {
+            "beginning" => Some(Self::Beginning),
+            "end" => Some(Self::End),
+            _ => match text.strip_prefix('@') {
+                Some(millis) => millis.parse().ok().map(Self::Time),
+                None => text.parse().ok().map(Self::Offset).or_else(|| time().map(Self::Time)),
+            },
+        };
+        found.ok_or_else(|| {
+            let allowed = "allowed: beginning, end, an offset, a time as in 2026-11-26T18:00:00Z, or @ and milliseconds since 1970";
+            format!("`{text}` is no place in a partition, {allowed}")
+        })
+    }
 }
 
 impl Destination {

@@ -10,8 +10,8 @@ use crate::dead_letters::{Counts, LettersError, Way};
 /// Work on dead letters.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::api) struct Job {
-    /// Its number in this process.
-    pub(in crate::api) job: u64,
+    /// Its name, which no other job has or had; the process that was asked does it.
+    pub(in crate::api) job: String,
     pub(in crate::api) daemon: String,
     /// The letters' topic.
     pub(in crate::api) topic: String,
@@ -122,7 +122,7 @@ impl Job {
             letters: way.letters,
         };
         Self {
-            job: job.number,
+            job: job.name.clone(),
             daemon: daemon.clone(),
             topic: job.topic.to_string(),
             what,

@@ -36,6 +36,7 @@ fn letter_now(value: &str) -> OwnedRecord {
 
 /// The answer about a job once it has ended.
 fn ended(scene: &Scene, job: &Value) -> Value {
+    let job = job.as_str().expect("a job's name");
     let shown = scene.get(&format!("/api/v1/jobs/{job}?wait=true")).json();
     assert!(!shown["ended_at"].is_null(), "it goes on: {shown}");
     shown
@@ -137,17 +138,18 @@ fn redrive_is_counted_then_done_by_its_count_and_never_twice() {
     let redrives = format!("{TOPIC}/redrives");
     let which = json!({"which": {"partition": 0}, "reason": "mended"});
     let counted = scene.post(&redrives, &which).json();
-    assert_eq!(
-        (&counted["job"], &counted["executes"], &counted["what"]),
-        (&json!(1), &json!(false), &json!("redrive"))
-    );
+    let job = counted["job"].as_str().expect("a job's name").to_owned();
+    assert_eq!((&counted["executes"], &counted["what"]), (&json!(false), &json!("redrive")));
+    let started_at = scene.get("/api/v1/instance").json()["started_at"].as_u64().expect("a time");
+    assert_eq!(job, format!("1-{started_at:x}"), "no other process has one of this name");
     let counted = ended(&scene, &counted["job"]);
     assert_eq!((&counted["state"], &counted["counts"]["selected"]), (&json!("done"), &json!(2)));
     assert_eq!(counted["ways"], json!([{"origin": "orders", "target": "orders", "letters": 2}]));
     assert!(broker.records("orders", 0).is_empty(), "it was counted alone");
 
-    let execute =
-        |selected: u64| scene.post("/api/v1/jobs/1/execute", &json!({"selected": selected, "reason": "they are"}));
+    let execute = |selected: u64| {
+        scene.post(&format!("/api/v1/jobs/{job}/execute"), &json!({"selected": selected, "reason": "they are"}))
+    };
     let wrong = execute(3);
     assert!(wrong.status == 409 && wrong.body.contains("has counted 2 letters, not 3"), "{wrong:?}");
     let done = ended(&scene, &execute(2).json()["job"]);
@@ -165,8 +167,11 @@ fn redrive_is_counted_then_done_by_its_count_and_never_twice() {
     let audit = scene.get("/api/v1/audit").json();
     let details: Vec<_> = audit.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
     let has = |begin: &str, end: &str| details.iter().any(|told| told.starts_with(begin) && told.ends_with(end));
-    assert!(has("job 1 counts letters of orders.dlq (until=", "&partition=0): mended"), "{details:?}");
-    assert!(has("job 2 re-drives letters of orders.dlq (until=", "&partition=0): they are"), "{details:?}");
+    assert!(has(&format!("job {job} counts letters of orders.dlq (until="), "&partition=0): mended"), "{details:?}");
+    assert!(
+        has(&format!("job 2-{started_at:x} re-drives letters of orders.dlq (until="), "&partition=0): they are"),
+        "{details:?}"
+    );
 }
 
 #[test]
@@ -213,18 +218,33 @@ fn one_job_at_a_time_changes_letters_of_a_topic_and_can_be_stopped() {
     let redrives = format!("{TOPIC}/redrives");
     let slow = json!({"request": "slow", "per_second": 0.01, "execute": true, "reason": "mended"});
     let job = scene.post(&redrives, &slow).json()["job"].clone();
+    let name = job.as_str().expect("a job's name");
     for busy in [
         scene.post(&redrives, &json!({"execute": true, "reason": "x"})),
         scene.post(&format!("{TOPIC}/discards"), &json!({"execute": true, "reason": "x"})),
         scene.post(&format!("{TOPIC}/0/0/edits"), &json!({"tombstone": true, "reason": "x"})),
     ] {
-        assert!(busy.status == 409 && busy.body.contains("job 1 changes letters of `orders.dlq` now"), "{busy:?}");
+        assert!(
+            busy.status == 409 && busy.body.contains(&format!("job {name} changes letters of `orders.dlq` now")),
+            "{busy:?}"
+        );
     }
     // To count is no change.
     assert_eq!(ended(&scene, &scene.post(&redrives, &json!({"reason": "x"})).json()["job"])["state"], "done");
-    assert_eq!(scene.post("/api/v1/jobs/1/stop", &json!({"reason": "wrong ones"})).status, 200);
+    assert_eq!(scene.post(&format!("/api/v1/jobs/{name}/stop"), &json!({"reason": "wrong ones"})).status, 200);
     let stopped = ended(&scene, &job);
     assert_eq!((&stopped["state"], &stopped["error"]), (&json!("stopped"), &Value::Null));
+    let before = broker.records("orders", 0).len();
+    assert!(before < 3, "{before}");
+    // It goes on as it was, at its rate; only what was not brought to its end does.
+    let resume = |name: &str| scene.post(&format!("/api/v1/jobs/{name}/resume"), &json!({"reason": "it was right"}));
+    let on = resume(name).json();
+    assert_eq!((&on["request"], &on["executes"]), (&json!("slow"), &json!(true)), "{on}");
+    let on = on["job"].as_str().expect("a job's name").to_owned();
+    let running = resume(&on);
+    assert!(running.status == 409 && running.body.contains("runs still, or is through"), "{running:?}");
+    assert_eq!(scene.post(&format!("/api/v1/jobs/{on}/stop"), &json!({"reason": "faster"})).status, 200);
+    assert_eq!(ended(&scene, &json!(on))["state"], "stopped");
     let before = broker.records("orders", 0).len();
     assert!(before < 3, "{before}");
     // The same goes on, at another rate.
@@ -250,7 +270,7 @@ fn what_is_not_there_or_can_not_be_meant_is_told() {
         (scene.get(&format!("{TOPIC}?reason=luck")), 400, "`reason` is `luck`"),
         (scene.get(&format!("{TOPIC}?until=9007199254740992")), 400, "`until` is no time"),
         (scene.get(&format!("{TOPIC}?partition=-1")), 400, "`partition` and `offset` are 0 or more"),
-        (scene.get("/api/v1/jobs/9"), 404, "there is no job 9 here"),
+        (scene.get("/api/v1/jobs/9"), 404, "there is no job `9` in the process"),
         (scene.post(&redrives, &json!({"which": {"sinec": 7}, "reason": "x"})), 400, "unknown field `sinec`"),
         (scene.post(&redrives, &json!({"per_second": 0, "reason": "x"})), 400, "a rate is a number of at least 0.001"),
         (scene.post(&redrives, &json!({"request": "a/b", "reason": "x"})), 400, "`a/b` can't name a request"),
@@ -295,17 +315,22 @@ fn pages_lead_from_the_letters_to_a_redrive_that_is_confirmed_by_its_count() {
     let redrive = "/daemons/orders/letters/orders.dlq/redrive";
     assert_eq!(form(&scene, redrive, "key=ada&to=&per_second=&cap=").status, 400, "nobody says why");
     let counted = form(&scene, redrive, "key=ada&to=&per_second=&cap=&why=mended");
-    assert!(counted.status == 303 && counted.head.contains("location: /jobs/1"), "{counted:?}");
-    ended(&scene, &json!(1));
-    let job = page(&scene, "/jobs/1");
+    let [counts, does] = ["1", "2"].map(|number| {
+        let started_at = scene.get("/api/v1/instance").json()["started_at"].as_u64().expect("a time");
+        format!("{number}-{started_at:x}")
+    });
+    assert!(counted.status == 303 && counted.head.contains(&format!("location: /jobs/{counts}")), "{counted:?}");
+    ended(&scene, &json!(counts));
+    let execute = format!("/jobs/{counts}/execute");
+    let job = page(&scene, &format!("/jobs/{counts}"));
     assert!(job.body.contains("Type how many: 2") && !job.body.contains("data-live"), "{job:?}");
-    let unsure = form(&scene, "/jobs/1/execute", "confirm=two&why=mended");
+    let unsure = form(&scene, &execute, "confirm=two&why=mended");
     assert!(unsure.status == 400 && unsure.body.contains("was not confirmed"), "{unsure:?}");
-    assert_eq!(form(&scene, "/jobs/1/execute", "confirm=3&why=mended").status, 409);
+    assert_eq!(form(&scene, &execute, "confirm=3&why=mended").status, 409);
     assert!(broker.records("orders", 0).is_empty());
-    let begun = form(&scene, "/jobs/1/execute", "confirm=2&why=mended");
-    assert!(begun.status == 303 && begun.head.contains("location: /jobs/2"), "{begun:?}");
-    assert_eq!(ended(&scene, &json!(2))["state"], "done");
+    let begun = form(&scene, &execute, "confirm=2&why=mended");
+    assert!(begun.status == 303 && begun.head.contains(&format!("location: /jobs/{does}")), "{begun:?}");
+    assert_eq!(ended(&scene, &json!(does))["state"], "done");
     assert_eq!(broker.records("orders", 0).len(), 2);
     assert!(page(&scene, "/letters").body.contains("re-drives"));
     let empty = page(&scene, "/daemons/orders/letters/orders.dlq");

@@ -63,7 +63,7 @@ fn what_others_have_written_is_shown_as_text() {
 #[tokio::test(start_paused = true)]
 async fn live_page_is_rendered_each_second_and_ends_before_its_connection_does() {
     let begun = Instant::now();
-    let (config, instance) = (ApiConfig::new("127.0.0.1:0".parse().expect("an address")), Instance::this("shop"));
+    let (config, instance) = (ApiConfig::new("127.0.0.1:0".parse().expect("an address")), Instance::this("shop", None));
     let fleet = Fleet::alone(&instance, Roster::default()).expect("a thread");
     let api = Api::new(config, instance, Roster::default(), Arc::new(fleet), Value::Null);
     let rendered = AtomicU32::new(0);
@@ -105,7 +105,15 @@ fn fleet_shows_every_process_whichever_is_asked() {
             (&json!(id(other)), &json!("orders"))
         );
         assert_eq!(asked.get(&format!("/api/v1/fleet/{}", id(asked))).json()["instance"]["id"], json!(id(asked)));
+        for (path, shown) in
+            [("/", "2 processes"), ("/daemons/orders", ", this process"), ("/workers", "workers are")]
+        {
+            let body = page(asked, path).body;
+            assert!(body.contains(shown), "{path}: {body}");
+        }
         let list = page(asked, "/fleet");
+        let none = page(asked, "/fleet?text=nothing-of-this-name");
+        assert!(none.body.contains("None is as the filter asks") && none.body.contains("2 processes"), "{none:?}");
         for id in [id(asked), id(other)] {
             assert!(list.body.contains(&format!("href=\"/fleet/{id}\"")), "{list:?}");
             let one = page(asked, &format!("/fleet/{id}"));
@@ -143,6 +151,12 @@ fn forms_do_what_they_say_and_tell_it() {
     let unsure = seek("to=beginning&confirm=sek");
     assert!(unsure.status == 400 && unsure.body.contains("was not confirmed"), "{unsure:?}");
     assert_eq!(seek("to=middle&confirm=seek").status, 400);
+    assert_eq!(seek("to=middle").status, 400);
+    // Nobody knows where the partition stands.
+    let asks = seek("to=2026-11-26T18:00:00Z");
+    assert!(asks.status == 200 && asks.body.contains("Type seek") && asks.body.contains("It is not known"), "{asks:?}");
+    let counted = seek("to=0&asked=17&confirm=seek");
+    assert!(counted.status == 400 && counted.body.contains("by typing `17`"), "{counted:?}");
     assert_eq!(seek("to=7&confirm=seek").status, 409, "it does not run");
     let elsewhere = scene.send(
         "POST",

@@ -1,31 +1,49 @@
-//! A daemon: its partitions, its handlers that run, what has failed, and how it is steered.
+//! A daemon: its partitions, its handlers that run, what has failed, and how it is steered; in all processes.
 
 use axum::Extension;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::page::{Page, encoded, grouped, not_done, shell, time};
+use super::rows::{Of, Origin, process};
 use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
-use crate::api::daemons::shown::{Attempt, Daemon, Partition};
-use crate::api::daemons::{DaemonName, control};
+use crate::api::daemons::DaemonName;
+use crate::api::daemons::shown::Partition;
 use crate::api::endpoint::Named;
+use crate::api::fleet::{Member, Members};
 use crate::api::problem::Problem;
 use crate::api::state::Api;
+use crate::fleet::Reported;
 
 /// Partitions that a page shows; the filters lead to the others.
 const SHOWN: usize = 500;
 
 /// Which partitions.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Filter {
-    #[serde(default)]
-    topic: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    topic: String,
     /// Those alone that are held back, or stall.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    stuck: String,
+}
+
+/// The partition that the forms are about, as its row leads to it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Chosen {
     #[serde(default)]
-    stuck: Option<String>,
+    at: Option<String>,
+}
+
+impl Chosen {
+    /// Its topic and number.
+    pub(super) fn place(&self) -> Option<(&str, i32)> {
+        let (topic, partition) = self.at.as_deref()?.rsplit_once('/')?;
+        Some((topic, partition.parse().ok()?))
+    }
 }
 
 pub(super) async fn daemon(
@@ -33,19 +51,18 @@ pub(super) async fn daemon(
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
     Query(filter): Query<Filter>,
+    Query(chosen): Query<Chosen>,
     Query(told): Query<Told>,
 ) -> Response {
-    match fragment(&api, &daemon, &filter) {
+    let may_steer = identity.role >= Role::Operator;
+    match fragment(&api, &daemon, &filter, may_steer) {
         Ok(content) => {
-            let query = serde_urlencoded::to_string([
-                ("topic", filter.topic.as_deref().unwrap_or_default()),
-                ("stuck", filter.stuck.as_deref().unwrap_or_default()),
-            ]);
+            let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
             let body = html! {
                 h1 { (daemon) }
                 @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
-                @if identity.role >= Role::Operator { (steering::forms(&daemon)) }
-                div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query.unwrap_or_default()) } { (content) }
+                @if may_steer { (steering::forms(&daemon, chosen.place())) }
+                div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query) } { (content) }
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()
         }
@@ -55,78 +72,117 @@ pub(super) async fn daemon(
 
 pub(super) async fn live(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
     Query(filter): Query<Filter>,
 ) -> Response {
-    live_of(api, move |api| fragment(api, &daemon, &filter))
+    let may_steer = identity.role >= Role::Operator;
+    live_of(api, move |api| fragment(api, &daemon, &filter, may_steer))
 }
 
-fn fragment(api: &Api, name: &str, filter: &Filter) -> Result<Markup, Problem> {
-    let shown = Daemon::of(&api.daemon(name)?);
-    let control = control(api, name)?;
-    let view = control.view();
-    let mut partitions = Partition::all(view.as_deref());
+fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<Markup, Problem> {
+    let members = Members::now(api);
+    let daemons: Vec<(&Member, &Reported)> =
+        members.daemons().filter(|(_, reported)| reported.daemon.name == name).collect();
+    if daemons.is_empty() {
+        api.daemon(name)?;
+    }
+    let all = daemons
+        .iter()
+        .flat_map(|(member, reported)| reported.partitions.iter().map(|one| Of { member, daemon: name, one }));
+    let mut partitions: Vec<Of<'_, Partition>> = all.collect();
+    let topics = topics(&partitions);
     let all = partitions.len();
-    let topic = filter.topic.as_deref().filter(|topic| !topic.is_empty());
-    let stuck = filter.stuck.as_deref().is_some_and(|stuck| !stuck.is_empty());
-    partitions.retain(|one| topic.is_none_or(|topic| one.topic.contains(topic)) && (!stuck || one.is_stuck()));
-    let attempts: Vec<_> = Attempt::all(view.as_deref()).into_iter().map(|attempt| (name, attempt)).collect();
-    let failures: Vec<_> = errors::failed(Some(&control)).into_iter().map(|group| (name, group)).collect();
-    let tone = overview::tone(&shown);
-    let paused: Vec<String> = shown.consumer.iter().flat_map(|of| &of.paused).map(ToString::to_string).collect();
+    partitions.retain(|of| filter.meets(of.one));
+    partitions.sort_by_cached_key(|of| of.one.rank());
+    let origin = Origin::one(&members);
+    let attempts = workers::of(&members, |daemon| daemon == name);
+    let failures = errors::of(&members, |daemon| daemon == name);
     Ok(html! {
-        p { span class={ "state " (tone) } { (shown.state.name()) } " for " (time(shown.state_for))
-            @if let Some(why) = &shown.unready { ": " (why) } }
-        @if !paused.is_empty() { p.notice { "Paused: " (paused.join(", ")) } }
+        @for (member, reported) in &daemons { (state(member, reported, daemons.len() > 1)) }
         (overrides::of_daemon(api, name))
         h2 { "Partitions (" (partitions.len()) @if partitions.len() < all { " of " (all) } ")" }
         div.filters {
             a href="?" { "all" } a href="?stuck=yes" { "stuck alone" }
-            @for topic in topics(view.iter().flat_map(|view| &view.partitions).map(|one| one.topic_partition.topic.as_str())) {
-                a href={ "?topic=" (encoded(topic)) } { (topic) }
-            }
+            @for topic in topics { a href={ "?topic=" (encoded(topic)) } { (topic) } }
         }
         @if partitions.is_empty() {
-            p.empty { @if all == 0 { "No partition is assigned to this process: others of the group have them, or there are more processes than partitions." }
-                @else { "None is as the filter asks." } }
-        } @else { (table(&partitions)) }
+            p.empty { @if all > 0 { "None is as the filter asks." }
+                @else if daemons.iter().all(|(_, reported)| reported.daemon.consumer.is_none()) {
+                    "It has no partitions, or has not begun yet." }
+                @else { "No partition is assigned to it: others of the group have them, or there are more processes than partitions." } }
+        } @else { (table(&partitions, origin, may_steer)) }
         h2 { "Handlers that run (" (attempts.len()) ")" }
-        (workers::table(&attempts, false))
+        (workers::table(&attempts, origin))
         h2 { "Failed attempts, by what they have in common (" (failures.len()) ")" }
-        (errors::table(&failures, false))
+        (errors::table(&failures, origin))
     })
 }
 
-fn topics<'t>(all: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
-    let mut topics: Vec<&str> = all.collect();
+/// What it is at in one process; where there are several, that is told where something is wrong or somebody has changed it.
+fn state(member: &Member, Reported { daemon, .. }: &Reported, are_several: bool) -> Markup {
+    let tone = overview::tone(daemon);
+    let paused: Vec<String> = daemon.consumer.iter().flat_map(|of| &of.paused).map(ToString::to_string).collect();
+    html! {
+        @if !are_several || member.is_this || tone != "good" {
+            p {
+                span class={ "state " (tone) } { (daemon.state.name()) } " for " (time(daemon.state_for))
+                @if are_several { " in " (process(member)) @if member.is_this { ", this process" } }
+                @if let Some(why) = &daemon.unready { ": " (why) }
+            }
+        }
+        @if !paused.is_empty() && (!are_several || member.is_this) { p.notice { "Paused: " (paused.join(", ")) } }
+    }
+}
+
+impl Filter {
+    fn meets(&self, one: &Partition) -> bool {
+        one.topic.contains(&self.topic) && (self.stuck.is_empty() || one.is_stuck())
+    }
+}
+
+fn topics<'t>(all: &[Of<'t, Partition>]) -> Vec<&'t str> {
+    let mut topics: Vec<&str> = all.iter().map(|of| of.one.topic.as_str()).collect();
     topics.sort_unstable();
     topics.dedup();
     topics.truncate(20);
     topics
 }
 
-/// Partitions, one a row.
-pub(super) fn table(partitions: &[Partition]) -> Markup {
+/// Partitions, one a row; the address of a row's partition has the forms be about it.
+pub(super) fn table(partitions: &[Of<'_, Partition>], origin: Origin, may_steer: bool) -> Markup {
+    // A class for each number would be a third of a page of five hundred.
+    let class = if origin.processes { "n4" } else { "n3" };
     html! {
-        div.scroll { table {
+        div.scroll { table class=(class) {
             thead { tr {
-                th { "Partition" } th { "Held back" } th.n { "Lag" } th.n { "Behind" } th.n { "Committed" } th.n { "Oldest unfinished" }
-                th.n { "Read next" } th.n { "Done ahead" } th.n { "Queued" } th.n { "Parked" } th.n { "Lanes" } th.n { "Deepest" } th.n { "Busy" }
+                th { "Partition" } (origin.head()) th { "Held back" } th { "Lag" } th { "Behind" } th { "Committed" } th { "Oldest unfinished" }
+                th { "Read next" } th { "Done ahead" } th { "Queued" } th { "Parked" } th { "Lanes" } th { "Deepest" } th { "Busy" }
             } }
-            tbody { @for one in partitions.iter().take(SHOWN) {
-                tr class=[one.stalled.map(|_| "bad").or(one.held.map(|_| "warning"))] {
-                    td { (one.topic) "[" (one.partition) "]" }
-                    td { @if let Some(millis) = one.stalled { b.bad-text { "stalled for " (time(millis)) } }
-                        @else if let Some(held) = one.held { b.warning-text { (held.name().replace('_', " ")) } }
-                        @else if one.silent { "no broker answers" } @else if one.probation { "on probation" } @else { span.faint { "–" } } }
-                    td.n { (one.lag.map_or("?".to_owned(), grouped)) } td.n { (time(one.behind)) }
-                    td.n { (offset(one.committed)) } td.n { (offset(one.oldest_unfinished)) } td.n { (offset(one.position)) }
-                    td.n { (grouped(one.finished_ahead)) } td.n { (one.queued) } td.n { (one.parked) }
-                    td.n { (one.lanes) } td.n { (one.deepest_lane) } td.n { (one.busy) }
-                }
-            } }
+            tbody { @for of in partitions.iter().take(SHOWN) { (row(of, origin, may_steer)) } }
         } }
         @if partitions.len() > SHOWN { p.faint { "The " (SHOWN) " that are stuck most are shown: filter by topic to see others." } }
+    }
+}
+
+fn row(of: &Of<'_, Partition>, origin: Origin, may_steer: bool) -> Markup {
+    let one = of.one;
+    html! {
+        tr class=[one.stalled.map(|_| "bad").or(one.held.map(|_| "warning"))] {
+            td {
+                @if may_steer {
+                    a href={ "?at=" (encoded(&one.topic)) "/" (one.partition) } { (one.topic) "[" (one.partition) "]" }
+                } @else { (one.topic) "[" (one.partition) "]" }
+            }
+            (origin.cells(of))
+            td { @if let Some(millis) = one.stalled { b.bad-text { "stalled for " (time(millis)) } }
+                @else if let Some(held) = one.held { b.warning-text { (held.name().replace('_', " ")) } }
+                @else if one.silent { "no broker answers" } @else if one.probation { "on probation" } @else { "–" } }
+            td { (one.lag.map_or("?".to_owned(), grouped)) } td { (time(one.behind)) }
+            td { (offset(one.committed)) } td { (offset(one.oldest_unfinished)) } td { (offset(one.position)) }
+            td { (grouped(one.finished_ahead)) } td { (one.queued) } td { (one.parked) }
+            td { (one.lanes) } td { (one.deepest_lane) } td { (one.busy) }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Errors: attempts that failed, of all daemons of the process, by what they have in common, the latest first.
+//! Errors: attempts that failed, of all daemons and processes, by what they have in common, the latest first.
 
 use std::cmp::Reverse;
 
@@ -9,11 +9,12 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::live as live_of;
-use super::page::{Page, ago, encoded, grouped, reasons, shell};
+use super::page::{Page, ago, grouped, reasons, shell};
+use super::rows::{Of, Origin};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::FailedAttempts;
+use crate::api::fleet::Members;
 use crate::api::state::Api;
-use crate::pipeline::control::Control;
 
 /// Which of them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -50,14 +51,10 @@ pub(super) async fn live(State(api): State<Api>, Query(filter): Query<Filter>) -
 }
 
 fn fragment(api: &Api, filter: &Filter) -> Markup {
-    let daemons = api.roster.inspect();
-    let mut groups: Vec<(&str, FailedAttempts)> = daemons
-        .iter()
-        .flat_map(|daemon| failed(daemon.control.as_ref()).into_iter().map(|group| (&*daemon.status.name, group)))
-        .filter(|(_, group)| filter.meets(group))
-        .collect();
-    groups.sort_by_key(|(_, group)| Reverse(group.last));
-    table(&groups, true)
+    let members = Members::now(api);
+    let mut groups = of(&members, |_| true);
+    groups.retain(|of| filter.meets(of.one));
+    table(&groups, Origin::any(&members))
 }
 
 impl Filter {
@@ -67,25 +64,32 @@ impl Filter {
     }
 }
 
-/// What failed of a daemon, the latest first.
-pub(super) fn failed(control: Option<&Control>) -> Vec<FailedAttempts> {
-    control.map(Control::failed).unwrap_or_default().iter().map(FailedAttempts::of).collect()
+/// What failed of these daemons, the latest first.
+pub(super) fn of(members: &Members, which: impl Fn(&str) -> bool) -> Vec<Of<'_, FailedAttempts>> {
+    let daemons = members.daemons().filter(|(_, reported)| which(&reported.daemon.name));
+    let groups = daemons.flat_map(|(member, reported)| {
+        let daemon = reported.daemon.name.as_str();
+        reported.failures.iter().map(move |one| Of { member, daemon, one })
+    });
+    let mut groups: Vec<_> = groups.collect();
+    groups.sort_by_key(|of| Reverse(of.one.last));
+    groups
 }
 
-/// Failed attempts in groups, each with its daemon.
-pub(super) fn table(groups: &[(&str, FailedAttempts)], names_daemons: bool) -> Markup {
+/// Failed attempts in groups.
+pub(super) fn table(groups: &[Of<'_, FailedAttempts>], origin: Origin) -> Markup {
     html! {
         @if groups.is_empty() { p.empty { "No such attempt has failed since this process began." } } @else { div.scroll { table {
             thead { tr {
-                @if names_daemons { th { "Daemon" } }
+                (origin.head())
                 th.n { "Count" } th { "Last" } th { "First" } th { "Reason" } th { "Topic" } th { "Error" } th { "One of the latest" } th { "Handler" }
             } }
-            tbody { @for (daemon, one) in groups { tr {
-                @if names_daemons { td { a href={ "/daemons/" (encoded(daemon)) } { (daemon) } } }
-                td.n { (grouped(one.count)) } td { (ago(Some(one.last))) } td { (ago(Some(one.first))) }
-                td { (one.reason) } td { (one.topic) } td.wide { (one.pattern) }
-                td.wide { "[" (one.example.partition) "] " (one.example.offset) ", attempt " (one.example.attempt) ": " (one.example.error) }
-                td { (one.handler) }
+            tbody { @for of in groups { tr {
+                (origin.cells(of))
+                td.n { (grouped(of.one.count)) } td { (ago(Some(of.one.last))) } td { (ago(Some(of.one.first))) }
+                td { (of.one.reason) } td { (of.one.topic) } td.wide { (of.one.pattern) }
+                td.wide { "[" (of.one.example.partition) "] " (of.one.example.offset) ", attempt " (of.one.example.attempt) ": " (of.one.example.error) }
+                td { (of.one.handler) }
             } } }
         } } }
     }

@@ -1,162 +1,166 @@
-//! The fleet: every process of the program, and every daemon over all of them.
+//! The fleet: every process of the program, with the versions that they run and the partitions that came to them and went.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::live as live_of;
-use super::overview::tone;
-use super::page::{Page, count, encoded, grouped, not_done, shell, time, with_time};
+use super::overview::{class, now, tone, why};
+use super::page::{Page, count, encoded, grouped, not_done, shell, spark, time, with_time};
+use super::rows::{Of, Origin, TextFilter, process};
 use crate::api::access::Identity;
-use crate::api::daemons::shown::{Daemon, Now, State as At};
+use crate::api::daemons::shown::{Rebalance, RebalanceKind};
 use crate::api::endpoint::Named;
-use crate::api::fleet::{DaemonShown, FleetShown, InstanceName, InstanceShown, reported};
+use crate::api::fleet::{InstanceName, Member, Members, unheard};
+use crate::api::instance::Instance;
 use crate::api::state::Api;
 use crate::api::ui::{daemon, errors, workers};
-use crate::fleet::{Report, Reported};
+use crate::fleet::Reported;
 
-pub(super) async fn fleet(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
+pub(super) async fn fleet(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Query(filter): Query<TextFilter>,
+) -> Page {
     // The first look takes a moment.
     drop(api.fleet.look().await);
     let body = html! {
         h1 { "Fleet" }
-        div data-live="/live/fleet" { (fragment(&api)) }
+        (filter.form("processes"))
+        div data-live={ "/live/fleet?" (filter.query()) } { (fragment(&api, &filter)) }
     };
     Page(shell(&api, &identity, "Fleet", "/fleet", body))
 }
 
-pub(super) async fn live(State(api): State<Api>) -> Response {
-    live_of(api, |api| Ok(fragment(api)))
+pub(super) async fn live(State(api): State<Api>, Query(filter): Query<TextFilter>) -> Response {
+    live_of(api, move |api| Ok(fragment(api, &filter)))
 }
 
-/// A daemon over all processes.
-#[derive(Default)]
-struct Total {
-    instances: usize,
-    at_work: usize,
-    rate: f64,
-    partitions: usize,
-    held: usize,
-    stalled: usize,
-    lag: u64,
-    behind: u64,
-    queued: usize,
-    parked: usize,
-    busy: usize,
-    workers: usize,
-    letters: u64,
-}
+/// How many rebalances the page shows.
+const REBALANCES: usize = 30;
 
-impl Total {
-    fn add(&mut self, DaemonShown { daemon, rate }: &DaemonShown) {
-        self.instances += 1;
-        self.at_work += usize::from(is_at_work(daemon));
-        self.rate += rate;
-        self.letters += daemon.consumer.as_ref().map_or(0, |consumer| consumer.counts.dead_lettered);
-        let Some(now) = now(daemon) else { return };
-        self.partitions += now.partitions;
-        self.held += now.held;
-        self.stalled += now.stalled;
-        self.lag += now.lag;
-        self.behind = self.behind.max(now.behind);
-        self.queued += now.queued;
-        self.parked += now.parked;
-        self.busy += now.busy;
-        self.workers += now.workers;
-    }
-}
-
-fn now(daemon: &Daemon) -> Option<Now> {
-    daemon.consumer.as_ref()?.now
-}
-
-fn is_at_work(daemon: &Daemon) -> bool {
-    daemon.state == At::Running && daemon.unready.is_none()
-}
-
-fn fragment(api: &Api) -> Markup {
-    let FleetShown { trouble, instances } = FleetShown::now(api);
-    let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
-    // What was heard of those that are silent may no longer be so: somebody else has their partitions.
-    for shown in instances.iter().filter(|instance| !instance.is_silent).flat_map(|instance| &instance.daemons) {
-        totals.entry(&shown.daemon.name).or_default().add(shown);
-    }
-    let silent = instances.iter().filter(|instance| instance.is_silent).count();
+fn fragment(api: &Api, filter: &TextFilter) -> Markup {
+    let members = Members::now(api);
+    let silent = members.all.iter().filter(|member| member.is_silent).count();
+    let rows: Vec<_> =
+        members.all.iter().flat_map(rows).filter(|(member, daemon)| meets(filter, member, *daemon)).collect();
     html! {
-        @if let Some(trouble) = &trouble { p.notice.warning { "Others may be missing here: " (trouble) } }
+        @if let Some(trouble) = &members.trouble { p.notice.warning { "Others may be missing here: " (trouble) } }
         p {
-            (instances.len()) @if instances.len() == 1 { " process" } @else { " processes" }
+            (members.all.len()) @if members.are_several() { " processes" } @else { " process" }
             @if silent > 0 { ", " b.bad-text { (silent) " of which nothing is heard" } }
+            @let versions = versions(&members);
+            @if versions.len() > 1 {
+                ". " b.warning-text { "They run " (versions.len()) " versions" } ": "
+                @for (index, (version, count)) in versions.iter().enumerate() {
+                    @if index > 0 { ", " } (version) " in " (count)
+                }
+            }
         }
-        h2 { "Daemons, over all processes" }
-        div.scroll { table {
-            thead { tr {
-                th { "Daemon" } th.n { "At work" } th.n { "Records/s" } th.n { "Lag" } th.n { "Behind" } th.n { "Partitions" } th.n { "Held" }
-                th.n { "Stalled" } th.n { "Queued" } th.n { "Parked" } th.n { "Workers" } th.n { "Letters" }
-            } }
-            tbody { @for (name, total) in &totals { tr class=[(total.at_work < total.instances).then_some("warning")] {
-                td { (name) }
-                td.n { (total.at_work) "/" (total.instances) }
-                td.n { (format!("{:.0}", total.rate)) }
-                td.n { (grouped(total.lag)) } td.n { (time(total.behind)) }
-                td.n { (total.partitions) } td.n { (count(total.held, "warning-text")) } td.n { (count(total.stalled, "bad-text")) }
-                td.n { (total.queued) } td.n { (total.parked) } td.n { (total.busy) "/" (total.workers) } td.n { (grouped(total.letters)) }
-            } } }
-        } }
         h2 { "Processes" }
-        div.scroll { table {
+        @if rows.is_empty() { p.empty { "None is as the filter asks." } } @else { div.scroll { table {
             thead { tr {
                 th { "Process" } th { "Heard" } th { "Daemon" } th { "State" } th.n { "Records/s" } th.n { "Lag" } th.n { "Behind" } th.n { "Partitions" }
-                th.n { "Stuck" } th.n { "Workers" } th { "Version" } th { "Started" } th { "Why" }
+                th { "Last 5 min" } th.n { "Stuck" } th.n { "Workers" } th { "Version" } th { "Started" } th { "Why" }
             } }
-            tbody { @for instance in &instances {
-                @if instance.daemons.is_empty() { (row(instance, None)) }
-                @for daemon in &instance.daemons { (row(instance, Some(daemon))) }
-            } }
-        } }
+            tbody { @for (member, daemon) in rows { (row(member, daemon)) } }
+        } } }
+        (rebalances(&members))
     }
 }
 
-fn row(shown: &InstanceShown, of: Option<&DaemonShown>) -> Markup {
-    let instance = &shown.instance;
+/// A process with each of its daemons, or without.
+fn rows(member: &Member) -> Vec<(&Member, Option<&Reported>)> {
+    let daemons = &member.report.daemons;
+    if daemons.is_empty() {
+        vec![(member, None)]
+    } else {
+        daemons.iter().map(|daemon| (member, Some(daemon))).collect()
+    }
+}
+
+fn meets(filter: &TextFilter, member: &Member, daemon: Option<&Reported>) -> bool {
+    let name = daemon.map_or("", |of| of.daemon.name.as_str());
+    let state = if member.is_silent { "silent" } else { daemon.map_or("", |of| of.daemon.state.name()) };
+    filter.meets([process(member).as_str(), name, state, version(&member.report.instance)])
+}
+
+/// What it runs: the program's version, or that of daemonry where the program does not say.
+fn version(instance: &Instance) -> &str {
+    instance.program_version.as_deref().unwrap_or(&instance.version)
+}
+
+/// The versions that processes run, and in how many.
+fn versions(members: &Members) -> BTreeMap<&str, usize> {
+    let mut versions = BTreeMap::new();
+    for member in members.all.iter().filter(|member| !member.is_silent) {
+        *versions.entry(version(&member.report.instance)).or_default() += 1;
+    }
+    versions
+}
+
+fn row(member: &Member, of: Option<&Reported>) -> Markup {
+    let instance = &member.report.instance;
     let tone = of.map_or("good", |of| tone(&of.daemon));
-    let class = match (shown.is_silent, tone) {
-        (true, _) | (_, "bad-text") => Some("bad"),
-        (_, "warning-text") => Some("warning"),
-        _ => None,
-    };
+    let class = if member.is_silent { Some("bad") } else { class(tone) };
     html! {
         tr class=[class] {
-            td { a href={ "/fleet/" (encoded(&instance.id)) } { (instance.host) " · " (instance.pid) } @if shown.is_this { span.faint { " this one" } } }
-            td { @if shown.is_silent { b.bad-text { "not for " (time(shown.heard)) } } @else if shown.is_this { "now" } @else { (time(shown.heard)) " ago" } }
+            td { a href={ "/fleet/" (encoded(&instance.id)) } { (process(member)) } @if member.is_this { span.faint { " this one" } } }
+            td { @if member.is_silent { b.bad-text { "not for " (time(member.heard)) } } @else if member.is_this { "now" } @else { (time(member.heard)) " ago" } }
             @match of {
-                None => td.faint colspan="8" { "it has no daemons" },
-                Some(DaemonShown { daemon, rate }) => {
+                None => td.faint colspan="9" { "it has no daemons" },
+                Some(Reported { daemon, rate, recent, .. }) => {
                     td { (daemon.name) }
                     td { span class={ "state " (tone) } { (daemon.state.name()) } }
                     td.n { (format!("{rate:.0}")) }
                     @match now(daemon) {
                         Some(now) => {
                             td.n { (grouped(now.lag)) } td.n { (time(now.behind)) } td.n { (now.partitions) }
+                            td { (spark(&recent.partitions, "partitions")) }
                             td.n { (count(now.held + now.stalled, "warning-text")) } td.n { (now.busy) "/" (now.workers) }
                         },
-                        None => td.faint colspan="5" { "reads nothing now" },
+                        None => td.faint colspan="6" { "reads nothing now" },
                     }
                 }
             }
-            td { (instance.version) }
+            td { (version(instance)) }
             td { (with_time(instance.started_at)) }
-            td.wide { @if let Some(of) = of { (of.daemon.unready.as_deref().or(of.daemon.last_error.as_deref().filter(|_| tone == "bad-text")).unwrap_or_default()) } }
+            td.wide { (of.and_then(|of| why(&of.daemon)).unwrap_or_default()) }
         }
     }
 }
 
-/// Each with the daemon that it is of.
-fn named<'d, T: Clone>(daemon: &'d str, all: &[T]) -> Vec<(&'d str, T)> {
-    all.iter().map(|one| (daemon, one.clone())).collect()
+/// Who was given partitions, and who lost some, the latest first.
+fn rebalances(members: &Members) -> Markup {
+    let all = members.all.iter().flat_map(|member| {
+        member.report.daemons.iter().flat_map(move |daemon| {
+            daemon.rebalances.iter().map(move |one| Of { member, daemon: &daemon.daemon.name, one })
+        })
+    });
+    let mut all: Vec<Of<'_, Rebalance>> = all.collect();
+    all.sort_by_key(|of| Reverse(of.one.at));
+    all.truncate(REBALANCES);
+    let origin = Origin { daemons: true, processes: true };
+    html! {
+        h2 { "Rebalances" }
+        @if all.is_empty() { p.empty { "No partition has come or gone yet. Each time one does stands here: many in a short time mean processes that come and go, or handlers that hold their group up." } }
+        @else { div.scroll.narrow { table {
+            thead { tr { th { "When" } (origin.head()) th.n { "Partitions" } th { "What" } } }
+            tbody { @for of in &all { tr class=[(of.one.kind == RebalanceKind::Lost).then_some("bad")] {
+                td { (with_time(of.one.at)) } (origin.cells(of))
+                td.n { @if of.one.kind == RebalanceKind::Assigned { "+" } @else { "−" } (of.one.partitions) }
+                td { @match of.one.kind {
+                    RebalanceKind::Assigned => "assigned",
+                    RebalanceKind::Revoked => "revoked",
+                    RebalanceKind::Lost => { b.bad-text { "lost: what was unfinished runs elsewhere" } },
+                } }
+            } } }
+        } } }
+    }
 }
 
 /// One process: all that it has told.
@@ -165,34 +169,57 @@ pub(super) async fn instance(
     Extension(identity): Extension<Identity>,
     Named(InstanceName { instance }): Named<InstanceName>,
 ) -> Response {
-    match reported(&api, &instance, &api.fleet.look().await) {
-        Ok((report, ago)) => {
-            let title = format!("{} · {}", report.instance.host, report.instance.pid);
-            Page(shell(&api, &identity, &title, "/fleet", told(&report, ago))).into_response()
+    let found = api.fleet.look().await;
+    let member = Members::of(&api, found).all.into_iter().find(|member| member.report.instance.id == instance);
+    match member {
+        Some(member) => {
+            let body = html! { div data-live={ "/live/fleet/" (encoded(&instance)) } { (told(&member)) } };
+            Page(shell(&api, &identity, &process(&member), "/fleet", body)).into_response()
         }
-        Err(problem) => not_done(&api, &identity, &problem, "/fleet", "the fleet"),
+        None => not_done(&api, &identity, &unheard(&instance), "/fleet", "the fleet"),
     }
 }
 
-fn told(Report { instance, daemons, .. }: &Report, ago: u64) -> Markup {
+pub(super) async fn live_instance(
+    State(api): State<Api>,
+    Named(InstanceName { instance }): Named<InstanceName>,
+) -> Response {
+    live_of(api, move |api| {
+        let member = Members::now(api).all.into_iter().find(|member| member.report.instance.id == instance);
+        member.as_ref().map(told).ok_or_else(|| unheard(&instance))
+    })
+}
+
+fn told(member: &Member) -> Markup {
+    let instance = &member.report.instance;
     html! {
         h1 { "Process " (instance.pid) " on " (instance.host) }
-        p.faint { "As it was " (time(ago)) " ago. It runs " (instance.program) " with daemonry " (instance.version) " since " (with_time(instance.started_at)) "." }
-        @for Reported { daemon, rate, partitions, partitions_left_out, attempts, failures } in daemons {
-            h2 { (daemon.name) }
+        p.faint {
+            "As it was " (time(member.heard)) " ago. It runs " (instance.program) @if let Some(version) = &instance.program_version { " " (version) }
+            " with daemonry " (instance.version) " since " (with_time(instance.started_at)) "."
+        }
+        @for reported in &member.report.daemons {
+            @let Reported { daemon, rate, partitions, partitions_left_out, attempts, failures, .. } = reported;
+            @let name = daemon.name.as_str();
+            h2 { (name) }
             p {
                 span class={ "state " (tone(daemon)) } { (daemon.state.name()) } " for " (time(daemon.state_for)) ", " (format!("{rate:.0}")) " records a second"
                 @if let Some(why) = &daemon.unready { ". It is not ready: " (why) }
             }
             @if daemon.consumer.is_some() {
+                p { "Steer it in all processes, or what it has alone: " a href={ "/daemons/" (encoded(name)) } { (name) } }
                 h3 { "Partitions" }
-                @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(partitions)) }
+                @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(&all(member, name, partitions), Origin::KNOWN, false)) }
                 @if *partitions_left_out > 0 { p.faint { (partitions_left_out) " more are not told of." } }
                 h3 { "Handlers that run" }
-                (workers::table(&named(&daemon.name, attempts), false))
+                (workers::table(&all(member, name, attempts), Origin::KNOWN))
                 h3 { "Attempts that failed" }
-                (errors::table(&named(&daemon.name, failures), false))
+                (errors::table(&all(member, name, failures), Origin::KNOWN))
             }
         }
     }
+}
+
+fn all<'a, T>(member: &'a Member, daemon: &'a str, all: &'a [T]) -> Vec<Of<'a, T>> {
+    all.iter().map(|one| Of { member, daemon, one }).collect()
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-pub(super) use job::{execute, job, live_job, stop};
+pub(super) use job::{execute, job, live_job, resume, stop};
 pub(super) use one::{edit, one};
 
 use super::page::{Page, ago, encoded, not_done, reasons, shell, with_time};
@@ -77,7 +77,7 @@ fn listed(jobs: &[Job]) -> Markup {
         @else { div.scroll { table {
             thead { tr { th.n { "Job" } th { "State" } th { "What" } th { "Topic" } th.n { "Letters" } th { "By" } th { "Why" } th { "Began" } } }
             tbody { @for job in jobs { tr class=[(job.state == JobState::Failed).then_some("bad")] {
-                td.n { a href={ "/jobs/" (job.job) } { (job.job) } }
+                td.n { a href={ "/jobs/" (encoded(&job.job)) } { (job.job) } }
                 td { span class={ "state " (job::tone(job)) } { (job.state.name()) } }
                 td { (job::verb(job)) } td { (job.topic) } td.n { (job.counts.selected) }
                 td { (job.by) } td.wide { (job.reason) } td { (ago(Some(job.began_at))) }
@@ -285,7 +285,9 @@ pub(super) async fn discard(
 /// To the page of a job that has begun; what could not begin is told in its place.
 fn begun(api: &Api, identity: &Identity, name: &LettersName, job: Result<Arc<jobs::Job>, Problem>) -> Response {
     match job {
-        Ok(job) => (Extension(Detail(job.told())), Redirect::to(&format!("/jobs/{}", job.number))).into_response(),
+        Ok(job) => {
+            (Extension(Detail(job.told())), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response()
+        }
         Err(problem) => not_done(api, identity, &problem, &address(&name.daemon, &name.topic), &name.topic),
     }
 }

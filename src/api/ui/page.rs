@@ -71,11 +71,33 @@ pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body:
                     }
                 }
                 main #main {
+                    button #pause hidden aria-pressed="false" title="Key p" { "Stop updating" }
                     p #lost.notice.bad hidden { "Nothing was heard of this process for five seconds: what is shown may be old." }
                     (body)
                 }
-                footer { "daemonry " (instance.version) " · process " (instance.pid) " on " (instance.host) " · " a href="/api/v1/openapi.json" { "API" } }
+                (keys(&links, identity))
+                footer { "daemonry " (instance.version) " · process " (instance.pid) " on " (instance.host) " · " a href="/api/v1/openapi.json" { "API" } " · " button #keys-open hidden { "Keys" } }
             }
+        }
+    }
+}
+
+/// What the keys do, for whoever presses `?`.
+fn keys(links: &[(&str, &str, &str, Role)], identity: &Identity) -> Markup {
+    let others = [
+        ("?", "shows this, and hides it"),
+        ("/", "goes to the first field"),
+        ("j", "goes to the next link of a table"),
+        ("k", "goes to the one before"),
+        ("p", "has the page be updated no more, and again"),
+    ];
+    let pages = links.iter().filter(|(.., role)| identity.role >= *role).map(|(_, name, key, _)| (*key, *name));
+    html! {
+        dialog #keys aria-label="Keys" {
+            h2 { "Keys" }
+            dl { @for (key, what) in others.into_iter().chain(pages) { dt { kbd { (key) } } dd { (what) } } }
+            label.check { input #keys-wanted type="checkbox"; "Keys do this" }
+            form method="dialog" { button { "Close" } }
         }
     }
 }
@@ -173,16 +195,16 @@ pub(super) fn with_time(millis: u64) -> Markup {
 }
 
 /// A line of values, the latest on the right.
-pub(super) fn spark(values: &[f64], what: &str) -> Markup {
-    let most = values.iter().copied().fold(1.0_f64, f64::max);
+pub(super) fn spark(values: &[u64], what: &str) -> Markup {
+    let most = values.iter().copied().max().unwrap_or(0);
     #[allow(clippy::cast_precision_loss)]
-    let place = |(index, value): (usize, &f64)| {
+    let place = |(index, value): (usize, &u64)| {
         let across = index as f64 * 120.0 / (values.len().max(2) - 1) as f64;
-        format!("{across:.1},{:.1}", 22.0 - value / most * 20.0)
+        format!("{across:.1},{:.1}", 22.0 - *value as f64 / most.max(1) as f64 * 20.0)
     };
     let points: Vec<String> = values.iter().enumerate().map(place).collect();
     html! {
-        svg.spark viewBox="0 0 120 24" preserveAspectRatio="none" role="img" aria-label={ (what) ", at most " (format!("{most:.0}")) } {
+        svg.spark viewBox="0 0 120 24" preserveAspectRatio="none" role="img" aria-label={ (what) ", at most " (most) } {
             polyline points=(points.join(" "));
         }
     }

@@ -12,7 +12,7 @@ use super::page::{encoded, not_done};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
-use crate::api::daemons::steering::{Changed, Destination, Halt, Limits, RateLimit, Scope, Wish};
+use crate::api::daemons::steering::{Changed, Halt, Limits, RateLimit, Scope, Wish};
 use crate::api::endpoint::Named;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -28,14 +28,17 @@ const LASTS: [(u64, &str); 6] = [
 ];
 
 /// The forms.
-pub(super) fn forms(daemon: &str) -> Markup {
+///
+/// Where a partition is chosen they are about that one.
+pub(super) fn forms(daemon: &str, chosen: Option<(&str, i32)>) -> Markup {
     let path = encoded(daemon);
+    let (topic, partition) = (chosen.map(|(topic, _)| topic), chosen.map(|(_, partition)| partition));
     html! {
-        details {
+        details #steer open[chosen.is_some()] {
             summary { "Pause, resume, limit, scale, skip, seek" }
             form.steer method="post" action={ "/daemons/" (path) "/pause" } {
-                label { "Topic (empty: all)" input name="topic"; }
-                label { "Partition" input.small name="partition" inputmode="numeric" pattern="[0-9]*"; }
+                label { "Topic (empty: all)" input name="topic" value=[topic]; }
+                label { "Partition" input.small name="partition" value=[partition] inputmode="numeric" pattern="[0-9]*"; }
                 label { "or key" input.small name="key"; }
                 (why())
                 (lasts())
@@ -56,20 +59,19 @@ pub(super) fn forms(daemon: &str) -> Markup {
                 button { "Scale" }
             }
             form.steer method="post" action={ "/daemons/" (path) "/skip" } {
-                label { "Topic" input name="topic" required; }
-                label { "Partition" input.small name="partition" required inputmode="numeric" pattern="[0-9]+"; }
+                label { "Topic" input name="topic" value=[topic] required; }
+                label { "Partition" input.small name="partition" value=[partition] required inputmode="numeric" pattern="[0-9]+"; }
                 label { "Offset" input.small name="offset" required inputmode="numeric" pattern="[0-9]+"; }
                 (why())
                 label { "It is never handled: type skip" input.small name="confirm" required pattern="skip" autocomplete="off"; }
                 button.danger { "Skip" }
             }
             form.steer method="post" action={ "/daemons/" (path) "/seek" } {
-                label { "Topic" input name="topic" required; }
-                label { "Partition" input.small name="partition" required inputmode="numeric" pattern="[0-9]+"; }
-                label { "To: beginning, end, or an offset" input name="to" required; }
+                label { "Topic" input name="topic" value=[topic] required; }
+                label { "Partition" input.small name="partition" value=[partition] required inputmode="numeric" pattern="[0-9]+"; }
+                label { "To: beginning, end, an offset, or a time" input name="to" required placeholder="2026-11-26T18:00:00Z"; }
                 (why())
-                label { "Records run again, or never: type seek" input.small name="confirm" required pattern="seek" autocomplete="off"; }
-                button.danger { "Seek" }
+                button.danger { "Seek …" }
             }
         }
     }
@@ -185,36 +187,7 @@ impl Act for SkipForm {
     }
 }
 
-/// Where a partition is to go on.
-#[derive(Debug, Deserialize)]
-pub(super) struct SeekForm {
-    topic: String,
-    partition: String,
-    to: String,
-    reason: String,
-    confirm: String,
-}
-
-impl Act for SeekForm {
-    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
-        if self.confirm != "seek" {
-            return Err(Problem::bad_request("it was not confirmed by typing `seek`"));
-        }
-        let to =
-            match self.to.as_str() {
-                "beginning" => Destination::Beginning,
-                "end" => Destination::End,
-                offset => Destination::Offset(offset.parse().map_err(|_| {
-                    Problem::bad_request(format!("`{offset}` is no place: beginning, end, or an offset"))
-                })?),
-            };
-        let wish = Wish::new(identity, self.reason.clone(), None);
-        let (place, next) = wish.seek(api, daemon, (self.topic, partition(&self.partition)?), to).await?;
-        Ok(Done { done: format!("{place} goes on at {next}"), reason: self.reason })
-    }
-}
-
-fn partition(text: &str) -> Result<i32, Problem> {
+pub(super) fn partition(text: &str) -> Result<i32, Problem> {
     text.parse().map_err(|_| Problem::bad_request(format!("`{text}` is no partition")))
 }
 

@@ -1,60 +1,86 @@
-//! Workers: the handlers that run, of all daemons of the process, the longest first.
+//! Workers: the handlers that run, of all daemons and processes, the longest first.
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::live as live_of;
-use super::page::{Page, encoded, shell, time};
+use super::overview::now;
+use super::page::{Page, grouped, shell, time};
+use super::rows::{Of, Origin, TextFilter, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::Attempt;
+use crate::api::fleet::Members;
 use crate::api::state::Api;
 
-pub(super) async fn workers(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
+pub(super) async fn workers(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Query(filter): Query<TextFilter>,
+) -> Page {
     let body = html! {
         h1 { "Workers" }
-        div data-live="/live/workers" { (fragment(&api)) }
+        (filter.form("handlers"))
+        div data-live={ "/live/workers?" (filter.query()) } { (fragment(&api, &filter)) }
     };
     Page(shell(&api, &identity, "Workers", "/workers", body))
 }
 
-pub(super) async fn live(State(api): State<Api>) -> Response {
-    live_of(api, |api| Ok(fragment(api)))
+pub(super) async fn live(State(api): State<Api>, Query(filter): Query<TextFilter>) -> Response {
+    live_of(api, move |api| Ok(fragment(api, &filter)))
 }
 
-fn fragment(api: &Api) -> Markup {
-    let daemons = api.roster.inspect();
-    let views = daemons.iter().filter_map(|daemon| Some((&*daemon.status.name, daemon.control.as_ref()?.view()?)));
-    let views: Vec<_> = views.collect();
-    let (busy, all) = views.iter().fold((0, 0), |(busy, all), (_, view)| (busy + view.busy, all + view.workers));
-    let mut attempts: Vec<(&str, Attempt)> = views
-        .iter()
-        .flat_map(|(name, view)| Attempt::all(Some(view)).into_iter().map(|attempt| (*name, attempt)))
-        .collect();
-    attempts.sort_by_key(|(_, attempt)| attempt.rank());
-    let overdue = attempts.iter().filter(|(_, attempt)| attempt.overdue).count();
+fn fragment(api: &Api, filter: &TextFilter) -> Markup {
+    let members = Members::now(api);
+    let (mut busy, mut all, mut overdue, mut overstayed) = (0, 0, 0, 0);
+    for (_, reported) in members.daemons() {
+        let now = now(&reported.daemon);
+        busy += now.map_or(0, |now| now.busy);
+        all += now.map_or(0, |now| now.workers);
+        overdue += now.map_or(0, |now| now.overdue);
+        overstayed += reported.daemon.consumer.as_ref().map_or(0, |consumer| consumer.counts.overdue);
+    }
+    let mut attempts = of(&members, |_| true);
+    attempts.retain(|of| {
+        let own = [of.daemon, &of.one.topic, &of.one.handler];
+        filter.meets(own.into_iter().chain([process(of.member).as_str()]))
+    });
+    attempts.sort_by_key(|of| of.one.rank());
     html! {
         p {
             (busy) " of " (all) " workers are at something"
             @if overdue > 0 { ", " b.bad-text { (overdue) " overstay their timeout, and may block their threads" } }
+            @if overstayed > 0 { ". Handlers that have overstayed their timeout since their processes began: " b { (grouped(overstayed)) } }
         }
-        (table(&attempts, true))
+        (table(&attempts, Origin::any(&members)))
     }
 }
 
-/// Handlers that run, each with its daemon.
-pub(super) fn table(attempts: &[(&str, Attempt)], names_daemons: bool) -> Markup {
+/// The handlers that run of these daemons.
+pub(super) fn of(members: &Members, which: impl Fn(&str) -> bool) -> Vec<Of<'_, Attempt>> {
+    let daemons = members.daemons().filter(|(_, reported)| which(&reported.daemon.name));
+    let attempts = daemons.flat_map(|(member, reported)| {
+        let daemon = reported.daemon.name.as_str();
+        reported.attempts.iter().map(move |one| Of { member, daemon, one })
+    });
+    attempts.collect()
+}
+
+/// Handlers that run.
+pub(super) fn table(attempts: &[Of<'_, Attempt>], origin: Origin) -> Markup {
     html! {
-        @if attempts.is_empty() { p.empty { "No handler runs at this moment." } } @else { div.scroll { table {
+        @if attempts.is_empty() {
+            p.empty { "No handler runs at this moment. One that does stands here with its record, and for how long it has run: first what takes longest." }
+        } @else { div.scroll { table {
             thead { tr {
-                @if names_daemons { th { "Daemon" } }
+                (origin.head())
                 th.n { "Worker" } th.n { "For" } th.n { "Timeout" } th { "Record" } th { "Handler" }
             } }
-            tbody { @for (daemon, one) in attempts { tr class=[one.overdue.then_some("bad")] {
-                @if names_daemons { td { a href={ "/daemons/" (encoded(daemon)) } { (daemon) } } }
-                td.n { (one.worker) } td.n { (time(one.runs)) } td.n { (one.timeout.map_or("none".to_owned(), time)) }
-                td { (one.topic) "[" (one.partition) "] " (one.offset) } td.wide { (one.handler) }
+            tbody { @for of in attempts { tr class=[of.one.overdue.then_some("bad")] {
+                (origin.cells(of))
+                td.n { (of.one.worker) } td.n { (time(of.one.runs)) } td.n { (of.one.timeout.map_or("none".to_owned(), time)) }
+                td { (of.one.topic) "[" (of.one.partition) "] " (of.one.offset) } td.wide { (of.one.handler) }
             } } }
         } } }
     }

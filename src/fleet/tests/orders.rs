@@ -33,7 +33,7 @@ impl Shop {
         let (roster, metrics, control) = (Roster::default(), Metrics::new(), Control::new());
         let entry = roster.enter("orders".into(), metrics.daemon("orders"));
         entry.control().take(&control);
-        let instance = Instance { id: id.to_owned(), ..Instance::this("shop") };
+        let instance = Instance { id: id.to_owned(), ..Instance::this("shop", None) };
         let fleet = match broker {
             Some(broker) => {
                 let config = FleetConfig::in_memory(broker).every(Duration::from_millis(50));

@@ -1,21 +1,79 @@
-// Puts what the server renders in the place of what it rendered a second ago. Without this script a page is as it was when it was asked for.
+// Makes what is shown what the server renders each second, and has keys lead to pages. Without this script a page is as it was when it was asked for.
 "use strict";
+
+// Makes `old` what `next` is. What is the same stays as it is: where it is scrolled to, and which details are open.
+const become = (old, next) => {
+  const [before, after] = [[...old.childNodes], [...next.childNodes]];
+  before.slice(after.length).forEach((node) => node.remove());
+  after.forEach((node, index) => {
+    const there = before[index];
+    if (!there) { old.append(node); return; }
+    if (there.isEqualNode(node)) { return; }
+    if (there.nodeName !== node.nodeName || there.nodeType !== Node.ELEMENT_NODE) { there.replaceWith(node); return; }
+    for (const { name } of [...there.attributes]) {
+      if (!node.hasAttribute(name) && name !== "open") { there.removeAttribute(name); }
+    }
+    for (const { name, value } of node.attributes) { there.setAttribute(name, value); }
+    become(there, node);
+  });
+};
+
 const live = document.querySelector("[data-live]");
 if (live) {
-  const events = new EventSource(live.dataset.live);
-  const lost = document.getElementById("lost");
-  let silence;
-  const heard = () => { lost.hidden = true; clearTimeout(silence); silence = setTimeout(() => { lost.hidden = false; }, 5000); };
-  events.onmessage = (event) => {
-    live.innerHTML = event.data;
-    heard();
-    // It changes no more, and may have a form in it that somebody fills in.
-    if (live.querySelector("[data-ended]")) { events.close(); clearTimeout(silence); }
+  const [lost, pause] = [document.getElementById("lost"), document.getElementById("pause")];
+  let events, silence, latest, isPaused = false;
+  // Whoever is at something in it, with the keyboard or with text that is selected, is not to lose it.
+  const isInUse = () => {
+    const selection = document.getSelection();
+    return live.contains(document.activeElement) || (!selection.isCollapsed && live.contains(selection.anchorNode));
   };
+  const show = () => {
+    const held = isPaused || isInUse();
+    pause.textContent = isPaused ? "Update again" : held ? "Held while you are in it" : "Stop updating";
+    pause.setAttribute("aria-pressed", isPaused);
+    if (held || latest === undefined) { return; }
+    const next = document.createElement("template");
+    next.innerHTML = latest;
+    latest = undefined;
+    become(live, next.content);
+    // It changes no more.
+    if (live.querySelector("[data-ended]")) { events.close(); clearTimeout(silence); pause.hidden = true; }
+  };
+  const heard = () => { lost.hidden = true; clearTimeout(silence); silence = setTimeout(() => { lost.hidden = false; }, 5000); };
+  pause.hidden = false;
+  pause.addEventListener("click", () => { isPaused = !isPaused; show(); });
+  document.addEventListener("focusout", () => setTimeout(show, 0));
+  events = new EventSource(live.dataset.live);
+  events.onmessage = (event) => { latest = event.data; heard(); show(); };
   heard();
 }
-document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, button, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) { return; }
-  const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
-  if (link) { link.click(); }
-});
+
+// Keys, for whoever wants them: assistive software may need them for itself.
+const help = document.getElementById("keys");
+if (help) {
+  const wanted = document.getElementById("keys-wanted");
+  wanted.checked = localStorage.getItem("keys") !== "off";
+  wanted.addEventListener("change", () => localStorage.setItem("keys", wanted.checked ? "on" : "off"));
+  const open = document.getElementById("keys-open");
+  open.hidden = false;
+  open.addEventListener("click", () => help.showModal());
+  const step = (by) => {
+    const links = [...document.querySelectorAll("main tbody a")];
+    const next = links[links.indexOf(document.activeElement) + by] ?? links[by > 0 ? 0 : links.length - 1];
+    if (next) { next.focus(); }
+  };
+  const keys = {
+    "?": () => help.open ? help.close() : help.showModal(),
+    "/": () => document.querySelector("main form input")?.focus(),
+    "p": () => document.getElementById("pause").click(),
+    "j": () => step(1),
+    "k": () => step(-1),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (!wanted.checked || event.ctrlKey || event.metaKey || event.altKey) { return; }
+    if (event.target.closest("input:not([type=checkbox]), select, textarea")) { return; }
+    const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
+    const act = keys[event.key] ?? (link && !help.open ? () => link.click() : undefined);
+    if (act) { event.preventDefault(); act(); }
+  });
+}

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
 use crate::api::endpoint::Named;
-use crate::api::jobs::JobNumber;
+use crate::api::jobs::JobName;
 use crate::api::jobs::shown::{Job, State as At, What};
 use crate::api::letters::LettersName;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::live as live_of;
-use crate::api::ui::page::{Page, grouped, not_done, shell};
+use crate::api::ui::page::{Page, encoded, grouped, not_done, shell};
 
 /// How a job is to be looked at.
 pub(super) fn tone(job: &Job) -> &'static str {
@@ -40,15 +40,15 @@ pub(super) fn verb(job: &Job) -> &'static str {
 pub(in crate::api::ui) async fn job(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Named(JobNumber { job: number }): Named<JobNumber>,
+    Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
-    let shown = match api.jobs.of(number) {
+    let shown = match api.jobs.of(&name) {
         Ok(job) => Job::of(&job),
         Err(problem) => return not_done(&api, &identity, &problem, "/letters", "dead letters"),
     };
-    let title = format!("Job {number}");
+    let title = format!("Job {name}");
     let may_act = identity.role >= Role::Operator;
-    let live = (shown.state == At::Running).then(|| format!("/live/jobs/{number}"));
+    let live = (shown.state == At::Running).then(|| format!("/live/jobs/{}", encoded(&name)));
     let body = html! {
         h1 { (title) ": " (verb(&shown)) " of " a href=(address(&shown.daemon, &shown.topic)) { (shown.topic) } }
         div data-live=[live] { (fragment(&shown, may_act)) }
@@ -59,10 +59,10 @@ pub(in crate::api::ui) async fn job(
 pub(in crate::api::ui) async fn live_job(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Named(JobNumber { job: number }): Named<JobNumber>,
+    Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let may_act = identity.role >= Role::Operator;
-    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(number)?), may_act)))
+    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?), may_act)))
 }
 
 fn fragment(job: &Job, may_act: bool) -> Markup {
@@ -111,7 +111,7 @@ fn fragment(job: &Job, may_act: bool) -> Markup {
 }
 
 fn actions(job: &Job) -> Markup {
-    let (number, selected) = (job.job, job.counts.selected);
+    let (name, selected) = (encoded(&job.job), job.counts.selected);
     let verb = match job.what {
         What::Redrive => "Re-drive",
         What::Discard => "Discard",
@@ -119,25 +119,27 @@ fn actions(job: &Job) -> Markup {
     html! {
         @match (job.state, job.executes) {
             (At::Running, _) => {
-                form.steer method="post" action={ "/jobs/" (number) "/stop" } {
+                form.steer method="post" action={ "/jobs/" (name) "/stop" } {
                     label { "Why" input name="why" required; }
                     button { "Stop it" }
                 }
             },
             (At::Done, false) if selected == 0 => { p.empty { "There is nothing to do." } },
             (At::Done, false) => {
-                form.steer method="post" action={ "/jobs/" (number) "/execute" } {
+                form.steer method="post" action={ "/jobs/" (name) "/execute" } {
                     label { "Type how many: " (selected) input.small name="confirm" required pattern=(selected) inputmode="numeric" autocomplete="off"; }
                     label { "Why" input name="why" required value=(job.reason); }
                     button.danger { (verb) " them" }
                 }
             },
             (At::Stopped | At::Failed, true) => {
-                p.faint { "What was done stands. "
-                    @match &job.request {
-                        Some(request) => { "The same request, " code { (request) } ", goes on behind it: " code { "dlq redrive --request " (request) } ", or the API." },
-                        None => { "The same again goes on behind it." },
-                    }
+                p.faint { "What was done stands. The same goes on behind it: no letter is done twice." }
+                form.steer method="post" action={ "/jobs/" (name) "/resume" } {
+                    label { "Why" input name="why" required value=(job.reason); }
+                    button.danger { "Go on with it" }
+                }
+                @if let Some(request) = &job.request {
+                    p.faint { "From a shell: " code { "dlq redrive --request " (request) } }
                 }
             },
             _ => {},
@@ -155,12 +157,12 @@ pub(in crate::api::ui) struct Confirmation {
 pub(in crate::api::ui) async fn execute(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Named(JobNumber { job: number }): Named<JobNumber>,
+    Named(JobName { job: name }): Named<JobName>,
     Form(Confirmation { confirm, why }): Form<Confirmation>,
 ) -> Response {
     let selected = confirm.trim().parse().map_err(|_| Problem::bad_request("it was not confirmed by typing the count"));
-    let job = selected.and_then(|selected| api.jobs.execute(&api, number, selected, &identity, why));
-    match api.jobs.of(number) {
+    let job = selected.and_then(|selected| api.jobs.execute(&api, &name, selected, &identity, why));
+    match api.jobs.of(&name) {
         Ok(counted) => {
             let name = LettersName { daemon: counted.order.daemon.clone(), topic: counted.topic.to_string() };
             begun(&api, &identity, &name, job)
@@ -178,11 +180,26 @@ pub(in crate::api::ui) struct Why {
 pub(in crate::api::ui) async fn stop(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Named(JobNumber { job: number }): Named<JobNumber>,
+    Named(JobName { job: name }): Named<JobName>,
     Form(Why { why }): Form<Why>,
 ) -> Response {
-    match api.jobs.stop(number) {
-        Ok(job) => (Extension(job.stopped(&why)), Redirect::to(&format!("/jobs/{number}"))).into_response(),
+    match api.jobs.stop(&name) {
+        Ok(job) => (Extension(job.stopped(&why)), Redirect::to(&format!("/jobs/{}", encoded(&name)))).into_response(),
+        Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
+    }
+}
+
+pub(in crate::api::ui) async fn resume(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(JobName { job: name }): Named<JobName>,
+    Form(Why { why }): Form<Why>,
+) -> Response {
+    match api.jobs.of(&name) {
+        Ok(left) => {
+            let letters = LettersName { daemon: left.order.daemon.clone(), topic: left.topic.to_string() };
+            begun(&api, &identity, &letters, api.jobs.resume(&api, &name, &identity, why))
+        }
         Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
     }
 }

@@ -1,0 +1,87 @@
+//! Rows of tables that show several daemons, or several processes.
+
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
+
+use super::page::encoded;
+use crate::api::fleet::{Member, Members};
+
+/// Something of a daemon of a process.
+pub(super) struct Of<'a, T> {
+    pub(super) member: &'a Member,
+    pub(super) daemon: &'a str,
+    pub(super) one: &'a T,
+}
+
+/// What rows have to say of where they are of.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) daemons: bool,
+    pub(super) processes: bool,
+}
+
+impl Origin {
+    /// Of whatever daemon.
+    pub(super) fn any(members: &Members) -> Self {
+        Self { daemons: true, processes: members.are_several() }
+    }
+
+    /// Of one daemon.
+    pub(super) fn one(members: &Members) -> Self {
+        Self { daemons: false, processes: members.are_several() }
+    }
+
+    /// Of one daemon of one process.
+    pub(super) const KNOWN: Self = Self { daemons: false, processes: false };
+
+    pub(super) fn head(self) -> Markup {
+        html! {
+            @if self.daemons { th { "Daemon" } }
+            @if self.processes { th { "Process" } }
+        }
+    }
+
+    pub(super) fn cells<T>(self, of: &Of<'_, T>) -> Markup {
+        html! {
+            @if self.daemons { td { a href={ "/daemons/" (encoded(of.daemon)) } { (of.daemon) } } }
+            @if self.processes { td { (process(of.member)) } }
+        }
+    }
+}
+
+/// A process's name, for people.
+pub(super) fn process(member: &Member) -> String {
+    let instance = &member.report.instance;
+    format!("{} · {}", instance.host, instance.pid)
+}
+
+/// Rows with this text in them alone, from the address.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct TextFilter {
+    #[serde(default)]
+    text: String,
+}
+
+impl TextFilter {
+    /// Whether one of these has it in it.
+    pub(super) fn meets<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> bool {
+        let text = self.text.to_lowercase();
+        texts.into_iter().any(|one| one.to_lowercase().contains(&text))
+    }
+
+    /// The same as a part of an address.
+    pub(super) fn query(&self) -> String {
+        serde_urlencoded::to_string(self).unwrap_or_default()
+    }
+
+    /// Asks for one.
+    pub(super) fn form(&self, what: &str) -> Markup {
+        html! {
+            form.steer method="get" aria-label={ "Which " (what) } {
+                label { "With this text" input name="text" value=(self.text); }
+                button { "Filter" }
+                @if !self.text.is_empty() { a href="?" { "all" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Where a partition is to go on: first what that means is told, as a count, and it is done once that is typed.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Form};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::page::{Page, encoded, grouped, not_done, shell};
+use super::steering::{Done, partition};
+use crate::api::access::Identity;
+use crate::api::daemons::DaemonName;
+use crate::api::daemons::shown::Partition;
+use crate::api::daemons::steering::{Destination, Wish};
+use crate::api::endpoint::Named;
+use crate::api::fleet::Members;
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+
+/// What is typed where nobody knows how many records it is about.
+const WORD: &str = "seek";
+
+/// Where a partition is to go on, and whether that is meant.
+#[derive(Debug, Deserialize)]
+pub(super) struct SeekForm {
+    topic: String,
+    partition: String,
+    to: String,
+    reason: String,
+    /// What is to be typed, as it was told.
+    #[serde(default)]
+    asked: Option<String>,
+    /// What was typed; none before it was told what.
+    #[serde(default)]
+    confirm: Option<String>,
+}
+
+pub(super) async fn seek(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+    Form(form): Form<SeekForm>,
+) -> Response {
+    let back = format!("/daemons/{}", encoded(&daemon));
+    if form.confirm.is_none() {
+        return match form.asks(&api, &daemon) {
+            Ok(body) => Page(shell(&api, &identity, "Seek", "", body)).into_response(),
+            Err(problem) => not_done(&api, &identity, &problem, &back, &daemon),
+        };
+    }
+    let did = form.act(&api, &identity, &daemon).await;
+    Done::back(did, &api, &identity, (&back, &daemon))
+}
+
+impl SeekForm {
+    fn read(&self) -> Result<(i32, Destination), Problem> {
+        Ok((partition(&self.partition)?, self.to.parse().map_err(Problem::bad_request)?))
+    }
+
+    async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
+        let asked = self.asked.as_deref().unwrap_or(WORD);
+        if self.confirm.as_deref() != Some(asked) {
+            return Err(Problem::bad_request(format!("it was not confirmed by typing `{asked}`")));
+        }
+        let (partition, to) = self.read()?;
+        let wish = Wish::new(identity, self.reason.clone(), None);
+        let (place, next) = wish.seek(api, daemon, (self.topic, partition), to).await?;
+        Ok(Done::new(format!("{place} goes on at {next}"), self.reason))
+    }
+
+    /// Tells what it would do, and asks whether that is meant.
+    fn asks(&self, api: &Api, daemon: &str) -> Result<Markup, Problem> {
+        let (partition, to) = self.read()?;
+        if self.reason.trim().is_empty() {
+            return Err(Problem::bad_request("say why"));
+        }
+        let members = Members::now(api);
+        let of = members.daemons().filter(|(_, reported)| reported.daemon.name == daemon);
+        let mut all = of.flat_map(|(_, reported)| &reported.partitions);
+        let stands = all.find(|one| one.topic == self.topic && one.partition == partition);
+        let stake = stands.and_then(|stands| Stake::of(stands, to));
+        let asked = stake.as_ref().map_or(WORD.to_owned(), |stake| stake.records.to_string());
+        let hidden =
+            [("topic", &self.topic), ("partition", &self.partition), ("to", &self.to), ("reason", &self.reason)];
+        Ok(html! {
+            h1 { "Seek " (self.topic) "[" (partition) "]" }
+            @match &stake {
+                Some(Stake { records, what }) => { p { "If it goes on at " code { (self.to) } ", " b { (grouped(*records)) " records" } " " (what) "." } },
+                None => { p.notice.warning { "It is not known how many records that is about: no process tells of that partition, or nothing of it is committed. Those behind " code { (self.to) } " are handled, again where they were; others never." } },
+            }
+            form.steer method="post" action={ "/daemons/" (encoded(daemon)) "/seek" } {
+                @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
+                input type="hidden" name="asked" value=(asked);
+                label { "Type " (asked) input.small name="confirm" required pattern=(asked) autocomplete="off"; }
+                button.danger { "Seek" }
+            }
+            p { a href={ "/daemons/" (encoded(daemon)) } { "Back to " (daemon) } ", without it" }
+        })
+    }
+}
+
+/// What a seek is about.
+struct Stake {
+    records: u64,
+    what: &'static str,
+}
+
+impl Stake {
+    /// What it does to a partition that stands so; `None` where that is not known.
+    fn of(stands: &Partition, to: Destination) -> Option<Self> {
+        let again = |records: i64, what| u64::try_from(records).ok().map(|records| Self { records, what });
+        let committed = stands.committed;
+        match to {
+            // Where its first record is only the broker knows.
+            Destination::Beginning => again(committed?, "at most are handled again"),
+            Destination::End => stands.lag.map(|records| Self { records, what: "that wait are never handled" }),
+            Destination::Offset(offset) if offset <= committed? => {
+                again(committed?.saturating_sub(offset), "at most are handled again")
+            }
+            Destination::Offset(offset) => again(offset.saturating_sub(committed?), "at most are never handled"),
+            Destination::Time(_) => None,
+        }
+    }
+}
