@@ -36,8 +36,9 @@ done
 # So that there is something to look at: letters, errors, half a minute of rates, and a job.
 sleep 45
 letters=/daemons/orders/letters/orders.created.dlq
-curl -sf -o /dev/null -H 'content-type: application/json' -d '{"reason": "the tax service is mended"}' "$api/api/v1$letters/redrives"
-curl -sf -o /dev/null "$api/api/v1/jobs/1?wait=true"
+job=$(curl -sf -H 'content-type: application/json' -d '{"reason": "the tax service is mended"}' "$api/api/v1$letters/redrives" |
+    grep -o '"job":"[^"]*"' | cut -d '"' -f 4)
+curl -sf -o /dev/null "$api/api/v1/jobs/$job?wait=true"
 change() { curl -sf -o /dev/null -H 'content-type: application/json' -d "$2" "$api/api/v1/daemons/$1"; }
 change orders/pause '{"topic": "orders.created", "key": "customer-7", "reason": "her address kills the tax service", "lasts": 7200000}'
 curl -sf -o /dev/null -H 'content-type: application/json' -d '{}' "$api/api/v1/doctor"
@@ -56,7 +57,7 @@ picture() {
     }
 }
 pages=(overview=/ daemon=/daemons/orders workers=/workers errors=/errors letters=/letters topic="$letters" letter="$letters/0/0"
-    job=/jobs/1 fleet=/fleet overrides=/overrides config=/config audit=/audit doctor=/doctor)
+    job=/jobs/$job fleet=/fleet overrides=/overrides config=/config audit=/audit doctor=/doctor)
 for page in "${pages[@]}"; do
     name=${page%%=*} path=${page#*=}
     picture "$name-wide-light" "$path" 1440 900 1

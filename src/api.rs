@@ -47,7 +47,7 @@ pub(crate) use daemons::shown;
 use doctor::Examine;
 pub use doctor::{Finding, Severity};
 #[cfg(feature = "cli")]
-pub(crate) use fleet::{DaemonShown, FleetShown, InstanceShown};
+pub(crate) use fleet::{DaemonInFleet, DaemonInInstance, DaemonShown, FleetShown, InstanceShown};
 pub(crate) use instance::Instance;
 #[cfg(feature = "cli")]
 pub(crate) use overrides::{LiftRequest, Lifted, OverridesShown};

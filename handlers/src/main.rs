@@ -28,6 +28,7 @@ const SAMPLE: &str = include_str!("../../config/shop.yaml");
 /// topics, and `check` and the tests tell what is forgotten.
 fn app() -> App<AppState> {
     App::new("handlers")
+        .version(env!("CARGO_PKG_VERSION"))
         .state(AppState::connect)
         .consumer("orders", orders::router())
         .consumer("shipments", shipments::router())

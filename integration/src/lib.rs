@@ -36,7 +36,7 @@ pub use address::{answers, brokers};
 pub use broker::{Broker, BrokerOptions};
 pub use cluster::Cluster;
 pub use compose::Compose;
-pub use member::{Flags, Member};
+pub use member::{Flags, Member, get};
 pub use message::{Message, Stored};
 pub use patience::until;
 pub use proxy::{Link, Proxy};

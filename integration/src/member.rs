@@ -327,7 +327,11 @@ impl Drop for Member {
     }
 }
 
-pub(crate) fn get(address: &str, path: &str) -> Result<(u16, String)> {
+/// The status and the body of a page of the HTTP server at this address. A second is what an answer may take.
+///
+/// # Errors
+/// When there is no answer in time.
+pub fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::Role;
+use super::daemons::DaemonName;
 use super::daemons::shown::{Daemon, millis};
 use super::endpoint::{Endpoint, Named};
 use super::instance::Instance;
@@ -30,6 +31,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             instance,
         )
         .with::<InstanceName>(),
+        Endpoint::get::<DaemonInFleet, _>(
+            "/api/v1/daemons/{daemon}/fleet",
+            Role::Viewer,
+            "A daemon in all processes: partitions, handlers that run, attempts that failed, rebalances",
+            daemon,
+        )
+        .with::<DaemonName>(),
     ]
 }
 
@@ -68,6 +76,29 @@ pub(crate) struct DaemonShown {
     pub(crate) daemon: Daemon,
     /// Records that it is done with a second, lately.
     pub(crate) rate: f64,
+}
+
+/// A daemon in all processes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct DaemonInFleet {
+    /// Why some may be missing; null where none should be.
+    pub(crate) trouble: Option<String>,
+    /// It in each of the processes that have it, this one first.
+    pub(crate) instances: Vec<DaemonInInstance>,
+}
+
+/// A daemon in one process.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct DaemonInInstance {
+    pub(crate) instance: Instance,
+    /// It is the one that was asked.
+    pub(crate) is_this: bool,
+    /// Milliseconds since it was heard of.
+    pub(crate) heard: u64,
+    /// It should have been heard of since: somebody else may have its partitions.
+    pub(crate) is_silent: bool,
+    /// What it has told of the daemon.
+    pub(crate) reported: Reported,
 }
 
 /// A process, and all that is known of it.
@@ -149,4 +180,20 @@ async fn instance(
     let Sighting { others, .. } = api.fleet.look().await;
     let heard = others.into_iter().find(|heard| heard.report.instance.id == instance);
     heard.map(|heard| Json(Report::clone(&heard.report))).ok_or_else(|| unheard(&instance))
+}
+
+async fn daemon(
+    State(api): State<Api>,
+    Named(DaemonName { daemon }): Named<DaemonName>,
+) -> Result<Json<DaemonInFleet>, Problem> {
+    let Members { trouble, all } = Members::of(&api, api.fleet.look().await);
+    let of = |Member { report, is_this, heard, is_silent }: Member| {
+        let reported = report.daemons.iter().find(|reported| reported.daemon.name == daemon)?.clone();
+        Some(DaemonInInstance { instance: report.instance.clone(), is_this, heard, is_silent, reported })
+    };
+    let instances: Vec<_> = all.into_iter().filter_map(of).collect();
+    if instances.is_empty() {
+        api.daemon(&daemon)?;
+    }
+    Ok(Json(DaemonInFleet { trouble, instances }))
 }

@@ -7,8 +7,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::ps::{of_count, time, tone};
 use super::rows::{Cell, Column, Row, Tone};
-use crate::api::{DaemonShown, FleetShown, Instance, InstanceShown};
-use crate::fleet::Report;
+use crate::api::{DaemonInFleet, DaemonInInstance, DaemonShown, FleetShown, Instance, InstanceShown};
 
 /// A daemon of a process.
 #[derive(Serialize)]
@@ -52,22 +51,18 @@ pub(super) enum Part {
 
 /// Answers with this of a daemon in all processes.
 pub(super) fn show_of(agent: &Agent, console: &mut Console, name: &str, part: Part) -> Result<(), Failure> {
-    let FleetShown { trouble, instances } = agent.get("/api/v1/fleet")?;
+    let DaemonInFleet { trouble, instances } = agent.get(&format!("/api/v1/daemons/{}/fleet", encoded(name)))?;
     let (mut partitions, mut attempts, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-    for InstanceShown { instance, is_silent, .. } in instances {
+    for DaemonInInstance { instance, is_silent, reported, .. } in instances {
+        let process = format!("{}/{}", instance.host, instance.pid);
         // Somebody else may have its partitions.
         if is_silent {
-            console.note(&format!("nothing is heard of {}/{}", instance.host, instance.pid));
+            console.note(&format!("nothing is heard of {process}"));
             continue;
         }
-        let report: Report = agent.get(&format!("/api/v1/fleet/{}", encoded(&instance.id)))?;
-        let process = format!("{}/{}", instance.host, instance.pid);
-        for reported in report.daemons.into_iter().filter(|reported| reported.daemon.name == name) {
-            let within = |process: &String| process.clone();
-            partitions.extend(reported.partitions.into_iter().map(|one| Within { process: within(&process), one }));
-            attempts.extend(reported.attempts.into_iter().map(|one| Within { process: within(&process), one }));
-            failures.extend(reported.failures.into_iter().map(|one| Within { process: within(&process), one }));
-        }
+        partitions.extend(reported.partitions.into_iter().map(|one| Within { process: process.clone(), one }));
+        attempts.extend(reported.attempts.into_iter().map(|one| Within { process: process.clone(), one }));
+        failures.extend(reported.failures.into_iter().map(|one| Within { process: process.clone(), one }));
     }
     match part {
         Part::Partitions => console.answer(&partitions, "no partition is assigned to it anywhere")?,

@@ -1,6 +1,6 @@
 //! Processes that see one another through Kafka alone, and are steered through it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -27,6 +27,27 @@ fn each_process_shows_all_of_them_and_tells_those_that_ended_from_those_that_wer
     let mut all: BTreeMap<u64, bool> = processes.iter().map(|process| (process.pid(), false)).collect();
     for process in &processes {
         process.knows(&all, PATIENCE)?;
+    }
+
+    // Whoever is asked has each partition of all of them, once, with who has it and since when.
+    for process in &processes {
+        until(PATIENCE, "each partition once", || {
+            let rows = process.rows(&["ps", "orders", "--fleet"])?;
+            let mut partitions: Vec<i64> = rows.iter().filter_map(|row| row["partition"].as_i64()).collect();
+            partitions.sort_unstable();
+            let of: BTreeSet<&str> = rows.iter().filter_map(|row| row["process"].as_str()).collect();
+            Ok((partitions == [0, 1, 2, 3] && of.len() == 4).then_some(()))
+        })?;
+    }
+    let reports = processes[0].rows(&["ps", "--fleet"])?;
+    ensure!(reports.iter().all(|row| row["instance"]["program_version"] == env!("CARGO_PKG_VERSION")), "{reports:?}");
+    for report in &reports {
+        let id = report["instance"]["id"].as_str().context("it has a name")?;
+        let told = processes[1].get(&format!("/api/v1/fleet/{id}"))?;
+        let rebalances = told["daemons"][0]["rebalances"].as_array().context("a list")?;
+        // Who has partitions was given some; which of the five has none is the group's choice.
+        let has = told["daemons"][0]["daemon"]["consumer"]["now"]["partitions"].as_u64().unwrap_or(0);
+        ensure!(has == 0 || rebalances.iter().any(|one| one["kind"] == "assigned"), "{told}");
     }
 
     let mut stopped = processes.pop().context("five were started")?;

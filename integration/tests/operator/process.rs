@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use integration::Member;
 use integration::patience::until;
 use serde_json::Value;
@@ -98,6 +98,13 @@ impl Process {
     /// The one answer to this, which it can do.
     pub(crate) fn row(&self, arguments: &[&str]) -> Result<Value> {
         self.rows(arguments)?.pop().with_context(|| format!("no answer to {arguments:?}"))
+    }
+
+    /// The JSON at this path of its API.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        let (status, body) = integration::get(self.api.trim_start_matches("http://"), path)?;
+        ensure!(status == 200, "{path}: {status} {body}");
+        Ok(serde_json::from_str(&body)?)
     }
 
     /// What its daemon is at.

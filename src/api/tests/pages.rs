@@ -105,8 +105,7 @@ fn fleet_shows_every_process_whichever_is_asked() {
             (&json!(id(other)), &json!("orders"))
         );
         assert_eq!(asked.get(&format!("/api/v1/fleet/{}", id(asked))).json()["instance"]["id"], json!(id(asked)));
-        for (path, shown) in
-            [("/", "2 processes"), ("/daemons/orders", ", this process"), ("/workers", "workers are")]
+        for (path, shown) in [("/", "2 processes"), ("/daemons/orders", ", this process"), ("/workers", "workers are")]
         {
             let body = page(asked, path).body;
             assert!(body.contains(shown), "{path}: {body}");

@@ -65,7 +65,7 @@ fn fragment(api: &Api, filter: &TextFilter) -> Markup {
         @if rows.is_empty() { p.empty { "None is as the filter asks." } } @else { div.scroll { table {
             thead { tr {
                 th { "Process" } th { "Heard" } th { "Daemon" } th { "State" } th.n { "Records/s" } th.n { "Lag" } th.n { "Behind" } th.n { "Partitions" }
-                th { "Last 5 min" } th.n { "Stuck" } th.n { "Workers" } th { "Version" } th { "Started" } th { "Why" }
+                th { "Partitions, last 5 min" } th.n { "Stuck" } th.n { "Workers" } th { "Version" } th { "Started" } th { "Why" }
             } }
             tbody { @for (member, daemon) in rows { (row(member, daemon)) } }
         } } }

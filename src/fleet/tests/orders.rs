@@ -90,6 +90,29 @@ async fn one_process_is_asked_and_all_do_it_and_whoever_begins_later_does_from_i
 }
 
 #[tokio::test]
+async fn fifty_processes_obey_one_order_and_each_is_known_to() {
+    const PROCESSES: usize = 50;
+    let broker = MemoryBroker::new();
+    let shops: Vec<Shop> =
+        (0..PROCESSES).map(|number| Shop::start(Some(&broker), &format!("shop-{number:02}"))).collect();
+    let begun = Instant::now();
+    while shops[7].fleet.look().await.others.len() < PROCESSES - 1 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "they are not heard of");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let begun = Instant::now();
+    let Outcome { reached, trouble, .. } = shops[7].fleet.order(order(vec![workers(3)], DAY), |_| false).await;
+    eprintln!("fifty processes obey within {:.1?}", begun.elapsed());
+    assert_eq!((reached.len(), reached.iter().filter(|one| one.obeys).count()), (PROCESSES, PROCESSES), "{reached:?}");
+    assert_eq!(trouble, None);
+    assert!(shops.iter().all(|shop| shop.control.workers() == NonZeroUsize::new(3)));
+    let id = shops[49].fleet.standing()[0].of.id.clone();
+    let (_, Outcome { reached, .. }) = shops[0].fleet.lift(&id).await.expect("it stands");
+    assert!(reached.iter().all(|one| one.obeys), "{reached:?}");
+    assert!(shops.iter().all(|shop| shop.control.workers().is_none()));
+}
+
+#[tokio::test]
 async fn another_programs_orders_and_what_nobody_understands_are_passed_over() {
     let broker = MemoryBroker::new();
     let other = OwnedRecord::new(
