@@ -1,9 +1,6 @@
 //! `overrides`, `lift`: what operators have changed of the daemons, and taking it back.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
-use serde::Serialize;
 
 use super::ReadFile;
 use super::agent::{ApiArgs, encoded};
@@ -13,8 +10,8 @@ use super::moment::Moment;
 use super::rows::{Cell, Column, Row, Tone};
 use super::steer::Asked;
 use crate::api::{LiftRequest, Lifted, OverridesShown};
-use crate::config::{OverridesSection, PerTime, SkippedRecord, as_yaml};
-use crate::fleet::{Change, Standing};
+use crate::config::overrides_as_yaml;
+use crate::fleet::Standing;
 use crate::record::Timestamp;
 use crate::shutdown::Exit;
 
@@ -73,7 +70,7 @@ impl Overrides {
         let mut console = Console::new(&self.output);
         let OverridesShown { alone, trouble, overrides } = self.api.agent(read)?.get("/api/v1/overrides")?;
         if self.as_config {
-            return console.bytes(as_config(&overrides).as_bytes());
+            return console.bytes(overrides_as_yaml(&overrides).as_bytes());
         }
         console.answer(&overrides, "nothing is changed")?;
         if let Some(trouble) = trouble {
@@ -84,28 +81,6 @@ impl Overrides {
         }
         Ok(Exit::Drained)
     }
-}
-
-/// A configuration with these overrides alone, the latest of which stands first.
-fn as_config(overrides: &[Standing]) -> String {
-    #[derive(Default, Serialize)]
-    struct Daemon {
-        overrides: OverridesSection,
-    }
-    let mut daemons: BTreeMap<&str, Daemon> = BTreeMap::new();
-    for Standing { of, .. } in overrides.iter().rev() {
-        let section = &mut daemons.entry(&of.daemon).or_default().overrides;
-        match of.change.clone() {
-            Change::Pause(scope) => section.paused.push(scope),
-            Change::Rate(limit) => section.rate = limit.meant().map(PerTime),
-            Change::KeyRate(limit) => section.key_rate = limit.meant().map(PerTime),
-            Change::Workers(workers) => section.workers = Some(workers),
-            Change::Skip { topic, partition, offset } => {
-                section.skipped.push(SkippedRecord { topic, partition, offset })
-            }
-        }
-    }
-    as_yaml(&BTreeMap::from([("daemons", daemons)]))
 }
 
 impl Lift {
@@ -121,48 +96,5 @@ impl Lift {
             console.note(&trouble);
         }
         Ok(Exit::Drained)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::num::NonZeroUsize;
-
-    use super::*;
-    use crate::api::shown::{RateLimit, Scope};
-    use crate::fleet::Override;
-
-    fn of(change: Change) -> Standing {
-        let (id, daemon, by, reason) = ("a".to_owned(), "orders".to_owned(), "ada".to_owned(), "why".to_owned());
-        Standing { of: Override { id, daemon, change, by, reason, at: 0, until: 1 }, here_alone: false }
-    }
-
-    #[test]
-    fn what_is_changed_is_a_part_of_a_configuration() {
-        let key = Scope { topic: Some("created".to_owned()), partition: None, key: Some("customer-7".to_owned()) };
-        let rate = |attempts| Change::Rate(RateLimit { attempts, interval: 1_000 });
-        let skip = Change::Skip { topic: "created".to_owned(), partition: 3, offset: 42 };
-        // The latest stands first, and counts.
-        let changes = [skip, rate(5), rate(100), Change::Workers(NonZeroUsize::MIN), Change::Pause(key)];
-        let text = as_config(&changes.map(of));
-        assert_eq!(
-            text,
-            "\
-daemons:
-  orders:
-    overrides:
-      paused:
-        -
-          key: customer-7
-          topic: created
-      rate: 5/s
-      skipped:
-        -
-          offset: 42
-          partition: 3
-          topic: created
-      workers: 1
-"
-        );
     }
 }

@@ -197,6 +197,8 @@ fn a_daemon_is_steered_by_its_forms_and_what_was_done_is_taken_back() -> Result<
         ensure!(standing.iter().any(|row| row.contains(expected)), "{expected}: {standing:?}");
     }
     ensure!(standing.iter().all(|row| row.contains("local")), "{standing:?}");
+    let config = browser.run("return document.querySelector('main details pre').textContent")?;
+    ensure!(config.as_str().is_some_and(|text| text.contains("workers: 3") && text.contains("rate: 50/s")), "{config}");
     for left in (0..standing.len()).rev() {
         // What the one before was told with is gone.
         browser.goto("/overrides")?;

@@ -52,8 +52,25 @@ fn fragment(api: &Api, may_lift: bool) -> Markup {
                 "Nothing is changed. What operators pause, limit or scale stands here with who, why and until when, and holds "
                 @if alone.is_none() { "in all processes, through restarts and rebalances." } @else { "through restarts of daemons and rebalances." }
             }
-        } @else { (table(&overrides.iter().collect::<Vec<_>>(), may_lift)) }
+        } @else {
+            (table(&overrides.iter().collect::<Vec<_>>(), may_lift))
+            (for_good(&overrides))
+        }
     }
+}
+
+/// The same as a part of the configuration.
+#[cfg(feature = "cli")]
+fn for_good(overrides: &[Standing]) -> Markup {
+    html! { details {
+        summary { "As a part of the configuration, to have it for good" }
+        pre.value tabindex="0" { (crate::config::overrides_as_yaml(overrides)) }
+    } }
+}
+
+#[cfg(not(feature = "cli"))]
+fn for_good(_: &[Standing]) -> Markup {
+    html! {}
 }
 
 fn table(overrides: &[&Standing], may_lift: bool) -> Markup {
