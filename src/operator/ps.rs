@@ -10,7 +10,7 @@ use super::console::{Console, OutputArgs};
 use super::failure::Failure;
 use super::fleet::{self, Part};
 use super::rows::{Cell, Column, Row, Tone};
-use crate::api::shown::{Attempt, Daemon, FailedAttempts, HeldBack, Now, Partition, State};
+use crate::api::shown::{Attempt, Condition, Daemon, FailedAttempts, HeldBack, Now, Partition};
 use crate::record::Timestamp;
 use crate::shutdown::Exit;
 
@@ -100,7 +100,6 @@ impl Row for Daemon {
         let count = |what: fn(Now) -> usize, tone| of_count(now.map(what), tone);
         let tone = tone(self);
         let letters = self.consumer.as_ref().map(|consumer| consumer.counts.dead_lettered);
-        let why = self.unready.as_deref().or_else(|| self.last_error.as_deref().filter(|_| tone == Tone::Bad));
         vec![
             Cell::new(&self.name),
             Cell::new(self.state.name()).tone(tone),
@@ -115,7 +114,7 @@ impl Row for Daemon {
             of(|now| format!("{}/{}", now.busy, now.workers)),
             Cell::of(letters),
             self.restarts.into(),
-            Cell::new(why.unwrap_or_default()),
+            Cell::new(self.why().unwrap_or_default()),
         ]
     }
 }
@@ -229,10 +228,10 @@ fn ago(at: u64) -> String {
 
 /// How a daemon is to be looked at.
 pub(super) fn tone(daemon: &Daemon) -> Tone {
-    match (daemon.state, &daemon.unready) {
-        (State::Running, None) => Tone::Good,
-        (State::Running | State::Starting | State::Ended, _) => Tone::Warning,
-        (State::Restarting | State::Misconfigured | State::Failed, _) => Tone::Bad,
+    match daemon.condition() {
+        Condition::Good => Tone::Good,
+        Condition::Warning => Tone::Warning,
+        Condition::Bad => Tone::Bad,
     }
 }
 

@@ -33,6 +33,17 @@ pub(crate) struct Daemon {
     pub(crate) consumer: Option<Consumer>,
 }
 
+/// How a daemon is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Condition {
+    /// It is at its work.
+    Good,
+    /// It isn't, or not yet, or no longer.
+    Warning,
+    /// It can't be.
+    Bad,
+}
+
 /// What a daemon is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -294,6 +305,20 @@ impl Daemon {
             last_error: status.last_error.as_deref().map(str::to_owned),
             consumer,
         }
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        match (self.state, &self.unready) {
+            (State::Running, None) => Condition::Good,
+            (State::Running | State::Starting | State::Ended, _) => Condition::Warning,
+            (State::Restarting | State::Misconfigured | State::Failed, _) => Condition::Bad,
+        }
+    }
+
+    /// Why it is not at its work.
+    pub(crate) fn why(&self) -> Option<&str> {
+        let failed = || self.last_error.as_deref().filter(|_| self.condition() == Condition::Bad);
+        self.unready.as_deref().or_else(failed)
     }
 }
 

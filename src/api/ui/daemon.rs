@@ -11,7 +11,7 @@ use super::rows::{Of, Origin, process};
 use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
 use crate::api::daemons::DaemonName;
-use crate::api::daemons::shown::Partition;
+use crate::api::daemons::shown::{Condition, Partition};
 use crate::api::endpoint::Named;
 use crate::api::fleet::{Member, Members};
 use crate::api::problem::Problem;
@@ -124,7 +124,7 @@ fn state(member: &Member, Reported { daemon, .. }: &Reported, are_several: bool)
     let tone = overview::tone(daemon);
     let paused: Vec<String> = daemon.consumer.iter().flat_map(|of| &of.paused).map(ToString::to_string).collect();
     html! {
-        @if !are_several || member.is_this || tone != "good" {
+        @if !are_several || member.is_this || daemon.condition() != Condition::Good {
             p {
                 span class={ "state " (tone) } { (daemon.state.name()) } " for " (time(daemon.state_for))
                 @if are_several { " in " (process(member)) @if member.is_this { ", this process" } }

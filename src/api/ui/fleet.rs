@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::live as live_of;
-use super::overview::{class, now, tone, why};
+use super::overview::{class, now, tone};
 use super::page::{Page, count, encoded, grouped, not_done, shell, spark, time, with_time};
 use super::rows::{Of, Origin, TextFilter, process};
 use crate::api::access::Identity;
@@ -105,8 +105,7 @@ fn versions(members: &Members) -> BTreeMap<&str, usize> {
 
 fn row(member: &Member, of: Option<&Reported>) -> Markup {
     let instance = &member.report.instance;
-    let tone = of.map_or("good", |of| tone(&of.daemon));
-    let class = if member.is_silent { Some("bad") } else { class(tone) };
+    let class = if member.is_silent { Some("bad") } else { of.and_then(|of| class(&of.daemon)) };
     html! {
         tr class=[class] {
             td { a href={ "/fleet/" (encoded(&instance.id)) } { (process(member)) } @if member.is_this { span.faint { " this one" } } }
@@ -115,7 +114,7 @@ fn row(member: &Member, of: Option<&Reported>) -> Markup {
                 None => td.faint colspan="9" { "it has no daemons" },
                 Some(Reported { daemon, rate, recent, .. }) => {
                     td { (daemon.name) }
-                    td { span class={ "state " (tone) } { (daemon.state.name()) } }
+                    td { span class={ "state " (tone(daemon)) } { (daemon.state.name()) } }
                     td.n { (format!("{rate:.0}")) }
                     @match now(daemon) {
                         Some(now) => {
@@ -129,7 +128,7 @@ fn row(member: &Member, of: Option<&Reported>) -> Markup {
             }
             td { (version(instance)) }
             td { (with_time(instance.started_at)) }
-            td.wide { (of.and_then(|of| why(&of.daemon)).unwrap_or_default()) }
+            td.wide { (of.and_then(|of| of.daemon.why()).unwrap_or_default()) }
         }
     }
 }

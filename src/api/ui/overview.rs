@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::page::{Page, count, encoded, grouped, shell, spark, time};
 use super::rows::process;
 use crate::api::access::Identity;
-use crate::api::daemons::shown::{Daemon, Now, State as At};
+use crate::api::daemons::shown::{Condition, Daemon, Now};
 use crate::api::fleet::{Member, Members};
 use crate::api::state::Api;
 use crate::fleet::Reported;
@@ -59,11 +59,11 @@ struct Total {
 impl Total {
     fn add(&mut self, member: &Member, Reported { daemon, rate, recent, .. }: &Reported) {
         self.instances += 1;
-        self.at_work += usize::from(tone(daemon) == "good");
+        self.at_work += usize::from(daemon.condition() == Condition::Good);
         self.rate += rate;
         self.recent.add(recent);
         self.restarts += daemon.restarts;
-        if self.worst.as_ref().is_none_or(|(worst, _)| badness(daemon) > badness(worst)) {
+        if self.worst.as_ref().is_none_or(|(worst, _)| daemon.condition() > worst.condition()) {
             self.worst = Some((daemon.clone(), process(member)));
         }
         let Some(consumer) = &daemon.consumer else { return };
@@ -130,35 +130,22 @@ fn tile(value: &str, what: &str, recent: &[u64]) -> Markup {
     html! { div.tile { b { (value) } span { (what) } @if recent.len() > 1 { (spark(recent, what)) } } }
 }
 
-/// How a daemon is to be looked at.
+/// How a daemon is to be looked at, as a class.
 pub(super) fn tone(daemon: &Daemon) -> &'static str {
-    match (daemon.state, &daemon.unready) {
-        (At::Running, None) => "good",
-        (At::Running | At::Starting | At::Ended, _) => "warning-text",
-        (At::Restarting | At::Misconfigured | At::Failed, _) => "bad-text",
-    }
-}
-
-fn badness(daemon: &Daemon) -> u8 {
-    match tone(daemon) {
-        "good" => 0,
-        "warning-text" => 1,
-        _ => 2,
+    match daemon.condition() {
+        Condition::Good => "good",
+        Condition::Warning => "warning-text",
+        Condition::Bad => "bad-text",
     }
 }
 
 /// How a row with it is to be looked at.
-pub(super) fn class(tone: &str) -> Option<&'static str> {
-    match tone {
-        "bad-text" => Some("bad"),
-        "warning-text" => Some("warning"),
-        _ => None,
+pub(super) fn class(daemon: &Daemon) -> Option<&'static str> {
+    match daemon.condition() {
+        Condition::Good => None,
+        Condition::Warning => Some("warning"),
+        Condition::Bad => Some("bad"),
     }
-}
-
-/// Why a daemon is not at work.
-pub(super) fn why(daemon: &Daemon) -> Option<&str> {
-    daemon.unready.as_deref().or_else(|| daemon.last_error.as_deref().filter(|_| tone(daemon) == "bad-text"))
 }
 
 /// What a daemon of a process is at, if it reads something.
@@ -170,7 +157,7 @@ fn row(name: &str, total: &Total, are_several: bool) -> Markup {
     let Some((worst, process)) = &total.worst else { return html! {} };
     let tone = tone(worst);
     html! {
-        tr class=[class(tone)] {
+        tr class=[class(worst)] {
             td { @if total.is_consumer { a href={ "/daemons/" (encoded(name)) } { (name) } } @else { (name) } }
             td {
                 span class={ "state " (tone) } { (worst.state.name()) } " "
@@ -192,7 +179,7 @@ fn row(name: &str, total: &Total, are_several: bool) -> Markup {
             }
             td.n { (grouped(total.letters)) }
             td.n { (total.restarts) }
-            td.wide { @if let Some(why) = why(worst) { @if are_several { (process) ": " } (why) } }
+            td.wide { @if let Some(why) = worst.why() { @if are_several { (process) ": " } (why) } }
         }
     }
 }
