@@ -109,7 +109,7 @@ impl Endpoint {
 pub(super) fn router(endpoints: Vec<Endpoint>, api: Api) -> Router {
     let router = endpoints.into_iter().fold(Router::new(), |router, Endpoint { path, role, route, .. }| {
         let guard = move |State(api): State<Api>,
-                          ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+                          ConnectInfo(Peer { address: peer, .. }): ConnectInfo<Peer>,
                           Extension(identity): Extension<Identity>,
                           request: Request,
                           next: Next| { authorize(api, role, peer, identity, request, next) };

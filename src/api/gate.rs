@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -17,6 +18,7 @@ use super::rate::{REQUEST, WRONG_TOKEN};
 use super::server::Peer;
 use super::state::Api;
 use super::ui;
+use crate::admin::household;
 
 /// Names that the API is reached by.
 #[derive(Clone, Debug)]
@@ -46,10 +48,14 @@ fn without_port(host: &str) -> &str {
 /// What every request passes.
 pub(super) async fn admit(
     State(api): State<Api>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer { address: peer, has_asked }): ConnectInfo<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    // What has a body may be on its way for as long as its sender likes.
+    if request.body().is_end_stream() {
+        has_asked.note();
+    }
     if let Err(refusal) = pass(&api, peer, &request) {
         return *refusal;
     }
@@ -84,7 +90,7 @@ fn refused(status: StatusCode, detail: String) -> Box<Response> {
 
 /// Takes the price of a request from what its address may ask.
 fn pay(api: &Api, peer: SocketAddr, price: f64) -> Result<(), Box<Response>> {
-    api.rate.take(peer.ip(), price, Instant::now()).map_err(|wait| {
+    api.rate.take(household(peer.ip()), price, Instant::now()).map_err(|wait| {
         let seconds = wait.as_secs().saturating_add(1);
         let mut response = refused(StatusCode::TOO_MANY_REQUESTS, format!("ask again in {seconds} s"));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
