@@ -58,7 +58,7 @@ impl ApiServer {
                     None => pending().await,
                 }
             };
-            tokio::join!(api.history.record(&api.roster), follow);
+            tokio::join!(api.history.record(&api.roster), api.audit.follow(), follow);
         };
         HttpServer::start(NAME, address, greeting, service, beside).map(Self)
     }
