@@ -39,7 +39,7 @@ use std::time::Duration;
 
 #[cfg(test)]
 pub(crate) use deployment::DeployedTopic;
-pub(crate) use deployment::{DeployedConsumer, Deployment};
+pub(crate) use deployment::{DeployedConsumer, Deployment, load_of_any_program, schema_of_any_program};
 pub(crate) use document::Document;
 pub(crate) use fault::Place;
 pub use fault::{Fault, Faults};

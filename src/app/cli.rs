@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 
 use crate::operator;
+use crate::operator::config::{Config, configured, set};
 
 /// What a program was asked to do.
 #[derive(Debug, PartialEq)]
@@ -39,6 +40,12 @@ pub(super) struct OwnSaid {
 pub(super) struct Sources {
     pub(super) file: PathBuf,
     pub(super) flags: Vec<String>,
+}
+
+impl Sources {
+    fn of(operator::File { path, set }: operator::File) -> Self {
+        Self { file: path, flags: set }
+    }
 }
 
 /// What is said instead of doing anything.
@@ -88,10 +95,10 @@ pub(super) fn parse<'a>(
     Ok(match matches.subcommand() {
         Some(("run", matches)) => Request::Run(sources(matches)),
         Some(("check", matches)) => Request::Check(sources(matches)),
-        Some(("config", matches)) => match matches.subcommand() {
-            Some(("print", matches)) => Request::Print(sources(matches)),
-            Some(("schema", _)) => Request::Schema,
-            _ => Request::Reference,
+        Some((Config::NAME, matches)) => match Config::of(matches) {
+            Config::Print(file) => Request::Print(Sources::of(file)),
+            Config::Schema => Request::Schema,
+            Config::Reference => Request::Reference,
         },
         Some((name, _)) if operator::Request::has_subcommand(name) => {
             let request = operator::Request::from_arg_matches(&matches);
@@ -110,22 +117,13 @@ pub(super) fn parse<'a>(
 
 /// The command line of such a program.
 pub(super) fn command(program: &'static str, own: &[&Own]) -> Command {
-    let config = Command::new("config")
-        .about("Shows what the configuration is, or can be")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(configured("print", "Prints the configuration in force as YAML, without secrets"))
-        .subcommand(Command::new("schema").about("Prints the JSON schema of a configuration file"))
-        .subcommand(
-            Command::new("reference").about("Prints every key with its type, default and meaning, as Markdown"),
-        );
     let command = Command::new(program)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(configured("run", "Runs the daemons until SIGTERM or SIGINT"))
         .subcommand(configured("check", "Tells everything that is wrong with a configuration, without running it"))
-        .subcommand(config);
+        .subcommand(Config::command());
     let command = operator::Request::augment_subcommands(command);
     own.iter().fold(command, |command, own| {
         let arguments =
@@ -135,28 +133,8 @@ pub(super) fn command(program: &'static str, own: &[&Own]) -> Command {
     })
 }
 
-fn configured(name: &'static str, about: &'static str) -> Command {
-    let file = Arg::new("config")
-        .long("config")
-        .short('c')
-        .value_name("FILE")
-        .required(true)
-        .value_parser(value_parser!(PathBuf))
-        .help("The configuration file");
-    Command::new(name).about(about).arg(file).arg(set())
-}
-
-fn set() -> Arg {
-    Arg::new("set")
-        .long("set")
-        .value_name("KEY=VALUE")
-        .action(ArgAction::Append)
-        .help("Sets a key over file and environment, as in daemons.orders.workers=32; can be repeated")
-}
-
 fn sources(matches: &ArgMatches) -> Sources {
-    let file = matches.get_one::<PathBuf>("config").cloned().unwrap_or_default();
-    Sources { file, flags: all(matches, "set") }
+    Sources::of(operator::config::file(matches))
 }
 
 fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
