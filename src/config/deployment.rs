@@ -23,8 +23,19 @@ pub(crate) struct Deployment {
     pub(crate) consumers: BTreeMap<String, DeployedConsumer>,
     /// Where the API is served; none where it is not.
     pub(crate) api: Option<DeployedApi>,
+    /// Where its processes know one another; none where they don't.
+    pub(crate) fleet: Option<DeployedFleet>,
     /// How long a process may take to stop.
     pub(crate) stop: Duration,
+}
+
+/// Where the processes of a program know one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeployedFleet {
+    /// The name of the cluster that the topics are in.
+    pub(crate) cluster: String,
+    pub(crate) reports: Topic,
+    pub(crate) control: Topic,
 }
 
 /// Where the API is served.
@@ -78,6 +89,11 @@ impl Deployment {
             clusters: config.clusters.clone(),
             consumers: consumers.collect(),
             api: config.api.as_ref().map(|api| DeployedApi { address: api.address, is_secure: api.tls.is_some() }),
+            fleet: config.fleet.as_ref().map(|fleet| DeployedFleet {
+                cluster: fleet.cluster.clone(),
+                reports: fleet.reports.clone(),
+                control: fleet.control.clone(),
+            }),
             stop: config.drain.saturating_add(config.grace),
         }
     }
