@@ -32,6 +32,7 @@ pub(crate) mod config;
 mod console;
 mod dlq;
 pub(crate) mod doctor;
+pub(crate) mod exit_codes;
 mod failure;
 mod fleet;
 mod lag;
@@ -176,7 +177,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>
 
 /// The command line of whoever has no program: what a program has besides is about its own configuration alone, as `config` is.
 fn command_line() -> Command {
-    CommandLine::command().subcommand(Config::command())
+    exit_codes::told(CommandLine::command().subcommand(Config::command()))
 }
 
 /// Reads a file for whoever has not the program that it is for.

@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 
 use crate::operator;
 use crate::operator::config::{Config, configured, set};
+use crate::operator::exit_codes;
 
 /// What a program was asked to do.
 #[derive(Debug, PartialEq)]
@@ -124,7 +125,8 @@ pub(super) fn command(program: &'static str, own: &[&Own]) -> Command {
         .subcommand(configured("run", "Runs the daemons until SIGTERM or SIGINT"))
         .subcommand(configured("check", "Tells everything that is wrong with a configuration, without running it"))
         .subcommand(Config::command());
-    let command = operator::Request::augment_subcommands(command);
+    // The program's own commands end as the program has them end.
+    let command = exit_codes::told(operator::Request::augment_subcommands(command));
     own.iter().fold(command, |command, own| {
         let arguments =
             Arg::new("arguments").num_args(0..).value_name("ARGUMENT").help("Arguments of the command's own");
@@ -173,6 +175,11 @@ mod tests {
         }
         let Err(Said::Asked(help)) = parsed("--help") else { panic!("no help") };
         assert!(help.contains("demo") && help.contains("Shows it"), "{help}");
+        assert!(help.contains("3         the time passed with work unfinished"), "{help}");
+        let Err(Said::Asked(run)) = parsed("run --help") else { panic!("no help") };
+        assert!(run.contains("130, 143") && !run.contains("the answer to a question was no"), "{run}");
+        let Err(Said::Asked(lag)) = parsed("lag --help") else { panic!("no help") };
+        assert!(lag.contains("the answer to a question was no") && !lag.contains("130, 143"), "{lag}");
         let Err(Said::Refused(error)) = parsed("rum --config x") else { panic!("accepted") };
         assert!(error.contains("'run'"), "{error}");
     }

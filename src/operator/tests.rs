@@ -91,6 +91,26 @@ fn topics_of_a_cluster_are_listed() {
     assert_eq!(run_with(["daemonry", "man", "nothing"]), Exit::Misconfigured);
 }
 
+/// What a command line of a program, or of whoever has none, says of itself when it is asked `arguments`.
+fn help(command: clap::Command, arguments: &[&str]) -> String {
+    command.try_get_matches_from(arguments).expect_err("help is told as an error").render().to_string()
+}
+
+#[test]
+fn exit_codes_are_told_by_help_and_manual_pages() {
+    let (done, unfinished) =
+        ("1         done, and something was found", "3         the time passed with work unfinished");
+    for arguments in
+        [&["daemonry", "--help"][..], &["daemonry", "doctor", "--help"], &["daemonry", "dlq", "ls", "--help"]]
+    {
+        let said = help(command_line(), arguments);
+        assert!(said.contains(done) && !said.contains(unfinished), "{said}");
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command_line()).render(&mut page).expect("a page");
+    assert!(String::from_utf8_lossy(&page).contains("the answer to a question was no"));
+}
+
 #[test]
 fn config_print_shows_what_is_in_force_of_any_program_without_secrets() {
     let text = "kafka: {main: {brokers: a:1, group: shop, properties: {sasl.password: hush}}}\ndaemons: {orders: {workers: 3}}\napp: {mine: 1}";
