@@ -18,7 +18,7 @@ fn ask(entry: &Entry, code: i32) -> Result<Said> {
 #[test]
 fn certificates_that_can_not_be_used_are_told_with_what_to_do() -> Result<()> {
     let secured = SecuredBroker::start()?;
-    Topics::connect(&secured.bootstrap())?.create_fresh("operator-tls", 1)?;
+    Topics::connect(secured.bootstrap())?.create_fresh("operator-tls", 1)?;
     let certificates = secured.certificates();
     let certified = secured.certified("doctor")?;
     let (authority, stranger) = (certificates.authority(), certificates.stranger());
