@@ -25,6 +25,8 @@ use ring::{Key, Ring};
 const DONE: usize = 1_000;
 /// … of what was refused …
 const REFUSED: usize = 500;
+/// … of who signed in and out …
+const SIGNED: usize = 200;
 /// … and of what was seen.
 const SEEN: usize = 500;
 /// How soon it is told how often something came again, once its minute is over.
@@ -50,6 +52,7 @@ pub(super) struct Audit(Mutex<Rings>);
 struct Rings {
     done: Ring,
     refused: Ring,
+    signed: Ring,
     seen: Ring,
     /// Of the latest entry.
     number: u64,
@@ -57,7 +60,13 @@ struct Rings {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self(Mutex::new(Rings { done: Ring::of(DONE), refused: Ring::of(REFUSED), seen: Ring::of(SEEN), number: 0 }))
+        Self(Mutex::new(Rings {
+            done: Ring::of(DONE),
+            refused: Ring::of(REFUSED),
+            signed: Ring::of(SIGNED),
+            seen: Ring::of(SEEN),
+            number: 0,
+        }))
     }
 }
 
@@ -67,12 +76,16 @@ impl Audit {
         let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone());
         let status = response.status();
         let entry = entry(Some(who), request, detail, status);
+        let event = match request.method {
+            Method::GET | Method::HEAD | Method::OPTIONS => "asked for what it may not have",
+            _ => "asked to change something",
+        };
         if status.is_client_error() || status.is_server_error() {
             let what = format!("{} {}", entry.method, entry.path);
             let key = Key::of(&entry, request.from.ip(), what);
-            self.write("asked to change something", &entry, Some(key), |rings| &mut rings.refused);
+            self.write(event, &entry, Some(key), |rings| &mut rings.refused);
         } else {
-            self.write("asked to change something", &entry, None, |rings| &mut rings.done);
+            self.write(event, &entry, None, |rings| &mut rings.done);
         }
     }
 
@@ -80,7 +93,8 @@ impl Audit {
     pub(super) fn signed(&self, what: &'static str, who: &Identity, request: &Request) {
         let entry = entry(Some(who), request, Some(what.to_owned()), StatusCode::OK);
         let key = Key::of(&entry, request.from.ip(), what.to_owned());
-        self.write("signed in or out", &entry, Some(key), |rings| &mut rings.done);
+        // Whoever may do nothing else may do that as often as they like.
+        self.write("signed in or out", &entry, Some(key), |rings| &mut rings.signed);
     }
 
     /// Somebody was turned away before it was known who it is.
@@ -134,7 +148,7 @@ impl Audit {
 
     fn sweep(&self, now: Instant) {
         let mut rings = self.0.lock();
-        let untold: Vec<_> = [rings.done.take_untold(now), rings.refused.take_untold(now)].concat();
+        let untold: Vec<_> = [rings.refused.take_untold(now), rings.signed.take_untold(now)].concat();
         drop(rings);
         untold.iter().for_each(AuditEntry::tell_again);
     }
@@ -142,7 +156,8 @@ impl Audit {
     /// The entries, the latest first.
     pub(super) fn entries(&self) -> Vec<AuditEntry> {
         let rings = self.0.lock();
-        let mut all: Vec<_> = [&rings.done, &rings.refused, &rings.seen].into_iter().flat_map(Ring::entries).collect();
+        let all = [&rings.done, &rings.refused, &rings.signed, &rings.seen];
+        let mut all: Vec<_> = all.into_iter().flat_map(Ring::entries).collect();
         all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
         all.into_iter().map(|(_, entry)| entry.clone()).collect()
     }
