@@ -1,8 +1,8 @@
 //! The admin API: what the daemons of a process are at, and what is done about it, as JSON under `/api/v1`, and as pages for people.
 //!
 //! It has an address, a thread and a runtime of its own: the probes and the metrics of [`admin`](crate::admin) answer whatever goes on
-//! here. Owned by the supervisor. The invariants: no route is there without a role, and whoever has a lower one is refused; what is changed
-//! is in the audit log, with who did it; nothing that anybody sends holds a daemon up.
+//! here. Owned by the supervisor. The invariants: no route is there without a role, and whoever has a lower one is refused; what is changed,
+//! or was refused to be, is in the audit log, with who did it; nothing that anybody sends holds a daemon up.
 //!
 //! | role | may |
 //! |---|---|

@@ -40,7 +40,7 @@ use std::time::Duration;
 
 #[cfg(test)]
 pub(crate) use deployment::DeployedTopic;
-pub(crate) use deployment::{DeployedConsumer, Deployment};
+pub(crate) use deployment::{DeployedConsumer, DeployedFleet, Deployment, load_of_any_program, schema_of_any_program};
 pub(crate) use document::Document;
 pub(crate) use fault::Place;
 pub use fault::{Fault, Faults};
@@ -112,6 +112,8 @@ pub struct Config {
 /// Where the processes of the program tell of themselves, and where what operators order stands.
 #[derive(Clone, Debug)]
 pub(crate) struct FleetSettings {
+    /// The cluster's name.
+    pub(crate) cluster: String,
     pub(crate) kafka: KafkaConfig,
     pub(crate) reports: Topic,
     pub(crate) control: Topic,

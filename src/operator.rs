@@ -7,12 +7,13 @@
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
 //! daemonry doctor --config shop.yaml                 what is wrong, and what to do
+//! daemonry config print --config shop.yaml           what is in force, without secrets; `schema` what can be
 //! daemonry lag --config shop.yaml --watch            how far its daemons are behind
 //! daemonry reset-offsets --brokers … --to earliest   has a group go on at another place
 //! daemonry completions bash                         for the shell
 //! ```
 //!
-//! Every program of daemonry's has these commands beside `run`, `check` and `config`; the binary `daemonry` has them alone. A command is one
+//! Every program of daemonry's has these commands beside `run` and `check`; the binary `daemonry` has them alone. A command is one
 //! file: what it is asked, and what it does. What it finds goes to standard output, as a table, as JSON or as one JSON object a line; all else,
 //! questions and progress too, to standard error. The invariant: nothing is changed without being asked for, by `--execute` or by an
 //! answer to a question, which `--yes` gives beforehand.
@@ -27,9 +28,11 @@
 mod again;
 mod agent;
 mod cluster;
+pub(crate) mod config;
 mod console;
 mod dlq;
 pub(crate) mod doctor;
+pub(crate) mod exit_codes;
 mod failure;
 mod fleet;
 mod lag;
@@ -48,12 +51,13 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Deployment, Faults, Sources, Variables};
 use crate::shutdown::Exit;
-use cluster::File;
+pub(crate) use cluster::File;
+use config::Config;
 use console::Console;
 use failure::Failure;
 
@@ -156,14 +160,24 @@ pub fn main() -> ExitCode {
 /// assert_eq!(operator::run_with(["daemonry", "topics", "--config", "nowhere.yaml"]), Exit::Misconfigured);
 /// ```
 pub fn run_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
-    match CommandLine::try_parse_from(arguments) {
-        Ok(CommandLine { request }) => request.run(CommandLine::command(), &of_any_program),
+    let parsed = command_line().try_get_matches_from(arguments).and_then(|matches| match matches.subcommand() {
+        Some((Config::NAME, matches)) => Ok(Err(Config::of(matches))),
+        _ => CommandLine::from_arg_matches(&matches).map(Ok),
+    });
+    match parsed {
+        Ok(Ok(CommandLine { request })) => request.run(command_line(), &of_any_program),
+        Ok(Err(config)) => config.run().unwrap_or_else(|failure| failure.tell(&mut io::stderr())),
         Err(error) => {
             // Help is an answer; whoever doesn't listen any more needs no error.
             error.print().ok();
             if error.use_stderr() { Exit::Misconfigured } else { Exit::Drained }
         }
     }
+}
+
+/// The command line of whoever has no program: what a program has besides is about its own configuration alone, as `config` is.
+fn command_line() -> Command {
+    exit_codes::told(CommandLine::command().subcommand(Config::command()))
 }
 
 /// Reads a file for whoever has not the program that it is for.

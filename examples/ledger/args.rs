@@ -79,6 +79,9 @@ pub(crate) struct Args {
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long)]
     pub(crate) admin: Option<SocketAddr>,
+    /// Where to serve the admin API and its pages, to whoever asks.
+    #[arg(long)]
+    pub(crate) api: Option<SocketAddr>,
     /// Restarts of a daemon that failed, within ten minutes.
     #[arg(long, default_value_t = 5)]
     pub(crate) restarts: u32,

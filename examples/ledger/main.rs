@@ -6,7 +6,7 @@
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
 //!        [--start earliest|latest] [--out-of-range stop|earliest|latest]
-//!        [--admin ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
+//!        [--admin ADDR] [--api ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
 //!
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
@@ -35,7 +35,7 @@
 //! `@` and milliseconds since 1970; `pause PARTITION`; `resume PARTITION`. Each is answered by a line on standard error,
 //! `ledger: COMMAND: ANSWER`: `goes on at OFFSET` for a seek, `done` for the others, or `refused, REASON`.
 //!
-//! `--admin` serves `/livez`, `/readyz` and `/metrics`. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
+//! `--admin` serves `/livez`, `/readyz` and `/metrics`, `--api` the admin API and its pages. It runs until SIGTERM or SIGINT. Exit codes: 0 drained, 2 a configuration that
 //! can't work (a missing topic too), 3 the drain's time passed with work unfinished or not committed, 4 failed for good, 130 or 143 at
 //! a second signal.
 //!
@@ -58,6 +58,7 @@ use anyhow::{Context, anyhow};
 use args::{Args, Missing, Order, Protocol, Removed, Sabotage, Start};
 use async_trait::async_trait;
 use clap::Parser as _;
+use daemonry::api::ApiConfig;
 use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
@@ -320,6 +321,9 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut supervisor = Supervisor::new().drain(Duration::from_millis(args.drain_ms)).restart(restart);
     if let Some(address) = args.admin {
         supervisor = supervisor.admin(address);
+    }
+    if let Some(address) = args.api {
+        supervisor = supervisor.api(ApiConfig::new(address));
     }
     if let Some(topic) = args.beside.as_deref() {
         let kafka = kafka(&args, args.beside_brokers.as_deref().unwrap_or(&args.brokers), topic)?;

@@ -3,6 +3,7 @@
 //!
 //! The library never goes through daemonry to look at Kafka: what checks the pipeline must not share its faults.
 
+pub mod abuse;
 pub mod broker;
 pub mod certificates;
 pub mod checker;

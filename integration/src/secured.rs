@@ -10,7 +10,7 @@ use anyhow::Result;
 use daemonry::kafka::KafkaConfig;
 
 use crate::broker::{Broker, BrokerOptions};
-use crate::certificates::Certificates;
+use crate::certificates::{Certificate, Certificates};
 use crate::rights::Rights;
 
 /// The passwords of all users, so that a test can look for it everywhere.
@@ -58,10 +58,22 @@ impl SecuredBroker {
     /// # Errors
     /// As [`Broker::start`], and when there is no `openssl`.
     pub fn start() -> Result<Self> {
+        Self::start_with(Certificates::issue)
+    }
+
+    /// One whose certificates have expired.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_expired() -> Result<Self> {
+        Self::start_with(Certificates::issue_expired)
+    }
+
+    fn start_with(issue: fn(&Certificates, &str, &str) -> Result<Certificate>) -> Result<Self> {
         let directory = Broker::directory()?;
         let certificates = Certificates::make(directory.path())?;
         let store = |name: &str, addresses: &str| {
-            let store = certificates.key_store(&certificates.issue(name, addresses)?)?;
+            let store = certificates.key_store(&issue(&certificates, name, addresses)?)?;
             anyhow::Ok(store.display().to_string())
         };
         let plain = format!(

@@ -14,6 +14,7 @@
 //! within the last 30 s and nothing else stands in the way of its reading, and while something comes of the records that wait: see
 //! [`stall_after`](crate::pipeline::PipelineSettings::stall_after).
 
+mod guests;
 mod health;
 mod listener;
 mod routes;
@@ -23,6 +24,8 @@ mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
+#[cfg(feature = "api")]
+pub(crate) use guests::{HasAsked, household};
 pub use health::Health;
 pub(crate) use health::HealthBoard;
 #[cfg(feature = "api")]

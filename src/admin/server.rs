@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::serve::IncomingStream;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -67,6 +67,19 @@ impl Greeting {
     }
 }
 
+/// Connections that the system holds for us until they are accepted. With the usual 128 a crowd that connects at once has the system drop
+/// what comes behind it, and whoever that is tries again after a second.
+const BACKLOG: u32 = 1_024;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A process that has just ended leaves connections behind that keep the address.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// A running server. Dropping it ends it and waits for that, a second at most.
 #[derive(Debug)]
 pub(crate) struct HttpServer {
@@ -94,7 +107,7 @@ impl HttpServer {
         let start = |source| AdminError::Start { server: name, source };
         let bind = |source| AdminError::Bind { server: name, address, source };
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
-        let listener = runtime.block_on(TcpListener::bind(address)).map_err(bind)?;
+        let listener = runtime.block_on(async { listen(address) }).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let listener = greeting.of(BoundedListener::new(listener)).map_err(start)?;
         let stop = CancellationToken::new();

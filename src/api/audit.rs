@@ -1,101 +1,196 @@
-//! The audit log: who has changed what.
+//! The audit log: who has changed what, who was turned away, and who has seen what stands in records.
 //!
 //! Everything that is no mere question is in it, what was refused too: the gate writes it, so that no route can forget to. It goes to the
-//! process's log, and the latest of it is kept to be asked for.
+//! process's log, and the latest of it is kept to be asked for. The invariants: what was done is pushed out by nothing but what was done
+//! later; and of what can be had without a right a minute leaves a bounded number of lines, whoever asks for it, and however often.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+mod entry;
+mod ring;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use maud::{Markup, html};
 use parking_lot::Mutex;
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use super::access::{Identity, Role};
-use super::ui::time;
+use super::access::Identity;
+use crate::admin::household;
 use crate::record::Timestamp;
+pub(super) use entry::AuditEntry;
+use entry::shortened;
+use ring::{Key, Ring};
 
-/// Entries that are kept.
-const KEPT: usize = 1_000;
-
-/// What somebody did, or was kept from doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct AuditEntry {
-    /// When, in milliseconds since 1970 UTC.
-    at: u64,
-    /// Who; the name of their token, or `local` where none is needed.
-    who: String,
-    /// As what.
-    role: Role,
-    /// From where.
-    from: String,
-    /// What was asked for: the request's method …
-    method: String,
-    /// … and path.
-    path: String,
-    /// What that came to, as the route says it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    /// The answer's status code.
-    status: u16,
-}
-
-impl AuditEntry {
-    /// As a row of a page.
-    pub(super) fn row(&self) -> Markup {
-        let ago = Timestamp::now().as_millis().saturating_sub(self.at);
-        html! { tr class=[(self.status >= 400).then_some("warning")] {
-            td { (time(ago)) " ago" } td { (self.who) " from " (self.from) } td { (self.role) }
-            td { (self.method) " " (self.path) } td.wide { (self.detail.as_deref().unwrap_or_default()) } td.n { (self.status) }
-        } }
-    }
-}
+/// Entries that are kept of what was done …
+const DONE: usize = 1_000;
+/// … of what was refused …
+const REFUSED: usize = 500;
+/// … of who signed in and out …
+const SIGNED: usize = 200;
+/// … and of what was seen.
+const SEEN: usize = 500;
+/// How soon it is told how often something came again, once its minute is over.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// What a route says of what it did; goes with its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Detail(pub(super) String);
 
+/// A request, as far as it matters here.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) from: SocketAddr,
+    pub(super) method: Method,
+    pub(super) path: String,
+}
+
 /// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Audit(Mutex<VecDeque<AuditEntry>>);
+#[derive(Debug)]
+pub(super) struct Audit(Mutex<Rings>);
+
+#[derive(Debug)]
+struct Rings {
+    done: Ring,
+    refused: Ring,
+    signed: Ring,
+    seen: Ring,
+    /// Of the latest entry.
+    number: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self(Mutex::new(Rings {
+            done: Ring::of(DONE),
+            refused: Ring::of(REFUSED),
+            signed: Ring::of(SIGNED),
+            seen: Ring::of(SEEN),
+            number: 0,
+        }))
+    }
+}
 
 impl Audit {
-    /// Writes down how a request was answered.
-    pub(super) fn note(&self, who: &Identity, from: SocketAddr, method: &Method, path: &str, response: &Response) {
+    /// Writes down how a request was answered that was to change something, or was not allowed.
+    pub(super) fn note(&self, who: &Identity, request: &Request, response: &Response) {
         let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone());
-        let status: StatusCode = response.status();
-        tracing::info!(
-            target: "daemonry::audit",
-            who = &*who.name,
-            role = who.role.name(),
-            %from,
-            %method,
-            path,
-            detail,
-            status = status.as_u16(),
-            "asked to change something"
-        );
-        let entry = AuditEntry {
-            at: Timestamp::now().as_millis(),
-            who: who.name.to_string(),
-            role: who.role,
-            from: from.to_string(),
-            method: method.to_string(),
-            path: path.to_owned(),
-            detail,
-            status: status.as_u16(),
+        let status = response.status();
+        let entry = entry(Some(who), request, detail, status);
+        let event = match request.method {
+            Method::GET | Method::HEAD | Method::OPTIONS => "asked for what it may not have",
+            _ => "asked to change something",
         };
-        let mut entries = self.0.lock();
-        if entries.len() == KEPT {
-            entries.pop_front();
+        if status.is_client_error() || status.is_server_error() {
+            let what = format!("{} {}", entry.method, entry.path);
+            let key = Key::of(&entry, request.from.ip(), what);
+            self.write(event, &entry, Some(key), |rings| &mut rings.refused);
+        } else {
+            self.write(event, &entry, None, |rings| &mut rings.done);
         }
-        entries.push_back(entry);
+    }
+
+    /// Somebody has shown their token to a browser's page, or has it forgotten: `what` says which.
+    pub(super) fn signed(&self, what: &'static str, who: &Identity, request: &Request) {
+        let entry = entry(Some(who), request, Some(what.to_owned()), StatusCode::OK);
+        let key = Key::of(&entry, request.from.ip(), what.to_owned());
+        // Whoever may do nothing else may do that as often as they like.
+        self.write("signed in or out", &entry, Some(key), |rings| &mut rings.signed);
+    }
+
+    /// Somebody was turned away before it was known who it is.
+    pub(super) fn turned_away(&self, request: &Request, status: StatusCode, why: String) {
+        let entry = entry(None, request, Some(why), status);
+        // Whatever else they say of themselves they choose as they like.
+        let key = Key::of(&entry, request.from.ip(), String::new());
+        self.write("turned somebody away", &entry, Some(key), |rings| &mut rings.refused);
+    }
+
+    /// Somebody was shown what stands in records.
+    pub(super) fn saw(&self, who: &Identity, request: &Request) {
+        let entry = entry(Some(who), request, Some("saw records".to_owned()), StatusCode::OK);
+        let key = Key::of(&entry, request.from.ip(), entry.path.clone());
+        // Those who may are few, and each of these counts: it is the copy in memory alone that has to be bounded.
+        entry.tell("showed what stands in records");
+        let mut rings = self.0.lock();
+        rings.number += 1;
+        let number = rings.number;
+        rings.seen.note(entry, Some(key), number, Instant::now());
+        rings.seen.take_untold(Instant::now()).clear();
+    }
+
+    fn write(
+        &self,
+        event: &'static str,
+        entry: &AuditEntry,
+        key: Option<Key>,
+        ring: impl FnOnce(&mut Rings) -> &mut Ring,
+    ) {
+        let (now, mut rings) = (Instant::now(), self.0.lock());
+        rings.number += 1;
+        let number = rings.number;
+        let ring = ring(&mut rings);
+        let written = ring.note(entry.clone(), key, number, now);
+        let untold = ring.take_untold(now);
+        drop(rings);
+        untold.iter().for_each(AuditEntry::tell_again);
+        if let Some(written) = written {
+            written.tell(event);
+        }
+    }
+
+    /// Tells the log how often what came more than once has come, once its minute is over. Goes on for as long as it is polled.
+    pub(super) async fn follow(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.sweep(Instant::now());
+        }
+    }
+
+    fn sweep(&self, now: Instant) {
+        let mut rings = self.0.lock();
+        let untold: Vec<_> = [rings.refused.take_untold(now), rings.signed.take_untold(now)].concat();
+        drop(rings);
+        untold.iter().for_each(AuditEntry::tell_again);
     }
 
     /// The entries, the latest first.
     pub(super) fn entries(&self) -> Vec<AuditEntry> {
-        self.0.lock().iter().rev().cloned().collect()
+        let rings = self.0.lock();
+        let all = [&rings.done, &rings.refused, &rings.signed, &rings.seen];
+        let mut all: Vec<_> = all.into_iter().flat_map(Ring::entries).collect();
+        all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        all.into_iter().map(|(_, entry)| entry.clone()).collect()
     }
 }
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        // What is counted is not lost with the process.
+        self.sweep(Instant::now() + ring::MINUTE);
+    }
+}
+
+fn entry(who: Option<&Identity>, request: &Request, detail: Option<String>, status: StatusCode) -> AuditEntry {
+    AuditEntry {
+        at: Timestamp::now().as_millis(),
+        last: None,
+        count: 1,
+        who: who.map(|who| who.name.to_string()),
+        role: who.map(|who| who.role),
+        from: request.from.to_string(),
+        method: shortened(request.method.as_str()),
+        path: shortened(&request.path),
+        detail: detail.map(|detail| shortened(&detail)),
+        status: status.as_u16(),
+    }
+}
+
+impl Key {
+    /// What makes another one the same as this, within a minute.
+    fn of(entry: &AuditEntry, from: IpAddr, what: String) -> Self {
+        Self { who: entry.who.clone(), from: Some(household(from)), what, status: entry.status }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -105,14 +105,31 @@ impl Endpoint {
     }
 }
 
+/// What its gate has to know of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guarded {
+    pub(super) role: Role,
+    /// It shows what stands in records, to those who may see that.
+    pub(super) shows_records: bool,
+}
+
+impl Guarded {
+    fn of(endpoint: &Endpoint) -> Self {
+        // A letter is a record, and so are those of a list of them.
+        Self { role: endpoint.role, shows_records: endpoint.path.contains("/letters/{topic}") }
+    }
+}
+
 /// All endpoints behind their gate.
 pub(super) fn router(endpoints: Vec<Endpoint>, api: Api) -> Router {
-    let router = endpoints.into_iter().fold(Router::new(), |router, Endpoint { path, role, route, .. }| {
+    let router = endpoints.into_iter().fold(Router::new(), |router, endpoint| {
+        let guarded = Guarded::of(&endpoint);
+        let Endpoint { path, route, .. } = endpoint;
         let guard = move |State(api): State<Api>,
-                          ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+                          ConnectInfo(Peer { address: peer, .. }): ConnectInfo<Peer>,
                           Extension(identity): Extension<Identity>,
                           request: Request,
-                          next: Next| { authorize(api, role, peer, identity, request, next) };
+                          next: Next| { authorize(api, guarded, peer, identity, request, next) };
         router.route(path, route.route_layer(from_fn_with_state(api.clone(), guard)))
     });
     router

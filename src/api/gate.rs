@@ -6,17 +6,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::access::{Identity, Role};
+use super::audit;
+use super::endpoint::Guarded;
 use super::problem::Problem;
 use super::rate::{REQUEST, WRONG_TOKEN};
 use super::server::Peer;
 use super::state::Api;
 use super::ui;
+use crate::admin::household;
 
 /// Names that the API is reached by.
 #[derive(Clone, Debug)]
@@ -46,27 +50,44 @@ fn without_port(host: &str) -> &str {
 /// What every request passes.
 pub(super) async fn admit(
     State(api): State<Api>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer { address: peer, has_asked }): ConnectInfo<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    // What has a body may be on its way for as long as its sender likes.
+    if request.body().is_end_stream() {
+        has_asked.note();
+    }
+    let asked = audit::Request { from: peer, method: request.method().clone(), path: request.uri().path().to_owned() };
+    let turned_away = |refusal: Refusal| refusal.answer(&api, &asked);
     if let Err(refusal) = pass(&api, peer, &request) {
-        return *refusal;
+        return turned_away(refusal);
     }
     // What is the same for everybody, and how to become somebody.
-    let path = request.uri().path();
-    let is_sent = request.method() == Method::POST;
-    if let Some(asset) = ui::asset(path).filter(|_| is_question(request.method())) {
+    let is_sent = asked.method == Method::POST;
+    if let Some(asset) = ui::asset(&asked.path).filter(|_| is_question(&asked.method)) {
         return asset;
     }
-    if path == ui::LOGIN && is_sent {
-        let told = ui::login(&api, request).await;
-        return told.unwrap_or_else(|refusal| match pay(&api, peer, WRONG_TOKEN) {
-            Ok(()) => refusal,
-            Err(too_often) => *too_often,
-        });
+    if asked.path == ui::LOGIN && is_sent {
+        return match ui::login(&api, request).await {
+            Ok(response) => {
+                if let Some(who) = signed_in(&api, &response) {
+                    api.audit.signed("signed in", &who, &asked);
+                }
+                response
+            }
+            Err(again) => turned_away(match pay(&api, peer, WRONG_TOKEN) {
+                Ok(()) => {
+                    Refusal { answer: Box::new(again), why: Some("a sign-in with a token that nobody has".to_owned()) }
+                }
+                Err(too_often) => too_often,
+            }),
+        };
     }
-    if path == ui::LOGOUT && is_sent {
+    if asked.path == ui::LOGOUT && is_sent {
+        if let Some(who) = api.admitted.identify(ui::token_of(request.headers()).as_deref()) {
+            api.audit.signed("signed out", &who, &asked);
+        }
         return ui::logout(&api);
     }
     match identify(&api, peer, &request) {
@@ -74,41 +95,67 @@ pub(super) async fn admit(
             request.extensions_mut().insert(identity);
             next.run(request).await
         }
-        Err(refusal) => *refusal,
+        Err(refusal) => turned_away(refusal),
     }
 }
 
-fn refused(status: StatusCode, detail: String) -> Box<Response> {
-    Box::new(Problem::new(status, detail).into_response())
+/// Whose token a browser was given to keep: as it will show it.
+fn signed_in(api: &Api, response: &Response) -> Option<Identity> {
+    let cookie = response.headers().get(header::SET_COOKIE)?.clone();
+    api.admitted.identify(ui::token_of(&HeaderMap::from_iter([(header::COOKIE, cookie)])).as_deref())
+}
+
+/// Why somebody is not let in.
+struct Refusal {
+    answer: Box<Response>,
+    /// For the audit log; none of what happens to whoever comes for the first time.
+    why: Option<String>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, detail: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { answer: Box::new(Problem::new(status, detail.into()).into_response()), why: Some(why.into()) }
+    }
+
+    /// The answer to it, once it is written down.
+    fn answer(self, api: &Api, asked: &audit::Request) -> Response {
+        if let Some(why) = self.why {
+            api.audit.turned_away(asked, self.answer.status(), why);
+        }
+        *self.answer
+    }
 }
 
 /// Takes the price of a request from what its address may ask.
-fn pay(api: &Api, peer: SocketAddr, price: f64) -> Result<(), Box<Response>> {
-    api.rate.take(peer.ip(), price, Instant::now()).map_err(|wait| {
+fn pay(api: &Api, peer: SocketAddr, price: f64) -> Result<(), Refusal> {
+    api.rate.take(household(peer.ip()), price, Instant::now()).map_err(|wait| {
         let seconds = wait.as_secs().saturating_add(1);
-        let mut response = refused(StatusCode::TOO_MANY_REQUESTS, format!("ask again in {seconds} s"));
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        response
+        let mut refusal =
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, format!("ask again in {seconds} s"), "asked too often");
+        refusal.answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        refusal
     })
 }
 
 /// Whether it comes as it should, whoever has sent it.
-fn pass(api: &Api, peer: SocketAddr, request: &Request) -> Result<(), Box<Response>> {
+fn pass(api: &Api, peer: SocketAddr, request: &Request) -> Result<(), Refusal> {
     pay(api, peer, REQUEST)?;
     let headers = request.headers();
     let host = text(headers, header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     let Some(host) = host.filter(|host| api.hosts.is_ours(host)) else {
-        let detail = "this is not reached by such a name: add it to `api.hosts`, or use an address".to_owned();
-        return Err(refused(StatusCode::MISDIRECTED_REQUEST, detail));
+        let detail = "this is not reached by such a name: add it to `api.hosts`, or use an address";
+        let why = format!("came by the name `{}`", host.unwrap_or_default());
+        return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, detail, why));
     };
     if !is_question(request.method()) && comes_from_elsewhere(headers, host) {
-        return Err(refused(StatusCode::FORBIDDEN, "another site has sent this".to_owned()));
+        let origin = text(headers, header::ORIGIN).unwrap_or("another site");
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "another site has sent this", format!("sent by `{origin}`")));
     }
     Ok(())
 }
 
 /// Who has sent it.
-fn identify(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, Box<Response>> {
+fn identify(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, Refusal> {
     let headers = request.headers();
     let kept = ui::token_of(headers);
     let shown = text(headers, header::AUTHORIZATION).and_then(bearer).or(kept.as_deref());
@@ -118,14 +165,15 @@ fn identify(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, 
     if shown.is_some() {
         pay(api, peer, WRONG_TOKEN)?;
     }
+    let why = shown.map(|_| "showed a token that nobody has".to_owned());
     let is_page = text(headers, header::ACCEPT).is_some_and(|accepts| accepts.contains("text/html"));
     if is_page && is_question(request.method()) {
-        return Err(Box::new(ui::login_page(api, false)));
+        return Err(Refusal { answer: Box::new(ui::login_page(api, false)), why });
     }
-    let detail = "show a token that is configured under `api.tokens`, as in `authorization: Bearer …`".to_owned();
-    let mut response = refused(StatusCode::UNAUTHORIZED, detail);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Err(response)
+    let detail = "show a token that is configured under `api.tokens`, as in `authorization: Bearer …`";
+    let mut answer = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    Err(Refusal { answer: Box::new(answer), why })
 }
 
 /// Whether it changes nothing.
@@ -153,28 +201,31 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// At a route: lets those in who have its role, and writes down what is no question.
+/// At a route: lets those in who have its role, and writes down what is no question, what was not allowed, and who has seen records.
 pub(super) async fn authorize(
     api: Api,
-    role: Role,
+    route: Guarded,
     peer: SocketAddr,
     identity: Identity,
     request: Request,
     next: Next,
 ) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let is_change = !is_question(&method);
+    let asked = audit::Request { from: peer, method: request.method().clone(), path: request.uri().path().to_owned() };
+    let is_change = !is_question(&asked.method);
     let answer = {
         let api = api.clone();
         async move {
-            let response = if identity.role >= role {
+            let response = if identity.role >= route.role {
                 next.run(request).await
             } else {
-                let detail = format!("`{}` is {}, this takes {role}", identity.name, identity.role);
+                let detail = format!("`{}` is {}, this takes {}", identity.name, identity.role, route.role);
                 Problem::new(StatusCode::FORBIDDEN, detail).into_response()
             };
-            if is_change {
-                api.audit.note(&identity, peer, &method, &path, &response);
+            // What a route refuses by itself, as a condition that would tell what is hidden, is no less refused.
+            if is_change || response.status() == StatusCode::FORBIDDEN {
+                api.audit.note(&identity, &asked, &response);
+            } else if route.shows_records && identity.role >= Role::Operator && response.status().is_success() {
+                api.audit.saw(&identity, &asked);
             }
             response
         }

@@ -35,7 +35,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get::<Vec<AuditEntry>, _>(
             "/api/v1/audit",
             Role::Operator,
-            "The latest of what was changed here, or was refused to be",
+            "The latest of what was changed here, of who was turned away, and of who has seen records",
             audit,
         ),
     ];

@@ -11,19 +11,23 @@ use axum::serve::IncomingStream;
 use super::endpoint::router;
 use super::state::Api;
 use super::{ApiConfig, Instance, openapi, routes};
-use crate::admin::{AdminError, BoundedListener, Greeting, HttpServer, Tls};
+use crate::admin::{AdminError, BoundedListener, Greeting, HasAsked, HttpServer, Tls};
 use crate::fleet::Fleet;
 use crate::supervisor::Roster;
 
 const NAME: &str = "API";
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// Noted once it has asked something whole.
+    pub(super) has_asked: HasAsked,
+}
 
 impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
-        Self(*stream.remote_addr())
+        Self { address: *stream.remote_addr(), has_asked: stream.io().has_asked() }
     }
 }
 
@@ -54,7 +58,7 @@ impl ApiServer {
                     None => pending().await,
                 }
             };
-            tokio::join!(api.roster.history().record(&api.roster), follow);
+            tokio::join!(api.roster.history().record(&api.roster), api.audit.follow(), follow);
         };
         HttpServer::start(NAME, address, greeting, service, beside).map(Self)
     }

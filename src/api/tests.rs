@@ -1,5 +1,6 @@
 //! The API over HTTP: who is let in, what is refused, and what is done.
 
+mod audited;
 mod doctor;
 mod large;
 mod letters;

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 
 use crate::operator;
+use crate::operator::config::{Config, configured, set};
+use crate::operator::exit_codes;
 
 /// What a program was asked to do.
 #[derive(Debug, PartialEq)]
@@ -39,6 +41,12 @@ pub(super) struct OwnSaid {
 pub(super) struct Sources {
     pub(super) file: PathBuf,
     pub(super) flags: Vec<String>,
+}
+
+impl Sources {
+    fn of(operator::File { path, set }: operator::File) -> Self {
+        Self { file: path, flags: set }
+    }
 }
 
 /// What is said instead of doing anything.
@@ -96,10 +104,10 @@ pub(super) fn parse<'a>(
     Ok(match matches.subcommand() {
         Some(("run", matches)) => Request::Run(sources(matches)),
         Some(("check", matches)) => Request::Check(sources(matches)),
-        Some(("config", matches)) => match matches.subcommand() {
-            Some(("print", matches)) => Request::Print(sources(matches)),
-            Some(("schema", _)) => Request::Schema,
-            _ => Request::Reference,
+        Some((Config::NAME, matches)) => match Config::of(matches) {
+            Config::Print(file) => Request::Print(Sources::of(file)),
+            Config::Schema => Request::Schema,
+            Config::Reference => Request::Reference,
         },
         Some((name, _)) if operator::Request::has_subcommand(name) => {
             let request = operator::Request::from_arg_matches(&matches);
@@ -118,15 +126,6 @@ pub(super) fn parse<'a>(
 
 /// The command line of such a program.
 pub(super) fn command(title: Title, own: &[&Own]) -> Command {
-    let config = Command::new("config")
-        .about("Shows what the configuration is, or can be")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(configured("print", "Prints the configuration in force as YAML, without secrets"))
-        .subcommand(Command::new("schema").about("Prints the JSON schema of a configuration file"))
-        .subcommand(
-            Command::new("reference").about("Prints every key with its type, default and meaning, as Markdown"),
-        );
     let command = Command::new(title.name);
     let command = match title.version {
         Some(version) => command.version(version),
@@ -138,8 +137,9 @@ pub(super) fn command(title: Title, own: &[&Own]) -> Command {
         .disable_help_subcommand(true)
         .subcommand(configured("run", "Runs the daemons until SIGTERM or SIGINT"))
         .subcommand(configured("check", "Tells everything that is wrong with a configuration, without running it"))
-        .subcommand(config);
-    let command = operator::Request::augment_subcommands(command);
+        .subcommand(Config::command());
+    // The program's own commands end as the program has them end.
+    let command = exit_codes::told(operator::Request::augment_subcommands(command));
     own.iter().fold(command, |command, own| {
         let arguments =
             Arg::new("arguments").num_args(0..).value_name("ARGUMENT").help("Arguments of the command's own");
@@ -148,28 +148,8 @@ pub(super) fn command(title: Title, own: &[&Own]) -> Command {
     })
 }
 
-fn configured(name: &'static str, about: &'static str) -> Command {
-    let file = Arg::new("config")
-        .long("config")
-        .short('c')
-        .value_name("FILE")
-        .required(true)
-        .value_parser(value_parser!(PathBuf))
-        .help("The configuration file");
-    Command::new(name).about(about).arg(file).arg(set())
-}
-
-fn set() -> Arg {
-    Arg::new("set")
-        .long("set")
-        .value_name("KEY=VALUE")
-        .action(ArgAction::Append)
-        .help("Sets a key over file and environment, as in daemons.orders.workers=32; can be repeated")
-}
-
 fn sources(matches: &ArgMatches) -> Sources {
-    let file = matches.get_one::<PathBuf>("config").cloned().unwrap_or_default();
-    Sources { file, flags: all(matches, "set") }
+    Sources::of(operator::config::file(matches))
 }
 
 fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
@@ -210,6 +190,11 @@ mod tests {
         assert_eq!(parsed("--version"), Err(Said::Asked("shop 1.2.3\n".to_owned())));
         let Err(Said::Asked(help)) = parsed("--help") else { panic!("no help") };
         assert!(help.contains("demo") && help.contains("Shows it"), "{help}");
+        assert!(help.contains("3         the time passed with work unfinished"), "{help}");
+        let Err(Said::Asked(run)) = parsed("run --help") else { panic!("no help") };
+        assert!(run.contains("130, 143") && !run.contains("the answer to a question was no"), "{run}");
+        let Err(Said::Asked(lag)) = parsed("lag --help") else { panic!("no help") };
+        assert!(lag.contains("the answer to a question was no") && !lag.contains("130, 143"), "{lag}");
         let Err(Said::Refused(error)) = parsed("rum --config x") else { panic!("accepted") };
         assert!(error.contains("'run'"), "{error}");
     }

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::program::{Program, Reads};
 use super::resolve::changes;
-use super::{Faults, Loaded, Sources, load, yaml};
+use super::{Faults, Loaded, Sources, load, schema, yaml};
 use crate::kafka::KafkaConfig;
 use crate::record::Topic;
 
@@ -21,8 +23,19 @@ pub(crate) struct Deployment {
     pub(crate) consumers: BTreeMap<String, DeployedConsumer>,
     /// Where the API is served; none where it is not.
     pub(crate) api: Option<DeployedApi>,
+    /// Where its processes know one another; none where they don't.
+    pub(crate) fleet: Option<DeployedFleet>,
     /// How long a process may take to stop.
     pub(crate) stop: Duration,
+}
+
+/// Where the processes of a program know one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeployedFleet {
+    /// The name of the cluster that the topics are in.
+    pub(crate) cluster: String,
+    pub(crate) reports: Topic,
+    pub(crate) control: Topic,
 }
 
 /// Where the API is served.
@@ -76,6 +89,11 @@ impl Deployment {
             clusters: config.clusters.clone(),
             consumers: consumers.collect(),
             api: config.api.as_ref().map(|api| DeployedApi { address: api.address, is_secure: api.tls.is_some() }),
+            fleet: config.fleet.as_ref().map(|fleet| DeployedFleet {
+                cluster: fleet.cluster.clone(),
+                reports: fleet.reports.clone(),
+                control: fleet.control.clone(),
+            }),
             stop: config.drain.saturating_add(config.grace),
         }
     }
@@ -86,12 +104,33 @@ impl Deployment {
     /// # Errors
     /// Everything that is wrong with it, as far as that can be told.
     pub(crate) fn of_file(sources: Sources<'_>) -> Result<Self, Faults> {
-        // What is wrong with the text is told when it is read as a whole.
-        let tree = yaml::parse(sources.file, sources.text, &mut Vec::new()).ok();
-        let daemons = tree.as_ref().and_then(|tree| tree.entry("daemons"));
-        let names = daemons.map(|daemons| daemons.value.entries()).unwrap_or_default();
-        let daemons = names.iter().map(|entry| (entry.key.as_str(), Reads::Unknown)).collect();
-        let program = Program { name: "daemonry", daemons, app: Some(|_| ()) };
-        Ok(Self::of(&load(sources, &program)?, &program))
+        load_of_any_program(sources, Self::of)
     }
+}
+
+/// The program that a file is for, as far as the file tells.
+fn any_program<'n>(daemons: impl IntoIterator<Item = &'n str>) -> Program<'n> {
+    let daemons = daemons.into_iter().map(|name| (name, Reads::Unknown)).collect();
+    Program { name: "daemonry", daemons, app: Some(|_| ()) }
+}
+
+/// Reads a file for whoever has not the program that it is for, and makes something of it.
+///
+/// # Errors
+/// Everything that is wrong with it, as far as that can be told.
+pub(crate) fn load_of_any_program<T>(
+    sources: Sources<'_>,
+    make: impl FnOnce(&Loaded, &Program<'_>) -> T,
+) -> Result<T, Faults> {
+    // What is wrong with the text is told when it is read as a whole.
+    let tree = yaml::parse(sources.file, sources.text, &mut Vec::new()).ok();
+    let daemons = tree.as_ref().and_then(|tree| tree.entry("daemons"));
+    let names = daemons.map(|daemons| daemons.value.entries()).unwrap_or_default();
+    let program = any_program(names.iter().map(|entry| entry.key.as_str()));
+    Ok(make(&load(sources, &program)?, &program))
+}
+
+/// The schema of any program's configuration: daemons and topics have whatever names they have.
+pub(crate) fn schema_of_any_program() -> Value {
+    schema::of_any(&any_program([]))
 }

@@ -322,7 +322,7 @@ fn fleet(
     let name = named_cluster(document, &path, section.cluster.as_deref(), clusters)?;
     let kafka = clusters.get(name)?.clone();
     let [reports, control] = [&section.reports, &section.control].map(|topic| Topic::from(topic.as_str()));
-    Some(FleetSettings { kafka, reports, control })
+    Some(FleetSettings { cluster: name.to_owned(), kafka, reports, control })
 }
 
 /// What is changed of the program's routes.

@@ -60,6 +60,17 @@ pub(super) fn of_every_program() -> Value {
     settings.into_generator().into_root_schema_for::<RawConfig>().to_value()
 }
 
+/// The schema of the configuration of a program that nobody here knows: names of daemons and topics are left open.
+pub(super) fn of_any(program: &Program<'_>) -> Value {
+    let (mut schema, mut open) = (of(program), of_every_program());
+    allow_substitution(&mut open);
+    let mut daemon = open["properties"]["daemons"]["additionalProperties"].take();
+    // As in a program's: a section with nothing in it has all by default.
+    daemon["type"] = json!(["object", "null"]);
+    schema["properties"]["daemons"]["additionalProperties"] = daemon;
+    schema
+}
+
 /// The schema of a program's configuration: with its daemons and topics, and with `${…}` allowed for every single value.
 pub(crate) fn of(program: &Program<'_>) -> Value {
     let mut schema = of_every_program();

@@ -50,13 +50,13 @@ impl Obstacle {
         }
         if has("certificate verify failed") || has("Failed to verify broker certificate") {
             return Some(Self::Refused(format!(
-                "the certificate of `{brokers}` can't be verified: set `ssl.ca.location` to the authority that signed it, and name the brokers as it does"
+                "the certificate of `{brokers}` can't be verified: set `ssl.ca.location` to the authority that signed it, name the brokers as it does, and see that it has not expired"
             )));
         }
         // Of the broker's: bad, revoked, expired, unknown, unknown authority, access denied, required.
         if ["42", "44", "45", "46", "48", "49", "116"].iter().any(|alert| has(&format!("SSL alert number {alert}"))) {
             return Some(Self::Refused(format!(
-                "the brokers of `{brokers}` refuse our certificate, or want one: set `ssl.certificate.location` and `ssl.key.location` to one that their authority signed"
+                "the brokers of `{brokers}` refuse our certificate, or want one: set `ssl.certificate.location` and `ssl.key.location` to one that their authority signed, and that has not expired"
             )));
         }
         // Handshake failure, protocol version, insufficient security.

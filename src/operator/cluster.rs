@@ -7,7 +7,7 @@ use clap::Args;
 use super::ReadFile;
 use super::again::Again;
 use super::failure::Failure;
-use crate::config::{DeployedConsumer, Deployment};
+use crate::config::{DeployedConsumer, DeployedFleet, Deployment};
 use crate::kafka::KafkaConfig;
 
 /// The group of whoever only asks.
@@ -50,15 +50,17 @@ pub(super) struct Target {
     pub(super) kafka: KafkaConfig,
     /// By their names; none where there is no file.
     pub(super) consumers: Vec<(String, DeployedConsumer)>,
+    /// Where the program's processes know one another by it.
+    pub(super) fleet: Option<DeployedFleet>,
 }
 
 impl ClusterArgs {
     /// The cluster that is meant.
     pub(super) fn target(&self, read: &ReadFile<'_>) -> Result<Target, Failure> {
         let Some(deployment) = self.deployment(read)? else {
-            return Ok(Target { name: None, kafka: self.given()?, consumers: Vec::new() });
+            return Ok(Target { name: None, kafka: self.given()?, consumers: Vec::new(), fleet: None });
         };
-        let clusters = deployment.clusters;
+        let (clusters, fleet) = (deployment.clusters, deployment.fleet);
         let names = || clusters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let name = match &self.cluster {
             Some(name) if clusters.contains_key(name) => name.clone(),
@@ -74,7 +76,8 @@ impl ClusterArgs {
         };
         let kafka = clusters[&name].clone();
         let consumers = deployment.consumers.into_iter().filter(|(_, consumer)| consumer.cluster == name);
-        Ok(Target { kafka, consumers: consumers.collect(), name: Some(name) })
+        let fleet = fleet.filter(|fleet| fleet.cluster == name);
+        Ok(Target { kafka, consumers: consumers.collect(), fleet, name: Some(name) })
     }
 
     /// The cluster that is meant; where none is named, all those of the file that are read.
@@ -82,9 +85,16 @@ impl ClusterArgs {
         let (None, Some(deployment)) = (&self.cluster, self.deployment(read)?) else {
             return Ok(vec![self.target(read)?]);
         };
-        let targets = read_targets(deployment);
+        let targets = used_targets(deployment);
+        let targets: Vec<Target> = targets.into_iter().filter(|target| !target.consumers.is_empty()).collect();
         // One that nobody reads is meant where there is no other.
         if targets.is_empty() { Ok(vec![self.target(read)?]) } else { Ok(targets) }
+    }
+
+    /// A cluster that nobody reads, by which the program's processes know one another: none where another one was named.
+    pub(super) fn fleet_alone(&self, read: &ReadFile<'_>) -> Result<Option<Target>, Failure> {
+        let (None, Some(deployment)) = (&self.cluster, self.deployment(read)?) else { return Ok(None) };
+        Ok(used_targets(deployment).into_iter().find(|target| target.fleet.is_some() && target.consumers.is_empty()))
     }
 
     /// Everything that the file says; none where the cluster is given without one.
@@ -122,15 +132,17 @@ impl ClusterArgs {
     }
 }
 
-/// The clusters that are read, and who reads them.
-pub(super) fn read_targets(deployment: Deployment) -> Vec<Target> {
-    let Deployment { clusters, consumers, .. } = deployment;
+/// The clusters that are read, and who reads them; and the one by which the program's processes know one another.
+pub(super) fn used_targets(deployment: Deployment) -> Vec<Target> {
+    let Deployment { clusters, consumers, fleet, .. } = deployment;
     let target = |(name, kafka): (String, KafkaConfig)| {
         let consumers = consumers.iter().filter(|(_, consumer)| consumer.cluster == name);
         let consumers = consumers.map(|(daemon, one)| (daemon.clone(), one.clone())).collect();
-        Target { kafka, consumers, name: Some(name) }
+        let fleet = fleet.clone().filter(|fleet| fleet.cluster == name);
+        Target { kafka, consumers, fleet, name: Some(name) }
     };
-    clusters.into_iter().map(target).filter(|target| !target.consumers.is_empty()).collect()
+    let targets = clusters.into_iter().map(target);
+    targets.filter(|target| !target.consumers.is_empty() || target.fleet.is_some()).collect()
 }
 
 /// Properties of a file, `key=value` a line; what begins with `#` is a comment. Values may be secret, so no error shows one.

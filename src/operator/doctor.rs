@@ -6,8 +6,10 @@
 mod brokers;
 mod facts;
 mod finding;
+mod fleet;
 mod group;
 mod letters;
+mod marks;
 mod progress;
 mod rights;
 mod settings;
@@ -18,7 +20,7 @@ use clap::Args;
 
 use self::facts::Facts;
 use super::ReadFile;
-use super::cluster::{ClusterArgs, Target, read_targets};
+use super::cluster::{ClusterArgs, Target, used_targets};
 use super::console::{Console, OutputArgs};
 use super::failure::Failure;
 use super::standing::{Subject, subjects, wanted};
@@ -28,8 +30,17 @@ use crate::config::{Deployment, Period};
 use crate::shutdown::Exit;
 
 /// All that judge a cluster.
-const CHECKS: [fn(&Facts, &mut Vec<Finding>); 7] =
-    [brokers::judge, topics::judge, letters::judge, rights::judge, group::judge, progress::judge, settings::judge];
+const CHECKS: [fn(&Facts, &mut Vec<Finding>); 9] = [
+    brokers::judge,
+    topics::judge,
+    letters::judge,
+    marks::judge,
+    rights::judge,
+    group::judge,
+    progress::judge,
+    settings::judge,
+    fleet::judge,
+];
 
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct Doctor {
@@ -57,10 +68,16 @@ impl Doctor {
         let targets = self.cluster.targets(read)?;
         // Without a group there is still the cluster to look at.
         let is_read = !self.group.is_empty() || targets.iter().any(|target| !target.consumers.is_empty());
-        let wanted = match is_read {
+        let mut wanted = match is_read {
             true => wanted(targets, &self.group)?,
             false => targets.into_iter().map(|target| (target, Vec::new())).collect(),
         };
+        if self.group.is_empty()
+            && let Some(alone) = self.cluster.fleet_alone(read)?
+            && wanted.iter().all(|(target, _)| target.name != alone.name)
+        {
+            wanted.push((alone, Vec::new()));
+        }
         found.extend(block_on(look(&wanted, self.replicas))?);
         let mut console = Console::new(&self.output);
         console.answer(&found, "nothing was looked at")?;
@@ -88,7 +105,7 @@ async fn look(wanted: &[(Target, Vec<Subject>)], replicas: Option<usize>) -> Res
 /// # Errors
 /// Why it can't look, in words.
 pub(crate) async fn examine(deployment: Deployment) -> Result<Vec<Finding>, String> {
-    let targets = read_targets(deployment).into_iter();
+    let targets = used_targets(deployment).into_iter();
     let with_subjects = |target: Target| {
         let subjects = subjects(&target);
         (target, subjects)

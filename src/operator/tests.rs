@@ -90,3 +90,64 @@ fn topics_of_a_cluster_are_listed() {
     assert_eq!(run_with(["daemonry", "man", "topics"]), Exit::Drained);
     assert_eq!(run_with(["daemonry", "man", "nothing"]), Exit::Misconfigured);
 }
+
+/// What a command line of a program, or of whoever has none, says of itself when it is asked `arguments`.
+fn help(command: clap::Command, arguments: &[&str]) -> String {
+    command.try_get_matches_from(arguments).expect_err("help is told as an error").render().to_string()
+}
+
+#[test]
+fn exit_codes_are_told_by_help_and_manual_pages() {
+    let (done, unfinished) =
+        ("1         done, and something was found", "3         the time passed with work unfinished");
+    for arguments in
+        [&["daemonry", "--help"][..], &["daemonry", "doctor", "--help"], &["daemonry", "dlq", "ls", "--help"]]
+    {
+        let said = help(command_line(), arguments);
+        assert!(said.contains(done) && !said.contains(unfinished), "{said}");
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command_line()).render(&mut page).expect("a page");
+    assert!(String::from_utf8_lossy(&page).contains("the answer to a question was no"));
+}
+
+#[test]
+fn config_print_shows_what_is_in_force_of_any_program_without_secrets() {
+    let text = "kafka: {main: {brokers: a:1, group: shop, properties: {sasl.password: hush}}}\ndaemons: {orders: {workers: 3}}\napp: {mine: 1}";
+    let (_directory, path) = file(text);
+    let print = |set: &[&str]| {
+        let set = set.iter().map(|set| (*set).to_owned()).collect();
+        let sources = config::Config::Print(File { path: path.clone(), set });
+        sources.text()
+    };
+    let printed = print(&["daemons.orders.workers=32"]).expect("it is right");
+    assert!(
+        printed.contains("workers: 32") && printed.contains("mine: 1") && printed.contains("drain: 30s"),
+        "{printed}"
+    );
+    assert!(!printed.contains("hush"), "{printed}");
+    let Err(Failure::Configuration(faults)) = print(&["daemons.orders.worker=32"]) else { panic!("it was taken") };
+    assert!(faults.to_string().contains("did you mean `workers`?"), "{faults}");
+    let arguments = ["daemonry", "config", "print", "--config", "nowhere.yaml"];
+    assert_eq!(run_with(arguments), Exit::Misconfigured);
+}
+
+#[test]
+fn config_schema_takes_what_any_program_may_be_configured_with() {
+    let schema: serde_json::Value =
+        serde_json::from_str(&config::Config::Schema.text().expect("there is one")).expect("it is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let right = serde_json::json!({
+        "kafka": {"main": {"brokers": "a:1", "group": "shop"}},
+        "daemons": {"orders": {"workers": 3, "topics": {"orders.created": {"timeout": "3s"}}}, "others": null},
+        "app": {"mine": 1},
+    });
+    assert!(
+        validator.is_valid(&right),
+        "{:?}",
+        validator.iter_errors(&right).map(|error| error.to_string()).collect::<Vec<_>>()
+    );
+    for wrong in [serde_json::json!({"daemons": {"orders": {"worker": 3}}}), serde_json::json!({"kafk": {}})] {
+        assert!(!validator.is_valid(&wrong), "{wrong}");
+    }
+}

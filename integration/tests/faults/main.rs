@@ -1,6 +1,7 @@
 //! The promises on a real Kafka, kept by real processes: each scenario starts some of `examples/ledger`, lets something happen to
 //! them, and has the ledger checker judge what came out.
 
+mod abuse;
 mod bounds;
 mod checker;
 mod clusters;

@@ -8,14 +8,15 @@ use integration::patience::until_true;
 use integration::rights::{Operation, Resource};
 use integration::secured::{PASSWORD, PLAIN_USER};
 use integration::{Broker, BrokerOptions, SecuredBroker, Topics};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::scene::{PATIENCE, Said, Scene, daemonry, program};
 
-const NDJSON: [&str; 2] = ["--output", "ndjson"];
+pub(crate) const NDJSON: [&str; 2] = ["--output", "ndjson"];
 
 /// Severity and what was found, of those of a check that say `part` of where or what.
-fn found<'r>(rows: &'r [Value], check: &str, part: &str) -> Vec<&'r str> {
+pub(crate) fn found<'r>(rows: &'r [Value], check: &str, part: &str) -> Vec<&'r str> {
     let says = |row: &&Value| {
         let said = |key: &str| row[key].as_str().is_some_and(|text| text.contains(part));
         row["check"] == check && (said("where") || said("what"))
@@ -130,5 +131,72 @@ fn rights_that_are_missing_are_told_and_passwords_that_are_wrong() -> Result<()>
     ensure!(found(&rows, "rights", "this user may not read it") == ["error"], "{rows:?}");
     ensure!(found(&rows, "rights", "neither join the group nor commit") == ["error"], "{rows:?}");
     ensure!(found(&rows, "settings", "") == ["unknown"], "{rows:?}");
+    Ok(())
+}
+
+#[test]
+fn a_group_that_waits_for_a_member_which_does_not_answer_is_stuck() -> Result<()> {
+    let scene = Scene::open("operator-stuck")?;
+    scene.fill([4, 4, 4])?;
+    let mut frozen = scene.daemon("classic")?;
+    let group = |what: &str, part: &str, severity: &str| {
+        until_true(PATIENCE, what, || {
+            let rows = scene.ask("doctor", &NDJSON)?.rows()?;
+            Ok(found(&rows, "group", part) == [severity])
+        })
+    };
+    group("a group that is well", "each with partitions", "ok")?;
+    // It is waited for until its session is over, as whoever joins wants a part of what it has.
+    frozen.signal(Signal::STOP)?;
+    let mut newcomer = scene.daemon("classic")?;
+    group("a group that is stuck", "it has been distributing its partitions for 10s or longer", "warning")?;
+    let said = scene.ask("doctor", &[])?;
+    ensure!(said.code == Some(0) && said.out.contains("look for a member that"), "{said:?}");
+    frozen.signal(Signal::CONT)?;
+    group("a group that has settled", "2 member(s), each with partitions", "ok")?;
+    for member in [&mut frozen, &mut newcomer] {
+        ensure!(member.stop(PATIENCE)? == 0, "log {}", member.log_path().display());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_topics_of_a_fleet_and_of_marks_are_looked_at() -> Result<()> {
+    let scene = Scene::open("operator-fleet-topics")?;
+    let [reports, control, letters] = ["reports", "control", "dlq"].map(|kind| format!("{}.{kind}", scene.topic));
+    let ask = |code: i32| -> Result<Vec<Value>> {
+        let text = format!(
+            "kafka: {{main: {{brokers: \"{}\", group: {}}}}}\nfleet: {{enabled: true, reports: {reports}, control: {control}}}\ndaemons: {{orders: {{topics: {{orders.created: {{dead_letter: {letters}}}}}}}, shipments: {{enabled: false}}}}",
+            scene.brokers, scene.topic
+        );
+        let file = scene.file("fleet.yaml", &text)?;
+        program("handlers", &[&["doctor", "--config", &file][..], &NDJSON].concat(), &[])?.with_code(code)?.rows()
+    };
+    scene.topics.create("orders.created", 4, &[]).ok();
+    scene.topics.create(&letters, 4, &[("retention.ms", "-1")])?;
+    // Before the first process they are not there yet.
+    let rows = ask(0)?;
+    for topic in [&reports, &control] {
+        ensure!(found(&rows, "fleet", topic) == ["warning"], "{topic}: {rows:?}");
+    }
+    scene.topics.create(&reports, 1, &[("cleanup.policy", "compact")])?;
+    scene.topics.create(&control, 2, &[("cleanup.policy", "delete")])?;
+    scene.topics.create(
+        &format!("{letters}.marks"),
+        1,
+        &[("cleanup.policy", "delete"), ("retention.ms", "86400000")],
+    )?;
+    let rows = ask(1)?;
+    ensure!(found(&rows, "fleet", &reports) == ["ok"], "{rows:?}");
+    ensure!(found(&rows, "fleet", "only the first one is read") == ["error"], "{rows:?}");
+    ensure!(found(&rows, "fleet", "it is not compacted") == ["error"], "{rows:?}");
+    ensure!(found(&rows, "dead letters", "once a mark is removed by age") == ["error"], "{rows:?}");
+    scene.topics.delete(&control)?;
+    until_true(PATIENCE, "the end of the topic", || Ok(!scene.topics.exists(&control)?))?;
+    scene.topics.create(&control, 1, &[("cleanup.policy", "compact")])?;
+    scene.topics.set(&format!("{letters}.marks"), &[("cleanup.policy", "compact")])?;
+    let rows = ask(0)?;
+    ensure!(found(&rows, "fleet", &control) == ["ok"], "{rows:?}");
+    ensure!(found(&rows, "dead letters", "it remembers what became of the letters") == ["ok"], "{rows:?}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod doctor;
+mod doctor_secured;
 mod fleet;
 mod lag;
 mod openapi;

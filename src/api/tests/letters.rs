@@ -13,10 +13,10 @@ use crate::record::{OwnedRecord, Timestamp};
 use crate::testing::MemoryBroker;
 
 const LETTERS: &str = "/api/v1/daemons/orders/letters";
-const TOPIC: &str = "/api/v1/daemons/orders/letters/orders.dlq";
+pub(super) const TOPIC: &str = "/api/v1/daemons/orders/letters/orders.dlq";
 
 /// A broker with letters of records with these values.
-fn broker(scene: &Scene, values: &[&str]) -> MemoryBroker {
+pub(super) fn broker(scene: &Scene, values: &[&str]) -> MemoryBroker {
     let broker = MemoryBroker::new();
     broker.create_topic("orders", 1);
     broker.create_topic("orders.dlq", 2);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::config::DeployedConsumer;
+use crate::dead_letters::letters_of_marks;
 use crate::kafka::{
     AdminError, GroupPhase, KafkaAdmin, KafkaConfig, OffsetAt, PartitionState, Rights, Settings, TopicState,
 };
@@ -32,6 +33,15 @@ pub(super) struct Facts {
     /// A broker's; none where this user may not know them.
     pub(super) settings: Option<Settings>,
     pub(super) groups: Vec<GroupFact>,
+    /// Where the program's processes know one another by this cluster.
+    pub(super) fleet: Option<FleetFact>,
+}
+
+/// The topics of a fleet.
+#[derive(Clone, Debug)]
+pub(super) struct FleetFact {
+    pub(super) reports: Topic,
+    pub(super) control: Topic,
 }
 
 /// A broker's address, and whether somebody answers there.
@@ -119,7 +129,9 @@ impl Facts {
         let kafka = &target.kafka;
         let groups = subjects.iter().map(|subject| GroupFact::of(subject, target, replicas)).collect();
         let cluster = target.name.clone().unwrap_or_else(|| kafka.brokers.clone());
-        let mut facts = Self { cluster, groups, ..Self::default() };
+        let fleet = target.fleet.as_ref();
+        let fleet = fleet.map(|fleet| FleetFact { reports: fleet.reports.clone(), control: fleet.control.clone() });
+        let mut facts = Self { cluster, groups, fleet, ..Self::default() };
         let admin = KafkaAdmin::new(kafka)?;
         let known = match admin.brokers(PATIENCE).await {
             Ok(known) => known.into_iter().map(|broker| (broker.address, Some(broker.id))).collect(),
@@ -147,11 +159,15 @@ impl Facts {
         self.brokers.iter().any(|broker| broker.id.is_some())
     }
 
-    /// The topics that matter: what is read, and where letters go.
+    /// The topics that matter: what is read, where letters go, and what became of them, and those of the fleet.
     async fn add_topics(&mut self, admin: &KafkaAdmin, topics: &[TopicState]) {
         let wanted: BTreeSet<&Topic> =
             self.groups.iter().flat_map(|group| group.reads.iter().chain(group.letters.keys())).collect();
-        let there = topics.iter().filter(|state| wanted.contains(&state.topic));
+        let fleet: Vec<&Topic> = self.fleet.iter().flat_map(|fleet| [&fleet.reports, &fleet.control]).collect();
+        let has_marks = |topic: &Topic| letters_of_marks(topic).is_some_and(|letters| wanted.contains(&letters));
+        let there = topics
+            .iter()
+            .filter(|state| wanted.contains(&state.topic) || fleet.contains(&&state.topic) || has_marks(&state.topic));
         let mut found: BTreeMap<Topic, TopicFact> = there
             .map(|state| {
                 (state.topic.clone(), TopicFact { partitions: state.partitions.clone(), ..TopicFact::default() })

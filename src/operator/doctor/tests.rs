@@ -24,6 +24,7 @@ pub(super) fn facts<const N: usize>(topics: [(&str, TopicFact); N], group: Group
         topics: topics.into_iter().map(|(topic, fact)| (Topic::from(topic), fact)).collect(),
         settings: None,
         groups: vec![group],
+        fleet: None,
     }
 }
 
