@@ -27,7 +27,7 @@ struct Chunk {
     stretches: Vec<Span>,
 }
 
-/// Which letters have a mark: some 200 bytes for 512 offsets side by side.
+/// Which letters have a mark: some 300 bytes for 512 offsets side by side.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
     chunks: BTreeMap<(Partition, i64), Chunk>,

@@ -50,7 +50,7 @@
 //! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
 //!   letter has that header too, and at the cap it is left alone. What a letter says of its topic is believed, but no record goes where
 //!   the marks are.
-//! - **What became of them is read once.** A [`DeadLetters`] and its clones keep it, in some 200 bytes for 512 letters, and read on from there for
+//! - **What became of them is read once.** A [`DeadLetters`] and its clones keep it, in some 300 bytes for 512 letters, and read on from there for
 //!   each page, letter and list. Those that are done with are passed over unread where there are many of them.
 //! - **Measured** with 1,000,000 letters, each with a mark: the figures are in the book, under "Operating", and `make letters` repeats them. Letters to
 //!   try things with are written by `cargo run -p integration --bin sample-letters -- BROKERS TOPIC 1000000`.
