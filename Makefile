@@ -8,7 +8,7 @@ FIGURES := micro/figures.txt
 BOOK_TOOLS := $(abspath $(TARGET_DIR))/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check micro micro-accept test faults soak idle bench bench-peers book screenshots coverage mutants sanitize fuzz fmt
+.PHONY: help demo check micro micro-accept test faults soak idle letters bench bench-peers book screenshots coverage mutants sanitize fuzz fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,11 @@ idle: ## What an idle process costs: CPU over a minute each, with 1, 100 and 1,0
 	@bash scripts/tools.sh tls
 	cargo build --locked --release --workspace --bin with-kafka --example ledger
 	IDLE_SECONDS=60 $(TARGET_DIR)/release/with-kafka cargo test --locked --release --workspace --test idle -- --nocapture
+
+letters: ## What a million dead letters with their marks cost, or LETTERS=…: the API, its pages and the command line, in time and memory
+	@bash scripts/tools.sh tls
+	cargo build --locked --release --workspace --bin with-kafka --bin handlers --bin daemonry
+	LETTERS=$(or $(LETTERS),1000000) $(TARGET_DIR)/release/with-kafka cargo test --locked --release --workspace --test letters -- --nocapture
 
 # RUNS=1 makes each run once, ROWS=w1a,w2 only some; PAGE=docs/performance.md puts the tables there.
 BENCH_FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(ROWS),--rows $(ROWS)) $(if $(PAGE),--page $(PAGE))

@@ -15,7 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::access::{Identity, Role};
 use super::audit::Detail;
@@ -37,6 +38,10 @@ const USUAL: usize = 100;
 const MOST: usize = 1_000;
 /// How long a page is read for.
 const READING: Duration = Duration::from_secs(5);
+/// How long to wait until others have read theirs …
+const TURN: Duration = Duration::from_millis(5_500);
+/// … and when it ends then.
+const READ: Duration = Duration::from_secs(7);
 /// How long the cluster may take with all of it. A connection's time is longer.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How many read at once.
@@ -170,15 +175,29 @@ pub(super) fn open(api: &Api, daemon: &str, topic: &str) -> Result<DeadLetters, 
     })
 }
 
-/// Reads within the bounds of this process and of an answer.
-async fn patiently<T>(api: &Api, work: impl Future<Output = Result<T, LettersError>>) -> Result<T, Problem> {
-    let read = async {
-        let _turn = api.readers.acquire().await;
-        work.await
-    };
-    let read = timeout(PATIENCE, read).await;
-    read.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the cluster takes too long, ask again"))?
-        .map_err(refused)
+/// Leave to read, for so long.
+struct Turn<'a> {
+    time: Duration,
+    /// Of all of the answer.
+    end: Instant,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// Waits until few enough others read; `None` where that takes too long.
+async fn turn(api: &Api) -> Option<Turn<'_>> {
+    let begun = Instant::now();
+    let permit = timeout(TURN, api.readers.acquire()).await.ok()?.expect("it is never closed");
+    let time = READING.min(READ.saturating_sub(begun.elapsed()));
+    Some(Turn { time, end: begun + PATIENCE, _permit: permit })
+}
+
+/// Waits for it until then.
+async fn in_time<T>(end: Instant, read: impl Future<Output = Result<T, LettersError>>) -> Result<T, Problem> {
+    timeout_at(end, read).await.map_err(|_| slow())?.map_err(refused)
+}
+
+fn slow() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the cluster takes too long, ask again")
 }
 
 /// What an error means for whoever asked.
@@ -211,13 +230,17 @@ pub(super) async fn read(
     if !(1..=MOST).contains(&size) {
         return Err(Problem::bad_request(format!("`limit` is {size}, but must be between 1 and {MOST}")));
     }
-    patiently(api, letters.page(which.filter()?, from, size, READING)).await
+    let filter = which.filter()?;
+    let Some(turn) = turn(api).await else { return Ok(LettersPage::put_off(from)) };
+    in_time(turn.end, letters.page(filter, from, size, turn.time)).await
 }
 
 /// Reads one letter.
 pub(super) async fn show(api: &Api, place: &LetterPlace) -> Result<Shown, Problem> {
     let letters = open(api, &place.daemon, &place.topic)?;
-    patiently(api, letters.show(Partition(place.partition), Offset(place.offset))).await
+    let Some(turn) = turn(api).await else { return Err(slow()) };
+    let shown = letters.show_within(Partition(place.partition), Offset(place.offset), turn.time);
+    in_time(turn.end, shown).await
 }
 
 /// The topics that a daemon's letters go to.
@@ -246,6 +269,7 @@ async fn page(
     Ok(Json(Letters {
         letters: page.letters.iter().map(letter).collect(),
         looked_at: page.looked_at,
+        marks_left: page.marks_left,
         next: page.next.map(|next| next.to_string()),
     }))
 }
@@ -256,7 +280,8 @@ async fn one(
     Named(place): Named<LetterPlace>,
 ) -> Result<Json<Letter>, Problem> {
     let shown = show(&api, &place).await?;
-    Ok(Json(Letter::of(&shown.entry, shown.mark.as_ref(), Sight::of(&api, &identity))))
+    let letter = Letter::of(&shown.entry, shown.mark.as_ref(), Sight::of(&api, &identity));
+    Ok(Json(Letter { marks_left: shown.marks_left, ..letter }))
 }
 
 async fn redrive(
@@ -325,7 +350,10 @@ pub(super) async fn write(api: &Api, place: &LetterPlace, edit: Edit) -> Result<
         return Err(job.in_the_way());
     }
     let written = letters.redrive_edited(Partition(place.partition), Offset(place.offset), edit);
-    let written = patiently(api, async { written.await.map_err(|interrupted| interrupted.error) });
+    let written = in_time(Instant::now() + PATIENCE, async {
+        let _turn = api.readers.acquire().await;
+        written.await.map_err(|interrupted| interrupted.error)
+    });
     Ok(Edited { written: written.await?.selected > 0 })
 }
 

@@ -6,6 +6,7 @@ mod large;
 mod letters;
 mod overrides;
 mod pages;
+mod slow;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -40,8 +40,10 @@ pub enum Content {
 pub struct Shown {
     /// The letter.
     pub entry: Entry,
-    /// Its mark.
+    /// Its mark. Where it has been removed since, or its time was over before, the entry alone says that there is one.
     pub mark: Option<Mark>,
+    /// About so many marks are yet to be read before it is known whether it has one: the time was over before.
+    pub marks_left: u64,
 }
 
 impl Entry {

@@ -12,8 +12,6 @@
 //!
 //! A mark with a null value takes the earlier one back.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Offset, OwnedRecord, Partition, Record, Timestamp, Topic};
@@ -105,60 +103,16 @@ fn key(letters: &TopicId, partition: Partition, offset: Offset) -> String {
     format!("{}:{partition}:{offset}", letters.0)
 }
 
-/// How many offsets stand in one chunk.
-const CHUNK: i64 = 512;
-
-/// Offsets side by side, two bits each.
-#[derive(Default)]
-struct Chunk {
-    redriven: [u64; 8],
-    discarded: [u64; 8],
-}
-
-/// Which letters have a mark. Of a mark itself only its kind is kept: 128 bytes for 512 offsets side by side.
-#[derive(Default)]
-pub(super) struct Marks {
-    chunks: HashMap<(Partition, i64), Chunk>,
-}
-
-impl Marks {
-    /// Learns from a record of the marks' topic. What is none is passed over.
-    pub(super) fn learn(&mut self, letters: &TopicId, record: &Record) {
-        let Some((partition, offset)) = record.key().and_then(|key| place(letters, key)) else { return };
-        let kind = match record.value().map(serde_json::from_slice::<Mark>) {
-            None => None,
-            Some(Ok(mark)) => Some(mark.kind),
-            Some(Err(_)) => return,
-        };
-        self.set(partition, offset, kind);
-    }
-
-    /// The kind of the letter's mark.
-    pub(super) fn of(&self, partition: Partition, offset: Offset) -> Option<MarkKind> {
-        let chunk = self.chunks.get(&(partition, offset.0 / CHUNK))?;
-        let (word, bit) = bit(offset);
-        if chunk.redriven[word] & bit != 0 {
-            return Some(MarkKind::Redriven);
-        }
-        (chunk.discarded[word] & bit != 0).then_some(MarkKind::Discarded)
-    }
-
-    fn set(&mut self, partition: Partition, offset: Offset, kind: Option<MarkKind>) {
-        let chunk = self.chunks.entry((partition, offset.0 / CHUNK)).or_default();
-        let (word, bit) = bit(offset);
-        chunk.redriven[word] &= !bit;
-        chunk.discarded[word] &= !bit;
-        match kind {
-            Some(MarkKind::Redriven) => chunk.redriven[word] |= bit,
-            Some(MarkKind::Discarded) => chunk.discarded[word] |= bit,
-            None => {}
-        }
-    }
-}
-
-fn bit(offset: Offset) -> (usize, u64) {
-    let within = usize::try_from(offset.0 % CHUNK).unwrap_or(0);
-    (within / 64, 1 << (within % 64))
+/// Which letter a record of the marks' topic tells of, and what: `None` where it is no mark of these letters, without a kind where a mark is
+/// taken back.
+pub(super) fn kind_of(letters: &TopicId, record: &Record) -> Option<(Partition, Offset, Option<MarkKind>)> {
+    let (partition, offset) = place(letters, record.key()?)?;
+    let kind = match record.value().map(serde_json::from_slice::<Mark>) {
+        None => None,
+        Some(Ok(mark)) => Some(mark.kind),
+        Some(Err(_)) => return None,
+    };
+    Some((partition, offset, kind))
 }
 
 /// The mark of this letter in a record of the marks' topic: `None` where it is of another one, `Some(None)` where it was taken back.
@@ -186,41 +140,6 @@ fn place(letters: &TopicId, key: &[u8]) -> Option<(Partition, Offset)> {
 mod tests {
     use super::super::samples::record_at;
     use super::*;
-
-    fn learned(marks: &mut Marks, id: &str, partition: i32, offset: i64, mark: Option<MarkKind>) {
-        let id = TopicId(id.to_owned());
-        let mut record = Mark::new(MarkKind::Redriven).record(&id, Partition(partition), Offset(offset));
-        record.value = mark.and_then(|kind| Mark::new(kind).record(&id, Partition(0), Offset(0)).value);
-        marks.learn(&TopicId("a".to_owned()), &record_at(0, 0, record));
-    }
-
-    #[test]
-    fn a_mark_is_of_its_letter_alone_and_the_last_one_counts() {
-        let mut marks = Marks::default();
-        for offset in [0, 63, 64, 511, 512, 1 << 40] {
-            learned(&mut marks, "a", 1, offset, Some(MarkKind::Redriven));
-            assert_eq!(marks.of(Partition(1), Offset(offset)), Some(MarkKind::Redriven), "{offset}");
-        }
-        for (partition, offset) in [(0, 0), (1, 1), (1, 62), (1, 65), (1, 513), (1, (1 << 40) - 512)] {
-            assert_eq!(marks.of(Partition(partition), Offset(offset)), None, "{partition} {offset}");
-        }
-        learned(&mut marks, "a", 1, 63, Some(MarkKind::Discarded));
-        assert_eq!(marks.of(Partition(1), Offset(63)), Some(MarkKind::Discarded));
-        learned(&mut marks, "a", 1, 63, None);
-        assert_eq!(marks.of(Partition(1), Offset(63)), None);
-    }
-
-    #[test]
-    fn marks_of_an_earlier_topic_of_the_name_and_foreign_records_are_passed_over() {
-        let mut marks = Marks::default();
-        learned(&mut marks, "earlier", 0, 5, Some(MarkKind::Discarded));
-        assert_eq!(marks.of(Partition(0), Offset(5)), None);
-        for (key, value) in [("a:0:5", "no JSON"), ("a:0:-5", "{}"), ("a:0", "{}"), ("a:0:5:6", "{}"), ("", "")] {
-            let record = OwnedRecord::new(value).with_key(key);
-            marks.learn(&TopicId("a".to_owned()), &record_at(0, 0, record));
-        }
-        assert_eq!(marks.of(Partition(0), Offset(5)), None);
-    }
 
     #[test]
     fn a_mark_is_read_back_as_it_was_written() {

@@ -50,10 +50,10 @@
 //! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
 //!   letter has that header too, and at the cap it is left alone. What a letter says of its topic is believed, but no record goes where
 //!   the marks are.
-//! - **Measured**, on 1,000,000 letters in four partitions, values of 13 bytes and ten headers each, two busy cores that the broker
-//!   shared: all listed in 3 to 6 s (9 once, beside a build), re-driven in 48 s, each with at most 41 MiB of resident memory, by a small program in
-//!   a release build. In a debug build `daemonry dlq ls` took 17 s for a table, 27 s for JSON, and 45 MiB; `dlq redrive --execute`,
-//!   which counts first, 66 s and 52 MiB. Letters to measure with are written by `cargo run -p integration --bin sample-letters -- BROKERS TOPIC 1000000`.
+//! - **What became of them is read once.** A [`DeadLetters`] and its clones keep it, in some 300 bytes for 512 letters, and read on from there for
+//!   each page, letter and list. Those that are done with are passed over unread where there are many of them.
+//! - **Measured** with 1,000,000 letters, each with a mark: the figures are in the book, under "Operating", and `make letters` repeats them. Letters to
+//!   try things with are written by `cargo run -p integration --bin sample-letters -- BROKERS TOPIC 1000000`.
 //! - **Rights**: READ on the letters' topic; and to change anything READ on groups and WRITE on transactional ids with the prefix
 //!   `daemonry-redrive.<letters' topic>`, WRITE on the targets, READ and WRITE (and once CREATE) on the marks' topic.
 
@@ -62,15 +62,19 @@ mod error;
 mod filter;
 mod letter;
 mod listing;
+mod marked;
 mod marks;
 mod opened;
 mod page;
 mod pass;
 mod plan;
 mod redrive;
+mod register;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod shelf;
+mod show;
+pub(crate) mod tail;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -90,8 +94,10 @@ pub use page::{Cursor, LettersPage, NotACursor};
 pub use plan::{Plan, Way};
 pub use redrive::{Counts, Edit, Redrive};
 
+use self::opened::Pile;
 use self::pass::Work;
-use self::shelf::{Shelf, Span, Stop, StopOnDrop, Survey};
+use self::register::{Register, Time};
+use self::shelf::{Shelf, StopOnDrop};
 use self::watch::Watch;
 #[cfg(feature = "kafka")]
 use crate::kafka::{ConfigError, KafkaConfig, KafkaShelf};
@@ -105,6 +111,8 @@ pub struct DeadLetters {
     shelf: Arc<dyn Shelf>,
     topic: Topic,
     watch: Watch,
+    /// What became of them, as far as it was read; clones share it.
+    register: Arc<Register>,
 }
 
 impl DeadLetters {
@@ -114,12 +122,16 @@ impl DeadLetters {
     /// What librdkafka refuses.
     #[cfg(feature = "kafka")]
     pub fn open(config: &KafkaConfig, topic: impl Into<Topic>) -> Result<Self, ConfigError> {
-        Ok(Self { shelf: Arc::new(KafkaShelf::new(config)?), topic: topic.into(), watch: Watch::default() })
+        Ok(Self::on(Arc::new(KafkaShelf::new(config)?), topic.into()))
     }
 
     /// Those of a topic of the broker in memory, to test with.
     pub fn in_memory(broker: &MemoryBroker, topic: impl Into<Topic>) -> Self {
-        Self { shelf: Arc::new(broker.clone()), topic: topic.into(), watch: Watch::default() }
+        Self::on(Arc::new(broker.clone()), topic.into())
+    }
+
+    pub(crate) fn on(shelf: Arc<dyn Shelf>, topic: Topic) -> Self {
+        Self { shelf, topic, watch: Watch::default(), register: Arc::default() }
     }
 
     /// The same with somebody who watches. A re-drive or a discard tells after each of its transactions what it has done, for good; what
@@ -158,10 +170,11 @@ impl DeadLetters {
         let guard = StopOnDrop::default();
         let stop = guard.0.clone();
         let (listing, mut lister) = Listing::new(guard);
-        let (shelf, topic) = (Arc::clone(&self.shelf), self.topic.clone());
+        let Self { shelf, topic, register, .. } = self.clone();
         // Ends by itself when the listing is dropped.
         drop(tokio::task::spawn_blocking(move || {
-            let outcome = opened::list(shelf.as_ref(), &topic, &filter, &stop, |entry| lister.push(entry));
+            let pile = Pile { shelf: &*shelf, register: &register, topic: &topic, stop: &stop };
+            let outcome = opened::list(&pile, &filter, |entry| lister.push(entry));
             lister.end(outcome);
         }));
         listing
@@ -197,7 +210,7 @@ impl DeadLetters {
     ) -> Result<LettersPage, LettersError> {
         let now = Instant::now();
         let wanted = page::Wanted { filter, from, size, until: now.checked_add(time).unwrap_or(now) };
-        self.run(move |shelf, topic, stop| page::page(shelf, topic, &wanted, stop)).await?
+        self.run(move |pile| page::page(pile, &wanted)).await?
     }
 
     /// Shows one letter, whatever became of it.
@@ -205,7 +218,23 @@ impl DeadLetters {
     /// # Errors
     /// See [`LettersError`]; [`LettersError::NotFound`] where there is no record at this place.
     pub async fn show(&self, partition: Partition, offset: Offset) -> Result<Shown, LettersError> {
-        self.run(move |shelf, topic, stop| show(shelf, topic, partition, offset, stop)).await?
+        self.run(move |pile| show::show(pile, (partition, offset), Time::any())).await?
+    }
+
+    /// The same within `time`: where the marks are not all read by then, the letter is shown without its own, and how many
+    /// [are left](Shown::marks_left).
+    ///
+    /// # Errors
+    /// As [`show`](Self::show).
+    pub async fn show_within(
+        &self,
+        partition: Partition,
+        offset: Offset,
+        time: Duration,
+    ) -> Result<Shown, LettersError> {
+        let now = Instant::now();
+        let time = Time::until(now.checked_add(time).unwrap_or(now));
+        self.run(move |pile| show::show(pile, (partition, offset), time)).await?
     }
 
     /// Counts what a re-drive would do, and does nothing. A request that was begun counts as a new one.
@@ -223,7 +252,7 @@ impl DeadLetters {
     pub async fn plan(&self, request: Redrive) -> Result<Plan, LettersError> {
         request.check()?;
         let watch = self.watch.clone();
-        self.run(move |shelf, topic, stop| plan::plan(shelf, topic, &request, &watch, stop)).await?
+        self.run(move |pile| plan::plan(pile, &request, &watch)).await?
     }
 
     /// Writes the records of letters again, to the topics that they were read from or to another one, and marks the letters.
@@ -293,49 +322,22 @@ impl DeadLetters {
             request.check().map_err(nothing)?;
         }
         let watch = self.watch.clone();
-        self.run(move |shelf, topic, stop| pass::work(shelf, topic, &work, &watch, stop)).await.map_err(nothing)?
+        self.run(move |pile| pass::work(pile, &work, &watch)).await.map_err(nothing)?
     }
 
     /// Does what blocks on a thread for it; stops it when nobody waits any more.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Shelf, &Topic, &Stop) -> T + Send + 'static,
+        work: impl FnOnce(&Pile<'_>) -> T + Send + 'static,
     ) -> Result<T, LettersError> {
         let guard = StopOnDrop::default();
         let stop = guard.0.clone();
-        let (shelf, topic) = (Arc::clone(&self.shelf), self.topic.clone());
-        let done = tokio::task::spawn_blocking(move || work(shelf.as_ref(), &topic, &stop)).await;
+        let Self { shelf, topic, register, .. } = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            work(&Pile { shelf: &*shelf, register: &register, topic: &topic, stop: &stop })
+        })
+        .await;
         drop(guard);
         done.map_err(|error| LettersError::Unavailable(format!("the work on the letters has died: {error}")))
     }
-}
-
-fn show(
-    shelf: &dyn Shelf,
-    topic: &Topic,
-    partition: Partition,
-    offset: Offset,
-    stop: &Stop,
-) -> Result<Shown, LettersError> {
-    let not_found = |why: String| LettersError::NotFound { topic: topic.clone(), partition, offset, why };
-    let mut reader = shelf.reader(stop)?;
-    let Survey { id, spans } = reader.survey(topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
-    let span = spans.iter().find(|span| span.partition == partition);
-    let span = span.ok_or_else(|| not_found(format!("the topic has {} partitions", spans.len())))?;
-    if offset < span.from || offset >= span.end {
-        return Err(not_found(format!("the partition has offsets {} to {}, without the latter", span.from, span.end)));
-    }
-    reader.open(topic, &[Span { partition, from: offset, end: offset.next().offset() }])?;
-    let record = reader.next()?.filter(|record| record.offset() == offset);
-    let record = record
-        .ok_or_else(|| not_found("it was compacted away, or is no record but a transaction's marker".to_owned()))?;
-    let mut mark = None;
-    opened::each_mark(reader.as_mut(), topic, |record| {
-        if let Some(found) = marks::mark_of(&id, partition, offset, record) {
-            mark = found;
-        }
-    })?;
-    let view = letter::View::of(record.headers().collect());
-    let entry = Entry::of(&record, view, mark.as_ref().map(|mark| mark.kind));
-    Ok(Shown { entry, mark })
 }

@@ -5,10 +5,11 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use super::error::LettersError;
-use super::opened::{Opened, meant, open};
-use super::shelf::{Shelf, Stop};
+use super::opened::{Pile, Walk};
+use super::register::Time;
+use super::shelf::Polled;
 use super::{Entry, Filter};
-use crate::record::{Offset, Partition, Topic};
+use crate::record::{Offset, Partition};
 
 /// Bytes of letters, about, with which a page is full.
 const BYTES: usize = 1024 * 1024;
@@ -19,10 +20,21 @@ const BYTES: usize = 1024 * 1024;
 pub struct LettersPage {
     /// The letters; perhaps none, though there are more.
     pub letters: Vec<Entry>,
-    /// How many records of the topic were looked at for them.
+    /// How many records of the topic were looked at for them. Many that are known to be done with are passed over unseen.
     pub looked_at: u64,
     /// Where the next page begins; `None` where the topic ends.
     pub next: Option<Cursor>,
+    /// About so many marks are yet to be read before it is known which letters are done with: the time was over before. The page is empty then,
+    /// and the next one goes on with them.
+    pub marks_left: u64,
+}
+
+impl LettersPage {
+    /// One for which there was no time: what was asked for comes next.
+    #[cfg(feature = "api")]
+    pub(crate) fn put_off(from: Option<Cursor>) -> Self {
+        Self { next: Some(from.unwrap_or(Cursor(vec![(Partition(0), Offset(0))]))), ..Self::default() }
+    }
 }
 
 /// A place in a letters' topic: an offset in each of its partitions. As text it is `0:17,1:4`.
@@ -83,33 +95,42 @@ pub(super) struct Wanted {
 }
 
 /// Reads a page.
-pub(super) fn page(
-    shelf: &dyn Shelf,
-    letters: &Topic,
-    wanted: &Wanted,
-    stop: &Stop,
-) -> Result<LettersPage, LettersError> {
+pub(super) fn page(pile: &Pile<'_>, wanted: &Wanted) -> Result<LettersPage, LettersError> {
     let Wanted { filter, from, size, until } = wanted;
-    let Opened { mut reader, marks, mut spans, .. } = open(shelf, letters, filter, stop)?;
-    for span in &mut spans {
+    let time = Time::until(*until);
+    let mut opened = pile.open(filter, time)?;
+    for span in &mut opened.spans {
         let begun = from.as_ref().and_then(|from| from.of(span.partition));
         span.from = begun.map_or(span.from, |begun| begun.max(span.from));
     }
     // Those that are read through belong to where it goes on, too.
-    let mut reached: Vec<(Partition, Offset)> = spans.iter().map(|span| (span.partition, span.from)).collect();
-    spans.retain(|span| span.from < span.end);
-    reader.open(letters, &spans)?;
-    let (mut page, mut bytes) = (LettersPage::default(), 0);
-    while let Some(record) = reader.next()? {
+    let mut reached: Vec<(Partition, Offset)> = opened.spans.iter().map(|span| (span.partition, span.from)).collect();
+    opened.spans.retain(|span| span.from < span.end);
+    let mut page = LettersPage::default();
+    if opened.marks_left > 0 && !opened.spans.is_empty() {
+        (page.marks_left, page.next) = (opened.marks_left, Some(Cursor(reached)));
+        return Ok(page);
+    }
+    let mut walk = Walk::begin(opened, pile.topic, filter)?;
+    let mut bytes = 0;
+    loop {
+        let record = match walk.next(time.end(page.looked_at > 0))? {
+            Polled::Record(record) => record,
+            Polled::End => break,
+            Polled::Late => {
+                page.next = Some(Cursor(reached));
+                break;
+            }
+        };
         if let Some((_, offset)) = reached.iter_mut().find(|(partition, _)| *partition == record.partition()) {
             *offset = record.offset().next().offset();
         }
         page.looked_at += 1;
-        if let Some(entry) = meant(&record, &marks, filter) {
+        if let Some(entry) = walk.meant(&record) {
             bytes += entry.weight();
             page.letters.push(entry);
         }
-        if page.letters.len() >= *size || bytes >= BYTES || Instant::now() >= *until {
+        if page.letters.len() >= *size || bytes >= BYTES || time.is_over() {
             page.next = Some(Cursor(reached));
             break;
         }

@@ -13,9 +13,10 @@ use super::Filter;
 use super::error::{Interrupted, LettersError};
 use super::letter::View;
 use super::marks::{Mark, MarkKind, TopicId, topic_of};
-use super::opened::open;
+use super::opened::Pile;
 use super::redrive::{Counts, Redrive, Verdict, judge, outgoing};
-use super::shelf::{Batching, Pace, Progress, Shelf, Span, Stop, Writer};
+use super::register::Time;
+use super::shelf::{Batching, Pace, Progress, Span, Writer};
 use super::watch::Watch;
 use crate::record::{NextOffset, Offset, Partition, Record, Topic};
 
@@ -55,17 +56,11 @@ impl Work {
 }
 
 /// Does the work, and counts. On an error all that was committed stands.
-pub(super) fn work(
-    shelf: &dyn Shelf,
-    letters: &Topic,
-    work: &Work,
-    watch: &Watch,
-    stop: &Stop,
-) -> Result<Counts, Interrupted> {
+pub(super) fn work(pile: &Pile<'_>, work: &Work, watch: &Watch) -> Result<Counts, Interrupted> {
     let mut counts = Counts::default();
     let mut batching = Batching::Together;
     loop {
-        match write(shelf, letters, work, batching, watch, stop, &mut counts) {
+        match write(pile, work, batching, watch, &mut counts) {
             // Perhaps only together with others. The request goes on where it is.
             Err(LettersError::TooLarge { .. }) if batching == Batching::Together => batching = Batching::Alone,
             outcome => return outcome.map(|()| counts).map_err(|error| Interrupted { counts, error }),
@@ -74,22 +69,19 @@ pub(super) fn work(
 }
 
 fn write(
-    shelf: &dyn Shelf,
-    letters: &Topic,
+    pile: &Pile<'_>,
     work: &Work,
     batching: Batching,
     watch: &Watch,
-    stop: &Stop,
     counts: &mut Counts,
 ) -> Result<(), LettersError> {
+    let Pile { shelf, topic: letters, stop, .. } = *pile;
     // Before anything is made or fenced: a name that is misspelt must have no effect.
-    let mut early = shelf.reader(stop)?;
-    early.survey(letters)?.ok_or_else(|| LettersError::UnknownTopic(letters.clone()))?;
-    drop(early);
+    drop(pile.survey()?);
     shelf.create_compacted(&topic_of(letters))?;
     // First, so that nobody else writes from here on, and nothing is left undecided: marks and progress are true when they are read.
     let writer = shelf.writer(letters, batching)?;
-    let mut opened = open(shelf, letters, work.filter(), stop)?;
+    let mut opened = pile.open(work.filter(), Time::any())?;
     let mut pass =
         Pass { letters, work, writer, id: opened.id.clone(), progress: Vec::new(), batch: Batch::default(), counts };
     let spans = pass.begin(&opened.all, &opened.spans)?;

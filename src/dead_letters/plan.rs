@@ -1,9 +1,9 @@
 //! What a re-drive would do, and where its records would come from and go to.
 
 use super::letter::View;
-use super::opened::{Opened, open};
+use super::opened::{Opened, Pile};
 use super::redrive::{Verdict, judge};
-use super::shelf::{Shelf, Stop};
+use super::register::Time;
 use super::watch::Watch;
 use super::{Counts, LettersError, Redrive};
 use crate::record::Topic;
@@ -52,16 +52,10 @@ impl Plan {
 }
 
 /// Looks at all letters, and writes nothing.
-pub(super) fn plan(
-    shelf: &dyn Shelf,
-    letters: &Topic,
-    request: &Redrive,
-    watch: &Watch,
-    stop: &Stop,
-) -> Result<Plan, LettersError> {
+pub(super) fn plan(pile: &Pile<'_>, request: &Redrive, watch: &Watch) -> Result<Plan, LettersError> {
     let mut plan = Plan::default();
-    let Opened { mut reader, marks, spans, .. } = open(shelf, letters, &request.filter, stop)?;
-    reader.open(letters, &spans)?;
+    let Opened { mut reader, marks, spans, .. } = pile.open(&request.filter, Time::any())?;
+    reader.open(pile.topic, &spans)?;
     let mut seen = 0_u64;
     while let Some(record) = reader.next()? {
         let view = View::of(record.headers().collect());

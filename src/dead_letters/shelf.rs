@@ -28,8 +28,29 @@ pub(crate) trait Reader: Send {
     fn skip_to(&mut self, topic: &Topic, spans: &mut [Span], time: Timestamp) -> Result<(), LettersError>;
     /// Begins to read these spans.
     fn open(&mut self, topic: &Topic, spans: &[Span]) -> Result<(), LettersError>;
-    /// The next record: the oldest by its time of those that come next in their partitions.
+    /// The next record: the oldest by its time of those that come next in their partitions. Waits for it until then.
+    fn poll(&mut self, until: Instant) -> Result<Polled, LettersError>;
+    /// The same, for as long as it takes; `None` at the end.
     fn next(&mut self) -> Result<Option<Record>, LettersError>;
+}
+
+/// What a reader has.
+#[derive(Debug)]
+pub(crate) enum Polled {
+    /// A record.
+    Record(Record),
+    /// Nothing more.
+    End,
+    /// Nothing in time, though there is more.
+    Late,
+}
+
+/// The next record, in time where there is one.
+pub(super) fn poll(reader: &mut dyn Reader, until: Option<Instant>) -> Result<Polled, LettersError> {
+    match until {
+        Some(until) => reader.poll(until),
+        None => Ok(reader.next()?.map_or(Polled::End, Polled::Record)),
+    }
 }
 
 /// Writes in transactions: all of one or nothing.

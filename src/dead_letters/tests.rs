@@ -1,5 +1,7 @@
 //! The whole of it on the broker in memory.
 
+mod reading;
+
 use super::samples::letter_of;
 use super::*;
 use crate::producer::SendError;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{Page, Place, read_on};
+use super::log::{PARTITION, Page, read_on};
 use super::orders::seek_here;
 use super::overrides::{Entry, Errand, Override, Overrides, Seek, Standing};
 use super::report::{Answer, Steered};
@@ -26,6 +26,7 @@ use super::{Trouble, make};
 use crate::api::Instance;
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Reader, Shelf, StopOnDrop};
+use crate::dead_letters::tail::Tail;
 use crate::pipeline::control::Layer;
 use crate::producer::{Producer, SendError};
 use crate::record::{Offset, OwnedRecord, Record, Timestamp, Topic, TopicPartition};
@@ -264,7 +265,7 @@ struct Heard {
 
 async fn steer(shared: &Arc<Shared>) {
     let mut reader: Option<Box<dyn Reader>> = None;
-    let (mut place, mut is_made, mut errands) = (Place::default(), false, JoinSet::new());
+    let (mut tail, mut is_made, mut errands) = (Tail::default(), false, JoinSet::new());
     // Ends what still reads when this ends.
     let stop = StopOnDrop::default();
     loop {
@@ -274,10 +275,10 @@ async fn steer(shared: &Arc<Shared>) {
                 make(&shared.topic, Arc::clone(&shared.shelf)).await?;
                 is_made = true;
             }
-            let known = (reader.take(), place.clone(), Arc::clone(shared), stop.0.clone());
+            let known = (reader.take(), tail.clone(), Arc::clone(shared), stop.0.clone());
             let mut reading = tokio::task::spawn_blocking(move || {
-                let (reader, place, shared, stop) = known;
-                read_on(reader, place, (&*shared.shelf, &shared.topic), &stop)
+                let (reader, tail, shared, stop) = known;
+                read_on(reader, tail, (&*shared.shelf, &shared.topic), &stop)
             });
             let read = loop {
                 tokio::select! {
@@ -298,9 +299,9 @@ async fn steer(shared: &Arc<Shared>) {
                 for errand in todo {
                     errands.spawn(run(Arc::clone(shared), errand));
                 }
-                (reader, place) = (Some(page.reader), page.place);
+                (reader, tail) = (Some(page.reader), page.tail);
                 shared.trouble.note(Ok(()));
-                let next = place.0.as_ref().map(|(_, next)| *next);
+                let next = tail.next(PARTITION);
                 if shared.read.send_replace(next) != next {
                     shared.news.notify_one();
                 }

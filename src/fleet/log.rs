@@ -1,17 +1,17 @@
 //! The log of what operators order: a topic of one partition, read from where it was read to.
 
+use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Reader, Shelf, Stop};
-use crate::dead_letters::{LettersError, TopicId};
-use crate::record::{Offset, Record, Topic};
+use crate::dead_letters::tail::Tail;
+use crate::record::{Partition, Record, Topic};
 
-/// What is known of the log.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Place(pub(super) Option<(TopicId, Offset)>);
+/// The log's partition.
+pub(super) const PARTITION: Partition = Partition(0);
 
 /// What was read of it.
 pub(super) struct Page {
     pub(super) reader: Box<dyn Reader>,
-    pub(super) place: Place,
+    pub(super) tail: Tail,
     /// The topic is not the one that was read before.
     pub(super) is_new: bool,
     pub(super) records: Vec<Record>,
@@ -20,7 +20,7 @@ pub(super) struct Page {
 /// Reads what came since, from the beginning where nothing is known.
 pub(super) fn read_on(
     reader: Option<Box<dyn Reader>>,
-    place: Place,
+    mut tail: Tail,
     (shelf, topic): (&dyn Shelf, &Topic),
     stop: &Stop,
 ) -> Result<Page, LettersError> {
@@ -28,19 +28,14 @@ pub(super) fn read_on(
         Some(reader) => reader,
         None => shelf.reader(stop)?,
     };
-    let survey = reader.survey(topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
-    let mut spans = survey.spans;
-    spans.truncate(1);
-    let Some(span) = spans.first_mut() else {
+    let ahead = tail.look(&mut *reader, topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
+    if ahead.whole.is_empty() {
         return Err(LettersError::Unavailable(format!("topic `{topic}` has no partition")));
-    };
-    // A topic that was made anew, or was cut, begins anew.
-    let known = place.0.filter(|(id, next)| *id == survey.id && *next <= span.end);
-    let is_new = known.is_none();
-    span.from = known.map_or(span.from, |(_, next)| span.from.max(next));
-    let place = Place(Some((survey.id, span.end)));
+    }
+    let mut spans = ahead.spans;
+    spans.retain(|span| span.partition == PARTITION);
     let mut records = Vec::new();
-    if span.from < span.end {
+    if !spans.is_empty() {
         reader.open(topic, &spans)?;
         while let Some(record) = reader.next()? {
             // Of a fetch there may be little that is kept.
@@ -49,5 +44,6 @@ pub(super) fn read_on(
             records.push(record);
         }
     }
-    Ok(Page { reader, place, is_new, records })
+    tail.reached(&ahead.whole);
+    Ok(Page { reader, tail, is_new: ahead.is_new, records })
 }

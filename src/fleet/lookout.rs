@@ -3,7 +3,6 @@
 //! The first look makes a thread with a client of its own, which goes a minute after the last one. Each second it reads what was written since;
 //! at first that is what was written in the last minute, since everybody tells of themselves more often.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +16,8 @@ use super::{FleetConfig, Report, Sighting, Trouble};
 use crate::api::Instance;
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Reader, Shelf, Span, Stop, StopOnDrop};
-use crate::record::{Offset, Partition, Record, Timestamp, Topic};
+use crate::dead_letters::tail::{Ahead, Tail};
+use crate::record::{Record, Timestamp, Topic};
 
 /// How often it is looked for more.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -139,23 +139,17 @@ impl Watched {
     /// Reads what is written, until nobody looks any more.
     fn follow(&self, stop: &Stop) -> Result<(), LettersError> {
         let mut reader = self.shelf.reader(stop)?;
-        let mut next: HashMap<Partition, Offset> = HashMap::new();
+        let mut tail = Tail::default();
         let mut is_live = false;
         loop {
-            let survey = reader.survey(&self.topic)?.ok_or_else(|| LettersError::UnknownTopic(self.topic.clone()))?;
-            let mut spans = survey.spans;
-            if is_live {
-                for span in &mut spans {
-                    // A topic that was made anew begins before that.
-                    let known = next.get(&span.partition).filter(|next| **next <= span.end);
-                    span.from = known.map_or(span.from, |known| span.from.max(*known));
-                }
-            } else {
+            let ahead = tail.look(&mut *reader, &self.topic)?;
+            let Ahead { whole, mut spans, .. } = ahead.ok_or_else(|| LettersError::UnknownTopic(self.topic.clone()))?;
+            if !is_live {
                 reader.skip_to(&self.topic, &mut spans, Timestamp::now() - BACK)?;
+                spans.retain(|span| span.from < span.end);
             }
-            next.extend(spans.iter().map(|span| (span.partition, span.end)));
-            spans.retain(|span| span.from < span.end);
             self.read(&mut *reader, &spans, is_live)?;
+            tail.reached(&whole);
             is_live = true;
             self.looked(Ok(()));
             stop.wait_until(Instant::now() + PERIOD)?;

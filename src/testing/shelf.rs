@@ -1,9 +1,10 @@
 //! Dead letters of the broker in memory. Its transactions are written when they are committed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::broker::MemoryBroker;
-use crate::dead_letters::shelf::{Batching, Progress, Reader, Shelf, Span, Stop, Survey, Writer};
+use crate::dead_letters::shelf::{Batching, Polled, Progress, Reader, Shelf, Span, Stop, Survey, Writer};
 use crate::dead_letters::{LettersError, TopicId};
 use crate::producer::SendError;
 use crate::record::{Offset, OwnedRecord, OwnedRecords, Partition, Record, Timestamp, Topic, TopicPartition};
@@ -86,6 +87,10 @@ impl Reader for MemoryReader {
         records.sort_by_key(|(time, _)| *time);
         self.records = records.into_iter().map(|(_, record)| record).collect::<Vec<_>>().into_iter();
         Ok(())
+    }
+
+    fn poll(&mut self, _until: Instant) -> Result<Polled, LettersError> {
+        Ok(self.next()?.map_or(Polled::End, Polled::Record))
     }
 
     fn next(&mut self) -> Result<Option<Record>, LettersError> {

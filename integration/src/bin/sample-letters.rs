@@ -4,12 +4,9 @@
 use std::env;
 
 use anyhow::{Context as _, Result, bail};
-use integration::letter::letter_of;
+use integration::Topics;
+use integration::letter::{Letters, letter_of};
 use integration::patience::unix_ms;
-use integration::{Message, Topics, Writer};
-
-/// How many are on their way at once.
-const TOGETHER: usize = 10_000;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -22,15 +19,8 @@ fn main() -> Result<()> {
             topics.create(topic, 4, &[])?;
         }
     }
-    let mut writer = Writer::connect(brokers)?;
-    for first in (0..count).step_by(TOGETHER) {
-        let letter = |number: usize| {
-            let message = Message::new(format!(r#"{{"id":{number}}}"#)).key(format!("key-{}", number % 1_000));
-            letter_of(message, topic, "error", "connection refused", unix_ms())
-        };
-        let letters: Vec<Message> = (first..count.min(first + TOGETHER)).map(letter).collect();
-        writer.write(&letters_topic, None, &letters)?;
-    }
+    Letters::of(topic)
+        .write(brokers, count, |_, message| letter_of(message, topic, "error", "connection refused", unix_ms()))?;
     eprintln!("{count} letters are written to {letters_topic}");
     Ok(())
 }

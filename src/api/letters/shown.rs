@@ -26,6 +26,8 @@ pub(in crate::api) struct Letters {
     pub(in crate::api) letters: Vec<Letter>,
     /// How many records of the topic were looked at for them.
     pub(in crate::api) looked_at: u64,
+    /// About so many marks are yet to be read before it is known which letters are done with; asked for what comes next, it goes on with them.
+    pub(in crate::api) marks_left: u64,
     /// The next part begins here; null behind the last.
     pub(in crate::api) next: Option<String>,
 }
@@ -45,6 +47,8 @@ pub(in crate::api) struct Letter {
     pub(in crate::api) record: Option<RecordShown>,
     /// What became of it.
     pub(in crate::api) mark: Option<Mark>,
+    /// About so many marks are yet to be read before it is known what became of it: ask again.
+    pub(in crate::api) marks_left: u64,
 }
 
 /// What a letter says of the failure of its record.
@@ -193,6 +197,7 @@ impl Letter {
             no_letter,
             record: sight.see(entry.record()).map(RecordShown::of),
             mark: mark.map(Mark::of).or_else(|| entry.mark.map(Mark::only)),
+            marks_left: 0,
         }
     }
 }

@@ -142,7 +142,7 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
             @if asked.from.is_some() { " · " a href={ (address) "?" (which.query()) } { "from the beginning" } }
         }
         @if page.letters.is_empty() {
-            p.empty { @if next.is_some() { "None of those is meant. There are more to look at." } @else if which == Which::default() { "No letter waits here: none was written, or all were re-driven or discarded." } @else { "No letter meets these conditions." } }
+            p.empty { @if page.marks_left > 0 { "Which letters are done with is being read: about " (page.marks_left) " marks are left." } @else if next.is_some() { "None of those is meant. There are more to look at." } @else if which == Which::default() { "No letter waits here: none was written, or all were re-driven or discarded." } @else { "No letter meets these conditions." } }
         } @else { div.scroll { table {
             thead { tr { th { "Failed" } th { "Letter" } th { "Record" } th { "Reason" } th.n { "Attempts" } th.n { "Re-drives" } th { "Key" } th { "Error" } th { "Mark" } } }
             tbody { @for entry in &page.letters { (row(entry, &address, sight)) } }

@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::{ASK, PATIENCE, code_of, failed, unusable};
-use crate::dead_letters::shelf::{Reader, Span, Stop, Survey};
+use crate::dead_letters::shelf::{Polled, Reader, Span, Stop, Survey};
 use crate::dead_letters::{LettersError, TopicId};
 use crate::kafka::client::{Client, list};
 use crate::kafka::config::KafkaConfig;
@@ -213,21 +213,26 @@ impl Reader for KafkaReader {
         assigned.map_err(|error| self.failed(code_of(&error), what))
     }
 
-    fn next(&mut self) -> Result<Option<Record>, LettersError> {
-        if !self.fill()? {
-            let deadline = Instant::now() + STALLED;
-            while !self.fill()? {
-                self.stop.check()?;
-                drop(self.client.serve());
-                if Instant::now() >= deadline {
-                    return Err(self.failed(Code::OperationTimedOut, "nothing comes although there is something"));
-                }
-                Wake::pause(LOOK);
+    fn poll(&mut self, until: Instant) -> Result<Polled, LettersError> {
+        while !self.fill()? {
+            self.stop.check()?;
+            drop(self.client.serve());
+            if Instant::now() >= until {
+                return Ok(Polled::Late);
             }
+            Wake::pause(LOOK);
         }
         let oldest = self.strands.iter_mut().filter(|strand| !strand.read.is_empty());
         let oldest = oldest.min_by_key(|strand| strand.read.front().and_then(Record::timestamp));
-        Ok(oldest.and_then(|strand| strand.read.pop_front()))
+        Ok(oldest.and_then(|strand| strand.read.pop_front()).map_or(Polled::End, Polled::Record))
+    }
+
+    fn next(&mut self) -> Result<Option<Record>, LettersError> {
+        match self.poll(Instant::now() + STALLED)? {
+            Polled::Record(record) => Ok(Some(record)),
+            Polled::End => Ok(None),
+            Polled::Late => Err(self.failed(Code::OperationTimedOut, "nothing comes although there is something")),
+        }
     }
 }
 

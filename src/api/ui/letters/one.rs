@@ -69,6 +69,7 @@ fn said(shown: &Shown) -> Markup {
             dt { "Mark" } dd { @match (&shown.mark, entry.mark) {
                 (Some(mark), _) => (became(mark)),
                 (None, Some(kind)) => (kind.said()),
+                (None, None) if shown.marks_left > 0 => { "not known yet: about " (shown.marks_left) " marks are left to read" },
                 (None, None) => "none: it waits",
             } }
         }
