@@ -23,7 +23,7 @@ use prometheus::{
 
 pub use instrument::{Counter, DurationHistogram, Gauge, Label, PerLabel, SecondsGauge, Tally};
 pub use labels::{
-    BreakerState, CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus,
+    BreakerState, CommitStatus, DaemonPhase, DeadLetterFailure, DeadLetterReason, HoldReason, LossCause, MessageStatus,
     RebalanceKind, ScalingDirection, ScalingReason,
 };
 
@@ -152,9 +152,9 @@ pub struct DaemonMetrics {
     /// Changes of the assignment.
     pub rebalances: PerLabel<RebalanceKind, Counter>,
     /// Partitions whose next offset was gone and that went on elsewhere, each time.
-    pub resets: Counter,
-    /// Offsets that were passed over by that, as far as they can be counted.
-    pub missed_offsets: Counter,
+    pub resets: PerLabel<LossCause, Counter>,
+    /// Offsets that were lost by that, as far as they can be counted.
+    pub missed_offsets: PerLabel<LossCause, Counter>,
     /// Restarts after a failure.
     pub restarts: Counter,
     /// 1 for the state that it is in, 0 for each other one.
@@ -203,8 +203,8 @@ impl DaemonMetrics {
             window: family.gauge(WINDOW),
             commit_metadata_bytes: family.gauge(METADATA),
             rebalances: family.counters(REBALANCES),
-            resets: family.counter(RESETS),
-            missed_offsets: family.counter(MISSED_OFFSETS),
+            resets: family.counters(RESETS),
+            missed_offsets: family.counters(MISSED_OFFSETS),
             restarts: family.counter(RESTARTS),
             state: PerLabel::new(|phase| family.gauge_with(STATE, Some(phase))),
             backpressure: family.gauge(BACKPRESSURE),
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(value(&metrics, series).as_deref(), Some("12"));
         drop(new);
         assert_eq!(value(&metrics, series), None);
-        assert!(!metrics.render().contains("created"));
+        assert!(!metrics.render().contains(r#""created""#));
     }
 
     #[test]
@@ -430,6 +430,7 @@ mod tests {
         check::<CommitStatus>();
         check::<RebalanceKind>();
         check::<HoldReason>();
+        check::<LossCause>();
         check::<DaemonPhase>();
         check::<ScalingDirection>();
         check::<ScalingReason>();

@@ -75,7 +75,13 @@ pub(crate) struct Args {
     pub(crate) start: Start,
     /// Where to go on when records were removed before they were read.
     #[arg(long, default_value = "stop")]
-    pub(crate) out_of_range: Removed,
+    pub(crate) out_of_range: Lost,
+    /// Where to go on when a log was cut below what was read of it.
+    #[arg(long, default_value = "stop")]
+    pub(crate) truncated: Lost,
+    /// Where to go on when the topic was deleted and made anew.
+    #[arg(long, default_value = "stop")]
+    pub(crate) recreated: Lost,
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long)]
     pub(crate) admin: Option<SocketAddr>,
@@ -132,7 +138,7 @@ pub(crate) enum Start {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Removed {
+pub(crate) enum Lost {
     Stop,
     Earliest,
     Latest,

@@ -5,7 +5,7 @@
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--patience-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
-//!        [--start earliest|latest] [--out-of-range stop|earliest|latest]
+//!        [--start earliest|latest] [--out-of-range stop|earliest|latest] [--truncated …] [--recreated …]
 //!        [--admin ADDR] [--api ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
 //!
@@ -55,7 +55,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use args::{Args, Missing, Order, Protocol, Removed, Sabotage, Start};
+use args::{Args, Lost, Missing, Order, Protocol, Sabotage, Start};
 use async_trait::async_trait;
 use clap::Parser as _;
 use daemonry::api::ApiConfig;
@@ -63,7 +63,7 @@ use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
-use daemonry::kafka::{GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+use daemonry::kafka::{GroupProtocol, KafkaConfig, LossPolicy, StartPolicy};
 use daemonry::pipeline::PipelineSettings;
 use daemonry::pipeline::control::Control;
 use daemonry::record::Record;
@@ -207,11 +207,14 @@ fn kafka(args: &Args, brokers: &str, group: &str) -> anyhow::Result<KafkaConfig>
         Start::Earliest => StartPolicy::Earliest,
         Start::Latest => StartPolicy::Latest,
     };
-    kafka.out_of_range = match args.out_of_range {
-        Removed::Stop => OutOfRange::Stop,
-        Removed::Earliest => OutOfRange::Earliest,
-        Removed::Latest => OutOfRange::Latest,
+    let policy = |lost| match lost {
+        Lost::Stop => LossPolicy::Stop,
+        Lost::Earliest => LossPolicy::Earliest,
+        Lost::Latest => LossPolicy::Latest,
     };
+    kafka.out_of_range = policy(args.out_of_range);
+    kafka.truncated = policy(args.truncated);
+    kafka.recreated = policy(args.recreated);
     kafka.instance_id.clone_from(&args.instance_id);
     kafka.instance_wait = Duration::from_millis(args.instance_wait_ms);
     kafka.session_timeout = args.session_timeout_ms.map(Duration::from_millis);

@@ -55,7 +55,7 @@ daemons:
         "\
 {path}:2:3: kafka.main.brokers: is empty, name one at least as `host:port`
 {path}:2:10: kafka.main.broker: unknown key, did you mean `brokers`? allowed: brokers, expected_partitions, group, instance_id, instance_wait, \
-max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls, topic_refresh
+max_poll_interval, metadata_limit, out_of_range, properties, protocol, recreated, sasl, security, session_timeout, start, tls, topic_refresh, truncated
 {path}:4:3: daemons.orders.group: is missing: name the consumer group here, or in `kafka.main.group` for all daemons of the cluster
 {path}:5:14: daemons.orders.queue_records: is `100`, the default, allowed: at least twice `workers`
 {path}:7:31: daemons.orders.topics.\"orders.created\".order: is `Sometimes`, allowed: partition, key, unordered

@@ -140,6 +140,26 @@ impl Cluster {
         })
     }
 
+    /// Has these brokers have each partition of a topic, and the first of them lead it. Waits until all of them are in sync.
+    ///
+    /// # Errors
+    /// When it is refused, or takes too long.
+    pub fn place(&self, topic: &str, replicas: &[i32]) -> Result<()> {
+        let partitions = self.topics.partitions(topic)?;
+        let wanted: Vec<_> = partitions.iter().map(|partition| (*partition, replicas.to_vec())).collect();
+        let address = self.any_address()?;
+        request::place_replicas(&address, topic, &wanted, ANSWER)?;
+        until_true(SPREAD, &format!("the replicas of {topic} on {replicas:?}"), || {
+            let found = self.topics.replicas(topic)?;
+            if found.values().any(|(_, found)| found != replicas) {
+                return Ok(false);
+            }
+            request::elect_preferred(&address, topic, &partitions, ANSWER)?;
+            Ok(self.leaders(topic)?.values().all(|leader| Some(leader) == replicas.first()))
+        })?;
+        self.until_whole()
+    }
+
     /// The broker that coordinates a group.
     ///
     /// # Errors

@@ -36,6 +36,8 @@ pub(super) fn cluster(document: &mut Document, path: &KeyPath, section: &Cluster
     kafka.max_poll_interval = section.max_poll_interval.map(|period| period.0);
     kafka.start = section.start;
     kafka.out_of_range = section.out_of_range;
+    kafka.truncated = section.truncated;
+    kafka.recreated = section.recreated;
     kafka.expected_partitions = section.expected_partitions;
     kafka.metadata_limit = section.metadata_limit.0;
     kafka.topic_refresh = section.topic_refresh.0;

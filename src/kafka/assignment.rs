@@ -10,7 +10,7 @@ use std::task::Waker;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::Client;
-use super::native::{Buffer, Failure, PartitionQueue, cached_end, position};
+use super::native::{Buffer, Failure, LeaderEpoch, PartitionQueue, cached_end, position};
 use crate::pipeline::demand::Demand;
 use crate::pipeline::source::{Batch, Epoch};
 use crate::record::{NextOffset, Offset, Record, TopicPartition};
@@ -34,6 +34,12 @@ pub(super) struct Assigned {
     pub(super) queue: PartitionQueue,
     /// No record below this one may come any more; `None` while it starts at its beginning.
     pub(super) next: Option<Offset>,
+    /// The latest leader under which a record below that is known to have been written.
+    pub(super) leader_epoch: Option<LeaderEpoch>,
+    /// Whether nobody has looked yet whether the log still is the one that was read.
+    pub(super) unproven: bool,
+    /// Whether nothing was read of it yet: where it stands is where somebody has committed.
+    pub(super) unread: bool,
     /// Records that were read and that no demand has allowed yet.
     ahead: Vec<Record>,
     /// Whether it is not read for now: it is being given up, looks for a place to go on, or something went wrong with it.
@@ -52,12 +58,13 @@ pub(super) struct Assigned {
 }
 
 impl Assigned {
-    /// A partition to be read from `next` on.
+    /// A partition to be read from `next` on, up to which it was read under this leader.
     pub(super) fn new(
         epoch: Epoch,
         place: TopicPartition,
         queue: PartitionQueue,
         next: Option<Offset>,
+        leader_epoch: Option<LeaderEpoch>,
         client: &Client,
     ) -> Self {
         // Only reading gives the client a position, and nothing was read yet.
@@ -67,6 +74,9 @@ impl Assigned {
             place,
             queue,
             next,
+            leader_epoch,
+            unproven: leader_epoch.is_some() && next.is_some(),
+            unread: true,
             ahead: Vec::new(),
             held: false,
             unreadable: None,
@@ -87,21 +97,37 @@ impl Assigned {
 
     /// The client begins to fetch it anew, from `next` on.
     pub(super) fn restart(&mut self, next: Option<Offset>) {
+        // What lies between may be of later leaders: by an earlier one the log would seem to end before.
+        if self.next.is_none_or(|known| next.is_none_or(|next| next > known)) {
+            self.leader_epoch = None;
+        }
         self.next = next;
-        self.held = false;
+        (self.held, self.unproven) = (false, false);
         self.positioned = false;
         self.queue.ring();
     }
 
+    /// Its log was looked at.
+    pub(super) fn prove(&mut self) {
+        (self.unproven, self.positioned) = (false, false);
+        self.queue.ring();
+    }
+
+    /// Under which leader what is below this was read, as far as it is known.
+    fn leader_epoch_below(&self, next: Offset) -> Option<LeaderEpoch> {
+        self.leader_epoch.filter(|_| self.next.is_some_and(|known| next <= known))
+    }
+
     /// Where the client reads on, if that is further than behind the last record.
     fn passed(&mut self, client: &Client) -> Option<NextOffset> {
-        let Some(position) = position(client, &self.place).map(Offset) else {
+        let Some((position, leader_epoch)) = position(client, &self.place) else {
             self.positioned = true;
             return None;
         };
         let is_news = self.positioned && self.next.is_none_or(|next| next < position);
         is_news.then(|| {
             self.next = Some(position);
+            self.leader_epoch = leader_epoch;
             NextOffset::at(position.0)
         })
     }
@@ -125,10 +151,12 @@ impl Assigned {
         let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { return 0 };
         if self.next.is_some_and(|next| first.offset() < next) {
             self.held = true;
-            faults.rewound = Some(self.place.clone());
+            faults.rewound.push(self.epoch);
             return 0;
         }
         self.next = Some(last.offset().next().offset());
+        self.leader_epoch = read.leader_epoch;
+        self.unread = false;
         (self.positioned, self.unreadable) = (!self.held, None);
         self.learn_size(read.records.len(), read.bytes);
         self.ahead = read.records;
@@ -164,8 +192,8 @@ impl Assigned {
 pub(super) struct Faults {
     /// What was told in the place of records; what they are of is held.
     pub(super) failures: Vec<(Epoch, Failure)>,
-    /// A partition whose offsets went back, held too.
-    pub(super) rewound: Option<TopicPartition>,
+    /// Partitions whose offsets went back, held too.
+    pub(super) rewound: Vec<Epoch>,
 }
 
 /// See the module.
@@ -239,6 +267,12 @@ impl Assignment {
             .collect()
     }
 
+    /// Under which leader what is below this was read of that assignment.
+    pub(super) fn leader_epoch(&self, epoch: Epoch, next: NextOffset) -> Option<LeaderEpoch> {
+        let assigned = self.partitions.iter().find(|assigned| assigned.epoch == epoch)?;
+        assigned.leader_epoch_below(next.offset())
+    }
+
     /// Which partition each assignment is of.
     pub(super) fn places(&self) -> HashMap<Epoch, &TopicPartition> {
         self.partitions.iter().map(|assigned| (assigned.epoch, &assigned.place)).collect()
@@ -251,7 +285,7 @@ impl Assignment {
 
     /// Whether something went wrong that nobody has taken yet.
     pub(super) fn has_faults(&self) -> bool {
-        !self.faults.failures.is_empty() || self.faults.rewound.is_some()
+        !self.faults.failures.is_empty() || !self.faults.rewound.is_empty()
     }
 
     /// What went wrong since this was last asked.
@@ -266,7 +300,7 @@ impl Assignment {
         self.turn = (self.turn + 1) % count.max(1);
         for step in 0..count {
             let assigned = &mut self.partitions[(self.turn + step) % count];
-            if assigned.held || !assigned.may_have_some() {
+            if assigned.held || assigned.unproven || !assigned.may_have_some() {
                 continue;
             }
             let max = demand.records(assigned.epoch).min(left).min(BATCH);
@@ -313,6 +347,7 @@ impl Assignment {
     pub(super) fn passed(&mut self, client: &Client) -> Vec<Batch> {
         let behind = |assigned: &&mut Assigned| {
             !assigned.held
+                && !assigned.unproven
                 && assigned.ahead.is_empty()
                 && (!assigned.positioned || assigned.next.is_none_or(|next| next.0 < assigned.end))
         };

@@ -15,12 +15,13 @@ use super::assignment::Assignment;
 use super::client::Client;
 use super::faults;
 use super::mailbox::CommitRequest;
-use super::native::{Answer, CommitQueue};
+use super::native::{Answer, CommitQueue, set_leader_epochs};
 use super::pulse::SILENCE;
 use super::session::Surroundings;
 use super::trouble::Until;
 use crate::pipeline::source::{CommitError, Epoch};
 use crate::pipeline::tracker::OffsetCommit;
+use crate::record::Topic;
 
 /// librdkafka answers every commit, at the latest when it has given up on the coordinator. If not, the client is broken.
 const LOST_ANSWER: Duration = Duration::from_secs(120);
@@ -90,7 +91,8 @@ impl Commits {
         let (mut owned, gone): (Vec<_>, Vec<_>) =
             request.commits.iter().partition(|(epoch, _)| places.contains_key(epoch));
         // What is gone with its topic has no offset any more: it would be refused for as long as somebody waits for it.
-        owned.retain(|(epoch, _)| !around.selection.has_given_up(&places[epoch].topic));
+        let is_gone = |topic: &Topic| around.selection.has_given_up(topic) || around.topics.is_void(topic);
+        owned.retain(|(epoch, _)| !is_gone(&places[epoch].topic));
         // The broker would take a commit for a partition that another member has by now: it only asks for the generation.
         let refusal = (!gone.is_empty()).then(|| {
             CommitError::IllegalGeneration(format!(
@@ -106,7 +108,11 @@ impl Commits {
             owned.iter().map(|(epoch, commit)| (places[epoch].topic.as_str(), places[epoch].partition.0, commit));
         self.sent += 1;
         let (number, unusable) = (self.sent, |_| Code::InvalidArgument);
-        match offsets(list).map_err(unusable).and_then(|list| self.queue.send(&list, number)) {
+        let sent = offsets(list).map_err(unusable).and_then(|list| {
+            set_leader_epochs(&list, owned.iter().map(|(epoch, commit)| assignment.leader_epoch(*epoch, commit.next)));
+            self.queue.send(&list, number)
+        });
+        match sent {
             Ok(()) => {
                 let epochs = owned.iter().map(|(epoch, _)| *epoch).collect();
                 self.under_way =

@@ -47,15 +47,15 @@ pub enum StartPolicy {
     Fail,
 }
 
-/// What happens when the committed offset no longer exists: its records were removed before they were read.
+/// What happens when what was to be read next is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
 #[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
-pub enum OutOfRange {
+pub enum LossPolicy {
     /// The daemon fails, and says why.
     #[default]
     Stop,
-    /// The partition goes on at its first record.
+    /// The partition goes on at the first record that is there and was not read.
     Earliest,
     /// The partition goes on at its end.
     Latest,
@@ -106,8 +106,13 @@ pub struct KafkaConfig {
     pub max_poll_interval: Option<Duration>,
     /// Where to start without a commit (earliest by default).
     pub start: StartPolicy,
-    /// What to do when the committed offset is gone (stop by default).
-    pub out_of_range: OutOfRange,
+    /// What to do when the next offset is gone: its records were removed before they were read (stop by default).
+    pub out_of_range: LossPolicy,
+    /// What to do when a log was cut below what was read of it, as by an unclean leader election (stop by default). To go on at the earliest
+    /// is to go on where it was cut: what is written there since is new.
+    pub truncated: LossPolicy,
+    /// What to do when a topic was deleted and made anew while it was read (stop by default).
+    pub recreated: LossPolicy,
     /// How often new partitions of the topics are looked for, whether a topic was deleted and made anew, and topics for the patterns (every 30 s
     /// by default); these at the same moments of the clock by all members of a group.
     pub topic_refresh: Duration,
@@ -136,7 +141,9 @@ impl KafkaConfig {
             session_timeout: None,
             max_poll_interval: None,
             start: StartPolicy::default(),
-            out_of_range: OutOfRange::default(),
+            out_of_range: LossPolicy::default(),
+            truncated: LossPolicy::default(),
+            recreated: LossPolicy::default(),
             topic_refresh: Duration::from_secs(30),
             byte_budget: 64 * MIB,
             expected_partitions: 8,
@@ -318,6 +325,8 @@ impl fmt::Debug for KafkaConfig {
             .field("max_poll_interval", &self.max_poll_interval)
             .field("start", &self.start)
             .field("out_of_range", &self.out_of_range)
+            .field("truncated", &self.truncated)
+            .field("recreated", &self.recreated)
             .field("topic_refresh", &self.topic_refresh)
             .field("byte_budget", &self.byte_budget)
             .field("expected_partitions", &self.expected_partitions)

@@ -121,7 +121,7 @@ impl KafkaAdmin {
             Err(code) => return Err(refused(group, "DESCRIBE", code)),
         };
         let mut read = BTreeMap::new();
-        for Committed { place, offset, metadata, error } in commits {
+        for Committed { place, offset, metadata, error, .. } in commits {
             if let Some(code) = error {
                 return Err(AdminError::Unavailable(format!(
                     "nobody says what group `{group}` committed for {place}: {code}"

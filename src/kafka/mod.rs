@@ -31,6 +31,7 @@ mod faults;
 mod groups;
 mod identities;
 mod letters;
+mod losses;
 mod mailbox;
 mod native;
 mod obstacles;
@@ -54,13 +55,14 @@ mod startup;
 mod thread;
 mod trial;
 mod trouble;
+mod validations;
 mod wake;
 
 pub use admin::{AdminError, KafkaAdmin};
 pub use committer::KafkaCommitter;
 #[cfg(feature = "cli")]
 pub(crate) use config::is_secret;
-pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+pub use config::{ConfigError, ConfigFault, GroupProtocol, KafkaConfig, LossPolicy, StartPolicy};
 pub use describe::{PartitionState, TopicState};
 pub use embedded::{EmbeddedCluster, EmbeddedError};
 pub(crate) use faults::missing;

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use tracing::{debug, info, warn};
@@ -19,9 +20,10 @@ use super::assignment::{Assigned, Assignment};
 use super::client::{Client, list};
 use super::drain::{Drain, Drained};
 use super::errand::Errand;
-use super::native::PartitionQueue;
+use super::identities::made_anew;
+use super::native::{PartitionQueue, set_leader_epochs};
 use super::session::{Halt, Surroundings};
-use super::starts::{NoStart, Start, look_up};
+use super::starts::{NoStart, Start, Starts, look_up};
 use super::trouble::Until;
 use crate::pipeline::source::{Assigned as Ours, Epoch, Event};
 use crate::pipeline::tracker::OffsetTracker;
@@ -71,7 +73,7 @@ enum Step {
     #[default]
     None,
     /// The committed offsets of these partitions are being looked up.
-    Looking(Vec<TopicPartition>, Errand<Result<Vec<Start>, NoStart>>),
+    Looking(Vec<TopicPartition>, Errand<Result<Starts, NoStart>>),
     /// That did not work; it is tried again then.
     Waiting(Vec<TopicPartition>, Instant),
     /// These partitions are being given up.
@@ -122,7 +124,12 @@ impl Rebalances {
                         self.step = Step::Looking(places, errand);
                         return Ok(());
                     }
-                    Some(Some(Ok(starts))) => {
+                    Some(Some(Ok(Starts { starts, ids }))) => {
+                        if let Some((topic, id)) = around.topics.learn(ids) {
+                            // Acknowledged once the client, or the source, ends.
+                            self.step = Step::Waiting(places, Instant::now() + NEVER);
+                            return Err(made_anew(&topic, id, assignment, around));
+                        }
                         assign(&starts, client, assignment, around)?;
                         Step::None
                     }
@@ -258,9 +265,10 @@ impl Rebalances {
             assign(&[], client, assignment, around)?;
             return Ok(Step::None);
         }
-        let (client, asked, policy, known) =
-            (Arc::clone(client), places.clone(), around.config.start, Arc::clone(&around.known));
-        let errand = Errand::run("kafka-offsets", &around.wake, move || look_up(&client, &asked, policy, &known));
+        let (client, asked, known) = (Arc::clone(client), places.clone(), Arc::clone(&around.known));
+        let (config, anew) = (around.config.clone(), around.topics.anew().clone());
+        let look = move || look_up(&client, &asked, &config, &known, &anew);
+        let errand = Errand::run("kafka-offsets", &around.wake, look);
         Ok(match errand {
             Ok(errand) => Step::Looking(places, errand),
             Err(error) => {
@@ -295,7 +303,7 @@ fn assign(
         let queue = PartitionQueue::take(client, place, around.arrived());
         queues.push(queue.ok_or_else(|| Halt::Rebuild(format!("the queue of {place} could not be taken")))?);
     }
-    acknowledge(starts.iter().map(|start| (&start.place, start.offset())), client).map_err(broken)?;
+    take(starts, client).map_err(broken)?;
     let mut ours = Vec::with_capacity(starts.len());
     for (start, queue) in starts.iter().zip(queues) {
         let epoch = around.next_epoch();
@@ -307,7 +315,8 @@ fn assign(
                 "what the last commit remembered beside its offset is not used");
         }
         debug!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, "partition is read from here");
-        assignment.add(Assigned::new(epoch, start.place.clone(), queue, start.offset.map(Offset), client));
+        let next = start.offset.map(Offset);
+        assignment.add(Assigned::new(epoch, start.place.clone(), queue, next, start.leader_epoch, client));
         ours.push(Ours { epoch, topic_partition: start.place.clone(), progress: resumed.tracker });
     }
     around.was_assigned |= !ours.is_empty();
@@ -339,8 +348,18 @@ fn acknowledge<'a>(
     places: impl Iterator<Item = (&'a TopicPartition, rdkafka::Offset)>,
     client: &Client,
 ) -> KafkaResult<()> {
-    let list = list(places)?;
-    if client.is_incremental() { client.consumer().incremental_assign(&list) } else { client.consumer().assign(&list) }
+    take_list(&list(places)?, client)
+}
+
+/// The same of partitions that are read from there on.
+fn take(starts: &[Start], client: &Client) -> KafkaResult<()> {
+    let list = list(starts.iter().map(|start| (&start.place, start.offset())))?;
+    set_leader_epochs(&list, starts.iter().map(|start| start.leader_epoch));
+    take_list(&list, client)
+}
+
+fn take_list(list: &TopicPartitionList, client: &Client) -> KafkaResult<()> {
+    if client.is_incremental() { client.consumer().incremental_assign(list) } else { client.consumer().assign(list) }
 }
 
 fn release(places: &[TopicPartition], client: &Client) -> KafkaResult<()> {

@@ -1,8 +1,8 @@
 //! Partitions that must be fetched anew: their next offset does not exist any more, or a fetch of them failed.
 //!
-//! Owner: the event thread. What was removed unread is lost, and nobody can help that; so nothing goes on without a policy that
-//! says so, and each time it is told. A failed fetch loses nothing as long as it is begun again where it stood: librdkafka counts the
-//! error that comes in the place of a record as one, and would go on behind it after the next rebalance.
+//! Owner: the event thread. What the brokers have now is asked first, so that what happened can be told, and the policy for it asked. A failed
+//! fetch loses nothing as long as it is begun again where it stood: librdkafka counts the error that comes in the place of a record as one, and
+//! would go on behind it after the next rebalance.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +13,16 @@ use tracing::warn;
 
 use super::assignment::Assignment;
 use super::client::{Client, list};
-use super::config::OutOfRange;
+use super::config::LossPolicy;
+use super::describe::ids;
+use super::drain::{Drain, Drained};
 use super::errand::Errand;
-use super::native::Failure;
+use super::identities::made_anew;
+use super::losses::{Cause, Lost};
+use super::native::{committed, set_leader_epochs};
 use super::session::{Halt, Surroundings};
-use super::starts::{pin, watermarks};
-use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Missed, SourceError};
+use super::starts::{PATIENCE, pin, watermarks};
+use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Loss, Missed, SourceError};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
@@ -41,11 +45,35 @@ struct Reset {
 
 #[derive(Debug)]
 enum Stage {
-    Asking(Errand<Result<i64, String>>),
-    Failed(Instant),
-    Known(i64),
+    /// What the brokers have of it now is asked.
+    Asking(Cause, Errand<Result<Found, String>>),
+    Unanswered(Cause, Instant),
+    /// What was started of a log that was cut ends: what is finished of it is to be committed.
+    Draining(Way, Drain),
+    /// Where that leads is being made sure of.
+    Placing(Way, Errand<Result<Offset, String>>),
+    Unplaced(Way, Instant),
     /// Nothing is missing: it is fetched again from where it stands, then.
     Again(Instant),
+}
+
+/// What the brokers have of a partition.
+#[derive(Debug)]
+struct Found {
+    first: Offset,
+    end: Offset,
+    /// Its topic's id, if they tell.
+    id: Option<u128>,
+}
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    loss: Loss,
+    policy: LossPolicy,
+    target: Offset,
+    /// How many offsets are lost by it.
+    offsets: Option<u64>,
 }
 
 impl Resets {
@@ -53,23 +81,15 @@ impl Resets {
     pub(super) fn push(
         &mut self,
         epoch: Epoch,
-        failure: &Failure,
+        cause: Cause,
         client: &Arc<Client>,
         assignment: &mut Assignment,
         around: &Surroundings,
-    ) -> Result<(), Halt> {
-        let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
-        let (place, next) = (assigned.place.clone(), assigned.next);
-        if around.config.out_of_range == OutOfRange::Stop {
-            let at = next.map_or_else(|| "its beginning".to_owned(), |next| next.to_string());
-            return Err(Halt::Fail(SourceError::Fatal(format!(
-                "{place} can't be read on at {at}, its records were removed before they were read ({}): reset the group's offset, or set `out_of_range` to `earliest` or `latest`",
-                failure.reason
-            ))));
-        }
+    ) {
+        let Some(assigned) = assignment.get_mut(epoch) else { return };
         assigned.held = true;
-        self.under_way.push(Reset { epoch, stage: ask(&place, client, around), place });
-        Ok(())
+        let place = assigned.place.clone();
+        self.under_way.push(Reset { epoch, stage: ask(cause, &place, client, around), place });
     }
 
     /// Takes up a partition whose fetch failed, unless it is here already.
@@ -81,6 +101,15 @@ impl Resets {
             let stage = Stage::Again(Instant::now() + wait);
             self.under_way.push(Reset { epoch, stage, place: assigned.place.clone() });
         }
+    }
+
+    /// When to look again at the latest, whatever wakes us before.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let deadlines = self.under_way.iter().filter_map(|reset| match &reset.stage {
+            Stage::Draining(_, drain) => Some(drain.deadline()),
+            _ => None,
+        });
+        deadlines.min()
     }
 
     /// Goes on with those whose question is answered. Not while a rebalance is under way: both change the assignment.
@@ -95,67 +124,166 @@ impl Resets {
                 continue;
             }
             reset.stage = match reset.stage {
-                Stage::Asking(errand) => match errand.answer() {
-                    None => Stage::Asking(errand),
-                    Some(Some(Ok(target))) => Stage::Known(target),
-                    Some(Some(Err(error))) => {
-                        warn!(topic = %reset.place.topic, partition = reset.place.partition.0, error, "no place to go on could be found, trying again");
-                        Stage::Failed(Instant::now() + AGAIN)
+                Stage::Asking(cause, errand) => match errand.answer() {
+                    None => Stage::Asking(cause, errand),
+                    Some(Some(Ok(found))) => {
+                        let way = decide(&reset.place, reset.epoch, cause, &found, assignment, around)?;
+                        if way.loss == Loss::Truncated {
+                            Stage::Draining(way, Drain::begin(vec![reset.epoch], around))
+                        } else {
+                            make_sure(way, &reset.place, client, around)
+                        }
                     }
-                    Some(None) => Stage::Failed(Instant::now() + AGAIN),
+                    Some(answer) => {
+                        tell_unknown(&reset.place, answer.and_then(Result::err));
+                        Stage::Unanswered(cause, Instant::now() + AGAIN)
+                    }
                 },
-                Stage::Failed(at) if Instant::now() >= at => ask(&reset.place, client, around),
-                stage => stage,
-            };
-            match reset.stage {
-                Stage::Known(target) => go_on(&reset, Offset(target), client, assignment, around)?,
+                Stage::Unanswered(cause, at) if Instant::now() >= at => ask(cause, &reset.place, client, around),
+                Stage::Draining(way, mut drain) => match drain.ended(&around.wake) {
+                    Some(drained) => {
+                        if drained == Drained::Overdue {
+                            around.mailbox.tell(Event::Lost(vec![reset.epoch]));
+                        }
+                        make_sure(way, &reset.place, client, around)
+                    }
+                    None => Stage::Draining(way, drain),
+                },
+                Stage::Placing(way, errand) => match errand.answer() {
+                    None => Stage::Placing(way, errand),
+                    Some(Some(Ok(target))) => {
+                        go_on(&reset.place, reset.epoch, way, target, client, assignment, around)?;
+                        continue;
+                    }
+                    Some(answer) => {
+                        tell_unknown(&reset.place, answer.and_then(Result::err));
+                        Stage::Unplaced(way, Instant::now() + AGAIN)
+                    }
+                },
+                Stage::Unplaced(way, at) if Instant::now() >= at => make_sure(way, &reset.place, client, around),
                 Stage::Again(at) if Instant::now() >= at => {
                     let next = assignment.get_mut(reset.epoch).and_then(|assigned| assigned.next);
                     restart(&reset.place, reset.epoch, next, client, assignment, around)?;
+                    continue;
                 }
-                _ => self.under_way.push(reset),
-            }
+                stage => stage,
+            };
+            self.under_way.push(reset);
         }
         Ok(())
     }
 }
 
-fn ask(place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> Stage {
-    let (client, place, policy) = (Arc::clone(client), place.clone(), around.config.out_of_range);
+fn tell_unknown(place: &TopicPartition, error: Option<String>) {
+    warn!(topic = %place.topic, partition = place.partition.0, error, "no place to go on could be found, trying again");
+}
+
+fn ask(cause: Cause, place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> Stage {
+    let (client, place) = (Arc::clone(client), place.clone());
     let errand = Errand::run("kafka-reset", &around.wake, move || {
+        // First, and again where the brokers don't tell: what is asked next may be another topic's.
+        let topics = [place.topic.clone()];
+        let id = ids(client.consumer().client(), &topics, PATIENCE).into_iter().next().map(|(_, id)| id);
         let (first, end) = watermarks(&client, &place).map_err(|error| error.to_string())?;
-        if policy != OutOfRange::Latest {
-            return Ok(first);
-        }
-        // As with a start at the end: the next start must not skip what came in since.
-        pin(&client, &place, end).map_err(|error| error.to_string())?;
-        Ok(end)
+        Ok(Found { first: Offset(first), end: Offset(end), id })
     });
-    errand.map_or_else(|_| Stage::Failed(Instant::now() + AGAIN), Stage::Asking)
+    errand.map_or_else(|_| Stage::Unanswered(cause, Instant::now() + AGAIN), |errand| Stage::Asking(cause, errand))
+}
+
+/// What happened, and what the policy for that says.
+fn decide(
+    place: &TopicPartition,
+    epoch: Epoch,
+    cause: Cause,
+    found: &Found,
+    assignment: &Assignment,
+    around: &mut Surroundings,
+) -> Result<Way, Halt> {
+    if let Some(id) = found.id.filter(|id| around.topics.is_another(&place.topic, *id)) {
+        return Err(made_anew(&place.topic, id, assignment, around));
+    }
+    let assigned = assignment.iter().find(|assigned| assigned.epoch == epoch);
+    let next = assigned.and_then(|assigned| assigned.next);
+    // What was committed of the former one, before anybody knew, is no place in the new one.
+    let is_stale = assigned.is_some_and(|assigned| assigned.unread) && around.topics.anew().contains(&place.topic);
+    let left = match cause {
+        Cause::Truncated(left) => left,
+        Cause::Gone | Cause::Rewound => None,
+    };
+    let loss = match cause {
+        Cause::Rewound => {
+            return Err(Halt::Rebuild(format!(
+                "the offsets of {place} went back, it may have been deleted and made anew"
+            )));
+        }
+        _ if is_stale => Loss::Recreated,
+        Cause::Truncated(_) => Loss::Truncated,
+        Cause::Gone => Loss::Removed,
+    };
+    let lost = Lost { place, next, left, first: found.first, end: found.end };
+    let policy = around.config.policy(loss);
+    if policy == LossPolicy::Stop {
+        return Err(Halt::Fail(SourceError::Fatal(lost.refusal(loss))));
+    }
+    let target = lost.target(loss, policy);
+    Ok(Way { loss, policy, target, offsets: lost.offsets(loss, target) })
+}
+
+/// Has the place be one that loses no more than it must: behind nothing that is unfinished, and committed where a start would otherwise skip what
+/// came in since.
+fn make_sure(way: Way, place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> Stage {
+    let (client, place) = (Arc::clone(client), place.clone());
+    let errand = Errand::run("kafka-reset", &around.wake, move || match (way.policy, way.loss) {
+        (LossPolicy::Latest, _) => {
+            pin(&client, &place, way.target.0).map_err(|error| error.to_string())?;
+            Ok(way.target)
+        }
+        (_, Loss::Truncated) => {
+            // What is left may not be finished. The runs that are remembered above it may be of what is gone: they are not asked for.
+            let question = list([(&place, rdkafka::Offset::Invalid)]).map_err(|error| error.to_string())?;
+            let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(|error| error.to_string())?;
+            match committed(&answer).into_iter().next() {
+                Some(committed) if committed.error.is_none() => {
+                    Ok(committed.offset.map_or(way.target, |next| way.target.min(Offset(next))))
+                }
+                _ => Err("the group's offset could not be read".to_owned()),
+            }
+        }
+        _ => Ok(way.target),
+    });
+    errand.map_or_else(|_| Stage::Unplaced(way, Instant::now() + AGAIN), |errand| Stage::Placing(way, errand))
 }
 
 fn go_on(
-    reset: &Reset,
+    place: &TopicPartition,
+    epoch: Epoch,
+    way: Way,
     target: Offset,
     client: &Arc<Client>,
     assignment: &mut Assignment,
     around: &mut Surroundings,
 ) -> Result<(), Halt> {
-    let place = &reset.place;
-    let Some(assigned) = assignment.get_mut(reset.epoch) else { return Ok(()) };
-    warn!(topic = %place.topic, partition = place.partition.0, offset = target.0, expected = assigned.next.map(|next| next.0),
+    let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
+    warn!(topic = %place.topic, partition = place.partition.0, offset = target.0, expected = assigned.next.map(|next| next.0), loss = ?way.loss,
         "the next offset is gone, going on elsewhere");
-    let offsets = assigned.next.and_then(|next| u64::try_from(target.0 - next.0).ok());
-    around.mailbox.tell(Event::Missed(Missed { topic_partition: place.clone(), offsets }));
+    // Of a topic that was made anew it was told when that was found out.
+    if way.loss != Loss::Recreated {
+        let topic_partition = place.clone();
+        around.mailbox.tell(Event::Missed(Missed { topic_partition, loss: way.loss, offsets: way.offsets }));
+    }
     // Forward, what is known of the partition stays true: there is a gap. Backward it was written anew.
-    let forward =
-        around.config.out_of_range == OutOfRange::Earliest && assigned.next.is_some_and(|next| target >= next);
+    let forward = way.loss == Loss::Removed
+        && way.policy == LossPolicy::Earliest
+        && assigned.next.is_some_and(|next| target >= next);
     if !forward {
-        around.mailbox.tell(Event::Lost(vec![reset.epoch]));
+        // What was cut is drained by now.
+        if way.loss != Loss::Truncated {
+            around.mailbox.tell(Event::Lost(vec![epoch]));
+        }
         assigned.renew(around.next_epoch());
-        let tag = around.tag(&place.topic);
+        // It is committed at once: what is committed now is beyond what is there, and what comes in must not be taken for it.
         let progress =
-            OffsetTracker::resume(Some(NextOffset::at(target.0)), "", tag, around.config.metadata_limit).tracker;
+            OffsetTracker::moved_to(NextOffset::at(target.0), around.tag(&place.topic), around.config.metadata_limit);
         around.mailbox.tell(Event::Assigned(vec![Ours {
             epoch: assigned.epoch,
             topic_partition: place.clone(),
@@ -202,7 +330,8 @@ fn fetch(
     // Of a topic that was out of sight librdkafka has let go with that, and makes its partitions and their queues anew.
     assignment.retake(&places, client, &around.arrived())?;
     let start = |next: Option<Offset>| next.map_or(rdkafka::Offset::Beginning, |next| rdkafka::Offset::Offset(next.0));
-    let again = assignment.iter().filter(|assigned| places.contains(&assigned.place));
-    let again = list(again.map(|assigned| (&assigned.place, start(assigned.next))))?;
-    if is_incremental { consumer.incremental_assign(&again) } else { consumer.assign(&again) }
+    let again = || assignment.iter().filter(|assigned| places.contains(&assigned.place));
+    let list = list(again().map(|assigned| (&assigned.place, start(assigned.next))))?;
+    set_leader_epochs(&list, again().map(|assigned| assigned.leader_epoch));
+    if is_incremental { consumer.incremental_assign(&list) } else { consumer.assign(&list) }
 }

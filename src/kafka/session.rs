@@ -19,7 +19,8 @@ use super::commits::Commits;
 use super::config::{GroupProtocol, KafkaConfig};
 use super::context::Signal;
 use super::faults::{self, Fault};
-use super::identities::Identities;
+use super::identities::{self, Identities};
+use super::losses::Cause;
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
 use super::pulse::{Heard, Pulse};
@@ -31,6 +32,7 @@ use super::selection::Selection;
 use super::starts::Known;
 use super::startup::Startup;
 use super::trouble::Until;
+use super::validations::Validations;
 use super::wake::Wake;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::seek::Seek;
@@ -60,6 +62,8 @@ pub(super) struct Surroundings {
     pub(super) was_assigned: bool,
     /// Which partitions are no news.
     pub(super) known: Arc<Known>,
+    /// Which topics are read.
+    pub(super) topics: identities::Known,
     epochs: u64,
 }
 
@@ -94,6 +98,7 @@ impl Surroundings {
             heard: Instant::now(),
             was_assigned: false,
             known: Arc::default(),
+            topics: identities::Known::default(),
             epochs: 0,
         }
     }
@@ -134,6 +139,7 @@ pub(super) struct Session {
     /// Those of which nothing can be had, as it was told.
     silent: Vec<Epoch>,
     rebalances: Rebalances,
+    validations: Validations,
     resets: Resets,
     seeks: Seeks,
     commits: Commits,
@@ -157,6 +163,7 @@ impl Session {
             identities: Identities::new(),
             silent: Vec::new(),
             rebalances: Rebalances::default(),
+            validations: Validations::default(),
             resets: Resets::default(),
             seeks: Seeks::default(),
             commits,
@@ -188,11 +195,11 @@ impl Session {
         let is_free = assignment.is_empty() && self.rebalances.is_idle();
         self.startup.advance(&self.client, &mut self.rebalances, around, is_free)?;
         self.feel_pulse(assignment, around);
-        let places = assignment.iter().map(|assigned| &assigned.place);
-        self.identities.advance(&self.client, places, around)?;
-        self.face(assignment.take_faults(), assignment, around)?;
+        self.identities.advance(&self.client, assignment, around)?;
+        self.face(assignment.take_faults(), assignment, around);
         self.rebalances.advance(&self.client, assignment, around)?;
         if self.rebalances.is_idle() {
+            self.validations.advance(&self.client, assignment);
             self.resets.advance(&self.client, assignment, around)?;
             self.seeks.advance(&self.client, assignment, around)?;
         }
@@ -205,7 +212,8 @@ impl Session {
 
     /// How long nothing needs to be done unless something wakes us.
     pub(super) fn pause(&self) -> Duration {
-        let due = [self.startup.due(), self.rebalances.due(), self.seeks.due()].into_iter().flatten().min();
+        let due = [self.startup.due(), self.rebalances.due(), self.resets.due(), self.seeks.due()];
+        let due = due.into_iter().flatten().min();
         due.map_or(BEAT, |due| due.saturating_duration_since(Instant::now()).min(BEAT))
     }
 
@@ -353,10 +361,10 @@ impl Session {
     }
 
     /// Does what is to be done about what went wrong with partitions while they were read.
-    fn face(&mut self, faults: Faults, assignment: &mut Assignment, around: &Surroundings) -> Result<(), Halt> {
+    fn face(&mut self, faults: Faults, assignment: &mut Assignment, around: &Surroundings) {
         for (epoch, failure) in faults.failures {
             if failure.code == Code::AutoOffsetReset {
-                self.resets.push(epoch, &failure, &self.client, assignment, around)?;
+                self.resets.push(epoch, Cause::of(&failure), &self.client, assignment, around);
             } else if let Some(assigned) = assignment.get_mut(epoch) {
                 assigned.unreadable = faults::of_partition(&assigned.place, &failure, around);
                 if assigned.unreadable.is_some() {
@@ -367,11 +375,8 @@ impl Session {
                 self.resets.fetch_again(epoch, assignment);
             }
         }
-        match faults.rewound {
-            Some(place) => {
-                Err(Halt::Rebuild(format!("the offsets of {place} went back, it may have been deleted and made anew")))
-            }
-            None => Ok(()),
+        for epoch in faults.rewound {
+            self.resets.push(epoch, Cause::Rewound, &self.client, assignment, around);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Asked on a thread of its own. The invariant: a partition is assigned only with an answer; where it can't be had, it is
 //! asked again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use rdkafka::error::KafkaResult;
 use tracing::{info, warn};
 
 use super::client::{Client, list};
-use super::config::StartPolicy;
-use super::native::committed;
+use super::config::{KafkaConfig, LossPolicy, StartPolicy};
+use super::describe::ids;
+use super::native::{Committed, LeaderEpoch, committed};
 use crate::pipeline::source::SourceError;
 use crate::record::{Topic, TopicPartition};
 
@@ -31,6 +32,8 @@ pub(super) struct Start {
     pub(super) offset: Option<i64>,
     /// What was committed beside it.
     pub(super) metadata: String,
+    /// Under which leader what is below was read, where that was committed too.
+    pub(super) leader_epoch: Option<LeaderEpoch>,
 }
 
 impl Start {
@@ -38,6 +41,15 @@ impl Start {
     pub(super) fn offset(&self) -> Offset {
         self.offset.map_or(Offset::Beginning, Offset::Offset)
     }
+}
+
+/// Where partitions start.
+#[derive(Debug)]
+pub(super) struct Starts {
+    /// Each of them.
+    pub(super) starts: Vec<Start>,
+    /// The ids of their topics, as far as the brokers tell.
+    pub(super) ids: Vec<(Topic, u128)>,
 }
 
 /// Why there is no answer.
@@ -75,13 +87,20 @@ impl Known {
     }
 }
 
-/// Asks the coordinator, and the partitions' leaders where they have to start at the end.
+/// Asks the coordinator, and the partitions' leaders where they have to start at the end. `anew`: topics that were made anew while they were
+/// read.
 pub(super) fn look_up(
     client: &Arc<Client>,
     places: &[TopicPartition],
-    policy: StartPolicy,
+    config: &KafkaConfig,
     known: &Known,
-) -> Result<Vec<Start>, NoStart> {
+    anew: &HashSet<Topic>,
+) -> Result<Starts, NoStart> {
+    let policy = config.start;
+    // First: of a topic that is made anew from here on, nothing that follows is believed.
+    let topics: BTreeSet<&Topic> = places.iter().map(|place| &place.topic).collect();
+    let topics: Vec<Topic> = topics.into_iter().cloned().collect();
+    let ids = ids(client.consumer().client(), &topics, PATIENCE);
     let question = list(places.iter().map(|place| (place, Offset::Invalid))).map_err(unknown)?;
     let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(unknown)?;
     let mut starts = Vec::with_capacity(places.len());
@@ -89,7 +108,14 @@ pub(super) fn look_up(
         if let Some(error) = committed.error {
             return Err(unknown(error));
         }
-        starts.push(Start { place: committed.place, offset: committed.offset, metadata: committed.metadata });
+        let Committed { place, offset, metadata, leader_epoch, .. } = committed;
+        starts.push(Start { place, offset, metadata, leader_epoch });
+    }
+    for start in starts.iter_mut().filter(|start| start.offset.is_none() && anew.contains(&start.place.topic)) {
+        let (first, end) = watermarks(client, &start.place).map_err(unknown)?;
+        let offset = if config.recreated == LossPolicy::Latest { end } else { first };
+        pin(client, &start.place, offset).map_err(unknown)?;
+        start.offset = Some(offset);
     }
     if policy != StartPolicy::Earliest {
         for place in places {
@@ -125,7 +151,7 @@ pub(super) fn look_up(
         }
         _ => {}
     }
-    Ok(starts)
+    Ok(Starts { starts, ids })
 }
 
 /// Where the partition ends now.

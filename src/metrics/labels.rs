@@ -2,7 +2,7 @@
 
 use super::instrument::label;
 use crate::pipeline::dead_letter::{PublishError, Reason};
-use crate::pipeline::source::CommitError;
+use crate::pipeline::source::{CommitError, Loss};
 
 label! {
     /// How a record ended, or an attempt of it.
@@ -121,6 +121,28 @@ label! {
         Revoked = "revoked",
         /// Partitions were taken away without asking.
         Lost = "lost",
+    }
+}
+
+label! {
+    /// What happened to what was to be read next.
+    pub enum LossCause("cause") {
+        /// It was removed before it was read.
+        Removed = "removed",
+        /// The log was cut below what was read of it.
+        Truncated = "truncated",
+        /// The topic was deleted and made anew.
+        Recreated = "recreated",
+    }
+}
+
+impl From<Loss> for LossCause {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Removed => Self::Removed,
+            Loss::Truncated => Self::Truncated,
+            Loss::Recreated => Self::Recreated,
+        }
     }
 }
 

@@ -63,10 +63,12 @@ pub(super) const METADATA: Name =
 pub(super) const REBALANCES: Name = ("daemon_rebalances_total", "Changes of the assignment, by kind.");
 pub(super) const RESETS: Name = (
     "daemon_resets_total",
-    "Partitions whose next offset was gone and that went on elsewhere, as `out_of_range` says, each time.",
+    "Partitions that went on elsewhere, each time, by what happened: their next offset was gone, their log was cut below what was read of it, or their topic was made anew.",
 );
-pub(super) const MISSED_OFFSETS: Name =
-    ("daemon_missed_offsets_total", "Offsets that were passed over by that, as far as they can be counted.");
+pub(super) const MISSED_OFFSETS: Name = (
+    "daemon_missed_offsets_total",
+    "Offsets that were lost by that, as far as they can be counted: passed over unread; of a log that was cut also those that had been read and are gone.",
+);
 pub(super) const RESTARTS: Name = ("daemon_restarts_total", "Restarts of the daemon after a failure.");
 pub(super) const STATE: Name = ("daemon_state", "1 for the state that the daemon is in, 0 for each other one.");
 pub(super) const BACKPRESSURE: Name =

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::dead_letter::{PublishError, Reason};
 use super::lanes::{BreakerChange, Census, Hold, PartitionCensus};
 use super::scaling::Verdict;
-use super::source::CommitError;
+use super::source::{CommitError, Loss};
 use crate::metrics::{
     BreakerState, CircuitBreakerMetrics, CommitStatus, DaemonMetrics, HoldReason, MessageStatus, PartitionMetrics,
     RebalanceKind, Tally,
@@ -139,10 +139,10 @@ impl Meter {
         self.metrics.forgotten_runs.add(runs);
     }
 
-    /// A partition went on elsewhere, past so many offsets, if that is known.
-    pub(super) fn missed(&self, offsets: Option<u64>) {
-        self.metrics.resets.add(1);
-        self.metrics.missed_offsets.add(offsets.unwrap_or(0));
+    /// A partition went on elsewhere, and so many offsets are lost, if that is known.
+    pub(super) fn missed(&self, loss: Loss, offsets: Option<u64>) {
+        self.metrics.resets.of(loss.into()).add(1);
+        self.metrics.missed_offsets.of(loss.into()).add(offsets.unwrap_or(0));
     }
 
     pub(super) fn rebalanced(&self, kind: RebalanceKind) {

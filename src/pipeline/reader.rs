@@ -22,7 +22,9 @@ use super::dead_letter::DeadLetterSink;
 use super::demand::Demand;
 use super::lanes::Lanes;
 use super::shared::Shared;
-use super::source::{Assigned, Batch, CommitError, Epoch, Event, Missed, Progress, Revocation, Source, SourceError};
+use super::source::{
+    Assigned, Batch, CommitError, Epoch, Event, Loss, Missed, Progress, Revocation, Source, SourceError,
+};
 use super::{PipelineError, PipelineSettings, Stopped};
 use crate::handler::Routes;
 use crate::metrics::RebalanceKind;
@@ -187,16 +189,7 @@ impl<S: Source> Reader<S> {
                 );
                 self.shared.change(|lanes| lanes.lose(&epochs));
             }
-            Event::Missed(Missed { topic_partition, offsets }) => {
-                self.shared.meter.missed(offsets);
-                error!(
-                    daemon = self.shared.daemon.as_str(),
-                    topic = topic_partition.topic.as_str(),
-                    partition = topic_partition.partition.0,
-                    offsets,
-                    "records were removed before they were read, they are lost to this group"
-                );
-            }
+            Event::Missed(missed) => self.miss(&missed),
             Event::Ends(ends) => self.shared.change(|lanes| lanes.note_ends(&ends)),
             Event::Silent(silent) => self.shared.lanes().note_silent(&silent),
             Event::Trouble(Some(error)) => {
@@ -228,6 +221,34 @@ impl<S: Source> Reader<S> {
         for seek in self.control.seeks() {
             info!(daemon = self.shared.daemon.as_str(), topic_partition = %seek.topic_partition(), to = %seek.to(), "asked to go on elsewhere");
             self.source.seek(seek);
+        }
+    }
+
+    /// What was to be read next is gone.
+    fn miss(&self, missed: &Missed) {
+        let Missed { topic_partition, loss, offsets } = missed;
+        self.shared.meter.missed(*loss, *offsets);
+        let daemon = self.shared.daemon.as_str();
+        let (topic, partition) = (topic_partition.topic.as_str(), topic_partition.partition.0);
+        match loss {
+            Loss::Removed => error!(
+                daemon,
+                topic, partition, offsets, "records were removed before they were read, they are lost to this group"
+            ),
+            Loss::Truncated => error!(
+                daemon,
+                topic,
+                partition,
+                offsets,
+                "the log was cut below what was read of it, the brokers have lost records that they had acknowledged"
+            ),
+            Loss::Recreated => error!(
+                daemon,
+                topic,
+                partition,
+                offsets,
+                "the topic was deleted and made anew, what was unread of the former one is lost"
+            ),
         }
     }
 

@@ -72,7 +72,7 @@ pub enum Event<G: Progress> {
     Revoked(Revocation),
     /// These partitions are no longer ours, and nothing can be committed for them.
     Lost(Vec<Epoch>),
-    /// Records were removed before they were read, and the partition goes on elsewhere, as a policy says.
+    /// What was to be read next is gone, and the partition goes on elsewhere, as a policy says.
     Missed(Missed),
     /// Where these partitions end now (the offset that the next record written to them will get), for the lag.
     Ends(Vec<(Epoch, Offset)>),
@@ -102,8 +102,22 @@ impl<G: Progress> Event<G> {
 pub struct Missed {
     /// Which partition.
     pub topic_partition: TopicPartition,
-    /// How many offsets were passed over; `None` where that can't be known, as the partition was cut off or made anew.
+    /// What happened to them.
+    pub loss: Loss,
+    /// How many offsets were lost by it: passed over unread, and of a log that was cut also those that had been read and are gone. `None`
+    /// where that can't be known.
     pub offsets: Option<u64>,
+}
+
+/// Why the next records of a partition are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// They were removed before they were read, or the offset that is to be read next never was one.
+    Removed,
+    /// The log was cut below what was read of it, as by an unclean leader election.
+    Truncated,
+    /// The topic was deleted and made anew.
+    Recreated,
 }
 
 /// A partition that became ours.

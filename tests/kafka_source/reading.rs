@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use daemonry::kafka::{KafkaProducer, OutOfRange, StartPolicy};
+use daemonry::kafka::{KafkaProducer, LossPolicy, StartPolicy};
 use daemonry::pipeline::source::SourceError;
 use daemonry::record::{Header, Timestamp};
 
@@ -218,7 +218,7 @@ async fn an_offset_that_is_gone_stops_or_goes_on_as_the_policy_says() {
 
     for protocol in crate::member::PROTOCOLS {
         let mut settings = config(&group);
-        (settings.out_of_range, settings.protocol) = (OutOfRange::Earliest, protocol);
+        (settings.out_of_range, settings.protocol) = (LossPolicy::Earliest, protocol);
         let mut goes_on = Member::join(&settings, &topic);
         goes_on.until("all again", |member| member.records.len() == 10).await;
         assert_eq!(goes_on.lost.len(), 1, "what was known of the partition is void");
@@ -227,7 +227,7 @@ async fn an_offset_that_is_gone_stops_or_goes_on_as_the_policy_says() {
     }
 
     let mut settings = config(&group);
-    settings.out_of_range = OutOfRange::Latest;
+    settings.out_of_range = LossPolicy::Latest;
     let mut goes_on = Member::join(&settings, &topic);
     goes_on.until("the reset", |member| member.lost.len() == 1 && member.assigned.len() == 1).await;
     fill(&topic, 3).await;

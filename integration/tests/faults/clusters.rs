@@ -15,9 +15,9 @@ use integration::{Cluster, Scenario};
 
 use crate::running::Running;
 
-const BROKERS: u16 = 3;
+pub(crate) const BROKERS: u16 = 3;
 /// One cluster at a time: its brokers have a machine's cores to share.
-static ONE: Mutex<()> = Mutex::new(());
+pub(crate) static ONE: Mutex<()> = Mutex::new(());
 /// What progress may take once the brokers are as they ought to be.
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -103,7 +103,7 @@ fn topic_made_anew_with_other_leaders() -> Result<()> {
         let mut scenario = Scenario::open(&cluster.bootstrap(), &format!("topic-anew.{protocol}"), Order::Key)?;
         let topic = scenario.topic().to_owned();
         let records = |ids: std::ops::Range<u64>| ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 50), ""));
-        let flags = scenario.flags().with("out-of-range", "earliest").with("group-protocol", protocol);
+        let flags = scenario.flags().with("recreated", "earliest").with("group-protocol", protocol);
         let mut member = scenario.start(&flags)?;
         scenario.produce(records(0..100))?;
         scenario.settle(BOUND)?;

@@ -127,7 +127,9 @@ fn retention_removed_unread() -> Result<()> {
     let flags = scenario.flags().with("out-of-range", "earliest").with("admin", "127.0.0.1:0");
     let mut goes_on = scenario.start(&flags)?;
     let told = goes_on.log_path().to_owned();
-    until_true(SOON, "the loss among the metrics", || Ok(goes_on.metric("daemon_missed_offsets_total", "")? == 50.0))?;
+    until_true(SOON, "the loss among the metrics", || {
+        Ok(goes_on.metric("daemon_missed_offsets_total", "cause=\"removed\"")? == 50.0)
+    })?;
     let verdict = scenario.finish(vec![goes_on], SOON)?;
     verdict.ensure_clean()?;
     assert_eq!((verdict.successes, verdict.duplicates), (350, 0), "{verdict}");
@@ -144,7 +146,7 @@ fn topic_deleted_and_recreated() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "recreated", Order::Key)?;
     let records = |ids: std::ops::Range<u64>| ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 50), ""));
     scenario.produce(records(0..2_000))?;
-    let flags = scenario.flags().with("out-of-range", "earliest");
+    let flags = scenario.flags().with("recreated", "earliest");
     let mut member = scenario.start(&flags)?;
     scenario.settle(SOON)?;
     let topic = scenario.topic().to_owned();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::deserialize::GUARDED;
 use crate::config::secret::{MASK, Secret, is_secret};
 use crate::config::units::{Period, Size};
-use crate::kafka::{GroupProtocol, KafkaConfig, OutOfRange, StartPolicy};
+use crate::kafka::{GroupProtocol, KafkaConfig, LossPolicy, StartPolicy};
 
 /// A Kafka cluster, and how its consumer groups are joined.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -36,8 +36,12 @@ pub(in crate::config) struct ClusterSection {
     pub(in crate::config) max_poll_interval: Option<Period>,
     /// Where a partition starts that the group has committed nothing for.
     pub(in crate::config) start: StartPolicy,
-    /// What happens when the committed offset no longer exists.
-    pub(in crate::config) out_of_range: OutOfRange,
+    /// What happens when the committed offset no longer exists, as its records were removed before they were read.
+    pub(in crate::config) out_of_range: LossPolicy,
+    /// What happens when a log was cut below what was read of it, as by an unclean leader election; with `earliest` it goes on where it was cut.
+    pub(in crate::config) truncated: LossPolicy,
+    /// What happens when a topic was deleted and made anew while it was read.
+    pub(in crate::config) recreated: LossPolicy,
     /// How many partitions a daemon is likely to get: what is fetched ahead is shared among them.
     pub(in crate::config) expected_partitions: usize,
     /// What a commit's metadata may hold, as the brokers' `offset.metadata.max.bytes`.
@@ -61,6 +65,8 @@ impl Default for ClusterSection {
             instance_wait,
             start,
             out_of_range,
+            truncated,
+            recreated,
             expected_partitions,
             metadata_limit,
             topic_refresh,
@@ -76,6 +82,8 @@ impl Default for ClusterSection {
             max_poll_interval: None,
             start,
             out_of_range,
+            truncated,
+            recreated,
             expected_partitions,
             metadata_limit: Size(metadata_limit),
             topic_refresh: Period(topic_refresh),

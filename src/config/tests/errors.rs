@@ -84,7 +84,18 @@ fn sections_can_be_shared_by_anchors() {
     check("daemons:\n  ticker: {}\n  orders: &usual\n    workers: 3\nkafka:\n  main: &main\n    brokers: a:1\n    group: shop\n  other:\n    <<: *main\n    brokers: b:1\n    wrong: 1\n",
         "\
 shop.yaml:3:3: daemons.orders.cluster: is missing, and no cluster is named `default`, allowed: main, other
-shop.yaml:12:5: kafka.other.wrong: unknown key, allowed: brokers, expected_partitions, group, instance_id, instance_wait, max_poll_interval, metadata_limit, out_of_range, properties, protocol, sasl, security, session_timeout, start, tls, topic_refresh");
+shop.yaml:12:5: kafka.other.wrong: unknown key, allowed: brokers, expected_partitions, group, instance_id, instance_wait, max_poll_interval, metadata_limit, out_of_range, properties, protocol, recreated, sasl, security, session_timeout, start, tls, topic_refresh, truncated");
+}
+
+#[test]
+fn a_loss_has_no_policy_that_nobody_knows() {
+    let text = "kafka: {main: {brokers: \"a:1\", group: shop, truncated: end, recreated: start}}\ndaemons: {orders: {}, ticker: {}}\n";
+    check(
+        text,
+        "\
+shop.yaml:1:56: kafka.main.truncated: is `end`, allowed: stop, earliest, latest
+shop.yaml:1:72: kafka.main.recreated: is `start`, allowed: stop, earliest, latest",
+    );
 }
 
 #[test]

@@ -44,6 +44,24 @@ fn log_filter_of_the_environment_counts_more_than_the_file() {
 }
 
 #[test]
+fn each_loss_has_a_policy_of_its_own() {
+    use crate::kafka::LossPolicy::{Earliest, Latest, Stop};
+    let policies = |text: &str, variables: &[(&str, &str)], flags: &[&str]| {
+        let text = format!(
+            "kafka: {{main: {{brokers: \"a:1\", group: shop{text}}}}}\ndaemons: {{orders: {{}}, ticker: {{}}}}\n"
+        );
+        let loaded = loaded(&text, variables, flags).unwrap_or_else(|faults| panic!("{faults}"));
+        let kafka = loaded.config.kafka("main").expect("it is configured");
+        (kafka.out_of_range, kafka.truncated, kafka.recreated)
+    };
+    assert_eq!(policies("", &[], &[]), (Stop, Stop, Stop));
+    let text = ", out_of_range: earliest, truncated: latest, recreated: earliest";
+    assert_eq!(policies(text, &[], &[]), (Earliest, Latest, Earliest));
+    let variables = [("DAEMONRY__KAFKA__MAIN__TRUNCATED", "earliest")];
+    assert_eq!(policies(text, &variables, &["kafka.main.recreated=stop"]), (Earliest, Earliest, Stop));
+}
+
+#[test]
 fn names_with_dots_and_dashes_are_found() {
     let kafka = "kafka: {main-eu.1: {brokers: \"a:1\", group: shop}}\ndaemons: {orders: {}, ticker: {}}\n";
     for (variables, flags) in [

@@ -114,6 +114,7 @@ kafka:
       broker.version.fallback: 0.10.0.0
       client.rack: a
     protocol: cooperative
+    recreated: stop
     sasl:
       mechanism: PLAIN
       password: \"***\"
@@ -122,6 +123,7 @@ kafka:
     start: earliest
     tls: {}
     topic_refresh: 30s
+    truncated: stop
 log:
   filter: info
   format: human

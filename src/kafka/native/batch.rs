@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::copied::{Copied, timestamp};
 use super::handles::Handles;
 use super::headers::Headers;
-use super::{bytes, known};
+use super::{LeaderEpoch, bytes, known};
 use crate::kafka::client::Client;
 use crate::record::{Backing, Header, Offset, Record, Timestamp, TopicPartition};
 
@@ -24,6 +24,8 @@ pub(in crate::kafka) struct Read {
     pub(in crate::kafka) bytes: usize,
     /// What went wrong with the partition. Nothing is read behind it: it may stand in the place of many records.
     pub(in crate::kafka) failure: Option<Failure>,
+    /// Under which leader the last record was written, if the brokers tell.
+    pub(in crate::kafka) leader_epoch: Option<LeaderEpoch>,
 }
 
 impl Read {
@@ -107,7 +109,8 @@ pub(super) unsafe fn adopt(
     client: &Arc<Client>,
     copied_from: usize,
 ) -> Read {
-    let mut read = Read::default();
+    // SAFETY: they are live, until they are looked at below.
+    let mut read = Read { leader_epoch: unsafe { leader_epoch(messages) }, ..Read::default() };
     let mut slots = Vec::with_capacity(messages.len());
     for message in messages.iter().filter_map(|message| NonNull::new(*message)) {
         // SAFETY: the message is live. The code is read as the plain number it is in C: a broker may send one that the
@@ -135,6 +138,25 @@ pub(super) unsafe fn adopt(
     let backing: Arc<dyn Backing> = Arc::new(MessageBatch { slots, copies, place, _client: Arc::clone(client) });
     read.records = (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect();
     read
+}
+
+/// Under which leader the last of these was written that is no error.
+///
+/// # Safety
+/// The messages are live.
+unsafe fn leader_epoch(messages: &[*mut sys::rd_kafka_message_t]) -> Option<LeaderEpoch> {
+    messages
+        .iter()
+        .rev()
+        .filter_map(|message| NonNull::new(*message))
+        .find_map(|message| {
+            // SAFETY: as the caller promises; the code is read as the plain number it is in C, see `adopt`. Only of a record it may be asked.
+            unsafe {
+                let code = ptr::read((&raw const (*message.as_ptr()).err).cast::<i32>());
+                (code == 0).then(|| sys::rd_kafka_message_leader_epoch(message.as_ptr()))
+            }
+        })
+        .and_then(LeaderEpoch::known)
 }
 
 /// What librdkafka says about an error message: its text stands in the place of a value. By its length, since librdkafka's own

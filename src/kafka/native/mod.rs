@@ -49,7 +49,7 @@ pub(super) use send::{Letter, produce};
 
 use super::client::Client;
 use super::context::Context;
-use crate::record::TopicPartition;
+use crate::record::{Offset, TopicPartition};
 
 /// What a broker keeps for one partition of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,35 @@ pub(super) struct Committed {
     pub(super) metadata: String,
     /// Why this partition's commit could not be read.
     pub(super) error: Option<RDKafkaErrorCode>,
+    /// The epoch of the leader under which what is below the offset was read, if it was written beside it.
+    pub(super) leader_epoch: Option<LeaderEpoch>,
+}
+
+/// Counts the leaders of a partition: by it a broker tells whether a log still is the one that was read. Whoever has read up to somewhere
+/// may name that of the last record, or a later one that it has seen since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LeaderEpoch(i32);
+
+impl LeaderEpoch {
+    /// As librdkafka has it: none is below 0.
+    fn known(epoch: i32) -> Option<Self> {
+        (epoch >= 0).then_some(Self(epoch))
+    }
+}
+
+/// Writes these beside the offsets of a list, one by one. Of a list that nobody else has.
+pub(super) fn set_leader_epochs(list: &TopicPartitionList, epochs: impl Iterator<Item = Option<LeaderEpoch>>) {
+    // SAFETY: `ptr()` is the live list that `list` owns, which holds `cnt` elements; the call changes nothing but the element, and keeps
+    // nothing of it.
+    unsafe {
+        let list = list.ptr();
+        let count = usize::try_from((*list).cnt).unwrap_or(0);
+        for (index, epoch) in epochs.take(count).enumerate() {
+            if let Some(LeaderEpoch(epoch)) = epoch {
+                sys::rd_kafka_topic_partition_set_leader_epoch((*list).elems.add(index), epoch);
+            }
+        }
+    }
 }
 
 /// Reads a list of committed offsets. By hand, since the binding panics on metadata that isn't UTF-8.
@@ -89,17 +118,19 @@ unsafe fn read_list(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<Co
 unsafe fn read_element(element: *const sys::rd_kafka_topic_partition_t) -> Committed {
     // SAFETY: as the caller promises. The topic is a C string; librdkafka keeps `metadata_size` bytes at `metadata`, for as long as the
     // element lives. The code is read as the plain number it is in C, see `adopt`: so no reference to the whole is made.
-    let (topic, partition, offset, metadata, code) = unsafe {
+    let (topic, partition, offset, metadata, code, epoch) = unsafe {
         let topic = CStr::from_ptr((&raw const (*element).topic).read()).to_string_lossy();
         let metadata = bytes((*element).metadata, (*element).metadata_size).unwrap_or_default();
         let code = (&raw const (*element).err).cast::<i32>().read();
-        (topic, (*element).partition, (*element).offset, metadata, code)
+        let epoch = sys::rd_kafka_topic_partition_get_leader_epoch(element);
+        (topic, (*element).partition, (*element).offset, metadata, code, epoch)
     };
     Committed {
         place: TopicPartition::new(topic.as_ref(), partition),
         offset: (offset >= 0).then_some(offset),
         metadata: String::from_utf8_lossy(metadata).into_owned(),
         error: (code != 0).then(|| known(code)),
+        leader_epoch: LeaderEpoch::known(epoch),
     }
 }
 
@@ -122,18 +153,17 @@ pub(super) fn cached_end(client: &Client, place: &TopicPartition) -> Option<i64>
 }
 
 /// Where the client's own reading of the partition stands: behind the last record that was taken from its queue, and behind the
-/// markers of transactions that were passed over on the way. `None` until anything was, and again from when fetching was stopped.
-pub(super) fn position(client: &Client, place: &TopicPartition) -> Option<i64> {
+/// markers of transactions that were passed over on the way; and under which leader that was. `None` until anything was, and again from when
+/// fetching was stopped.
+pub(super) fn position(client: &Client, place: &TopicPartition) -> Option<(Offset, Option<LeaderEpoch>)> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(place.topic.as_str(), place.partition.0);
     // SAFETY: the client lives for as long as it is borrowed, and the list is ours alone; the call writes the offsets into it and
     // keeps nothing of it.
     let outcome = unsafe { sys::rd_kafka_position(client.native(), list.ptr()) };
-    let element = list.elements().into_iter().next()?;
-    match element.offset() {
-        rdkafka::Offset::Offset(offset) if outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Some(offset),
-        _ => None,
-    }
+    let found = committed(&list).into_iter().next()?;
+    let offset = found.offset.filter(|_| outcome == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)?;
+    Some((Offset(offset), found.leader_epoch))
 }
 
 /// The generation of the group that the client is a member of, or under KIP-848 its own epoch; none until the group has taken it in.

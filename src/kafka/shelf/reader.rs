@@ -109,7 +109,8 @@ impl KafkaReader {
                 strand.read.push_back(record);
             }
             // Behind the last record there may be offsets without one.
-            if strand.read.is_empty() && position(&self.client, &strand.place).is_some_and(|next| next >= strand.end.0)
+            if strand.read.is_empty()
+                && position(&self.client, &strand.place).is_some_and(|(next, _)| next >= strand.end)
             {
                 strand.is_through = true;
             }

@@ -122,7 +122,8 @@ fn a_partition_tells_where_it_is_read_and_where_it_ends() {
     assert_eq!((position(&reader.client, &place()), cached_end(&reader.client, &place())), (None, None));
     reader.assign(2);
     reader.read(&queue, 5).iter().for_each(check);
-    assert_eq!((position(&reader.client, &place()), cached_end(&reader.client, &place())), (Some(7), Some(7)));
+    let position = position(&reader.client, &place()).map(|(next, _)| next.0);
+    assert_eq!((position, cached_end(&reader.client, &place())), (Some(7), Some(7)));
     let elsewhere = TopicPartition::new("zero\0byte", 0);
     assert_eq!(cached_end(&reader.client, &elsewhere), None);
 }
@@ -133,15 +134,18 @@ fn what_was_committed_is_read_back_with_what_stands_beside_it() {
     let reader = broker.consumer();
     let answers = CommitQueue::new(&reader.client, &reader.wake);
     let other = TopicPartition::new("other", 3);
+    let leader_epoch = LeaderEpoch::known(0);
     let offsets = list([(&place(), rdkafka::Offset::Offset(4))]).expect("a list");
     offsets.find_partition(TOPIC, 0).expect("it is there").set_metadata("beside it");
+    set_leader_epochs(&offsets, [leader_epoch].into_iter());
     answers.send(&offsets, 1).expect("sent");
     assert_eq!(reader.until("an answer", || answers.next()).errors, []);
     let asked = list([(&place(), rdkafka::Offset::Invalid), (&other, rdkafka::Offset::Invalid)]).expect("a list");
     let answer = reader.client.consumer().committed_offsets(asked, LONG).expect("answered");
     let unknown = Some(Code::UnknownTopicOrPartition);
-    let none = Committed { place: other, offset: None, metadata: String::new(), error: unknown };
-    let own = Committed { place: place(), offset: Some(4), metadata: "beside it".to_owned(), error: None };
+    let none = Committed { place: other, offset: None, metadata: String::new(), error: unknown, leader_epoch: None };
+    let own =
+        Committed { place: place(), offset: Some(4), metadata: "beside it".to_owned(), error: None, leader_epoch };
     assert_eq!(committed(&answer), [own, none]);
     assert_eq!(committed(&TopicPartitionList::new()), []);
 }

@@ -1,0 +1,194 @@
+//! A log that is cut below what was read of it: the only broker that was in sync is gone, and one that was not leads in its place.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use daemonry::record::{Offset, Partition};
+use integration::checker::Order;
+use integration::message::Message;
+use integration::patience::until_true;
+use integration::payload::Payload;
+use integration::scenario::STOP;
+use integration::{Cluster, Flags, Member, Scenario};
+
+use crate::clusters::{BROKERS, ONE};
+
+const SOON: Duration = Duration::from_secs(60);
+const PARTITION: Partition = Partition(0);
+/// What both brokers have.
+const KEPT: u64 = 100;
+/// What the one has that is lost.
+const READ: u64 = 160;
+/// The last record of what both have. One reader is at it for a while.
+const LAST_KEPT: u64 = KEPT - 1;
+/// What is written afterwards: more than was lost, so that no offset is missing in the end.
+const FRESH: Range<u64> = 1_000..1_100;
+
+/// A topic of its own, and the process that reads it.
+struct Reader {
+    scenario: Scenario,
+    flags: Flags,
+    member: Member,
+    policy: &'static str,
+    /// Whether it is at a record for a while that both brokers have.
+    is_behind: bool,
+}
+
+fn records(ids: Range<u64>) -> impl Iterator<Item = Payload> {
+    ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 5), ""))
+}
+
+impl Reader {
+    fn start(cluster: &Cluster, policy: &'static str, protocol: &str, is_behind: bool) -> Result<Self> {
+        let behind = if is_behind { ".behind" } else { "" };
+        let name = format!("cut.{policy}.{protocol}{behind}");
+        let mut scenario = Scenario::open(&cluster.bootstrap(), &name, Order::Key)?;
+        let settings = [("unclean.leader.election.enable", "true"), ("min.insync.replicas", "1")];
+        scenario.topics().set(scenario.topic(), &settings)?;
+        cluster.place(scenario.topic(), &[1, 2])?;
+        let flags = scenario.flags().with("group-protocol", protocol).with("admin", "127.0.0.1:0");
+        // As by default, unless something else is asked for.
+        let flags = if policy == "stop" { flags } else { flags.with("truncated", policy) };
+        scenario.produce_to(PARTITION, records(0..LAST_KEPT))?;
+        let member = scenario.start(&flags)?;
+        scenario.settle(SOON)?;
+        Ok(Self { scenario, flags, member, policy, is_behind })
+    }
+
+    /// Writes the last record that both brokers will have.
+    fn fill_up(&mut self) -> Result<()> {
+        let orders = if self.is_behind { "\"sleep_ms\":30000" } else { "" };
+        self.scenario.produce_to(PARTITION, [Payload::obeyed(LAST_KEPT, "key-last", orders)])
+    }
+
+    /// Writes what one broker alone will have, and waits until it is done; committed it is, if nothing below holds it up.
+    fn read_on(&mut self) -> Result<()> {
+        self.scenario.produce_to(PARTITION, records(KEPT..READ))?;
+        if self.is_behind {
+            return self.until_seen(KEPT..READ);
+        }
+        self.scenario.settle(SOON)?;
+        self.scenario.until_committed_to_the_end(SOON)
+    }
+
+    /// Writes to the log as it is now.
+    fn write(&self, ids: Range<u64>) -> Result<Vec<Offset>> {
+        let messages: Vec<Message> = records(ids).map(|payload| payload.message).collect();
+        self.scenario.topics().produce_to(self.scenario.topic(), PARTITION, &messages)
+    }
+
+    /// Waits until the log is cut.
+    fn until_cut(&self, cluster: &Cluster) -> Result<()> {
+        let topic = self.scenario.topic();
+        until_true(SOON, &format!("another leader of {topic}"), || {
+            Ok(cluster.leaders(topic)?.values().all(|leader| *leader == 2))
+        })?;
+        // That it leads it learns a moment later.
+        let end = Offset(KEPT.cast_signed());
+        until_true(SOON, &format!("{topic} to end at {end}"), || {
+            Ok(self.scenario.topics().ends(topic).is_ok_and(|ends| ends[&PARTITION] == end))
+        })
+    }
+
+    fn until_seen(&mut self, ids: Range<u64>) -> Result<()> {
+        let wanted: Vec<String> = ids.map(|id| id.to_string()).collect();
+        self.scenario.until_ledger(SOON, "the records that were written last", |entries| {
+            wanted.iter().all(|id| entries.iter().any(|entry| entry.id == *id))
+        })
+    }
+
+    /// It stopped, and says why and what to do; starting it again changes nothing.
+    fn ensure_stopped(&mut self) -> Result<()> {
+        for again in [true, false] {
+            let code = self.member.wait(SOON)?;
+            let log = self.member.log()?;
+            ensure!(code == 4, "it ended with code {code}: {log}");
+            let said = log.lines().find(|line| line.contains("was cut off below what was read of it"));
+            let said = said.with_context(|| format!("it doesn't say why: {log}"))?;
+            let facts = ["read up to 160", "left up to 100", "`truncated`", "reset the group's offset"];
+            ensure!(facts.iter().all(|fact| said.contains(fact)), "it doesn't say what to do: {said}");
+            if again {
+                self.member = self.scenario.start(&self.flags)?;
+            }
+        }
+        let entries = self.scenario.entries()?;
+        ensure!(entries.len() == usize::try_from(READ)?, "something ran of a log that was cut");
+        Ok(())
+    }
+
+    /// It went on, has counted what is gone, and nothing ran twice.
+    fn ensure_goes_on(&mut self) -> Result<()> {
+        let counted = (
+            self.member.metric("daemon_resets_total", "cause=\"truncated\"")?,
+            self.member.metric("daemon_missed_offsets_total", "cause=\"truncated\"")?,
+        );
+        let gone = if self.policy == "latest" { 60.0..=160.0 } else { 60.0..=60.0 };
+        ensure!(counted.0 == 1.0 && gone.contains(&counted.1), "it counts {counted:?}");
+        self.scenario.until_committed_to_the_end(SOON)?;
+        let mut runs: BTreeMap<&str, u32> = BTreeMap::new();
+        for entry in self.scenario.entries()? {
+            *runs.entry(&entry.id).or_default() += 1;
+        }
+        // Neither finished nor committed when the log was cut, and still there: it is read again.
+        let may_repeat = |id: &str| self.is_behind && id == LAST_KEPT.to_string();
+        ensure!(runs.iter().all(|(id, runs)| *runs == 1 || may_repeat(id)), "some ran twice: {runs:?}");
+        ensure!((0..READ).all(|id| runs.contains_key(id.to_string().as_str())), "some never ran: {runs:?}");
+        ensure!(
+            FRESH.clone().all(|id| self.policy == "latest" || runs.contains_key(id.to_string().as_str())),
+            "{runs:?}"
+        );
+        Ok(())
+    }
+}
+
+#[test]
+fn log_cut_below_what_was_read() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cluster = Cluster::start(BROKERS)?;
+    let mut readers = Vec::new();
+    for (policy, protocol, is_behind) in [
+        ("stop", "classic", false),
+        ("stop", "consumer", false),
+        ("earliest", "classic", true),
+        ("earliest", "eager", false),
+        ("earliest", "consumer", false),
+        ("latest", "classic", false),
+    ] {
+        readers.push(Reader::start(&cluster, policy, protocol, is_behind)?);
+    }
+    readers.iter_mut().try_for_each(Reader::fill_up)?;
+    cluster.broker(2).stop()?;
+    readers.iter_mut().try_for_each(Reader::read_on)?;
+    // Nobody is left who has it all. The third broker has none of it, and is there for the controllers' majority.
+    cluster.broker(1).kill()?;
+    cluster.broker(2).restart()?;
+    readers.iter().try_for_each(|reader| reader.until_cut(&cluster))?;
+    for reader in &readers {
+        reader.write(FRESH)?;
+    }
+
+    for reader in &mut readers {
+        match reader.policy {
+            "stop" => {
+                reader.ensure_stopped()?;
+                let flags = reader.flags.clone().with("truncated", "earliest");
+                reader.member = reader.scenario.start(&flags)?;
+                reader.until_seen(FRESH)?;
+            }
+            "earliest" => reader.until_seen(FRESH)?,
+            _ => {
+                reader.member.until_log("going on elsewhere", SOON)?;
+                reader.write(2_000..2_010)?;
+                reader.until_seen(2_000..2_010)?;
+            }
+        }
+        reader.ensure_goes_on()?;
+        assert_eq!(reader.member.stop(STOP)?, 0);
+    }
+    // What comes back is cut like the others.
+    cluster.restart_stopped()?;
+    readers.into_iter().try_for_each(|reader| reader.scenario.close())
+}

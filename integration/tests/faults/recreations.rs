@@ -1,0 +1,119 @@
+//! A topic that is deleted and made anew while it is read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use daemonry::record::Offset;
+use integration::checker::Order;
+use integration::message::Message;
+use integration::patience::until_true;
+use integration::payload::Payload;
+use integration::scenario::{PARTITIONS, STOP};
+use integration::{Flags, Member, Scenario, brokers};
+
+const SOON: Duration = Duration::from_secs(60);
+const FORMER: Range<u64> = 0..400;
+const FRESH: Range<u64> = 1_000..1_400;
+
+fn records(ids: Range<u64>) -> impl Iterator<Item = Payload> {
+    ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 50), ""))
+}
+
+struct Reader {
+    scenario: Scenario,
+    flags: Flags,
+    member: Member,
+}
+
+impl Reader {
+    fn start(policy: &str) -> Result<Self> {
+        let mut scenario = Scenario::open(&brokers()?, &format!("anew.{policy}"), Order::Key)?;
+        scenario.produce(records(FORMER))?;
+        let flags = scenario.flags().with("admin", "127.0.0.1:0");
+        // As by default, unless something else is asked for.
+        let flags = if policy == "stop" { flags } else { flags.with("recreated", policy) };
+        let member = scenario.start(&flags)?;
+        scenario.settle(SOON)?;
+        scenario.until_committed_to_the_end(SOON)?;
+        Ok(Self { scenario, flags, member })
+    }
+
+    fn write(&self, ids: Range<u64>) -> Result<()> {
+        let messages: Vec<Message> = records(ids).map(|payload| payload.message).collect();
+        self.scenario.topics().produce(self.scenario.topic(), &messages).map(drop)
+    }
+
+    fn make_topic_anew(&self) -> Result<()> {
+        let (topics, topic) = (self.scenario.topics(), self.scenario.topic());
+        topics.delete(topic)?;
+        until_true(SOON, "the end of the topic", || Ok(!topics.exists(topic)?))?;
+        topics.create(topic, PARTITIONS, &[])?;
+        self.write(FRESH)
+    }
+
+    fn committed(&self) -> Result<BTreeMap<i32, Offset>> {
+        let (topics, topic) = (self.scenario.topics(), self.scenario.topic());
+        let committed = topics.group(topic)?.committed(topic, &topics.partitions(topic)?)?;
+        Ok(committed.into_iter().map(|(partition, committed)| (partition.0, committed.next.offset())).collect())
+    }
+
+    fn until_done(&mut self, ids: Range<u64>) -> Result<()> {
+        let wanted: Vec<String> = ids.map(|id| id.to_string()).collect();
+        self.scenario.until_ledger(SOON, "the records that were written last", |entries| {
+            wanted.iter().all(|id| entries.iter().any(|entry| entry.id == *id))
+        })?;
+        self.scenario.until_committed_to_the_end(SOON)
+    }
+
+    fn ensure_counted(&mut self) -> Result<()> {
+        let counted = self.member.metric("daemon_resets_total", "cause=\"recreated\"")?;
+        ensure!(counted == f64::from(PARTITIONS), "{counted} partitions are counted");
+        let log = self.member.log()?;
+        ensure!(
+            log.contains("the topic was deleted and made anew, what was unread of the former one is lost"),
+            "{log}"
+        );
+        Ok(())
+    }
+
+    fn close(mut self) -> Result<()> {
+        assert_eq!(self.member.stop(STOP)?, 0);
+        self.scenario.close()
+    }
+}
+
+#[test]
+fn topic_made_anew_stops_or_goes_on_as_the_policy_says() -> Result<()> {
+    let (mut stops, mut earliest, mut latest) =
+        (Reader::start("stop")?, Reader::start("earliest")?, Reader::start("latest")?);
+    for reader in [&stops, &earliest, &latest] {
+        reader.make_topic_anew()?;
+    }
+
+    // Nothing of the new topic is done, or committed, before somebody has decided.
+    let code = stops.member.wait(SOON)?;
+    let log = stops.member.log()?;
+    ensure!(code == 4, "it ended with code {code}: {log}");
+    let said = log.lines().find(|line| line.contains("was deleted and made anew while it was read"));
+    let said = said.with_context(|| format!("it doesn't say why: {log}"))?;
+    ensure!(said.contains("where `start` says") && said.contains("set `recreated`"), "nor what to do: {said}");
+    ensure!(stops.committed()?.is_empty(), "it was committed of another topic: {:?}", stops.committed()?);
+    // Whoever starts it again has decided.
+    stops.member = stops.scenario.start(&stops.flags)?;
+    stops.until_done(FRESH)?;
+
+    earliest.until_done(FRESH)?;
+    earliest.ensure_counted()?;
+
+    until_true(SOON, "a place in each partition", || Ok(latest.committed()?.len() == usize::from(PARTITIONS)))?;
+    latest.write(2_000..2_050)?;
+    latest.until_done(2_000..2_050)?;
+    latest.ensure_counted()?;
+    let passed_over = |id: &str| id.parse::<u64>().is_ok_and(|id| FRESH.contains(&id));
+    let done = latest.scenario.entries()?.iter().filter(|entry| passed_over(&entry.id)).count();
+    ensure!(done == 0, "{done} were done of what was there before");
+
+    [stops, earliest, latest].into_iter().try_for_each(Reader::close)
+}
