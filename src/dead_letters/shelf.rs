@@ -42,6 +42,7 @@ pub(crate) enum Polled {
     /// Nothing more.
     End,
     /// Nothing in time, though there is more.
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "what is in memory is never late"))]
     Late,
 }
 
