@@ -302,8 +302,8 @@ async fn discard(
     Named(name): Named<LettersName>,
     Sent(request): Sent<DiscardRequest>,
 ) -> Result<Response, Problem> {
-    let which = if request.execute { request.which } else { request.which.until_now() };
-    let work = Work::discard(which, request.reason.clone())?;
+    // Also where it is gone on with later: what comes in from here on is not meant.
+    let work = Work::discard(request.which.until_now(), request.reason.clone())?;
     Ok(begun(&*start(&api, &identity, &name, work, request.execute, request.reason)?))
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Assigned {
     pub(super) unproven: bool,
     /// Whether nothing was read of it yet: where it stands is where somebody has committed.
     pub(super) unread: bool,
+    /// That its log is said to have been cut, and up to where it is left, as far as that is known: it is asked a second time.
+    pub(super) suspected: Option<Option<Offset>>,
     /// Records that were read and that no demand has allowed yet.
     ahead: Vec<Record>,
     /// Whether it is not read for now: it is being given up, looks for a place to go on, or something went wrong with it.
@@ -77,6 +79,7 @@ impl Assigned {
             leader_epoch,
             unproven: leader_epoch.is_some() && next.is_some(),
             unread: true,
+            suspected: None,
             ahead: Vec::new(),
             held: false,
             unreadable: None,
@@ -91,7 +94,7 @@ impl Assigned {
     pub(super) fn renew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.ahead.clear();
-        self.unreadable = None;
+        (self.unreadable, self.suspected) = (None, None);
         self.end = -1;
     }
 
@@ -105,6 +108,35 @@ impl Assigned {
         (self.held, self.unproven) = (false, false);
         self.positioned = false;
         self.queue.ring();
+    }
+
+    /// Whether somebody is to look at its log now.
+    pub(super) fn is_to_prove(&self) -> bool {
+        self.unproven && !self.held
+    }
+
+    /// Its log is said to have been cut. An answer may be of a question that was asked of it before it came and went, and the client keeps no
+    /// track of that: so that it is so is only believed once it is said again. Whether it is to be asked for that.
+    pub(super) fn suspect(&mut self, left: Option<Offset>) -> bool {
+        let is_first = self.suspected.is_none() && self.leader_epoch.is_some() && self.next.is_some();
+        self.suspected = Some(left);
+        is_first
+    }
+
+    /// The client begins to fetch it anew from where it stands: nobody has looked at its log since, where that is still to be done.
+    pub(super) fn doubt(&mut self) {
+        let is_open = self.suspected.is_some() || self.unread;
+        self.unproven = is_open && self.leader_epoch.is_some() && self.next.is_some();
+    }
+
+    /// Where it goes on is not where it stood: what was read below that says nothing of the log any more.
+    pub(super) fn forget_leader(&mut self) {
+        self.leader_epoch = None;
+    }
+
+    /// Whether something lies in its queue.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.queue.has_some()
     }
 
     /// Its log was looked at.
@@ -156,7 +188,7 @@ impl Assigned {
         }
         self.next = Some(last.offset().next().offset());
         self.leader_epoch = read.leader_epoch;
-        self.unread = false;
+        (self.unread, self.suspected) = (false, None);
         (self.positioned, self.unreadable) = (!self.held, None);
         self.learn_size(read.records.len(), read.bytes);
         self.ahead = read.records;
@@ -227,8 +259,9 @@ impl Assignment {
     /// partition is gone from here.
     pub(super) fn retake(&mut self, places: &[TopicPartition], client: &Arc<Client>, waker: &Waker) -> KafkaResult<()> {
         for assigned in self.remove(places) {
-            // First, or it would silence the new one: for the most part they are handles of the same.
-            drop(assigned.queue);
+            // First, or it would silence the new one: for the most part they are handles of the same. An error that lies in it says nothing of
+            // what is fetched from now on, and no version tells it from one that does.
+            assigned.queue.discard();
             let queue = PartitionQueue::take(client, &assigned.place, waker.clone());
             let queue = queue.ok_or(KafkaError::Global(RDKafkaErrorCode::UnknownPartition))?;
             self.partitions.push(Assigned { queue, ..assigned });
@@ -249,6 +282,11 @@ impl Assignment {
     /// The partition of this assignment, if it is still ours.
     pub(super) fn get_mut(&mut self, epoch: Epoch) -> Option<&mut Assigned> {
         self.partitions.iter_mut().find(|assigned| assigned.epoch == epoch)
+    }
+
+    /// All but this one are fetched anew from where they stand.
+    pub(super) fn doubt_others(&mut self, than: &TopicPartition) {
+        self.partitions.iter_mut().filter(|assigned| assigned.place != *than).for_each(Assigned::doubt);
     }
 
     /// The assignment of this partition, if it is ours.

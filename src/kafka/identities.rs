@@ -23,6 +23,8 @@ use crate::record::Topic;
 
 /// How soon again is asked at the earliest.
 const AGAIN: Duration = Duration::from_secs(1);
+/// For how long what was committed of a former topic is to be reckoned with.
+const LATELY: Duration = Duration::from_secs(600);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,8 +41,10 @@ pub(super) struct Identities {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     ids: HashMap<Topic, u128>,
-    /// Those that were made anew while we read them.
-    anew: HashSet<Topic>,
+    /// Those that were made anew while we read them, and when that was found out.
+    anew: HashMap<Topic, Instant>,
+    /// Ids that they had before: a broker that lags tells them once more.
+    former: HashSet<u128>,
     /// Those of them that are not read, so that nothing is committed for them: it would be of the former ones.
     void: HashSet<Topic>,
 }
@@ -87,8 +91,8 @@ pub(super) fn made_anew(topic: &Topic, id: u128, assignment: &Assignment, around
         around.topics.void.insert(topic.clone());
         return Halt::Fail(SourceError::Fatal(recreated(topic)));
     }
-    around.topics.ids.insert(topic.clone(), id);
-    around.topics.anew.insert(topic.clone());
+    around.topics.former.extend(around.topics.ids.insert(topic.clone(), id));
+    around.topics.anew.insert(topic.clone(), Instant::now());
     for assigned in assignment.iter().filter(|assigned| assigned.place.topic == *topic) {
         let topic_partition = assigned.place.clone();
         around.mailbox.tell(Event::Missed(Missed { topic_partition, loss: Loss::Recreated, offsets: None }));
@@ -99,17 +103,20 @@ pub(super) fn made_anew(topic: &Topic, id: u128, assignment: &Assignment, around
 impl Known {
     /// Names a topic that is another one than it was, and its id.
     pub(super) fn learn(&mut self, told: Vec<(Topic, u128)>) -> Option<(Topic, u128)> {
-        told.into_iter().find(|(topic, id)| *self.ids.entry(topic.clone()).or_insert(*id) != *id)
+        let mut news = told.into_iter().filter(|(_, id)| !self.former.contains(id));
+        news.find(|(topic, id)| *self.ids.entry(topic.clone()).or_insert(*id) != *id)
     }
 
     /// Whether a topic of this id is another one than the one that is read.
     pub(super) fn is_another(&self, topic: &Topic, id: u128) -> bool {
-        self.ids.get(topic).is_some_and(|known| *known != id)
+        !self.former.contains(&id) && self.ids.get(topic).is_some_and(|known| *known != id)
     }
 
-    /// Those that were made anew, and are read.
-    pub(super) fn anew(&self) -> &HashSet<Topic> {
-        &self.anew
+    /// Those that were made anew lately, and are read: what was committed of the former one may still stand. Later on what is committed is of the
+    /// new one, and a partition of which nothing is has come later.
+    pub(super) fn anew(&self) -> HashSet<Topic> {
+        let lately = self.anew.iter().filter(|(_, since)| since.elapsed() < LATELY);
+        lately.map(|(topic, _)| topic.clone()).collect()
     }
 
     /// Whether what is to be committed of a topic is of another one.

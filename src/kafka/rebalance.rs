@@ -266,7 +266,7 @@ impl Rebalances {
             return Ok(Step::None);
         }
         let (client, asked, known) = (Arc::clone(client), places.clone(), Arc::clone(&around.known));
-        let (config, anew) = (around.config.clone(), around.topics.anew().clone());
+        let (config, anew) = (around.config.clone(), around.topics.anew());
         let look = move || look_up(&client, &asked, &config, &known, &anew);
         let errand = Errand::run("kafka-offsets", &around.wake, look);
         Ok(match errand {

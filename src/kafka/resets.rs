@@ -72,6 +72,8 @@ struct Way {
     loss: Loss,
     policy: LossPolicy,
     target: Offset,
+    /// What is left of what was read, where its log was cut.
+    left: Option<Offset>,
     /// How many offsets are lost by it.
     offsets: Option<u64>,
 }
@@ -89,7 +91,11 @@ impl Resets {
         let Some(assigned) = assignment.get_mut(epoch) else { return };
         assigned.held = true;
         let place = assigned.place.clone();
-        self.under_way.push(Reset { epoch, stage: ask(cause, &place, client, around), place });
+        let stage = match cause {
+            Cause::Truncated(left) if assigned.suspect(left) => Stage::Again(Instant::now()),
+            cause => ask(cause, &place, client, around),
+        };
+        self.under_way.push(Reset { epoch, stage, place });
     }
 
     /// Takes up a partition whose fetch failed, unless it is here already.
@@ -164,6 +170,9 @@ impl Resets {
                 Stage::Again(at) if Instant::now() >= at => {
                     let next = assignment.get_mut(reset.epoch).and_then(|assigned| assigned.next);
                     restart(&reset.place, reset.epoch, next, client, assignment, around)?;
+                    if let Some(assigned) = assignment.get_mut(reset.epoch) {
+                        assigned.doubt();
+                    }
                     continue;
                 }
                 stage => stage,
@@ -206,6 +215,14 @@ fn decide(
     let next = assigned.and_then(|assigned| assigned.next);
     // What was committed of the former one, before anybody knew, is no place in the new one.
     let is_stale = assigned.is_some_and(|assigned| assigned.unread) && around.topics.anew().contains(&place.topic);
+    // It was fetched before it could be asked again; or it ends before what was read of it, and nobody had said so before it was fetched.
+    let known = assigned.filter(|assigned| assigned.leader_epoch.is_some());
+    let cause = match (cause, known) {
+        (Cause::Gone, Some(known)) if known.suspected.is_some() || next.is_some_and(|next| next > found.end) => {
+            Cause::Truncated(known.suspected.flatten())
+        }
+        (cause, _) => cause,
+    };
     let left = match cause {
         Cause::Truncated(left) => left,
         Cause::Gone | Cause::Rewound => None,
@@ -226,7 +243,7 @@ fn decide(
         return Err(Halt::Fail(SourceError::Fatal(lost.refusal(loss))));
     }
     let target = lost.target(loss, policy);
-    Ok(Way { loss, policy, target, offsets: lost.offsets(loss, target) })
+    Ok(Way { loss, policy, target, left, offsets: lost.offsets(loss, target) })
 }
 
 /// Has the place be one that loses no more than it must: behind nothing that is unfinished, and committed where a start would otherwise skip what
@@ -290,6 +307,9 @@ fn go_on(
             progress,
         }]));
     }
+    if way.left.is_none_or(|left| target > left) {
+        assigned.forget_leader();
+    }
     let epoch = assigned.epoch;
     restart(place, epoch, Some(target), client, assignment, around)
 }
@@ -333,5 +353,9 @@ fn fetch(
     let again = || assignment.iter().filter(|assigned| places.contains(&assigned.place));
     let list = list(again().map(|assigned| (&assigned.place, start(assigned.next))))?;
     set_leader_epochs(&list, again().map(|assigned| assigned.leader_epoch));
-    if is_incremental { consumer.incremental_assign(&list) } else { consumer.assign(&list) }
+    if is_incremental {
+        return consumer.incremental_assign(&list);
+    }
+    assignment.doubt_others(place);
+    consumer.assign(&list)
 }

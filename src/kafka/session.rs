@@ -198,8 +198,9 @@ impl Session {
         self.identities.advance(&self.client, assignment, around)?;
         self.face(assignment.take_faults(), assignment, around);
         self.rebalances.advance(&self.client, assignment, around)?;
+        // Whatever else comes and goes meanwhile: those that are assigned are not read before.
+        self.validations.advance(&self.client, assignment);
         if self.rebalances.is_idle() {
-            self.validations.advance(&self.client, assignment);
             self.resets.advance(&self.client, assignment, around)?;
             self.seeks.advance(&self.client, assignment, around)?;
         }

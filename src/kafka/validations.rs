@@ -20,6 +20,8 @@ use crate::record::TopicPartition;
 
 /// What a seek may take: no broker is asked before it is done, only a thread of the client's.
 const TURN: Duration = Duration::from_millis(50);
+/// How soon what has arrived is no longer of a seek that is still on its way.
+const SETTLED: Duration = Duration::from_millis(500);
 /// How long it is tried. After that the partition is read without having been looked at.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -33,14 +35,14 @@ impl Validations {
     /// Looks at those that are assigned since this was last done.
     pub(super) fn advance(&mut self, client: &Client, assignment: &mut Assignment) {
         // What is gone, or is fetched anew meanwhile, needs no look any more.
-        self.waiting.retain(|(epoch, _)| assignment.get_mut(*epoch).is_some_and(|assigned| assigned.unproven));
+        self.waiting.retain(|(epoch, _)| assignment.get_mut(*epoch).is_some_and(|assigned| assigned.is_to_prove()));
         let known: Vec<Epoch> = self.waiting.iter().map(|(epoch, _)| *epoch).collect();
-        let unseen = assignment.iter().filter(|assigned| assigned.unproven && !known.contains(&assigned.epoch));
+        let unseen = assignment.iter().filter(|assigned| assigned.is_to_prove() && !known.contains(&assigned.epoch));
         self.waiting.extend(unseen.map(|assigned| (assigned.epoch, Instant::now())));
         if self.waiting.is_empty() {
             return;
         }
-        let unproven: Vec<&Assigned> = assignment.iter().filter(|assigned| assigned.unproven).collect();
+        let unproven: Vec<&Assigned> = assignment.iter().filter(|assigned| assigned.is_to_prove()).collect();
         let sought = seek(client, &unproven);
         self.waiting.retain(|(epoch, since)| {
             let Some(assigned) = assignment.get_mut(*epoch) else { return false };
@@ -49,6 +51,11 @@ impl Validations {
                 Err(error) => Some(error),
             };
             if let Some(error) = error {
+                // Its fetching has begun, and failed before it could be asked: what comes in the place of a record says so.
+                if since.elapsed() >= SETTLED && assigned.has_arrived() {
+                    assigned.prove();
+                    return false;
+                }
                 // Its fetching may not have begun yet.
                 if since.elapsed() < PATIENCE {
                     return true;

@@ -25,7 +25,7 @@ pub(super) const SCALING: Name = (
 pub(super) const WORKERS_BUSY: Name = ("daemon_workers_busy", "Workers that run records now.");
 pub(super) const IN_FLIGHT: Name = ("daemon_in_flight", "Handlers that run now, overdue and timed-out ones included.");
 pub(super) const OVERDUE_TOTAL: Name =
-    ("daemon_handlers_overdue_total", "Handlers that ran past their timeout without ending, each once.");
+    ("daemon_handlers_overstayed_total", "Handlers that ran past their timeout without ending, each once.");
 pub(super) const OVERDUE: Name = ("daemon_handlers_overdue", "Handlers that run past their timeout and haven't ended.");
 pub(super) const LAG_MESSAGES: Name = (
     "daemon_lag_messages",

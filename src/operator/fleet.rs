@@ -60,6 +60,9 @@ pub(super) fn show_of(agent: &Agent, console: &mut Console, name: &str, part: Pa
             console.note(&format!("nothing is heard of {process}"));
             continue;
         }
+        if reported.partitions_left_out > 0 {
+            console.note(&format!("{} more partitions of {process} are not told of", reported.partitions_left_out));
+        }
         partitions.extend(reported.partitions.into_iter().map(|one| Within { process: process.clone(), one }));
         attempts.extend(reported.attempts.into_iter().map(|one| Within { process: process.clone(), one }));
         failures.extend(reported.failures.into_iter().map(|one| Within { process: process.clone(), one }));

@@ -92,6 +92,7 @@ fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<M
         .flat_map(|(member, reported)| reported.partitions.iter().map(|one| Of { member, daemon: name, one }));
     let mut partitions: Vec<Of<'_, Partition>> = all.collect();
     let topics = topics(&partitions);
+    let left_out: usize = daemons.iter().map(|(_, reported)| reported.partitions_left_out).sum();
     let all = partitions.len();
     partitions.retain(|of| filter.meets(of.one));
     partitions.sort_by_cached_key(|of| of.one.rank());
@@ -112,6 +113,7 @@ fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<M
                     "It has no partitions, or has not begun yet." }
                 @else { "No partition is assigned to it: others of the group have them, or there are more processes than partitions." } }
         } @else { (table(&partitions, origin, may_steer)) }
+        @if left_out > 0 { p.faint { (left_out) " more, of other processes, are not told of: none of them is stuck more than those." } }
         h2 { "Handlers that run (" (attempts.len()) ")" }
         (workers::table(&attempts, origin))
         h2 { "Failed attempts, by what they have in common (" (failures.len()) ")" }

@@ -19,6 +19,8 @@ use crate::api::state::Api;
 
 /// What is typed where nobody knows how many records it is about.
 const WORD: &str = "seek";
+/// So many records more than were told, and a tenth of them, may have come until it was typed.
+const ALLOWED: u64 = 100;
 
 /// Where a partition is to go on, and whether that is meant.
 #[derive(Debug, Deserialize)]
@@ -63,9 +65,25 @@ impl SeekForm {
             return Err(Problem::bad_request(format!("it was not confirmed by typing `{asked}`")));
         }
         let (partition, to) = self.read()?;
+        // What came in since it was told is none of what was meant.
+        let grown = self.stake(api, daemon, partition, to).map(|stake| stake.records);
+        if let (Ok(told), Some(now)) = (asked.parse::<u64>(), grown)
+            && now > told.saturating_add(told / 10).saturating_add(ALLOWED)
+        {
+            return Err(Problem::conflict(format!("it is about {now} records by now, not {told}: ask again")));
+        }
         let wish = Wish::new(identity, self.reason.clone(), None);
         let (place, next) = wish.seek(api, daemon, (self.topic, partition), to).await?;
         Ok(Done::new(format!("{place} goes on at {next}"), self.reason))
+    }
+
+    /// What it would do to the partition, as far as that is known.
+    fn stake(&self, api: &Api, daemon: &str, partition: i32, to: Destination) -> Option<Stake> {
+        let members = Members::now(api);
+        let of = members.daemons().filter(|(_, reported)| reported.daemon.name == daemon);
+        let mut all = of.flat_map(|(_, reported)| &reported.partitions);
+        let stands = all.find(|one| one.topic == self.topic && one.partition == partition)?;
+        Stake::of(stands, to)
     }
 
     /// Tells what it would do, and asks whether that is meant.
@@ -74,11 +92,7 @@ impl SeekForm {
         if self.reason.trim().is_empty() {
             return Err(Problem::bad_request("say why"));
         }
-        let members = Members::now(api);
-        let of = members.daemons().filter(|(_, reported)| reported.daemon.name == daemon);
-        let mut all = of.flat_map(|(_, reported)| &reported.partitions);
-        let stands = all.find(|one| one.topic == self.topic && one.partition == partition);
-        let stake = stands.and_then(|stands| Stake::of(stands, to));
+        let stake = self.stake(api, daemon, partition, to);
         let asked = stake.as_ref().map_or(WORD.to_owned(), |stake| stake.records.to_string());
         let hidden =
             [("topic", &self.topic), ("partition", &self.partition), ("to", &self.to), ("reason", &self.reason)];

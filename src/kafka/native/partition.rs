@@ -71,6 +71,12 @@ impl PartitionQueue {
         self.queue.bell().rung.store(true, Ordering::Release);
     }
 
+    /// Whether something lies in it.
+    pub(in crate::kafka) fn has_some(&self) -> bool {
+        // SAFETY: the queue is live.
+        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) > 0 }
+    }
+
     /// Reads at most `max` records, without waiting. Those of `copied_from` bytes and more get memory of their own.
     pub(in crate::kafka) fn read(&self, max: usize, copied_from: usize, buffer: &mut Buffer) -> Read {
         let buffer = &mut buffer.0;

@@ -37,14 +37,19 @@ if (live) {
     latest = undefined;
     become(live, next.content);
     // It changes no more.
-    if (live.querySelector("[data-ended]")) { events.close(); clearTimeout(silence); pause.hidden = true; }
+    if (live.querySelector("[data-ended]")) { events.onerror = null; events.close(); clearTimeout(silence); pause.hidden = true; }
   };
   const heard = () => { lost.hidden = true; clearTimeout(silence); silence = setTimeout(() => { lost.hidden = false; }, 5000); };
   pause.hidden = false;
   pause.addEventListener("click", () => { isPaused = !isPaused; show(); });
   document.addEventListener("focusout", () => setTimeout(show, 0));
-  events = new EventSource(live.dataset.live);
-  events.onmessage = (event) => { latest = event.data; heard(); show(); };
+  const listen = () => {
+    events = new EventSource(live.dataset.live);
+    events.onmessage = (event) => { latest = event.data; heard(); show(); };
+    // By itself it comes back from what was broken off, but not from an answer that was none.
+    events.onerror = () => { if (events.readyState === EventSource.CLOSED) { setTimeout(listen, 5000); } };
+  };
+  listen();
   heard();
 }
 
