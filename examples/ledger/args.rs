@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// How long nothing may come of a partition's records until that is told; after as long again the daemon fails.
     #[arg(long, default_value_t = 300_000)]
     pub(crate) stall_after_ms: u64,
+    /// How often the process may end while a record runs alone until that one is given up; 0: it never is.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) crash_limit: u32,
     /// A file with properties of librdkafka's, `name=value` a line.
     #[arg(long)]
     pub(crate) properties: Option<PathBuf>,

@@ -4,7 +4,7 @@
 //! ledger --brokers B --topic T --group G --ledger FILE --order partition|key|unordered --workers N
 //!        [--queue N] [--retries N] [--backoff-ms N] [--timeout-ms N] [--patience-ms N] [--dead-letter TOPIC]
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
-//!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--properties FILE] [--missing-dead-letter refuse|create]
+//!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--crash-limit N] [--properties FILE] [--missing-dead-letter refuse|create]
 //!        [--start earliest|latest] [--out-of-range stop|earliest|latest] [--truncated …] [--recreated …]
 //!        [--admin ADDR] [--api ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
 //! ```
@@ -64,8 +64,8 @@ use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, Miss
 use daemonry::handler::extract::Attempt;
 use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig, LossPolicy, StartPolicy};
-use daemonry::pipeline::PipelineSettings;
 use daemonry::pipeline::control::Control;
+use daemonry::pipeline::{CrashQuarantine, PipelineSettings};
 use daemonry::record::Record;
 use daemonry::retry::RetryPolicy;
 use daemonry::supervisor::{RestartPolicy, Supervisor};
@@ -315,6 +315,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         queue_records: args.queue.unwrap_or_else(|| 100.max(args.workers * 2)),
         commit_interval: Duration::from_millis(args.commit_interval_ms),
         stall_after: Duration::from_millis(args.stall_after_ms),
+        crash_quarantine: args.crash_limit.try_into().ok().map(|limit| CrashQuarantine { limit }),
         ..PipelineSettings::default()
     };
     let restart = RestartPolicy::exponential()
