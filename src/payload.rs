@@ -140,6 +140,15 @@ fn dumped((line, bytes): (usize, &[u8])) -> String {
     format!("{:08x}  {:<47}  |{ascii}|", line * 16, digits.join(" "))
 }
 
+/// The first so many characters of a text, and that there were more.
+#[cfg(feature = "api")]
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,6 +111,13 @@ pub(super) struct Member {
     pub(super) is_silent: bool,
 }
 
+impl Member {
+    /// Each of its daemons.
+    pub(super) fn daemons(&self) -> impl Iterator<Item = (&Self, &Reported)> + Clone {
+        self.report.daemons.iter().map(move |daemon| (self, daemon))
+    }
+}
+
 /// All processes, this one first, and why some may be missing.
 pub(super) struct Members {
     pub(super) trouble: Option<String>,
@@ -143,7 +150,12 @@ impl Members {
     /// Each daemon of each process, but for those of processes that are silent: somebody else may have their partitions.
     pub(super) fn daemons(&self) -> impl Iterator<Item = (&Member, &Reported)> + Clone {
         let heard = self.all.iter().filter(|member| !member.is_silent);
-        heard.flat_map(|member| member.report.daemons.iter().map(move |daemon| (member, daemon)))
+        heard.flat_map(Member::daemons)
+    }
+
+    /// The same of one daemon.
+    pub(super) fn of_daemon<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Member, &'a Reported)> {
+        self.daemons().filter(move |(_, reported)| reported.daemon.name == name)
     }
 }
 

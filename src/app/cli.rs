@@ -126,12 +126,8 @@ pub(super) fn parse<'a>(
 
 /// The command line of such a program.
 pub(super) fn command(title: Title, own: &[&Own]) -> Command {
-    let command = Command::new(title.name);
-    let command = match title.version {
-        Some(version) => command.version(version),
-        None => command,
-    };
-    let command = command
+    let command = Command::new(title.name)
+        .version(title.version)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)

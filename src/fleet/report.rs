@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Instance, shown};
+use crate::payload::shortened;
 use crate::record::Timestamp;
 use crate::supervisor::{Inspected, Recent, Roster};
 
@@ -110,16 +111,10 @@ impl Reported {
         self.failures.truncate(FAILURES);
         self.rebalances.truncate(REBALANCES);
         for failure in &mut self.failures {
-            shorten(&mut failure.pattern);
-            shorten(&mut failure.example.error);
+            for text in [&mut failure.pattern, &mut failure.example.error] {
+                *text = shortened(text, ERROR);
+            }
         }
         self
-    }
-}
-
-fn shorten(text: &mut String) {
-    if let Some((end, _)) = text.char_indices().nth(ERROR) {
-        text.truncate(end);
-        text.push('…');
     }
 }

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::ps::{of_count, time, tone};
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::{DaemonInFleet, DaemonInInstance, DaemonShown, FleetShown, Instance, InstanceShown};
+use crate::fleet::Reported;
 
 /// A daemon of a process.
 #[derive(Serialize)]
@@ -52,30 +53,39 @@ pub(super) enum Part {
 /// Answers with this of a daemon in all processes.
 pub(super) fn show_of(agent: &Agent, console: &mut Console, name: &str, part: Part) -> Result<(), Failure> {
     let DaemonInFleet { trouble, instances } = agent.get(&format!("/api/v1/daemons/{}/fleet", encoded(name)))?;
-    let (mut partitions, mut attempts, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-    for DaemonInInstance { instance, is_silent, reported, .. } in instances {
-        let process = format!("{}/{}", instance.host, instance.pid);
-        // Somebody else may have its partitions.
-        if is_silent {
-            console.note(&format!("nothing is heard of {process}"));
-            continue;
-        }
-        if reported.partitions_left_out > 0 {
-            console.note(&format!("{} more partitions of {process} are not told of", reported.partitions_left_out));
-        }
-        partitions.extend(reported.partitions.into_iter().map(|one| Within { process: process.clone(), one }));
-        attempts.extend(reported.attempts.into_iter().map(|one| Within { process: process.clone(), one }));
-        failures.extend(reported.failures.into_iter().map(|one| Within { process: process.clone(), one }));
-    }
+    let (silent, heard): (Vec<_>, Vec<_>) = instances.into_iter().partition(|of| of.is_silent);
+    // Somebody else may have their partitions.
+    silent.iter().for_each(|of| console.note(&format!("nothing is heard of {}", process(&of.instance))));
     match part {
-        Part::Partitions => console.answer(&partitions, "no partition is assigned to it anywhere")?,
-        Part::Running => console.answer(&attempts, "no handler of it runs anywhere")?,
-        Part::Errors => console.answer(&failures, "no attempt of it has failed anywhere")?,
+        Part::Partitions => {
+            for DaemonInInstance { instance, reported, .. } in &heard {
+                if reported.partitions_left_out > 0 {
+                    let left_out = reported.partitions_left_out;
+                    console.note(&format!("{left_out} more partitions of {} are not told of", process(instance)));
+                }
+            }
+            let rows = within(heard, |reported| reported.partitions);
+            console.answer(&rows, "no partition is assigned to it anywhere")?;
+        }
+        Part::Running => console.answer(&within(heard, |of| of.attempts), "no handler of it runs anywhere")?,
+        Part::Errors => console.answer(&within(heard, |of| of.failures), "no attempt of it has failed anywhere")?,
     }
     if let Some(trouble) = trouble {
         console.note(&format!("others may be missing: {trouble}"));
     }
     Ok(())
+}
+
+fn process(instance: &Instance) -> String {
+    format!("{}/{}", instance.host, instance.pid)
+}
+
+/// This part of the daemon, of each process.
+fn within<T>(all: Vec<DaemonInInstance>, part: impl Fn(Reported) -> Vec<T>) -> Vec<Within<T>> {
+    let rows = all.into_iter().flat_map(|DaemonInInstance { instance, reported, .. }| {
+        part(reported).into_iter().map(move |one| Within { process: process(&instance), one })
+    });
+    rows.collect()
 }
 
 impl<T: Row> Row for Within<T> {
@@ -117,7 +127,7 @@ impl Row for Of {
             _ => Cell::new(format!("{} ago", time(self.heard))),
         };
         vec![
-            Cell::new(format!("{}/{}", self.instance.host, self.instance.pid)),
+            Cell::new(process(&self.instance)),
             heard,
             Cell::new(&daemon.name),
             Cell::new(daemon.state.name()).tone(tone(daemon)),

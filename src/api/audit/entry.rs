@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::api::access::Role;
 use crate::api::ui::time;
+use crate::payload;
 use crate::record::Timestamp;
 
 /// Characters of a text that are kept: what somebody sends must not be what is held.
@@ -77,8 +78,5 @@ impl AuditEntry {
 
 /// As much of it as is kept.
 pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    payload::shortened(text, LENGTH)
 }

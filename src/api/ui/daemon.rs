@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, encoded, grouped, not_done, shell, time};
-use super::rows::{Of, Origin, process};
+use super::rows::{Of, Origin, of_each, process};
 use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
 use crate::api::daemons::DaemonName;
@@ -82,23 +82,20 @@ pub(super) async fn live(
 
 fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<Markup, Problem> {
     let members = Members::now(api);
-    let daemons: Vec<(&Member, &Reported)> =
-        members.daemons().filter(|(_, reported)| reported.daemon.name == name).collect();
+    let daemons: Vec<_> = members.of_daemon(name).collect();
     if daemons.is_empty() {
         api.daemon(name)?;
     }
-    let all = daemons
-        .iter()
-        .flat_map(|(member, reported)| reported.partitions.iter().map(|one| Of { member, daemon: name, one }));
-    let mut partitions: Vec<Of<'_, Partition>> = all.collect();
+    let of = || daemons.iter().copied();
+    let mut partitions = of_each(of(), |reported| &reported.partitions);
     let topics = topics(&partitions);
     let left_out: usize = daemons.iter().map(|(_, reported)| reported.partitions_left_out).sum();
     let all = partitions.len();
     partitions.retain(|of| filter.meets(of.one));
     partitions.sort_by_cached_key(|of| of.one.rank());
     let origin = Origin::one(&members);
-    let attempts = workers::of(&members, |daemon| daemon == name);
-    let failures = errors::of(&members, |daemon| daemon == name);
+    let attempts = of_each(of(), |reported| &reported.attempts);
+    let failures = errors::of(of());
     Ok(html! {
         @for (member, reported) in &daemons { (state(member, reported, daemons.len() > 1)) }
         (overrides::of_daemon(api, name))

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::live as live_of;
 use super::page::{Page, ago, grouped, reasons, shell};
-use super::rows::{Of, Origin};
+use super::rows::{Of, Origin, of_each};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::FailedAttempts;
-use crate::api::fleet::Members;
+use crate::api::fleet::{Member, Members};
 use crate::api::state::Api;
+use crate::fleet::Reported;
 
 /// Which of them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -52,7 +53,7 @@ pub(super) async fn live(State(api): State<Api>, Query(filter): Query<Filter>) -
 
 fn fragment(api: &Api, filter: &Filter) -> Markup {
     let members = Members::now(api);
-    let mut groups = of(&members, |_| true);
+    let mut groups = of(members.daemons());
     groups.retain(|of| filter.meets(of.one));
     table(&groups, Origin::any(&members))
 }
@@ -65,13 +66,8 @@ impl Filter {
 }
 
 /// What failed of these daemons, the latest first.
-pub(super) fn of(members: &Members, which: impl Fn(&str) -> bool) -> Vec<Of<'_, FailedAttempts>> {
-    let daemons = members.daemons().filter(|(_, reported)| which(&reported.daemon.name));
-    let groups = daemons.flat_map(|(member, reported)| {
-        let daemon = reported.daemon.name.as_str();
-        reported.failures.iter().map(move |one| Of { member, daemon, one })
-    });
-    let mut groups: Vec<_> = groups.collect();
+pub(super) fn of<'a>(daemons: impl Iterator<Item = (&'a Member, &'a Reported)>) -> Vec<Of<'a, FailedAttempts>> {
+    let mut groups = of_each(daemons, |reported| &reported.failures);
     groups.sort_by_key(|of| Reverse(of.one.last));
     groups
 }

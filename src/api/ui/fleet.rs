@@ -11,9 +11,9 @@ use maud::{Markup, html};
 use super::live as live_of;
 use super::overview::{class, now, tone};
 use super::page::{Page, count, encoded, grouped, not_done, shell, spark, time, with_time};
-use super::rows::{Of, Origin, TextFilter, process};
+use super::rows::{Origin, TextFilter, of_each, process};
 use crate::api::access::Identity;
-use crate::api::daemons::shown::{Rebalance, RebalanceKind};
+use crate::api::daemons::shown::RebalanceKind;
 use crate::api::endpoint::Named;
 use crate::api::fleet::{InstanceName, Member, Members, unheard};
 use crate::api::instance::Instance;
@@ -135,12 +135,7 @@ fn row(member: &Member, of: Option<&Reported>) -> Markup {
 
 /// Who was given partitions, and who lost some, the latest first.
 fn rebalances(members: &Members) -> Markup {
-    let all = members.all.iter().flat_map(|member| {
-        member.report.daemons.iter().flat_map(move |daemon| {
-            daemon.rebalances.iter().map(move |one| Of { member, daemon: &daemon.daemon.name, one })
-        })
-    });
-    let mut all: Vec<Of<'_, Rebalance>> = all.collect();
+    let mut all = of_each(members.all.iter().flat_map(Member::daemons), |reported| &reported.rebalances);
     all.sort_by_key(|of| Reverse(of.one.at));
     all.truncate(REBALANCES);
     let origin = Origin { daemons: true, processes: true };
@@ -198,7 +193,8 @@ fn told(member: &Member) -> Markup {
             " with daemonry " (instance.version) " since " (with_time(instance.started_at)) "."
         }
         @for reported in &member.report.daemons {
-            @let Reported { daemon, rate, partitions, partitions_left_out, attempts, failures, .. } = reported;
+            @let here = || std::iter::once((member, reported));
+            @let Reported { daemon, rate, partitions, partitions_left_out, .. } = reported;
             @let name = daemon.name.as_str();
             h2 { (name) }
             p {
@@ -208,17 +204,13 @@ fn told(member: &Member) -> Markup {
             @if daemon.consumer.is_some() {
                 p { "Steer it in all processes, or what it has alone: " a href={ "/daemons/" (encoded(name)) } { (name) } }
                 h3 { "Partitions" }
-                @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(&all(member, name, partitions), Origin::KNOWN, false)) }
+                @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(&of_each(here(), |reported| &reported.partitions), Origin::KNOWN, false)) }
                 @if *partitions_left_out > 0 { p.faint { (partitions_left_out) " more are not told of." } }
                 h3 { "Handlers that run" }
-                (workers::table(&all(member, name, attempts), Origin::KNOWN))
+                (workers::table(&of_each(here(), |reported| &reported.attempts), Origin::KNOWN))
                 h3 { "Attempts that failed" }
-                (errors::table(&all(member, name, failures), Origin::KNOWN))
+                (errors::table(&of_each(here(), |reported| &reported.failures), Origin::KNOWN))
             }
         }
     }
-}
-
-fn all<'a, T>(member: &'a Member, daemon: &'a str, all: &'a [T]) -> Vec<Of<'a, T>> {
-    all.iter().map(|one| Of { member, daemon, one }).collect()
 }

@@ -5,12 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use super::page::encoded;
 use crate::api::fleet::{Member, Members};
+use crate::fleet::Reported;
 
 /// Something of a daemon of a process.
 pub(super) struct Of<'a, T> {
     pub(super) member: &'a Member,
     pub(super) daemon: &'a str,
     pub(super) one: &'a T,
+}
+
+/// This part of each of these daemons, with where it is of.
+pub(super) fn of_each<'a, T: 'a>(
+    daemons: impl Iterator<Item = (&'a Member, &'a Reported)>,
+    part: impl Fn(&'a Reported) -> &'a [T],
+) -> Vec<Of<'a, T>> {
+    let rows = daemons.flat_map(|(member, reported)| {
+        part(reported).iter().map(move |one| Of { member, daemon: &reported.daemon.name, one })
+    });
+    rows.collect()
 }
 
 /// What rows have to say of where they are of.

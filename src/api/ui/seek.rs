@@ -80,8 +80,7 @@ impl SeekForm {
     /// What it would do to the partition, as far as that is known.
     fn stake(&self, api: &Api, daemon: &str, partition: i32, to: Destination) -> Option<Stake> {
         let members = Members::now(api);
-        let of = members.daemons().filter(|(_, reported)| reported.daemon.name == daemon);
-        let mut all = of.flat_map(|(_, reported)| &reported.partitions);
+        let mut all = members.of_daemon(daemon).flat_map(|(_, reported)| &reported.partitions);
         let stands = all.find(|one| one.topic == self.topic && one.partition == partition)?;
         Stake::of(stands, to)
     }
@@ -122,16 +121,16 @@ struct Stake {
 impl Stake {
     /// What it does to a partition that stands so; `None` where that is not known.
     fn of(stands: &Partition, to: Destination) -> Option<Self> {
-        let again = |records: i64, what| u64::try_from(records).ok().map(|records| Self { records, what });
+        let about = |records: i64, what| u64::try_from(records).ok().map(|records| Self { records, what });
         let committed = stands.committed;
         match to {
             // Where its first record is only the broker knows.
-            Destination::Beginning => again(committed?, "at most are handled again"),
+            Destination::Beginning => about(committed?, "at most are handled again"),
             Destination::End => stands.lag.map(|records| Self { records, what: "that wait are never handled" }),
             Destination::Offset(offset) if offset <= committed? => {
-                again(committed?.saturating_sub(offset), "at most are handled again")
+                about(committed?.saturating_sub(offset), "at most are handled again")
             }
-            Destination::Offset(offset) => again(offset.saturating_sub(committed?), "at most are never handled"),
+            Destination::Offset(offset) => about(offset.saturating_sub(committed?), "at most are never handled"),
             Destination::Time(_) => None,
         }
     }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::live as live_of;
 use super::overview::now;
 use super::page::{Page, grouped, shell, time};
-use super::rows::{Of, Origin, TextFilter, process};
+use super::rows::{Of, Origin, TextFilter, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::Attempt;
 use crate::api::fleet::Members;
@@ -41,7 +41,7 @@ fn fragment(api: &Api, filter: &TextFilter) -> Markup {
         overdue += now.map_or(0, |now| now.overdue);
         overstayed += reported.daemon.consumer.as_ref().map_or(0, |consumer| consumer.counts.overdue);
     }
-    let mut attempts = of(&members, |_| true);
+    let mut attempts = of_each(members.daemons(), |reported| &reported.attempts);
     attempts.retain(|of| {
         let own = [of.daemon, &of.one.topic, &of.one.handler];
         filter.meets(own.into_iter().chain([process(of.member).as_str()]))
@@ -55,16 +55,6 @@ fn fragment(api: &Api, filter: &TextFilter) -> Markup {
         }
         (table(&attempts, Origin::any(&members)))
     }
-}
-
-/// The handlers that run of these daemons.
-pub(super) fn of(members: &Members, which: impl Fn(&str) -> bool) -> Vec<Of<'_, Attempt>> {
-    let daemons = members.daemons().filter(|(_, reported)| which(&reported.daemon.name));
-    let attempts = daemons.flat_map(|(member, reported)| {
-        let daemon = reported.daemon.name.as_str();
-        reported.attempts.iter().map(move |one| Of { member, daemon, one })
-    });
-    attempts.collect()
 }
 
 /// Handlers that run.
