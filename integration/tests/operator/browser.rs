@@ -172,10 +172,27 @@ impl Browser {
         Ok(())
     }
 
-    /// Fills in a form, and presses its button, or that with this selector within it.
+    /// Fills in a form, and presses its button, or that with this selector within it; the answer is shown then.
     pub(crate) fn submit(&self, form: &str, fields: &[(&str, &str)], button: &str) -> Result<()> {
         self.fill(form, fields)?;
-        self.click(&format!("{form} {button}"))
+        self.send(&format!("{form} {button}"))
+    }
+
+    /// The same where the page itself says that something is amiss, and sends nothing.
+    pub(crate) fn is_kept_from_sending(&self, form: &str, fields: &[(&str, &str)], button: &str) -> Result<bool> {
+        self.fill(form, fields)?;
+        self.click(&format!("{form} {button}"))?;
+        Ok(self.run(&format!("return document.querySelector({:?}) !== null", format!("{form}:invalid")))? == true)
+    }
+
+    /// Presses a button that sends its form, and waits for the page that answers: whoever goes elsewhere at once may take the request back.
+    pub(crate) fn send(&self, css: &str) -> Result<()> {
+        self.run("window.before = true")?;
+        self.click(css)?;
+        // Between two pages there is nothing that could be asked.
+        let answered = || self.run("return !window.before && document.readyState === 'complete'");
+        let gone = until(PATIENCE, "an answer", || Ok(answered().is_ok_and(|it| it == true).then_some(())));
+        gone.with_context(|| format!("`{css}` at {}: {}", self.at().unwrap_or_default(), self.seen()))
     }
 
     /// Presses a key anywhere on the page.
