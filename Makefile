@@ -67,7 +67,7 @@ letters: ## What a million dead letters with their marks cost, or LETTERS=…: t
 # RUNS=1 makes each run once, ROWS=w1a,w2 only some; PAGE=docs/performance.md puts the tables there.
 BENCH_FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(ROWS),--rows $(ROWS)) $(if $(PAGE),--page $(PAGE))
 # Not as one workspace: the deployable daemon has mimalloc, and all that is built with it. The raw loops are to have what rdkafka's users have.
-BENCH_BUILD = cargo build --locked --release -p integration -p bench $(addprefix --bin ,with-kafka bench rawt rawb bare) && \
+BENCH_BUILD = cargo build --locked --release -p integration -p bench $(addprefix --bin ,with-kafka bench rawt rawb rawh bare) && \
 	cargo build --locked --release -p daemonry --features tls,mimalloc --example peer --example ledger
 
 bench: ## The figures to reach, measured beside raw loops, with verdicts; minutes. RUNS=1 ROWS=w1a,w2 for less

@@ -24,6 +24,8 @@ pub enum Kind {
     Daemonry,
     /// A loop over rdkafka.
     Raw,
+    /// A loop over rdkafka that hands its messages to tokio's tasks.
+    Handing,
     /// Tokio's tasks, without Kafka.
     Bare,
     /// A Go client; order by partition.
@@ -35,8 +37,13 @@ pub enum Kind {
 }
 
 /// Ours, and what it stands on.
-pub const OURS: [(&str, Kind); 4] =
-    [("rawt", Kind::Raw), ("rawb", Kind::Raw), ("bare", Kind::Bare), ("daemonry", Kind::Daemonry)];
+pub const OURS: [(&str, Kind); 5] = [
+    ("rawt", Kind::Raw),
+    ("rawb", Kind::Raw),
+    ("rawh", Kind::Handing),
+    ("bare", Kind::Bare),
+    ("daemonry", Kind::Daemonry),
+];
 /// Other frameworks and clients.
 pub const OTHERS: [(&str, Kind); 3] = [("franz", Kind::Go), ("kafkago", Kind::Go), ("ruststream", Kind::Ruststream)];
 
@@ -68,14 +75,14 @@ impl Peer {
 
     /// Whether it is built with the workspace.
     pub fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Daemonry | Kind::Raw | Kind::Bare)
+        matches!(self.kind, Kind::Daemonry | Kind::Raw | Kind::Handing | Kind::Bare)
     }
 
     /// Whether it reads Kafka and can keep this order. Without one of its own it keeps none.
     pub fn keeps(&self, order: Order) -> bool {
         match self.kind {
             Kind::Bare => false,
-            Kind::Raw => order == Order::Partition,
+            Kind::Raw | Kind::Handing => order == Order::Partition,
             Kind::Go => order != Order::Key,
             Kind::Daemonry | Kind::Ruststream | Kind::Given(_) => true,
         }
@@ -89,7 +96,7 @@ impl Peer {
         let program = match &self.kind {
             Kind::Given(command) => return Ok(command.clone()),
             Kind::Daemonry => beside("examples/peer")?,
-            Kind::Raw | Kind::Bare => beside(&self.name)?,
+            Kind::Raw | Kind::Handing | Kind::Bare => beside(&self.name)?,
             Kind::Go => builder.go(&self.name)?,
             Kind::Ruststream => builder.ruststream()?,
         };

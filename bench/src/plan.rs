@@ -95,7 +95,8 @@ fn no_op(name: &str, topic: &'static Topic, peers: &[Peer]) -> Vec<Step> {
         };
         orders.map(run).collect::<Vec<_>>()
     };
-    peers.iter().flat_map(of).collect()
+    // What handing a message over costs shows where they come one by one.
+    peers.iter().filter(|peer| peer.kind != Kind::Handing).flat_map(of).collect()
 }
 
 fn queue() -> Vec<Step> {
@@ -113,7 +114,7 @@ fn waiting(peers: &[Peer]) -> Vec<Step> {
     let all = topic::WAITING.messages;
     let flags = |order| Flags { work: WAIT, concurrency: 256, order, ..Flags::new(all) };
     let of = |peer: &Peer| match peer.kind {
-        Kind::Raw => Vec::new(),
+        Kind::Raw | Kind::Handing => Vec::new(),
         Kind::Bare => vec![consume("w2", &peer.name, &topic::WAITING, flags(Order::None))],
         _ => {
             let count = |order| match (&peer.kind, order) {
@@ -143,7 +144,7 @@ fn paced(peers: &[Peer]) -> Vec<Step> {
 fn skewed(peers: &[Peer]) -> Vec<Step> {
     let flags = |count| Flags { work: "skew:5:200", concurrency: 256, order: Order::Key, ..Flags::new(count) };
     let run = |peer: &Peer| match peer.kind {
-        Kind::Raw => None,
+        Kind::Raw | Kind::Handing => None,
         // The one key that takes the longest, alone: nobody who keeps its order can be faster.
         Kind::Bare => {
             let hottest = Messages::of(&topic::SKEWED).hottest().len() as u64;

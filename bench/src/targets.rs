@@ -120,6 +120,7 @@ fn rest() -> Vec<Target> {
     vec![
         within((Row::W3, PACED, "p99 ≤ rawt + 0.5 ms"), w3, rawt, Figure::P99, 0.5),
         at_most((Row::W3, PACED, "CPU ≤ 1.3 × rawt"), w3, Figure::Cpu, 1.3, &[rawt]),
+        at_most((Row::W3, PACED, "CPU ≤ 1.1 × its bound, rawh"), w3, Figure::Cpu, 1.1, &[key("w3", "rawh")]),
         bound_of_hottest((Row::W4, SKEWED, "≥ 0.97 × the bound of the hottest key"), w4, 0.97, key("w4", "bare")),
         at_most((Row::W4, SKEWED, "four fifths done ≤ 1.1 × the best peer"), w4, Figure::T80, 1.1, &others),
         within((Row::Json, JSON, "CPU ≤ no-op + 0.4 µs"), ours("json"), ours("no-op"), Figure::Cpu, 0.4),
