@@ -13,6 +13,7 @@ mod letters;
 mod networks;
 mod operators;
 mod outages;
+mod panics;
 mod partitions;
 mod payloads;
 mod peers;
