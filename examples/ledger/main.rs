@@ -113,13 +113,18 @@ impl From<Value> for Orders {
     }
 }
 
-/// The file that says what succeeded.
-struct Ledger(File);
+/// The file that says what succeeded, and when.
+struct Ledger {
+    file: File,
+    /// One and the same moment. What has passed since then tells the time, whatever becomes of the system's clock.
+    opened: (Instant, SystemTime),
+}
 
 impl Ledger {
     fn open(path: &PathBuf) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        file.map(Self).with_context(|| format!("the ledger {} can't be opened", path.display()))
+        let file = file.with_context(|| format!("the ledger {} can't be opened", path.display()))?;
+        Ok(Self { file, opened: (Instant::now(), SystemTime::now()) })
     }
 
     fn append(&self, record: &Record, id: Option<&Number>, attempt: u32) -> anyhow::Result<()> {
@@ -127,11 +132,12 @@ impl Ledger {
         let key =
             std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()));
         let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let (since, then) = self.opened;
+        let now = (then + since.elapsed()).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let (partition, offset) = (record.partition(), record.offset());
         let line = format!("{partition} {offset} {} {id} {attempt} {} {now}\n", key.unwrap_or("-"), std::process::id());
         // One write: lines of several processes don't mix.
-        (&self.0).write_all(line.as_bytes()).context("the ledger can't be written")
+        (&self.file).write_all(line.as_bytes()).context("the ledger can't be written")
     }
 }
 

@@ -4,6 +4,7 @@
 mod abuse;
 mod bounds;
 mod checker;
+mod clocks;
 mod clusters;
 mod crashes;
 mod cuts;
