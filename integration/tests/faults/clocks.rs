@@ -55,7 +55,7 @@ fn clock_jumps() -> Result<()> {
     }
 
     let scale = Scale::of_environment()?;
-    for _ in 0..scale.of(1, 10) {
+    for _ in 0..scale.of(1, 4) {
         for off in OFF {
             clock.set(off)?;
             for each in &mut running {
