@@ -18,8 +18,9 @@ command -v pkg-config >/dev/null || packages+=(pkg-config)
 if [[ " $* " == *" tls "* ]]; then
     pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
     command -v openssl >/dev/null || packages+=(openssl)
-    # They take links down, too.
+    # They take links down, and mount disks that are too small.
     command -v ip >/dev/null || packages+=(iproute2)
+    command -v mount >/dev/null || packages+=(mount)
 fi
 # Elsewhere there is none to install; nor are there figures to compare with.
 if [[ " $* " == *" micro "* && $(uname) == Linux ]]; then

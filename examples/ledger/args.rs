@@ -106,6 +106,9 @@ pub(crate) struct Args {
     /// While this file is there, every attempt fails.
     #[arg(long)]
     pub(crate) outage: Option<PathBuf>,
+    /// What the handler is.
+    #[arg(long, default_value = "async")]
+    pub(crate) handler: Kind,
     /// Takes commands from standard input.
     #[arg(long)]
     pub(crate) steer: bool,
@@ -119,6 +122,13 @@ pub(crate) enum Order {
     Partition,
     Key,
     Unordered,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    Async,
+    /// A plain function.
+    Blocking,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -6,14 +6,14 @@
 //!        [--group-protocol classic|eager|consumer] [--instance-id ID] [--instance-wait-ms N] [--drain-ms N] [--max-poll-interval-ms N]
 //!        [--session-timeout-ms N] [--commit-interval-ms N] [--stall-after-ms N] [--crash-limit N] [--properties FILE] [--missing-dead-letter refuse|create]
 //!        [--start earliest|latest] [--out-of-range stop|earliest|latest] [--truncated …] [--recreated …]
-//!        [--admin ADDR] [--api ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--steer] [--sabotage WHAT]
+//!        [--admin ADDR] [--api ADDR] [--restarts N] [--restart-ms N] [--beside TOPIC [--beside-brokers B]] [--outage FILE] [--handler async|blocking] [--steer] [--sabotage WHAT]
 //! ```
 //!
 //! `--properties` names a file of librdkafka's properties, `name=value` a line, so that no secret stands on the command line.
 //!
 //! The value of a record is a JSON object that says what its handler does, in this order: `sleep_ms` waits, `block_ms` blocks the
-//! thread, `cpu_us` burns CPU; then `abort` and `overflow`, a stack's, kill the process, `panic` panics, `poison` fails for good, `fail_times` fails that many
-//! attempts. `id` is a number that names the record; other fields are ignored. An empty value, or one that is not JSON, is poison; a
+//! thread, `cpu_us` burns CPU; then `abort` and `overflow`, a stack's, kill the process, `panic` panics, `panic_times` panics in that many attempts, `poison`
+//! fails for good, `fail_times` fails that many attempts. `id` is a number that names the record; other fields are ignored. An empty value, or one that is not JSON, is poison; a
 //! tombstone succeeds.
 //!
 //! Before a handler returns `Ok` it appends one line to the ledger, in one write to a file opened with `O_APPEND`, so that several
@@ -26,6 +26,8 @@
 //! with `-` for a null or empty key, or one that isn't printable without spaces, and for a record without an id.
 //!
 //! `--outage` names a file that stands for an outage of what handlers need: while it is there, every attempt fails.
+//!
+//! `--handler blocking` makes it a plain function, which blocks a thread of its own until its record is done.
 //!
 //! `--beside` runs a second daemon in the process, which reads another topic as the group of that name, maybe of another cluster. Its
 //! handler obeys too, and writes nothing down; a failure of it stops the process. `panic_daemon` in a record makes the daemon itself
@@ -55,14 +57,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use args::{Args, Lost, Missing, Order, Protocol, Sabotage, Start};
+use args::{Args, Kind, Lost, Missing, Order, Protocol, Sabotage, Start};
 use async_trait::async_trait;
 use clap::Parser as _;
 use daemonry::api::ApiConfig;
 use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, MissingDeadLetterTopic};
 use daemonry::handler::extract::Attempt;
-use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on};
+use daemonry::handler::{HandlerError, ProcessingOrder, Route, Router, on, on_blocking};
 use daemonry::kafka::{GroupProtocol, KafkaConfig, LossPolicy, StartPolicy};
 use daemonry::pipeline::control::Control;
 use daemonry::pipeline::{CrashQuarantine, PipelineSettings};
@@ -71,6 +73,7 @@ use daemonry::retry::RetryPolicy;
 use daemonry::supervisor::{RestartPolicy, Supervisor};
 use daemonry::telemetry::{self, LogFormat};
 use serde_json::{Number, Value};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// What a record asks of its handler.
@@ -81,6 +84,7 @@ struct Orders {
     block_ms: u64,
     cpu_us: u64,
     fail_times: u64,
+    panic_times: u64,
     poison: bool,
     panic: bool,
     abort: bool,
@@ -99,6 +103,7 @@ impl From<Value> for Orders {
             block_ms: number("block_ms"),
             cpu_us: number("cpu_us"),
             fail_times: number("fail_times"),
+            panic_times: number("panic_times"),
             poison: flag("poison"),
             panic: flag("panic"),
             abort: flag("abort"),
@@ -108,13 +113,18 @@ impl From<Value> for Orders {
     }
 }
 
-/// The file that says what succeeded.
-struct Ledger(File);
+/// The file that says what succeeded, and when.
+struct Ledger {
+    file: File,
+    /// One and the same moment. What has passed since then tells the time, whatever becomes of the system's clock.
+    opened: (Instant, SystemTime),
+}
 
 impl Ledger {
     fn open(path: &PathBuf) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        file.map(Self).with_context(|| format!("the ledger {} can't be opened", path.display()))
+        let file = file.with_context(|| format!("the ledger {} can't be opened", path.display()))?;
+        Ok(Self { file, opened: (Instant::now(), SystemTime::now()) })
     }
 
     fn append(&self, record: &Record, id: Option<&Number>, attempt: u32) -> anyhow::Result<()> {
@@ -122,11 +132,12 @@ impl Ledger {
         let key =
             std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()));
         let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let (since, then) = self.opened;
+        let now = (then + since.elapsed()).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let (partition, offset) = (record.partition(), record.offset());
         let line = format!("{partition} {offset} {} {id} {attempt} {} {now}\n", key.unwrap_or("-"), std::process::id());
         // One write: lines of several processes don't mix.
-        (&self.0).write_all(line.as_bytes()).context("the ledger can't be written")
+        (&self.file).write_all(line.as_bytes()).context("the ledger can't be written")
     }
 }
 
@@ -177,8 +188,8 @@ async fn work(orders: &Orders, attempt: u32) -> Result<(), HandlerError> {
     if orders.overflow {
         overflow(&[0; 1 << 10]);
     }
-    if orders.panic {
-        panic!("the record asked for a panic");
+    if orders.panic || u64::from(attempt) <= orders.panic_times {
+        panic!("the record asked attempt {attempt} for a panic");
     }
     if orders.poison {
         return Err(HandlerError::poison(anyhow!("the record asked to be poison")));
@@ -252,7 +263,13 @@ fn route(args: &Args, ledger: Arc<Ledger>) -> Route {
         CircuitBreaker::new().open(trials).cap(trials).patience(Duration::from_millis(patience))
     });
     let timeout = Duration::from_millis(args.timeout_ms);
-    let route = on(handle).order(order).retry(retry).circuit_breaker(breaker).timeout(timeout);
+    let route = match args.handler {
+        Kind::Async => on(handle),
+        Kind::Blocking => {
+            on_blocking(move |record: Record, attempt: Attempt| Handle::current().block_on(handle(record, attempt)))
+        }
+    };
+    let route = route.order(order).retry(retry).circuit_breaker(breaker).timeout(timeout);
     match &args.dead_letter {
         Some(topic) => route.dead_letter(topic.as_str()),
         None => route,

@@ -7,6 +7,7 @@ pub mod abuse;
 pub mod broker;
 pub mod certificates;
 pub mod checker;
+pub mod clock;
 pub mod cluster;
 pub mod compose;
 pub mod idle;
@@ -35,6 +36,7 @@ mod wire;
 
 pub use address::{answers, brokers};
 pub use broker::{Broker, BrokerOptions};
+pub use clock::Clock;
 pub use cluster::Cluster;
 pub use compose::Compose;
 pub use member::{Flags, Member, get};

@@ -3,6 +3,7 @@
 //! The invariant: it doesn't outlive its owner.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -24,6 +25,7 @@ pub struct Flags {
     flags: Vec<(String, String)>,
     is_steered: bool,
     log_filter: Option<String>,
+    environment: Vec<(String, OsString)>,
 }
 
 impl Flags {
@@ -70,6 +72,13 @@ impl Flags {
     #[must_use]
     pub fn log(self, filter: &str) -> Self {
         Self { log_filter: Some(filter.to_owned()), ..self }
+    }
+
+    /// The same with a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
     }
 
     /// What a flag was given.
@@ -120,6 +129,7 @@ impl Member {
             .args(flags.arguments())
             .env("RUST_LIB_BACKTRACE", "0")
             .envs(flags.log_filter.iter().map(|filter| ("RUST_LOG", filter)))
+            .envs(flags.environment.iter().cloned())
             .stdin(if flags.is_steered { Stdio::piped() } else { Stdio::null() });
         let mut member = Self::run(command, log)?;
         // Given, unless any port would do.

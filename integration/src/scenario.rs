@@ -254,7 +254,8 @@ impl Scenario {
         partition: Partition,
         payloads: impl IntoIterator<Item = Payload>,
     ) -> Result<()> {
-        let mut writer = Writer::compressing(&self.bootstrap, codec)?;
+        let payloads: Vec<Payload> = payloads.into_iter().collect();
+        let mut writer = Writer::compressing(&self.bootstrap, codec, payloads.len())?;
         self.produced.extend(load::write(&mut writer, &self.topic, Some(partition), payloads)?);
         Ok(())
     }

@@ -40,13 +40,15 @@ impl Writer {
         Self::with(bootstrap, &[])
     }
 
-    /// One whose batches are as large as what is written at once, and compressed by this codec.
+    /// One whose batches have so many records each, however large they are, and are compressed by this codec.
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn compressing(bootstrap: &str, codec: &str) -> Result<Self> {
-        let large = ("batch.size", "500000000");
-        Self::with(bootstrap, &[("compression.type", codec), large, ("linger.ms", "1000")])
+    pub fn compressing(bootstrap: &str, codec: &str, records: usize) -> Result<Self> {
+        let (large, records) = (("batch.size", "500000000"), records.to_string());
+        // Sent when they are full, and not before.
+        let full = [("batch.num.messages", records.as_str()), ("linger.ms", "10000")];
+        Self::with(bootstrap, &[("compression.type", codec), large, full[0], full[1]])
     }
 
     fn with(bootstrap: &str, properties: &[(&str, &str)]) -> Result<Self> {

@@ -160,6 +160,8 @@ impl KafkaProducer {
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 SendError::NotAuthorized(topic.clone())
             }
+            // Tried again, with the present time as it is then.
+            Code::InvalidTimestamp => SendError::Unavailable(refused_time(letter.timestamp)),
             UNPROVEN => SendError::Unavailable("the brokers acknowledged the next record, and not this one".to_owned()),
             code => SendError::Unavailable(self.obstacle().unwrap_or_else(|| code.to_string())),
         })
@@ -254,6 +256,17 @@ impl RecordSink for KafkaProducer {
         let sent = self.send(topic, key.as_deref(), value.as_deref(), headers, *timestamp).await;
         sent.map(|(partition, offset)| Sent { partition, offset })
     }
+}
+
+/// What is wrong where the brokers refuse the time that a record was given, or that of this machine's clock.
+fn refused_time(given: Option<Timestamp>) -> String {
+    let whose = match given {
+        Some(time) => format!("its time, {} ms since 1970, as too far from their clock's", time.as_millis()),
+        None => "the time of this machine's clock, as too far from theirs: set it right".to_owned(),
+    };
+    format!(
+        "the brokers refuse {whose}; a topic's `message.timestamp.type` and `message.timestamp.after.max.ms` say what it takes"
+    )
 }
 
 fn is_too_large(code: Code) -> bool {

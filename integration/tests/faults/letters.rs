@@ -1,13 +1,17 @@
 //! Dead letters, and the topic they go to.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
-use integration::checker::{Fate, Order};
+use integration::checker::{Fate, Order, Produced};
+use integration::ledger::Entry;
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload, Payloads};
-use integration::{Scenario, brokers};
+use integration::{Cluster, Scenario, brokers};
+
+use crate::clusters::{BROKERS, ONE};
 
 #[test]
 fn letters_equal_their_records_byte_for_byte() -> Result<()> {
@@ -131,5 +135,72 @@ fn dead_letter_too_large() -> Result<()> {
     scenario.topics().set(&letters, &[("max.message.bytes", "200000"), ("message.timestamp.type", "LogAppendTime")])?;
     let verdict = scenario.pass(vec![member], Duration::from_secs(60))?;
     assert_eq!((verdict.letters, verdict.duplicates), (21, 0));
+    Ok(())
+}
+
+/// The one broker that has the letters dies, and those with the topic live: what is poison waits, and all else goes on.
+#[test]
+fn dead_letter_broker_down() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    const DOWN: i32 = 3;
+    const POISON: [Partition; 2] = [Partition(0), Partition(1)];
+    const BOUND: Duration = Duration::from_secs(30);
+    /// What a broker may take to be missed by those that live, and its groups and leaders to have others.
+    const MISSED: Duration = Duration::from_secs(60);
+    /// The time of a letter's try, and some more.
+    const TRIED: Duration = Duration::from_secs(45);
+    let mut cluster = Cluster::start(BROKERS)?;
+    let mut scenario = Scenario::open(&cluster.bootstrap(), "letters.down", Order::Key)?;
+    let letters = scenario.letter_topic();
+    cluster.place(scenario.topic(), &[1, 2])?;
+    scenario.topics().set(&letters, &[("min.insync.replicas", "1"), ("message.timestamp.type", "LogAppendTime")])?;
+    cluster.place(&letters, &[DOWN])?;
+    let flags = scenario.flags().with("admin", "127.0.0.1:0").with("stall-after-ms", 30_000);
+    let mut member = scenario.start(&flags)?;
+    let mut ids = 1..;
+    let mut with_poison = |partition: Partition| -> Vec<Payload> {
+        let record = |id: u64| match id % 10 {
+            0 => Payload::poison(id, &format!("key-{partition}")),
+            _ => Payload::obeyed(id, &format!("key-{partition}"), ""),
+        };
+        ids.by_ref().take(100).map(record).collect()
+    };
+    for partition in POISON {
+        scenario.produce_to(partition, with_poison(partition))?;
+    }
+    scenario.settle(BOUND)?;
+    scenario.until_committed_to_the_end(BOUND)?;
+    scenario.watch(&mut member)?;
+
+    cluster.broker(DOWN).kill()?;
+    for partition in POISON {
+        scenario.produce_to(partition, with_poison(partition))?;
+    }
+    member.until_log("dead letter can't be written, its partition waits", TRIED)?;
+    until_true(BOUND, "two partitions held for their letters", || {
+        let held = member.metric("daemon_partitions_held", r#"reason="dead_letter""#)?;
+        let unavailable = member.metric("daemon_dead_letter_failures_total", r#"reason="unavailable""#)?;
+        Ok((held - 2.0).abs() < 0.5 && unavailable >= 2.0)
+    })?;
+    let log = member.log()?;
+    let said = log.lines().find(|line| line.contains("dead letter can't be written")).context("it was there")?;
+    ensure!(said.contains(&letters) && said.contains("error"), "it doesn't say why: {said}");
+    scenario.watches()[0].until_unready(BOUND, "one for a dead letter that can't be written")?;
+    // The other partitions go on; of those that wait nothing more is read.
+    for (first, partition) in (1_000..).step_by(1_000).zip((0..8).map(Partition)) {
+        scenario.produce_to(partition, (first..first + 100).map(|id| Payload::obeyed(id, "healthy", "")))?;
+    }
+    scenario.settle_where(MISSED, |produced: &Produced| !POISON.contains(&produced.stored.partition))?;
+    // Nine came before the first that is poison; nothing of its key behind it was started, nor is anything committed that is not finished.
+    let committed = scenario.topics().group(scenario.topic())?.committed(scenario.topic(), &POISON)?;
+    ensure!(committed.values().all(|commit| commit.next.offset() <= Offset(109)), "committed past it: {committed:?}");
+    let passed = |entry: &Entry| POISON.contains(&entry.partition) && entry.offset >= Offset(109);
+    ensure!(!scenario.entries()?.iter().any(passed), "what follows a letter in its lane was done before it");
+
+    cluster.restart_stopped()?;
+    scenario.settle(MISSED)?;
+    scenario.watches()[0].until_ready(BOUND)?;
+    let verdict = scenario.pass(vec![member], BOUND)?;
+    assert_eq!((verdict.letters, verdict.duplicates), (40, 0), "{verdict}");
     Ok(())
 }

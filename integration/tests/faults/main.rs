@@ -4,6 +4,7 @@
 mod abuse;
 mod bounds;
 mod checker;
+mod clocks;
 mod clusters;
 mod crashes;
 mod cuts;
@@ -13,6 +14,7 @@ mod letters;
 mod networks;
 mod operators;
 mod outages;
+mod panics;
 mod partitions;
 mod payloads;
 mod peers;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
+use fastrand::Rng;
 use integration::checker::{Bounds, Fate, Order};
 use integration::payload::Payload;
+use integration::scale::Scale;
 use integration::vitals::BOUNDS;
 use integration::{Message, Scenario, brokers};
 
@@ -20,8 +22,18 @@ fn letter(message: Message) -> Payload {
 }
 
 fn large(id: u64, sleep_ms: u64) -> Payload {
-    let filler = "x".repeat(LARGE);
-    Payload::obeyed(id, &format!("large-{}", id % 20), &format!("\"sleep_ms\":{sleep_ms},\"filler\":\"{filler}\""))
+    large_with("", id, sleep_ms)
+}
+
+fn large_with(noise: &str, id: u64, sleep_ms: u64) -> Payload {
+    let filler = "x".repeat(LARGE - noise.len());
+    let orders = format!("\"sleep_ms\":{sleep_ms},\"filler\":\"{noise}{filler}\"");
+    Payload::obeyed(id, &format!("large-{}", id % 20), &orders)
+}
+
+/// Letters and digits: six bits of each eight are at random, nearly.
+fn noise(random: &mut Rng, length: usize) -> String {
+    (0..length).map(|_| random.alphanumeric()).collect()
 }
 
 fn with_headers(payload: Payload) -> Payload {
@@ -29,41 +41,80 @@ fn with_headers(payload: Payload) -> Payload {
     Payload { message: (0..HEADERS).fold(payload.message, named), ..payload }
 }
 
-/// A few KiB that become many MiB once they are decompressed, before handlers that are slow beside it. librdkafka does that with all that a
-/// request brought of a partition, which is a batch here. So of each partition one is in memory whose last records wait, and the next one;
-/// beside them what the queue holds, one that is just being decompressed, and a fifth that the allocator keeps of such large pieces.
+/// Records of a MiB each that come in far less, for each of eight partitions.
+struct Bomb {
+    /// In a batch.
+    records: u64,
+    /// In a partition.
+    batches: u64,
+    /// Of each record so many bytes are at random: what no codec makes less of than three quarters.
+    random: usize,
+    /// `max.partition.fetch.bytes`, unless it is the default.
+    fetch: Option<u64>,
+    /// What a request brings of a partition, once it is decompressed: so many MiB.
+    brought: u64,
+}
+
+impl Bomb {
+    /// Has it read before handlers that are slow beside it. librdkafka decompresses all that a request brought of a partition at once. So of
+    /// each partition that is in memory twice, as the former's last records wait when the next one comes; beside them what the queue holds, one
+    /// that is just being decompressed, and a fifth that the allocator keeps of such large pieces.
+    fn explode(&self, name: &str) -> Result<()> {
+        /// The bytes that the queue may hold by default; they are in [`BOUNDS`] already.
+        const QUEUE: u64 = 64 << 20;
+        let mut scenario = Scenario::open(&brokers()?, name, Order::Key)?;
+        let mut random = Rng::with_seed(scenario.seed());
+        let codecs = ["gzip", "lz4", "zstd"];
+        for (partition, codec) in (0..8).zip(codecs.into_iter().cycle()) {
+            for batch in 0..self.batches {
+                let first = 1_000 * (u64::try_from(partition)? * self.batches + batch);
+                let payload = |id| large_with(&noise(&mut random, self.random), id, 200);
+                let payloads = (first..first + self.records).map(payload);
+                scenario.produce_compressed(codec, Partition(partition), payloads)?;
+            }
+        }
+        let flags = scenario.flags().with("admin", "127.0.0.1:0");
+        let flags = match self.fetch {
+            Some(fetch) => flags.properties(scenario.directory(), &[("max.partition.fetch.bytes", fetch)])?,
+            None => flags,
+        };
+        let mut member = scenario.start(&flags)?;
+        scenario.watch(&mut member)?;
+        let brought = ((2 * 8 + 1) * self.brought) << 20;
+        let memory = BOUNDS.memory + brought + (QUEUE + brought) / 5;
+        scenario.watches()[0].allow(Bounds { memory, ..BOUNDS });
+        let verdict = scenario.finish(vec![member], Duration::from_secs(180))?;
+        verdict.ensure_clean()?;
+        let peak = scenario.vitals()[0].peak(|look| look.memory).unwrap_or_default();
+        let all = 8 * self.batches * self.records;
+        eprintln!(
+            "{name}: at most {} MiB were held of {all} MiB, decompressed; {} are allowed",
+            peak >> 20,
+            memory >> 20
+        );
+        ensure!(
+            peak > BOUNDS.memory && all << 20 > memory,
+            "not more than what has nothing to do with it: nothing is shown"
+        );
+        scenario.close()
+    }
+}
+
+/// A few KiB that become many MiB once they are decompressed, where a request brings one batch of each partition.
 #[test]
 fn decompression_bomb() -> Result<()> {
-    /// Of a MiB each, in a batch.
-    const RECORDS: u64 = 12;
-    const BATCHES: u64 = 6;
-    /// Bytes of a partition that a request brings: of the codec that makes them smallest such a batch, and not much more.
-    const FETCH: u64 = 2_000;
-    /// The bytes that the queue may hold by default; they are in [`BOUNDS`] already.
-    const QUEUE: u64 = 64 << 20;
-    let mut scenario = Scenario::open(&brokers()?, "bomb", Order::Key)?;
-    let codecs = ["gzip", "lz4", "zstd"];
-    for (partition, codec) in (0..8).zip(codecs.into_iter().cycle()) {
-        for batch in 0..BATCHES {
-            let ids = 1_000 * (u64::try_from(partition)? * BATCHES + batch)..;
-            scenario.produce_compressed(
-                codec,
-                Partition(partition),
-                ids.take(RECORDS as usize).map(|id| large(id, 200)),
-            )?;
-        }
-    }
-    let flags = scenario.flags().with("admin", "127.0.0.1:0");
-    let flags = flags.properties(scenario.directory(), &[("max.partition.fetch.bytes", FETCH)])?;
-    let mut member = scenario.start(&flags)?;
-    scenario.watch(&mut member)?;
-    let batches = ((2 * 8 + 1) * RECORDS) << 20;
-    scenario.watches()[0].allow(Bounds { memory: BOUNDS.memory + batches + (QUEUE + batches) / 5, ..BOUNDS });
-    let verdict = scenario.finish(vec![member], Duration::from_secs(90))?;
-    verdict.ensure_clean()?;
-    let peak = scenario.vitals()[0].peak(|look| look.memory).unwrap_or_default();
-    eprintln!("bomb: at most {} MiB were held of {} MiB, decompressed", peak >> 20, 8 * BATCHES * RECORDS);
-    scenario.close()
+    // Of the codec that makes them smallest such a batch, and not much more.
+    Bomb { records: 12, batches: 6, random: 0, fetch: Some(2_000), brought: 12 }.explode("bomb")
+}
+
+/// A twentieth of what it becomes, under the settings as they are by default: 512 KiB of a partition at once.
+#[test]
+fn decompression_bomb_by_default() -> Result<()> {
+    const FETCH: usize = 512 << 10;
+    const RANDOM: usize = 64 << 10;
+    let batches = Scale::of_environment()?.of(6, 25);
+    let brought = u64::try_from(FETCH / (RANDOM * 3 / 4))?;
+    Bomb { records: brought, batches, random: RANDOM, fetch: None, brought }.explode("bomb.default")
 }
 
 #[test]
