@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::encoded;
 use crate::api::fleet::{Member, Members};
+use crate::api::instance::Instance;
 use crate::fleet::Reported;
 
 /// Something of a daemon of a process.
@@ -63,7 +64,11 @@ impl Origin {
 
 /// A process's name, for people.
 pub(super) fn process(member: &Member) -> String {
-    let instance = &member.report.instance;
+    named(&member.report.instance)
+}
+
+/// The same of one that may have ended.
+pub(super) fn named(instance: &Instance) -> String {
     format!("{} · {}", instance.host, instance.pid)
 }
 
