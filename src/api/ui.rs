@@ -73,6 +73,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::form("/doctor", Role::Operator, "Has it look", doctor::look),
         Endpoint::page("/letters", Role::Viewer, "Dead letters", letters::all),
         Endpoint::page("/daemons/{daemon}/letters/{topic}", Role::Viewer, "Dead letters of a topic", letters::topic),
+        Endpoint::page("/daemons/{daemon}/letters/{topic}/kinds", Role::Viewer, "Dead letters by kind", letters::kinds),
         Endpoint::page(
             "/daemons/{daemon}/letters/{topic}/{partition}/{offset}",
             Role::Viewer,

@@ -53,7 +53,7 @@ fn letters_are_listed_page_by_page_and_their_records_hidden_from_viewers() {
     let _broker = broker(&scene, &["0", "1", "2"]);
     let ask = |role: Role, path: &str| scene.send_as(Some(&text(role)), &Method::GET, path, "");
     let topics = ask(Role::Viewer, LETTERS).json();
-    assert_eq!(topics, json!([{"topic": "orders.dlq", "is_readable": true}]));
+    assert_eq!(topics, json!([{"topic": "orders.dlq", "is_readable": true, "waiting": 3}]));
 
     let (mut all, mut path) = (Vec::new(), format!("{TOPIC}?limit=2"));
     loop {
@@ -294,7 +294,7 @@ impl DeadLetterSink for OneWay {
 fn letters_that_nobody_can_read_back_are_named_as_such() {
     let scene = Scene::open();
     scene.control.letters().go_to(&"file".into(), &OneWay);
-    assert_eq!(scene.get(LETTERS).json(), json!([{"topic": "file", "is_readable": false}]));
+    assert_eq!(scene.get(LETTERS).json(), json!([{"topic": "file", "is_readable": false, "waiting": null}]));
     let refused = scene.get(&format!("{LETTERS}/file"));
     assert!(refused.status == 409 && refused.body.contains("can't read them back"), "{refused:?}");
     assert!(page(&scene, "/letters").body.contains("can't read them back"));
