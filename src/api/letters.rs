@@ -169,6 +169,11 @@ pub(super) fn open(api: &Api, daemon: &str, topic: &str) -> Result<DeadLetters, 
             return Problem::conflict(format!("what `{daemon}` writes letters to `{topic}` with can't read them back"));
         }
         let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+        if topics.is_empty() && control.view().is_none() {
+            return Problem::conflict(format!(
+                "`{daemon}` has not begun yet, so it is not known where its dead letters go: look again in a moment"
+            ));
+        }
         Problem::not_found(format!(
             "`{daemon}` writes no dead letters to `{topic}` here, it does to: {}",
             if topics.is_empty() { "none".to_owned() } else { topics.join(", ") }

@@ -17,7 +17,7 @@ pub(super) use job::{execute, job, live_job, resume, stop};
 pub(super) use kinds::kinds;
 pub(super) use one::{edit, one};
 
-use super::page::{Page, ago, encoded, grouped, not_done, reasons, shell, with_time};
+use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
 use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
@@ -119,10 +119,10 @@ pub(super) async fn topic(
     Named(name): Named<LettersName>,
     Query(pairs): Query<Pairs>,
 ) -> Response {
-    let LettersName { daemon, topic } = &name;
+    let LettersName { topic, .. } = &name;
     match listing(&api, &identity, &name, pairs).await {
         Ok(body) => Page(shell(&api, &identity, topic, "/letters", body)).into_response(),
-        Err(problem) => not_done(&api, &identity, &problem, &address(daemon, topic), topic),
+        Err(problem) => not_shown(&api, &identity, &problem, "/letters", "dead letters"),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::api::letters::kinds::{KindShown, KindsShown, count};
 use crate::api::letters::which::Which;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
-use crate::api::ui::page::{Page, ago, grouped, not_done, shell};
+use crate::api::ui::page::{Page, ago, grouped, not_shown, shell};
 
 pub(in crate::api::ui) async fn kinds(
     State(api): State<Api>,
@@ -27,7 +27,7 @@ pub(in crate::api::ui) async fn kinds(
             let body = body(topic, &address, &which, &found);
             Page(shell(&api, &identity, &format!("{topic} by kind"), "/letters", body)).into_response()
         }
-        Err(problem) => not_done(&api, &identity, &problem, &address, topic),
+        Err(problem) => not_shown(&api, &identity, &problem, "/letters", "dead letters"),
     }
 }
 
