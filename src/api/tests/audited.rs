@@ -102,6 +102,7 @@ fn who_has_seen_records_is_written_down_and_who_could_not_is_not() {
     assert_eq!(scene.audit(), Vec::<Value>::new(), "nothing of records was shown");
     assert_eq!((ask(Role::Operator, &one), ask(Role::Operator, page), ask(Role::Operator, &one)), (200, 200, 200));
     assert_eq!(ask(Role::Operator, "/api/v1/daemons/orders/letters"), 200, "topics are no records");
+    assert_eq!(ask(Role::Operator, &format!("{TOPIC}/kinds")), 200, "nor are counts");
     assert_eq!(ask(Role::Operator, &format!("{TOPIC}/1/99")), 404);
     assert_eq!(ask(Role::Viewer, &format!("{TOPIC}?key=ada")), 403);
     let entries = scene.audit();

@@ -4,9 +4,9 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use maud::{Markup, html};
 
-use super::page::{Page, ago, shell, with_time};
+use super::page::{Page, shell, since};
 use super::rows::{TextFilter, named};
-use crate::api::access::{Identity, Role};
+use crate::api::access::Identity;
 use crate::api::audit::AuditShown;
 use crate::api::state::Api;
 use crate::fleet::Deed;
@@ -35,7 +35,7 @@ pub(super) async fn audit(
             p.empty { "None has this text." }
         } @else {
             div.scroll { table {
-                thead { tr { th { "When" } th { "Who" } th { "Role" } @if is_fleet { th { "Process" } } th { "What" } th { "Detail" } th.n { "Status" } } }
+                thead { tr { th { "When" } th { "Who" } @if is_fleet { th { "Process" } } th { "Detail" } th.n { "Status" } th { "Request" } } }
                 tbody { @for deed in &entries { (row(deed, &asked, is_fleet)) } }
             } }
         }
@@ -50,12 +50,11 @@ fn meets(filter: &TextFilter, Deed { instance, entry }: &Deed) -> bool {
 
 fn row(Deed { instance, entry }: &Deed, asked: &str, is_fleet: bool) -> Markup {
     html! { tr class=[(entry.status >= 400).then_some("warning")] {
-        td { (with_time(entry.latest())) " (" (ago(Some(entry.latest()))) ")" }
-        td { (entry.who()) " from " (entry.from) }
-        td { (entry.role.map_or("", Role::name)) }
+        td { (since(entry.latest())) }
+        td { (entry.who()) @if let Some(role) = entry.role { " (" (role) ")" } }
         @if is_fleet { td { (named(instance)) @if instance.id == asked { span.faint { " this one" } } } }
-        td { (entry.method) " " (entry.path) }
         td.wide { (entry.detail.as_deref().unwrap_or_default()) @if entry.count > 1 { " (" (entry.count) " times)" } }
         td.n { (entry.status) }
+        td.wide { (entry.method) " " (entry.path) span.faint { " from " (entry.from) } }
     } }
 }

@@ -138,8 +138,8 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
     Ok(html! {
         h1 { "Dead letters in " (name.topic) }
         @if page.waiting.is_some() { (kinds::waiting(page.waiting, 0)) }
+        p { a href={ (address) "/kinds?" (which.query()) } { "By their topics and reasons" } }
         (filter(&which, asked.within.as_deref(), identity.role >= Role::Operator))
-        p { a href={ (address) "/kinds?" (which.query()) } { "How many by topic and reason" } }
         p.faint {
             (page.letters.len()) " shown, the oldest first; " (page.looked_at) " looked at"
             @if asked.from.is_some() { " · " a href={ (address) "?" (which.query()) } { "from the beginning" } }

@@ -204,10 +204,20 @@ pub(super) fn ago(millis: Option<u64>) -> String {
 
 /// A time, in milliseconds since 1970 UTC.
 pub(super) fn with_time(millis: u64) -> Markup {
+    let shown = dated(millis);
+    html! { time datetime=(shown) { (shown) } }
+}
+
+/// How long ago a time was, with the time for whoever points at it.
+pub(super) fn since(millis: u64) -> Markup {
+    let shown = dated(millis);
+    html! { time datetime=(shown) title=(shown) { (ago(Some(millis))) } }
+}
+
+fn dated(millis: u64) -> String {
     // The last that a calendar has, for what is later.
     let shown = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    let shown = format!("{:.3}", shown.unwrap_or(jiff::Timestamp::MAX));
-    html! { time datetime=(shown) { (shown) } }
+    format!("{:.3}", shown.unwrap_or(jiff::Timestamp::MAX))
 }
 
 /// A line of values, the latest on the right.
