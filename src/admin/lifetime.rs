@@ -18,6 +18,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     /// Whose it is, as it says itself.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the doctor asks for it"))]
     pub(crate) subject: String,
     /// It is good until then.
     pub(crate) end: Timestamp,
@@ -27,6 +28,7 @@ pub(crate) struct Lifetime {
 ///
 /// # Errors
 /// That it can't be read, or holds none.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the doctor asks for it"))]
 pub(crate) fn lifetimes(path: &Path) -> Result<Vec<Lifetime>, CertificateError> {
     let told = |error| wrong(path, "certificate", error);
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(told)?;
