@@ -40,6 +40,8 @@ fn letters_are_listed_shown_redriven_and_discarded_from_the_command_line() -> Re
     let first = scene.dlq("ls", &["--limit=3", "--output=ndjson"])?;
     assert_eq!((first.out.lines().count(), first.said.as_str()), (3, "the first 3, and there are more\n"));
 
+    let nowhere = scene.dlq("ls", &["--since=2020-09-13T12:26:40Z", "--partition=99", "--output=json"])?;
+    assert_eq!((nowhere.code, nowhere.out.trim()), (0, "[]"), "{}", nowhere.said);
     let counted = scene.dlq("count", &[])?;
     assert_eq!((counted.code, counted.out.lines().count()), (0, 3), "two kinds: {}", counted.out);
     assert_eq!(counted.said, "11 letters counted; 11 letters wait in all of the topic\n");
