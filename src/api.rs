@@ -43,6 +43,9 @@ use std::path::PathBuf;
 pub use crate::admin::CertificateError;
 use crate::admin::CertificateFiles;
 pub use access::{Role, Token};
+pub(crate) use audit::AuditEntry;
+#[cfg(feature = "cli")]
+pub(crate) use audit::AuditShown;
 pub(crate) use daemons::shown;
 use doctor::Examine;
 pub use doctor::{Finding, Severity};

@@ -40,7 +40,9 @@ use std::time::Duration;
 
 #[cfg(test)]
 pub(crate) use deployment::DeployedTopic;
-pub(crate) use deployment::{DeployedConsumer, DeployedFleet, Deployment, load_of_any_program, schema_of_any_program};
+pub(crate) use deployment::{
+    DeployedApi, DeployedConsumer, DeployedFleet, Deployment, load_of_any_program, schema_of_any_program,
+};
 pub(crate) use document::Document;
 pub(crate) use fault::Place;
 pub use fault::{Fault, Faults};

@@ -2,7 +2,7 @@
 //!
 //! A Kubernetes Service reaches one process only, so each tells of itself in a compacted topic, every five seconds and under its own name; whoever
 //! is asked about all of them reads it there. What operators order stands in another such topic, which all of them read: a process that begins is as
-//! they want it from its first record on, and each tells in its report how far it has read. The invariants: nothing of it holds a daemon up, as it has
+//! they want it from its first record on, and each tells in its report how far it has read. What was done in each of them stands there too. The invariants: nothing of it holds a daemon up, as it has
 //! threads and clients of its own; reports are read only while somebody looks; and where they can't be written or read, that is told, and the process
 //! shows and steers itself alone.
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::api::Instance;
+use crate::api::{AuditEntry, Instance};
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::Shelf;
 #[cfg(feature = "kafka")]
@@ -31,6 +31,7 @@ use crate::producer::Producer;
 use crate::record::Topic;
 use crate::supervisor::Roster;
 use crate::testing::MemoryBroker;
+pub(crate) use helm::Deed;
 use helm::Helm;
 #[cfg(test)]
 use helm::OrderTrouble;
@@ -193,6 +194,24 @@ impl Fleet {
             Some(others) => self.told(others.lookout.look().await),
             None => self.seen(),
         }
+    }
+
+    /// Tells the others, some day, of what was done here.
+    pub(crate) fn did(&self, entry: AuditEntry) {
+        if !self.is_alone() {
+            self.helm.did(Deed { instance: self.instance.clone(), entry });
+        }
+    }
+
+    /// What was done in the other processes, those that have ended too, and why some of it may be missing.
+    pub(crate) async fn deeds(&self) -> (Vec<Deed>, Option<String>) {
+        if self.is_alone() {
+            return (Vec::new(), None);
+        }
+        let unknown = self.helm.refresh().await.err().map(|why| why.to_string());
+        let (mut deeds, trouble) = self.helm.deeds();
+        deeds.retain(|deed| deed.instance.id != self.instance.id);
+        (deeds, trouble.or(unknown))
     }
 
     fn told(&self, sighting: Sighting) -> Sighting {

@@ -27,6 +27,7 @@
 
 mod again;
 mod agent;
+mod audit;
 mod cluster;
 pub(crate) mod config;
 mod console;
@@ -80,6 +81,8 @@ pub(crate) enum Request {
     Overrides(overrides::Overrides),
     /// Takes back what one of them has changed
     Lift(overrides::Lift),
+    /// Shows who has done what in the processes of a program, and was turned away
+    Audit(audit::Audit),
     /// Has a partition go on elsewhere while its daemon runs
     Seek(steer::Seek),
     /// Lists a cluster's topics
@@ -119,6 +122,7 @@ impl Request {
             Self::Skip(skip) => skip.run(read),
             Self::Overrides(overrides) => overrides.run(read),
             Self::Lift(lift) => lift.run(read),
+            Self::Audit(audit) => audit.run(read),
             Self::Seek(seek) => seek.run(read),
             Self::Topics(topics) => topics.run(read),
             Self::Dlq(dlq) => dlq.run(read),

@@ -16,6 +16,8 @@
 
 mod guests;
 mod health;
+#[cfg(feature = "api")]
+mod lifetime;
 mod listener;
 mod routes;
 mod server;
@@ -28,6 +30,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 pub(crate) use guests::{HasAsked, household};
 pub use health::Health;
 pub(crate) use health::HealthBoard;
+#[cfg(feature = "cli")]
+pub(crate) use lifetime::{Lifetime, lifetimes};
 #[cfg(feature = "api")]
 pub(crate) use listener::BoundedListener;
 pub use server::AdminError;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -18,6 +19,11 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use super::lifetime::Lifetime;
+use crate::record::Timestamp;
+
+/// How often the log hears of a certificate that ends soon.
+const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often it is looked whether the files have changed.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -88,7 +94,7 @@ impl CertificateFiles {
     }
 }
 
-fn wrong(path: &Path, expected: &'static str, error: pem::Error) -> CertificateError {
+pub(super) fn wrong(path: &Path, expected: &'static str, error: pem::Error) -> CertificateError {
     let path = path.to_owned();
     // Not what the parser says: of a key whose line breaks are lost it would tell all of it.
     let why = match error {
@@ -126,7 +132,9 @@ impl Tls {
     pub(crate) fn new(files: CertificateFiles) -> Result<Self, CertificateError> {
         let (provider, changed) = (Arc::new(default_provider()), files.changed());
         let shown = Arc::new(Shown(RwLock::new(Arc::new(files.load(&provider)?))));
-        Ok(Self { files, provider, shown, changed })
+        let this = Self { files, provider, shown, changed };
+        this.tell_end();
+        Ok(this)
     }
 
     /// What greets whoever connects.
@@ -141,14 +149,33 @@ impl Tls {
 
     /// Shows what the files hold as soon as they have changed, for ever.
     pub(crate) async fn follow(&self) {
-        let mut known = self.changed;
+        let (mut known, mut told) = (self.changed, Instant::now());
         loop {
             tokio::time::sleep(LOOK).await;
+            if told.elapsed() >= DAILY {
+                self.tell_end();
+                told = Instant::now();
+            }
             let this = self.clone();
             // A volume that hangs must not hang who asks.
             if let Ok(changed) = tokio::task::spawn_blocking(move || this.look(known)).await {
                 known = changed;
             }
+        }
+    }
+
+    /// Has the log say that what is shown ends soon, or has ended.
+    fn tell_end(&self) {
+        let shown = Arc::clone(&self.shown.0.read());
+        let (now, file) = (Timestamp::now(), self.files.certificate.display());
+        let own = shown.cert.first().and_then(|own| Lifetime::of(own));
+        let Some(of) = own.filter(|of| of.is_short(now)) else { return };
+        match of.left(now) {
+            Some(left) => {
+                let days = left.as_secs() / DAILY.as_secs();
+                tracing::warn!(certificate = %file, days, "certificate ends soon, renew it in its place");
+            }
+            None => tracing::error!(certificate = %file, "certificate has ended, renew it in its place"),
         }
     }
 
@@ -162,6 +189,7 @@ impl Tls {
             Ok(read) => {
                 *self.shown.0.write() = Arc::new(read);
                 tracing::info!(certificate = %self.files.certificate.display(), "certificate read anew");
+                self.tell_end();
             }
             // Half of it may have been written: the next change brings the rest.
             Err(error) => tracing::warn!(%error, "certificate can't be read anew, the one before is shown"),

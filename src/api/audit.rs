@@ -1,4 +1,5 @@
-//! The audit log: who has changed what, who was turned away, and who has seen what stands in records.
+//! The audit log: who has changed what, who was turned away, and who has seen what stands in records. The latest of what was done in the other
+//! processes of a fleet is shown with it.
 //!
 //! Everything that is no mere question is in it, what was refused too: the gate writes it, so that no route can forget to. It goes to the
 //! process's log, and the latest of it is kept to be asked for. The invariants: what was done is pushed out by nothing but what was done
@@ -6,6 +7,7 @@
 
 mod entry;
 mod ring;
+mod shown;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -17,9 +19,10 @@ use parking_lot::Mutex;
 use super::access::Identity;
 use crate::admin::household;
 use crate::record::Timestamp;
-pub(super) use entry::AuditEntry;
+pub(crate) use entry::AuditEntry;
 use entry::shortened;
 use ring::{Key, Ring};
+pub(crate) use shown::AuditShown;
 
 /// Entries that are kept of what was done …
 const DONE: usize = 1_000;
@@ -71,8 +74,9 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Writes down how a request was answered that was to change something, or was not allowed.
-    pub(super) fn note(&self, who: &Identity, request: &Request, response: &Response) {
+    /// Writes down how a request was answered that was to change something, or was not allowed. What was done is the others' to know, too.
+    #[must_use]
+    pub(super) fn note(&self, who: &Identity, request: &Request, response: &Response) -> Option<AuditEntry> {
         let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone());
         let status = response.status();
         let entry = entry(Some(who), request, detail, status);
@@ -84,9 +88,10 @@ impl Audit {
             let what = format!("{} {}", entry.method, entry.path);
             let key = Key::of(&entry, request.from.ip(), what);
             self.write(event, &entry, Some(key), |rings| &mut rings.refused);
-        } else {
-            self.write(event, &entry, None, |rings| &mut rings.done);
+            return None;
         }
+        self.write(event, &entry, None, |rings| &mut rings.done);
+        Some(entry)
     }
 
     /// Somebody has shown their token to a browser's page, or has it forgotten: `what` says which.

@@ -13,6 +13,7 @@ use super::endpoint::{Asked, Endpoint, Named};
 use super::problem::Problem;
 use super::state::Api;
 use crate::pipeline::control::Control;
+use crate::supervisor::{DaemonState, Inspected};
 use shown::{Attempt, Daemon, FailedAttempts, HeldBack, Partition};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -100,7 +101,13 @@ async fn failures(
 
 /// What steers a daemon.
 pub(super) fn control(api: &Api, daemon: &str) -> Result<Control, Problem> {
-    api.daemon(daemon)?.control.ok_or_else(|| {
-        Problem::conflict(format!("`{daemon}` has no partitions, or has not begun yet: only consumers are steered"))
+    let Inspected { status, control, .. } = api.daemon(daemon)?;
+    control.ok_or_else(|| {
+        Problem::conflict(match status.state {
+            DaemonState::Starting | DaemonState::Restarting { .. } => {
+                format!("`{daemon}` has not begun yet: look again in a moment, unless it reads no topics")
+            }
+            _ => format!("`{daemon}` reads no topics: it has no partitions and no dead letters, and can't be steered"),
+        })
     })
 }

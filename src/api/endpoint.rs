@@ -115,8 +115,9 @@ pub(super) struct Guarded {
 
 impl Guarded {
     fn of(endpoint: &Endpoint) -> Self {
-        // A letter is a record, and so are those of a list of them.
-        Self { role: endpoint.role, shows_records: endpoint.path.contains("/letters/{topic}") }
+        // A letter is a record, and so are those of a list of them; what they are counted by is none.
+        let shows_records = endpoint.path.contains("/letters/{topic}") && !endpoint.path.ends_with("/kinds");
+        Self { role: endpoint.role, shows_records }
     }
 }
 

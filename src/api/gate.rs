@@ -223,7 +223,9 @@ pub(super) async fn authorize(
             };
             // What a route refuses by itself, as a condition that would tell what is hidden, is no less refused.
             if is_change || response.status() == StatusCode::FORBIDDEN {
-                api.audit.note(&identity, &asked, &response);
+                if let Some(done) = api.audit.note(&identity, &asked, &response) {
+                    api.fleet.did(done);
+                }
             } else if route.shows_records && identity.role >= Role::Operator && response.status().is_success() {
                 api.audit.saw(&identity, &asked);
             }

@@ -3,6 +3,7 @@
 //! What takes longer than an answer may is a [job](super::jobs). The invariant: reading never takes more than two clients of the cluster, nor
 //! longer than a connection may last.
 
+pub(super) mod kinds;
 pub(super) mod shown;
 pub(super) mod which;
 
@@ -28,7 +29,6 @@ use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
 use crate::dead_letters::{Cursor, DeadLetters, Edit, Entry, LettersError, LettersPage, Redrive, Shown};
-use crate::pipeline::control::Control;
 use crate::record::{Offset, Partition, Timestamp, Topic};
 use shown::{DiscardRequest, EditRequest, Edited, Letter, Letters, LettersTopic, RedriveRequest};
 use which::Which;
@@ -52,7 +52,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get::<Vec<LettersTopic>, _>(
             "/api/v1/daemons/{daemon}/letters",
             Role::Viewer,
-            "The topics that its dead letters go to",
+            "The topics that its dead letters go to, and how many wait there",
             topics,
         )
         .with::<DaemonName>(),
@@ -65,6 +65,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .with::<LettersName>()
         .with::<Which>()
         .with::<Paging>(),
+        kinds::endpoint(),
         Endpoint::get::<Letter, _>(
             "/api/v1/daemons/{daemon}/letters/{topic}/{partition}/{offset}",
             Role::Viewer,
@@ -168,6 +169,11 @@ pub(super) fn open(api: &Api, daemon: &str, topic: &str) -> Result<DeadLetters, 
             return Problem::conflict(format!("what `{daemon}` writes letters to `{topic}` with can't read them back"));
         }
         let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+        if topics.is_empty() && control.view().is_none() {
+            return Problem::conflict(format!(
+                "`{daemon}` has not begun yet, so it is not known where its dead letters go: look again in a moment"
+            ));
+        }
         Problem::not_found(format!(
             "`{daemon}` writes no dead letters to `{topic}` here, it does to: {}",
             if topics.is_empty() { "none".to_owned() } else { topics.join(", ") }
@@ -243,18 +249,13 @@ pub(super) async fn show(api: &Api, place: &LetterPlace) -> Result<Shown, Proble
     in_time(turn.end, shown).await
 }
 
-/// The topics that a daemon's letters go to.
-pub(super) fn topics_of(control: &Control) -> Vec<LettersTopic> {
-    let topic =
-        |topic: Topic| LettersTopic { is_readable: control.dead_letters(&topic).is_some(), topic: topic.to_string() };
-    control.letter_topics().into_iter().map(topic).collect()
-}
-
 async fn topics(
     State(api): State<Api>,
     Named(DaemonName { daemon }): Named<DaemonName>,
 ) -> Result<Json<Vec<LettersTopic>>, Problem> {
-    Ok(Json(topics_of(&control(&api, &daemon)?)))
+    let control = control(&api, &daemon)?;
+    let counted = kinds::topics(&api, &[(daemon, control)]).await;
+    Ok(Json(counted.into_iter().map(|(_, topic)| topic).collect()))
 }
 
 async fn page(
@@ -270,6 +271,7 @@ async fn page(
         letters: page.letters.iter().map(letter).collect(),
         looked_at: page.looked_at,
         marks_left: page.marks_left,
+        waiting: page.waiting,
         next: page.next.map(|next| next.to_string()),
     }))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::access::{Identity, Role};
-use super::audit::AuditEntry;
+use super::audit::AuditShown;
 use super::daemons;
 use super::doctor;
 use super::endpoint::Endpoint;
@@ -32,12 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "What the program was configured with, without secrets",
             configuration,
         ),
-        Endpoint::get::<Vec<AuditEntry>, _>(
-            "/api/v1/audit",
-            Role::Operator,
-            "The latest of what was changed here, of who was turned away, and of who has seen records",
-            audit,
-        ),
+        AuditShown::endpoint(),
     ];
     endpoints.extend(daemons::endpoints());
     endpoints.extend(fleet::endpoints());
@@ -79,8 +74,4 @@ struct Configuration {
 
 async fn configuration(State(api): State<Api>) -> Json<Configuration> {
     Json(Configuration { yaml: api.configuration.clone() })
-}
-
-async fn audit(State(api): State<Api>) -> Json<Vec<AuditEntry>> {
-    Json(api.audit.entries())
 }

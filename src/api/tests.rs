@@ -2,6 +2,7 @@
 
 mod audited;
 mod doctor;
+mod kinds;
 mod large;
 mod letters;
 mod overrides;
@@ -241,7 +242,7 @@ fn pauses_and_limits_hold_and_stand_in_the_audit_log_with_who_and_why() {
     assert_eq!(resumed.json()["paused"], json!([]));
     assert!(!scene.control.is_paused(&TopicPartition::new("created", 3)));
 
-    let audit = scene.get("/api/v1/audit").json();
+    let audit = scene.get("/api/v1/audit").json()["entries"].clone();
     let told: Vec<_> = audit.as_array().into_iter().flatten().map(|entry| entry["detail"].as_str()).collect();
     assert_eq!(
         told,
@@ -261,7 +262,7 @@ fn what_is_refused_stands_in_the_audit_log_too() {
     let pause = "/api/v1/daemons/orders/pause";
     assert_eq!(scene.send_as(Some(&text(Role::Viewer)), &Method::POST, pause, &body).status, 403);
     assert!(scene.control.paused().is_empty());
-    let audit = scene.send_as(Some(&text(Role::Admin)), &Method::GET, "/api/v1/audit", "").json();
+    let audit = scene.send_as(Some(&text(Role::Admin)), &Method::GET, "/api/v1/audit", "").json()["entries"].clone();
     assert_eq!(
         (&audit[0]["who"], &audit[0]["status"], &audit[0]["path"]),
         (&json!("a viewer"), &json!(403), &json!(pause))

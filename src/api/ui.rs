@@ -3,6 +3,7 @@
 //! It shows what the API shows and does what the API does, by the same roles; everything that others have written goes through maud, which
 //! escapes it. The invariant: a page loads nothing but from here, and runs no script but the one that is served here.
 
+mod audit;
 mod daemon;
 mod doctor;
 mod errors;
@@ -21,7 +22,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
@@ -35,7 +36,6 @@ pub(super) use login::{LOGIN, LOGOUT, login, login_page, logout, token_of};
 pub(super) use page::asset;
 #[cfg(feature = "cli")]
 pub(crate) use page::encoded;
-pub(super) use page::time;
 use page::{Page, shell};
 use steering::{LimitForm, PauseForm, ResumeForm, SkipForm, WorkersForm, act};
 
@@ -47,7 +47,7 @@ const TIMES: u32 = 8;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::page("/", Role::Viewer, "Overview", overview::overview),
-        Endpoint::page("/audit", Role::Operator, "Audit", audit),
+        Endpoint::page("/audit", Role::Operator, "Audit", audit::audit),
         Endpoint::page("/config", Role::Operator, "The configuration", configuration),
         Endpoint::page("/daemons/{daemon}", Role::Viewer, "A daemon", daemon::daemon),
         Endpoint::page("/live/overview", Role::Viewer, "The overview, each second", live_overview),
@@ -73,6 +73,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::form("/doctor", Role::Operator, "Has it look", doctor::look),
         Endpoint::page("/letters", Role::Viewer, "Dead letters", letters::all),
         Endpoint::page("/daemons/{daemon}/letters/{topic}", Role::Viewer, "Dead letters of a topic", letters::topic),
+        Endpoint::page("/daemons/{daemon}/letters/{topic}/kinds", Role::Viewer, "Dead letters by kind", letters::kinds),
         Endpoint::page(
             "/daemons/{daemon}/letters/{topic}/{partition}/{offset}",
             Role::Viewer,
@@ -148,20 +149,4 @@ async fn configuration(State(api): State<Api>, Extension(identity): Extension<Id
         }
     };
     Page(shell(&api, &identity, "Configuration", "/config", body))
-}
-
-async fn audit(State(api): State<Api>, Extension(identity): Extension<Identity>, Query(_): Query<Told>) -> Page {
-    let entries = api.audit.entries();
-    let body = html! {
-        h1 { "Audit" }
-        @if entries.is_empty() {
-            p.empty { "Nobody has changed anything since this process began. What is changed, or refused to be, stands here with who and why." }
-        } @else {
-            div.scroll { table {
-                thead { tr { th { "When" } th { "Who" } th { "Role" } th { "What" } th { "Detail" } th.n { "Status" } } }
-                tbody { @for entry in &entries { (entry.row()) } }
-            } }
-        }
-    };
-    Page(shell(&api, &identity, "Audit", "/audit", body))
 }

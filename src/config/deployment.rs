@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -39,11 +40,11 @@ pub(crate) struct DeployedFleet {
 }
 
 /// Where the API is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeployedApi {
     pub(crate) address: SocketAddr,
-    /// Over TLS alone.
-    pub(crate) is_secure: bool,
+    /// The file with what it shows of itself, where it is served over TLS alone.
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// A daemon that reads topics.
@@ -88,7 +89,10 @@ impl Deployment {
         Self {
             clusters: config.clusters.clone(),
             consumers: consumers.collect(),
-            api: config.api.as_ref().map(|api| DeployedApi { address: api.address, is_secure: api.tls.is_some() }),
+            api: config.api.as_ref().map(|api| DeployedApi {
+                address: api.address,
+                certificate: api.tls.as_ref().map(|files| files.certificate.clone()),
+            }),
             fleet: config.fleet.as_ref().map(|fleet| DeployedFleet {
                 cluster: fleet.cluster.clone(),
                 reports: fleet.reports.clone(),

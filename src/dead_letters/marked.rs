@@ -68,11 +68,7 @@ impl Marks {
         while offset < span.end.0 {
             let Some(chunk) = self.chunks.get(&(span.partition, offset / CHUNK)) else { break };
             let (word, bit) = bit(Offset(offset));
-            let of = |kind: &MarkKind| match kind {
-                MarkKind::Redriven => chunk.redriven[word],
-                MarkKind::Discarded => chunk.discarded[word],
-            };
-            let marked = kinds.iter().fold(0, |marked, kind| marked | of(kind));
+            let marked = chunk.marked(word, kinds);
             // Those before it in its word don't matter.
             let free = (!marked & !(bit - 1)).trailing_zeros();
             let found = offset - offset % WORD + i64::from(free);
@@ -82,6 +78,17 @@ impl Marks {
             offset = found;
         }
         Offset(offset.min(span.end.0).max(span.from.0))
+    }
+
+    /// How many offsets of the span have no mark of these kinds.
+    pub(super) fn count_without(&self, span: &Span, kinds: &[MarkKind]) -> u64 {
+        let chunks = (span.partition, span.from.0 / CHUNK)..=(span.partition, span.end.0 / CHUNK);
+        let marked = self.chunks.range(chunks).map(|((_, number), chunk)| {
+            let begin = number * CHUNK;
+            chunk.count(kinds, span.from.0 - begin, span.end.0 - begin)
+        });
+        let marked: u64 = marked.sum();
+        u64::try_from(span.end.0 - span.from.0).unwrap_or(0).saturating_sub(marked)
     }
 
     /// Whether chunks lie below these beginnings, which [`forget`](Self::forget) would drop.
@@ -106,6 +113,29 @@ impl Marks {
 }
 
 impl Chunk {
+    /// Those of a word that have a mark of these kinds.
+    fn marked(&self, word: usize, kinds: &[MarkKind]) -> u64 {
+        let of = |kind: &MarkKind| match kind {
+            MarkKind::Redriven => self.redriven[word],
+            MarkKind::Discarded => self.discarded[word],
+        };
+        kinds.iter().fold(0, |marked, kind| marked | of(kind))
+    }
+
+    /// How many between these places have one.
+    fn count(&self, kinds: &[MarkKind], from: i64, end: i64) -> u64 {
+        let below = |place: i64| match u32::try_from(place.clamp(0, WORD)) {
+            Ok(bits @ 0..u64::BITS) => (1 << bits) - 1,
+            _ => u64::MAX,
+        };
+        let words = (0..).zip(0..self.redriven.len());
+        let counts = words.map(|(number, word)| {
+            let begin = number * WORD;
+            (self.marked(word, kinds) & below(end - begin) & !below(from - begin)).count_ones()
+        });
+        counts.map(u64::from).sum()
+    }
+
     fn set(&mut self, offset: Offset, kind: Option<MarkKind>) {
         let (word, bit) = bit(offset);
         self.redriven[word] &= !bit;
@@ -276,5 +306,26 @@ mod tests {
         let mut marks = Marks::default();
         (0..2_000).for_each(|offset| learned_at(&mut marks, (0, offset), Some(MarkKind::Redriven), 4 * offset));
         assert_eq!(marks.stretches(Partition(0), Offset(700)).collect::<Vec<_>>(), [span(0, 4 * 512, 4 * 1_023 + 1)]);
+    }
+
+    #[test]
+    fn what_has_no_mark_is_counted_within_any_bounds() {
+        let mut marks = Marks::default();
+        let marked = [0, 1, 63, 64, 511, 512, 1_300];
+        for (index, offset) in marked.into_iter().enumerate() {
+            let kind = if index % 2 == 0 { MarkKind::Redriven } else { MarkKind::Discarded };
+            learned(&mut marks, 2, offset, Some(kind));
+        }
+        learned(&mut marks, 1, 5, Some(MarkKind::Redriven));
+        let bounds = [0, 1, 2, 63, 64, 65, 511, 512, 513, 1_024, 1_300, 1_301, 4_000];
+        for from in bounds {
+            for end in bounds.into_iter().filter(|end| *end >= from) {
+                let within = marked.iter().filter(|offset| (from..end).contains(*offset)).count() as u64;
+                let without = marks.count_without(&span(2, from, end), &BOTH);
+                assert_eq!(without, (end - from) as u64 - within, "{from}..{end}");
+            }
+        }
+        assert_eq!(marks.count_without(&span(2, 0, 100), &[MarkKind::Discarded]), 98);
+        assert_eq!(marks.count_without(&span(3, 7, 100), &BOTH), 93);
     }
 }

@@ -60,6 +60,7 @@
 mod entry;
 mod error;
 mod filter;
+mod kinds;
 mod letter;
 mod listing;
 mod marked;
@@ -86,6 +87,7 @@ use std::time::{Duration, Instant};
 pub use entry::{Content, Entry, Shown};
 pub use error::{Interrupted, LettersError};
 pub use filter::Filter;
+pub use kinds::{Kind, Kinds, Waiting};
 pub use letter::{DeadLetter, NotALetter};
 pub use listing::Listing;
 pub use marks::{Mark, MarkKind};
@@ -211,6 +213,28 @@ impl DeadLetters {
         let now = Instant::now();
         let wanted = page::Wanted { filter, from, size, until: now.checked_add(time).unwrap_or(now) };
         self.run(move |pile| page::page(pile, &wanted)).await?
+    }
+
+    /// How many letters wait: were neither re-driven nor discarded. No letter is read for it, but the marks are, for `time` at most. Records that
+    /// are no letters count too.
+    ///
+    /// # Errors
+    /// See [`LettersError`].
+    pub async fn waiting(&self, time: Duration) -> Result<Waiting, LettersError> {
+        let now = Instant::now();
+        let time = Time::until(now.checked_add(time).unwrap_or(now));
+        self.run(move |pile| kinds::waiting(pile, time)).await?
+    }
+
+    /// How many of the letters that meet the filter's conditions there are of each kind: of records of which topic, failed in which way. They
+    /// are read for it, the oldest first, for `time` at most, or for as long as it takes.
+    ///
+    /// # Errors
+    /// See [`LettersError`].
+    pub async fn kinds(&self, filter: Filter, time: Option<Duration>) -> Result<Kinds, LettersError> {
+        let until = time.and_then(|time| Instant::now().checked_add(time));
+        let time = until.map_or_else(Time::any, Time::until);
+        self.run(move |pile| kinds::kinds(pile, &filter, time)).await?
     }
 
     /// Shows one letter, whatever became of it.

@@ -138,6 +138,12 @@ impl<'a> Walk<'a> {
         (!self.filter.leaves_out(mark) && self.filter.meets(record, &view)).then(|| Entry::of(record, view, mark))
     }
 
+    /// How many are still to be looked at; those that are known to be left out are not.
+    pub(super) fn left(&self) -> u64 {
+        let Opened { spans, marks, .. } = &self.opened;
+        spans.iter().map(|span| marks.count_without(span, &self.out)).sum()
+    }
+
     /// What there is to read behind those that are left out.
     fn ahead(&self) -> Vec<Span> {
         let ahead = |span: &Span| Span { from: self.opened.marks.first_without(span, &self.out), ..*span };

@@ -27,6 +27,8 @@ pub struct LettersPage {
     /// About so many marks are yet to be read before it is known which letters are done with: the time was over before. The page is empty then,
     /// and the next one goes on with them.
     pub marks_left: u64,
+    /// How many letters wait in all of the topic, whatever was asked for; `None` while marks are left to be read.
+    pub waiting: Option<u64>,
 }
 
 impl LettersPage {
@@ -106,7 +108,7 @@ pub(super) fn page(pile: &Pile<'_>, wanted: &Wanted) -> Result<LettersPage, Lett
     // Those that are read through belong to where it goes on, too.
     let mut reached: Vec<(Partition, Offset)> = opened.spans.iter().map(|span| (span.partition, span.from)).collect();
     opened.spans.retain(|span| span.from < span.end);
-    let mut page = LettersPage::default();
+    let mut page = LettersPage { waiting: opened.waiting().letters, ..LettersPage::default() };
     if opened.marks_left > 0 && !opened.spans.is_empty() {
         (page.marks_left, page.next) = (opened.marks_left, Some(Cursor(reached)));
         return Ok(page);

@@ -21,6 +21,6 @@ pub(crate) fn letter_of(record: OwnedRecord) -> OwnedRecord {
 }
 
 /// The record as it would be read.
-pub(super) fn record_at(partition: i32, offset: i64, record: OwnedRecord) -> Record {
+pub(crate) fn record_at(partition: i32, offset: i64, record: OwnedRecord) -> Record {
     record.into_record(TopicPartition::new("orders.dlq", partition), offset)
 }

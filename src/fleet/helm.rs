@@ -4,6 +4,8 @@
 //! written since. Its keys are a program's name and an order's; a value is an [`Entry`], or none for what is taken back. The invariant: the daemons are
 //! as the log says, up to the offset that is told; where it can't be written, what is ordered of this process holds in this process alone.
 
+mod deeds;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::deeds::Deed;
+use self::deeds::Deeds;
 use super::log::{PARTITION, Page, read_on};
 use super::orders::seek_here;
 use super::overrides::{Entry, Errand, Override, Overrides, Seek, Standing};
@@ -66,6 +70,8 @@ struct Shared {
     roster: Roster,
     overrides: Mutex<Overrides>,
     answers: Mutex<VecDeque<Answer>>,
+    /// What was done in all processes.
+    deeds: Deeds,
     /// The offset that is read next; `None` before the log was read once.
     read: watch::Sender<Option<Offset>>,
     trouble: Trouble,
@@ -127,6 +133,7 @@ impl Helm {
         is_alone: bool,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
+        let (deeds, to_tell) = Deeds::new();
         let shared = Arc::new(Shared {
             program: instance.program.clone(),
             topic,
@@ -135,6 +142,7 @@ impl Helm {
             roster,
             overrides: Mutex::default(),
             answers: Mutex::default(),
+            deeds,
             read: watch::Sender::new(None),
             trouble: Trouble::of("what operators have ordered can't be read"),
             nudge: Notify::new(),
@@ -151,6 +159,7 @@ impl Helm {
                     biased;
                     () = stopped.cancelled() => {}
                     () = steer(&steering) => {}
+                    () = deeds::tell(&steering, to_tell) => {}
                 }
             });
             // What still asks a broker is not waited for.
@@ -332,6 +341,9 @@ impl Shared {
             overrides.begin_anew();
         }
         for record in &page.records {
+            if self.deeds.hear(record, &self.program) {
+                continue;
+            }
             let Some(id) = self.named(record) else { continue };
             let Some(value) = record.value() else {
                 errands.remove(id);
@@ -424,10 +436,13 @@ impl Shared {
     }
 
     async fn write(&self, id: &str, entry: Option<&Entry>, until: Instant) -> Result<Offset, String> {
-        let left = || until.saturating_duration_since(Instant::now());
         let value = entry.map(serde_json::to_vec).transpose().map_err(|error| error.to_string())?;
-        let key = format!("{}{SEPARATOR}{id}", self.program);
-        let record = OwnedRecord { value, ..OwnedRecord::default() }.with_key(key.as_str());
+        self.put("an order", &format!("{}{SEPARATOR}{id}", self.program), value, until).await
+    }
+
+    async fn put(&self, what: &str, key: &str, value: Option<Vec<u8>>, until: Instant) -> Result<Offset, String> {
+        let left = || until.saturating_duration_since(Instant::now());
+        let record = OwnedRecord { value, ..OwnedRecord::default() }.with_key(key);
         let topic = self.topic.as_str();
         let sent = match timeout(left(), self.producer.send(topic, record.clone())).await {
             Ok(Err(SendError::UnknownTopic(_))) => {
@@ -436,8 +451,8 @@ impl Shared {
             }
             sent => sent,
         };
-        let sent = sent.map_err(|_| format!("an order to `{topic}` was not acknowledged within {PATIENCE:?}"))?;
-        sent.map(|sent| sent.offset).map_err(|error| format!("an order can't be written to `{topic}`: {error}"))
+        let sent = sent.map_err(|_| format!("{what} to `{topic}` was not acknowledged within {PATIENCE:?}"))?;
+        sent.map(|sent| sent.offset).map_err(|error| format!("{what} can't be written to `{topic}`: {error}"))
     }
 
     fn steered(&self) -> Steered {

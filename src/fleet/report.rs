@@ -64,8 +64,14 @@ pub(crate) struct Reported {
     pub(crate) partitions_left_out: usize,
     /// The handlers that run, the longest first: the first twenty.
     pub(crate) attempts: Vec<shown::Attempt>,
+    /// Those that are left out.
+    #[serde(default)]
+    pub(crate) attempts_left_out: usize,
     /// Attempts that have failed, by what they have in common, the latest first: the first twenty.
     pub(crate) failures: Vec<shown::FailedAttempts>,
+    /// Groups of them that are left out.
+    #[serde(default)]
+    pub(crate) failures_left_out: usize,
     /// When partitions came to it and went, the latest first: the last twenty times.
     #[serde(default)]
     pub(crate) rebalances: Vec<shown::Rebalance>,
@@ -98,17 +104,18 @@ impl Reported {
             partitions: shown::Partition::all(view.as_deref()),
             partitions_left_out: 0,
             attempts: shown::Attempt::all(view.as_deref()),
+            attempts_left_out: 0,
             failures: failed.iter().map(shown::FailedAttempts::of).collect(),
+            failures_left_out: 0,
             rebalances: rebalances.iter().map(shown::Rebalance::of).collect(),
         }
     }
 
     /// What is worst of it, and not all.
     fn cut(mut self) -> Self {
-        self.partitions_left_out = self.partitions.len().saturating_sub(PARTITIONS);
-        self.partitions.truncate(PARTITIONS);
-        self.attempts.truncate(ATTEMPTS);
-        self.failures.truncate(FAILURES);
+        self.partitions_left_out = shorten(&mut self.partitions, PARTITIONS);
+        self.attempts_left_out = shorten(&mut self.attempts, ATTEMPTS);
+        self.failures_left_out = shorten(&mut self.failures, FAILURES);
         self.rebalances.truncate(REBALANCES);
         for failure in &mut self.failures {
             for text in [&mut failure.pattern, &mut failure.example.error] {
@@ -117,4 +124,11 @@ impl Reported {
         }
         self
     }
+}
+
+/// Cuts it, and says how many are left out.
+fn shorten<T>(all: &mut Vec<T>, most: usize) -> usize {
+    let left_out = all.len().saturating_sub(most);
+    all.truncate(most);
+    left_out
 }

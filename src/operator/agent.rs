@@ -65,7 +65,7 @@ impl ApiArgs {
                 let api = deployment.api.ok_or_else(|| {
                     Failure::usage("the file serves no API: set `api: {enabled: true}` there, and restart the program")
                 })?;
-                format!("{}://{}", if api.is_secure { "https" } else { "http" }, reachable(api.address))
+                format!("{}://{}", if api.certificate.is_some() { "https" } else { "http" }, reachable(api.address))
             }
             (None, None) => format!("http://{DEFAULT_ADDRESS}"),
         };

@@ -4,6 +4,7 @@
 //! headers, errors) reaches a terminal without its control characters, and JSON as text where it is UTF-8, as base64 where it isn't.
 
 mod change;
+mod count;
 mod diff;
 mod discard;
 mod edit;
@@ -31,6 +32,8 @@ pub(crate) struct Dlq {
 enum Command {
     /// Lists letters, the oldest first
     Ls(ls::Ls),
+    /// Counts letters by the topics that their records are of, and how they failed
+    Count(count::Count),
     /// Shows one letter, whatever became of it
     Show(show::Show),
     /// Writes letters' records again, to the topics that they were read from or to another one
@@ -45,6 +48,7 @@ impl Dlq {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         match self.command {
             Command::Ls(ls) => ls.run(read),
+            Command::Count(count) => count.run(read),
             Command::Show(show) => show.run(read),
             Command::Redrive(redrive) => redrive.run(read),
             Command::Edit(edit) => edit.run(read),

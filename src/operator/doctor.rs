@@ -4,6 +4,7 @@
 //! find; where one can't be, that is said.
 
 mod brokers;
+mod certificates;
 mod facts;
 mod finding;
 mod fleet;
@@ -18,6 +19,7 @@ mod topics;
 
 use clap::Args;
 
+use self::certificates::CertificateFact;
 use self::facts::Facts;
 use super::ReadFile;
 use super::cluster::{ClusterArgs, Target, used_targets};
@@ -27,6 +29,7 @@ use super::standing::{Subject, subjects, wanted};
 use super::work::block_on;
 use crate::api::{Finding, Severity};
 use crate::config::{Deployment, Period};
+use crate::record::Timestamp;
 use crate::shutdown::Exit;
 
 /// All that judge a cluster.
@@ -62,10 +65,13 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let mut found = Vec::new();
-        if let (Some(Period(grace)), Some(deployment)) = (self.grace_period, self.cluster.deployment(read)?) {
+        let deployment = self.cluster.deployment(read)?;
+        if let (Some(Period(grace)), Some(deployment)) = (self.grace_period, &deployment) {
             stop::judge(deployment.stop, grace, &mut found);
         }
         let targets = self.cluster.targets(read)?;
+        let api = deployment.and_then(|deployment| deployment.api);
+        certificates::judge(&CertificateFact::all(api.as_ref(), &targets), Timestamp::now(), &mut found);
         // Without a group there is still the cluster to look at.
         let is_read = !self.group.is_empty() || targets.iter().any(|target| !target.consumers.is_empty());
         let mut wanted = match is_read {
@@ -105,13 +111,17 @@ async fn look(wanted: &[(Target, Vec<Subject>)], replicas: Option<usize>) -> Res
 /// # Errors
 /// Why it can't look, in words.
 pub(crate) async fn examine(deployment: Deployment) -> Result<Vec<Finding>, String> {
-    let targets = used_targets(deployment).into_iter();
+    let (mut found, api) = (Vec::new(), deployment.api.clone());
+    let targets = used_targets(deployment);
+    certificates::judge(&CertificateFact::all(api.as_ref(), &targets), Timestamp::now(), &mut found);
+    let targets = targets.into_iter();
     let with_subjects = |target: Target| {
         let subjects = subjects(&target);
         (target, subjects)
     };
     let wanted: Vec<_> = targets.map(with_subjects).collect();
-    look(&wanted, None).await.map_err(|failure| failure.to_string())
+    found.extend(look(&wanted, None).await.map_err(|failure| failure.to_string())?);
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -50,20 +50,37 @@ pub(super) enum Part {
     Errors,
 }
 
+impl Part {
+    /// How much of it a process tells of a daemon, how much it leaves out, and what that is.
+    fn told(self, of: &Reported) -> (usize, usize, &'static str) {
+        match self {
+            Self::Partitions => (of.partitions.len(), of.partitions_left_out, "partitions"),
+            Self::Running => (of.attempts.len(), of.attempts_left_out, "handlers that run"),
+            Self::Errors => (of.failures.len(), of.failures_left_out, "groups of failed attempts"),
+        }
+    }
+}
+
 /// Answers with this of a daemon in all processes.
 pub(super) fn show_of(agent: &Agent, console: &mut Console, name: &str, part: Part) -> Result<(), Failure> {
     let DaemonInFleet { trouble, instances } = agent.get(&format!("/api/v1/daemons/{}/fleet", encoded(name)))?;
     let (silent, heard): (Vec<_>, Vec<_>) = instances.into_iter().partition(|of| of.is_silent);
     // Somebody else may have their partitions.
     silent.iter().for_each(|of| console.note(&format!("nothing is heard of {}", process(&of.instance))));
+    let mut is_short = false;
+    for DaemonInInstance { instance, reported, .. } in &heard {
+        let (told, left_out, what) = part.told(reported);
+        if left_out > 0 {
+            is_short = true;
+            let of = told + left_out;
+            console.note(&format!("{} tells of {told} of its {of} {what}, the worst of them", process(instance)));
+        }
+    }
+    if is_short {
+        console.note(&format!("ask each of those by its own address for all of its own: `ps {name} --api URL`"));
+    }
     match part {
         Part::Partitions => {
-            for DaemonInInstance { instance, reported, .. } in &heard {
-                if reported.partitions_left_out > 0 {
-                    let left_out = reported.partitions_left_out;
-                    console.note(&format!("{left_out} more partitions of {} are not told of", process(instance)));
-                }
-            }
             let rows = within(heard, |reported| reported.partitions);
             console.answer(&rows, "no partition is assigned to it anywhere")?;
         }

@@ -40,6 +40,12 @@ fn letters_are_listed_shown_redriven_and_discarded_from_the_command_line() -> Re
     let first = scene.dlq("ls", &["--limit=3", "--output=ndjson"])?;
     assert_eq!((first.out.lines().count(), first.said.as_str()), (3, "the first 3, and there are more\n"));
 
+    let nowhere = scene.dlq("ls", &["--since=2020-09-13T12:26:40Z", "--partition=99", "--output=json"])?;
+    assert_eq!((nowhere.code, nowhere.out.trim()), (0, "[]"), "{}", nowhere.said);
+    let counted = scene.dlq("count", &[])?;
+    assert_eq!((counted.code, counted.out.lines().count()), (0, 3), "two kinds: {}", counted.out);
+    assert_eq!(counted.said, "11 letters counted; 11 letters wait in all of the topic\n");
+
     let shown = scene.dlq("show", &["2", &offset])?;
     assert!(shown.code == 0 && shown.out.ends_with("value      JSON, 8 bytes\n{\n  \"id\": 0\n}\n"), "{}", shown.out);
     assert_eq!(scene.dlq("show", &["2", &offset, "--raw"])?.out, r#"{"id":0}"#);
@@ -73,6 +79,14 @@ fn letters_are_listed_shown_redriven_and_discarded_from_the_command_line() -> Re
     assert_eq!(json(&scene.dlq("ls", &["--output=json"])?)?.as_array().map(Vec::len), Some(1));
     let hidden = json(&scene.dlq("ls", &["--with-discarded", "--key=key-1", "--output=json"])?)?;
     assert_eq!((hidden.as_array().map(Vec::len), &hidden[0]["mark"]["kind"]), (Some(5), &"discarded".into()));
+    let counted = scene.dlq("count", &["--with-redriven", "--with-discarded", "--output=json"])?;
+    let kinds = json(&counted)?;
+    let kind = |index: usize| (&kinds[index]["origin"], &kinds[index]["reason"], kinds[index]["letters"].as_u64());
+    assert_eq!(
+        (kind(0).0, kind(0).2, kind(1).1, kind(1).2),
+        (&scene.topic.as_str().into(), Some(10), &"poison".into(), Some(1))
+    );
+    assert!(counted.said.contains("11 letters counted; 1 letter waits in all of the topic"), "{}", counted.said);
     let (partition, offset) = (hidden[0]["partition"].to_string(), hidden[0]["offset"].to_string());
     let mark = &json(&scene.dlq("show", &[&partition, &offset, "--output=json"])?)?["mark"];
     assert_eq!((&mark["by"], &mark["reason"]), (&"bob".into(), &"a load test".into()));

@@ -36,6 +36,12 @@ fn certificates_that_can_not_be_used_are_told_with_what_to_do() -> Result<()> {
 
     let rows = ask(&certified, 0)?.rows()?;
     ensure!(found(&rows, "brokers", "1 of 1") == ["ok"], "{rows:?}");
+    // They are made for two days.
+    for of in ["of clients of Kafka", "of authorities of Kafka"] {
+        ensure!(found(&rows, "certificates", of) == ["warning"], "{of}: {rows:?}");
+    }
+    let rows = ask(&expired_client, 1)?.rows()?;
+    ensure!(found(&rows, "certificates", "has expired") == ["error"], "{rows:?}");
     for (what, entry, said) in [
         (
             "an authority that has not signed them",

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use daemonry::record::Partition;
 use integration::Message;
 use integration::patience::until;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::process::Process;
 use crate::scene::{PATIENCE, Scene};
@@ -106,7 +106,7 @@ fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Resul
     write(&scene)?;
     caught_up(&scene)?;
 
-    let begun = Instant::now();
+    let (asked, begun) = (processes[0].pid(), Instant::now());
     let paused = processes[0].row(&["pause", "orders", "--reason", "the database", "--for", "1h"])?;
     eprintln!("paused in all three within {:.1?}", begun.elapsed());
     let obeys: Vec<bool> =
@@ -132,6 +132,13 @@ fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Resul
     })?;
     let standing = processes[1].row(&["overrides"])?;
     ensure!(standing["by"] == "local" && standing["reason"] == "the database", "{standing}");
+    // Who did it is known to those that have begun since, with the process that was asked and has ended.
+    for process in &processes {
+        let audit = process.rows(&["audit"])?;
+        let is_it = |entry: &&Value| entry["detail"].as_str().is_some_and(|detail| detail.starts_with("paused all"));
+        let done: Vec<_> = audit.iter().filter(is_it).map(|entry| entry["instance"]["pid"].as_u64()).collect();
+        ensure!(done == [Some(asked)], "{audit:?}");
+    }
     let lasts = standing["until"].as_u64().zip(standing["at"].as_u64()).map(|(until, at)| until - at);
     ensure!(lasts == Some(3_600_000), "{standing}");
     let after = committed(&scene)?;

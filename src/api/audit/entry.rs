@@ -1,57 +1,67 @@
 //! An entry of the audit log.
 
-use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::api::access::Role;
-use crate::api::ui::time;
 use crate::payload;
-use crate::record::Timestamp;
 
 /// Characters of a text that are kept: what somebody sends must not be what is held.
 const LENGTH: usize = 1_000;
 
 /// What somebody did, was kept from doing, or has seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(in crate::api) struct AuditEntry {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AuditEntry {
     /// When, in milliseconds since 1970 UTC.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// When it came last, where it came more than once within a minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) last: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<u64>,
     /// How often it came.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     /// Who; the name of their token, or `local` where none is needed. Null where nobody knows.
-    pub(super) who: Option<String>,
+    pub(crate) who: Option<String>,
     /// As what.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<Role>,
     /// From where.
-    pub(super) from: String,
+    pub(crate) from: String,
     /// What was asked for: the request's method …
-    pub(super) method: String,
+    pub(crate) method: String,
     /// … and path; those of the first, where it came more than once.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// What that came to, as the route says it, or why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
     /// The answer's status code.
-    pub(super) status: u16,
+    pub(crate) status: u16,
 }
 
 impl AuditEntry {
-    /// As a row of a page.
-    pub(in crate::api) fn row(&self) -> Markup {
-        let ago = Timestamp::now().as_millis().saturating_sub(self.last.unwrap_or(self.at));
-        html! { tr class=[(self.status >= 400).then_some("warning")] {
-            td { (time(ago)) " ago" }
-            td { (self.who.as_deref().unwrap_or("somebody")) " from " (self.from) }
-            td { @if let Some(role) = self.role { (role) } }
-            td { (self.method) " " (self.path) }
-            td.wide { (self.detail.as_deref().unwrap_or_default()) @if self.count > 1 { " (" (self.count) " times)" } }
-            td.n { (self.status) }
-        } }
+    /// When it came last, in milliseconds since 1970 UTC.
+    pub(crate) fn latest(&self) -> u64 {
+        self.last.unwrap_or(self.at)
+    }
+
+    /// Who, as people say it.
+    pub(crate) fn who(&self) -> &str {
+        self.who.as_deref().unwrap_or("somebody")
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sample(detail: &str) -> Self {
+        Self {
+            at: 0,
+            last: None,
+            count: 1,
+            who: Some("ada".to_owned()),
+            role: Some(Role::Operator),
+            from: "10.0.0.1:4711".to_owned(),
+            method: "POST".to_owned(),
+            path: "/api/v1/daemons/orders/pause".to_owned(),
+            detail: Some(detail.to_owned()),
+            status: 200,
+        }
     }
 
     /// The same without what there may be too many of.

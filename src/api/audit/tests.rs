@@ -41,14 +41,15 @@ fn a_flood_from_everywhere_leaves_few_entries_and_pushes_out_none_of_what_was_do
     let audit = Audit::default();
     for number in 0..DONE {
         let response = axum::Extension(Detail(format!("change {number}"))).into_response();
-        audit.note(&ada(), &request([10, 0, 0, 1], "/pause"), &response);
+        assert!(audit.note(&ada(), &request([10, 0, 0, 1], "/pause"), &response).is_some(), "the others are to know");
     }
     for [high, low] in (0..20_000_u16).map(u16::to_be_bytes) {
         audit.turned_away(&request([10, 9, high, low], "/"), StatusCode::UNAUTHORIZED, "a wrong token".to_owned());
         // One who may do nothing here either, and thinks of another path each time.
         let viewer = Identity { name: Arc::from("eve"), role: Role::Viewer };
         let path = format!("/api/v1/daemons/{high}{low}/pause");
-        audit.note(&viewer, &request([10, 0, 0, 7], &path), &StatusCode::FORBIDDEN.into_response());
+        let refused = audit.note(&viewer, &request([10, 0, 0, 7], &path), &StatusCode::FORBIDDEN.into_response());
+        assert_eq!(refused, None, "no flood of refusals goes to the others");
         audit.saw(&ada(), &request([10, 0, 0, 1], &path));
         audit.signed("signed in", &ada(), &request([10, 8, high, low], "/login"));
     }

@@ -17,6 +17,8 @@ pub(in crate::api) struct LettersTopic {
     pub(in crate::api) topic: String,
     /// Whether what writes them can read them back: not where that is something of the program's own.
     pub(in crate::api) is_readable: bool,
+    /// How many letters wait there: were neither re-driven nor discarded. Null where that isn't known within three seconds.
+    pub(in crate::api) waiting: Option<u64>,
 }
 
 /// A part of a list.
@@ -28,6 +30,8 @@ pub(in crate::api) struct Letters {
     pub(in crate::api) looked_at: u64,
     /// About so many marks are yet to be read before it is known which letters are done with; asked for what comes next, it goes on with them.
     pub(in crate::api) marks_left: u64,
+    /// How many letters wait in all of the topic, whatever was asked for; null while marks are yet to be read.
+    pub(in crate::api) waiting: Option<u64>,
     /// The next part begins here; null behind the last.
     pub(in crate::api) next: Option<String>,
 }

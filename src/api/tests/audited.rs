@@ -5,12 +5,18 @@ use serde_json::{Value, json};
 
 use super::letters::{TOPIC, broker};
 use super::*;
+use crate::fleet::DEFAULT_CONTROL;
+use crate::producer::SendError;
+use crate::testing::MemoryBroker;
 
 impl Scene {
     /// The audit log, as an admin sees it.
     fn audit(&self) -> Vec<Value> {
-        let answer = self.send_as(Some(&text(Role::Admin)), &Method::GET, "/api/v1/audit", "");
-        answer.json().as_array().cloned().unwrap_or_default()
+        self.audit_shown()["entries"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn audit_shown(&self) -> Value {
+        self.send_as(Some(&text(Role::Admin)), &Method::GET, "/api/v1/audit", "").json()
     }
 
     fn sign_in(&self, token: &str) -> Answer {
@@ -78,7 +84,7 @@ fn who_asks_too_often_is_one_entry_and_pushes_nothing_out() {
     assert!(refused > 0);
     let entries = until(|| {
         let answer = scene.get("/api/v1/audit");
-        (answer.status == 200).then(|| answer.json().as_array().cloned().unwrap_or_default())
+        (answer.status == 200).then(|| answer.json()["entries"].as_array().cloned().unwrap_or_default())
     });
     assert_eq!((&entries[0]["status"], &entries[0]["detail"]), (&json!(429), &json!("asked too often")));
     assert!(entries[0]["count"].as_u64() >= Some(refused as u64));
@@ -96,6 +102,7 @@ fn who_has_seen_records_is_written_down_and_who_could_not_is_not() {
     assert_eq!(scene.audit(), Vec::<Value>::new(), "nothing of records was shown");
     assert_eq!((ask(Role::Operator, &one), ask(Role::Operator, page), ask(Role::Operator, &one)), (200, 200, 200));
     assert_eq!(ask(Role::Operator, "/api/v1/daemons/orders/letters"), 200, "topics are no records");
+    assert_eq!(ask(Role::Operator, &format!("{TOPIC}/kinds")), 200, "nor are counts");
     assert_eq!(ask(Role::Operator, &format!("{TOPIC}/1/99")), 404);
     assert_eq!(ask(Role::Viewer, &format!("{TOPIC}?key=ada")), 403);
     let entries = scene.audit();
@@ -108,4 +115,51 @@ fn who_has_seen_records_is_written_down_and_who_could_not_is_not() {
         ]
     );
     assert_eq!((&entries[1]["path"], &entries[2]["path"]), (&json!(one), &json!(page)));
+}
+
+#[test]
+fn what_was_done_in_one_process_is_shown_by_all_and_after_its_end_what_was_refused_by_that_one_alone() {
+    let broker = MemoryBroker::new();
+    let of_fleet = || Scene::within(guarded(), Some(FleetConfig::in_memory(&broker)));
+    let [one, two] = [of_fleet(), of_fleet()];
+    let pause = "/api/v1/daemons/orders/pause";
+    let ask =
+        |role: Role| one.send_as(Some(&text(role)), &Method::POST, pause, r#"{"reason":"the tax service"}"#).status;
+    assert_eq!((ask(Role::Viewer), ask(Role::Operator)), (403, 200));
+    let id = one.audit_shown()["asked"].clone();
+    assert_eq!(told(&one.audit()).len(), 2);
+    let seen_by = |scene: &Scene| {
+        let entries = until(|| Some(scene.audit()).filter(|entries| !entries.is_empty()));
+        // With how many processes have heard of it by then.
+        let detail = entries[0]["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("paused all") && detail.ends_with(": the tax service"), "{detail}");
+        assert_eq!((entries.len(), &entries[0]["who"], &entries[0]["instance"]["id"]), (1, &json!("a operator"), &id));
+        let page = scene.send_as(Some(&text(Role::Operator)), &Method::GET, "/audit?text=TAX", "").body;
+        assert!(page.contains(": the tax service") && page.contains("all processes"), "{page}");
+        let none = scene.send_as(Some(&text(Role::Operator)), &Method::GET, "/audit?text=nobody", "").body;
+        assert!(none.contains("None has this text."), "{none}");
+        // A viewer asks another page in vain, and hears nothing of it by what processes tell of themselves.
+        let fleet = scene.send_as(Some(&text(Role::Viewer)), &Method::GET, "/api/v1/fleet", "").body;
+        assert!(!fleet.contains("tax service"), "{fleet}");
+    };
+    seen_by(&two);
+    drop(one);
+    seen_by(&of_fleet());
+}
+
+#[test]
+fn what_could_not_be_told_is_told_once_it_can_and_said_until_then() {
+    let broker = MemoryBroker::new();
+    let of_fleet = || Scene::within(guarded(), Some(FleetConfig::in_memory(&broker)));
+    let [one, two] = [of_fleet(), of_fleet()];
+    broker.refuse_sends(Some(SendError::NotAuthorized(DEFAULT_CONTROL.into())));
+    let scale = r#"{"workers":1,"reason":"slowly"}"#;
+    let path = "/api/v1/daemons/orders/workers";
+    assert_eq!(one.send_as(Some(&text(Role::Operator)), &Method::POST, path, scale).status, 200);
+    let trouble = until(|| one.audit_shown()["trouble"].as_str().map(str::to_owned));
+    assert!(trouble.contains("grant this user WRITE"), "{trouble}");
+    broker.refuse_sends(None);
+    let entries = until(|| Some(two.audit()).filter(|entries| !entries.is_empty()));
+    assert_eq!(told(&entries).len(), 1);
+    until(|| one.audit_shown()["trouble"].is_null().then_some(()));
 }

@@ -55,7 +55,10 @@ fn what_is_changed_is_listed_the_latest_first_and_lifted_by_its_name() {
     assert_eq!(listed(&scene).len(), 1);
     let (status, told) = detail(&scene.post(&lift, &json!({"reason": "again"})));
     assert!(status == 404 && told.contains("/api/v1/overrides"), "{status} {told}");
-    assert_eq!(scene.get("/api/v1/audit").json()[1]["detail"], json!("lifted workers 3 of orders, by local: mended"));
+    assert_eq!(
+        scene.get("/api/v1/audit").json()["entries"][1]["detail"],
+        json!("lifted workers 3 of orders, by local: mended")
+    );
     scene.post("/api/v1/daemons/orders/resume", &json!({"topic": "created", "reason": "mended"}));
     assert!(listed(&scene).is_empty() && scene.control.paused().is_empty());
 }
@@ -182,7 +185,7 @@ fn who_hangs_up_in_the_middle_of_a_change_is_in_the_audit_log_and_it_is_done() {
     .expect("it takes it");
     until("it is paused", &|| !scene.control.paused().is_empty());
     drop(stream);
-    until("it is in the log", &|| scene.get("/api/v1/audit").json()[0]["detail"].is_string());
-    let detail = scene.get("/api/v1/audit").json()[0]["detail"].clone();
+    until("it is in the log", &|| scene.get("/api/v1/audit").json()["entries"][0]["detail"].is_string());
+    let detail = scene.get("/api/v1/audit").json()["entries"][0]["detail"].clone();
     assert_eq!(detail, json!("paused all, in 1 of 2 processes: gone"));
 }

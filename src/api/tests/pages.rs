@@ -8,13 +8,13 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Answer, Scene, text};
+use super::{Answer, Scene, open, text, until};
 use crate::api::state::Api;
 use crate::api::ui::events;
 use crate::api::{ApiConfig, Instance, Role};
-use crate::fleet::{Fleet, FleetConfig};
+use crate::fleet::{DEFAULT_REPORTS, Fleet, FleetConfig};
 use crate::pipeline::control::Scope;
-use crate::record::TopicPartition;
+use crate::record::{OwnedRecord, Timestamp, TopicPartition};
 use crate::supervisor::Roster;
 use crate::testing::MemoryBroker;
 
@@ -195,4 +195,51 @@ fn whoever_signs_in_is_known_by_a_cookie_that_no_script_reads() {
     assert!(scene.control.paused().is_empty());
     let signed_out = with_cookie("POST", "/logout", "");
     assert!(signed_out.raw.contains("Max-Age=0"), "{signed_out:?}");
+}
+
+#[test]
+fn what_another_process_leaves_out_is_told_with_how_much_it_is_and_where_it_is_seen() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let scene = Scene::within(open(), Some(FleetConfig::in_memory(&broker)));
+    let id = scene.get("/api/v1/instance").json()["id"].as_str().expect("an id").to_owned();
+    let mut told = scene.get(&format!("/api/v1/fleet/{id}")).json();
+    (told["instance"]["id"], told["instance"]["host"]) = (json!("other"), json!("shop-7f5d"));
+    for (part, left_out) in [("partitions", 1_700), ("attempts", 37), ("failures", 5)] {
+        told["daemons"][0][format!("{part}_left_out")] = json!(left_out);
+    }
+    let record = OwnedRecord::new(told.to_string()).with_key("other");
+    broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    let shown = until(|| Some(page(&scene, "/daemons/orders").body).filter(|body| body.contains("shop-7f5d")));
+    for part in ["1\u{202f}700 more partitions", "37 more handlers", "5 more groups of failed attempts"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(shown.contains("tells of 0 of 1\u{202f}700 of orders") && shown.contains("ps DAEMON --api URL"), "{shown}");
+    for (path, part) in [("/workers", "37 more"), ("/errors", "5 more groups"), ("/fleet/other", "700 more partitions")]
+    {
+        let body = page(&scene, path).body;
+        assert!(body.contains(part), "{path}: {body}");
+    }
+    let all = scene.get("/api/v1/daemons/orders/fleet").json();
+    assert_eq!(all["instances"][1]["reported"]["attempts_left_out"], json!(37));
+}
+
+#[test]
+fn a_page_that_has_nothing_to_show_says_why() {
+    let scene = Scene::open();
+    for (path, status, title, why) in [
+        ("/daemons/orders/letters/orders.dlq", 409, "Nothing to show", "`orders` has not begun yet"),
+        ("/daemons/orders/letters/orders.dlq/kinds", 409, "Nothing to show", "`orders` has not begun yet"),
+        ("/daemons/ticker/letters/orders.dlq", 409, "Nothing to show", "unless it reads no topics"),
+        ("/daemons/nobody", 404, "Not found", "there is no daemon `nobody`"),
+        ("/jobs/none", 404, "Not found", "job"),
+        ("/fleet/nobody", 404, "Not found", "nothing was heard of"),
+    ] {
+        let answer = page(&scene, path);
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+        assert!(answer.body.contains(&format!("<h1>{title}</h1>")) && answer.body.contains(why), "{path}: {answer:?}");
+    }
+    // What somebody wanted done was not.
+    let pause = form(&scene, "/daemons/nobody/pause", "topic=&partition=&reason=x");
+    assert!(pause.body.contains("<h1>Not done</h1>"), "{pause:?}");
 }

@@ -105,7 +105,7 @@ fn a_page_that_is_not_done_in_its_time_says_so_and_where_to_go_on() {
     assert_eq!(answers.each_ref().map(|answer| answer.status), [200; 4], "{answers:?}");
     let [first, later, ui, one] = answers;
     for (answer, next) in [(first, "0:0,1:0"), (later, "0:1,1:0")] {
-        let expected = json!({"letters": [], "looked_at": 0, "marks_left": 2, "next": next});
+        let expected = json!({"letters": [], "looked_at": 0, "marks_left": 2, "waiting": null, "next": next});
         assert_eq!(answer.json(), expected);
     }
     assert!(ui.body.contains("about 2 marks are left") && ui.body.contains("The next ones"), "{ui:?}");

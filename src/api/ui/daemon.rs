@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::page::{Page, encoded, grouped, not_done, shell, time};
-use super::rows::{Of, Origin, of_each, process};
+use super::page::{Page, encoded, grouped, not_shown, shell, time};
+use super::rows::{Of, Origin, left_out, of_each, process};
 use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
 use crate::api::daemons::DaemonName;
@@ -66,7 +66,7 @@ pub(super) async fn daemon(
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()
         }
-        Err(problem) => not_done(&api, &identity, &problem, "/", "the overview"),
+        Err(problem) => not_shown(&api, &identity, &problem, "/", "the overview"),
     }
 }
 
@@ -89,7 +89,6 @@ fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<M
     let of = || daemons.iter().copied();
     let mut partitions = of_each(of(), |reported| &reported.partitions);
     let topics = topics(&partitions);
-    let left_out: usize = daemons.iter().map(|(_, reported)| reported.partitions_left_out).sum();
     let all = partitions.len();
     partitions.retain(|of| filter.meets(of.one));
     partitions.sort_by_cached_key(|of| of.one.rank());
@@ -110,11 +109,13 @@ fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<M
                     "It has no partitions, or has not begun yet." }
                 @else { "No partition is assigned to it: others of the group have them, or there are more processes than partitions." } }
         } @else { (table(&partitions, origin, may_steer)) }
-        @if left_out > 0 { p.faint { (left_out) " more, of other processes, are not told of: none of them is stuck more than those." } }
+        (left_out(of(), "partitions", |of| (of.partitions.len(), of.partitions_left_out)))
         h2 { "Handlers that run (" (attempts.len()) ")" }
         (workers::table(&attempts, origin))
+        (left_out(of(), "handlers that run", |of| (of.attempts.len(), of.attempts_left_out)))
         h2 { "Failed attempts, by what they have in common (" (failures.len()) ")" }
         (errors::table(&failures, origin))
+        (left_out(of(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
     })
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::live as live_of;
 use super::page::{Page, ago, grouped, reasons, shell};
-use super::rows::{Of, Origin, of_each};
+use super::rows::{Of, Origin, left_out, of_each};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::FailedAttempts;
 use crate::api::fleet::{Member, Members};
@@ -55,7 +55,10 @@ fn fragment(api: &Api, filter: &Filter) -> Markup {
     let members = Members::now(api);
     let mut groups = of(members.daemons());
     groups.retain(|of| filter.meets(of.one));
-    table(&groups, Origin::any(&members))
+    html! {
+        (table(&groups, Origin::any(&members)))
+        (left_out(members.daemons(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
+    }
 }
 
 impl Filter {

@@ -10,8 +10,8 @@ use maud::{Markup, html};
 
 use super::live as live_of;
 use super::overview::{class, now, tone};
-use super::page::{Page, count, encoded, grouped, not_done, shell, spark, time, with_time};
-use super::rows::{Origin, TextFilter, of_each, process};
+use super::page::{Page, count, encoded, grouped, not_shown, shell, spark, time, with_time};
+use super::rows::{Origin, TextFilter, left_out, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::RebalanceKind;
 use crate::api::endpoint::Named;
@@ -170,7 +170,7 @@ pub(super) async fn instance(
             let body = html! { div data-live={ "/live/fleet/" (encoded(&instance)) } { (told(&member)) } };
             Page(shell(&api, &identity, &process(&member), "/fleet", body)).into_response()
         }
-        None => not_done(&api, &identity, &unheard(&instance), "/fleet", "the fleet"),
+        None => not_shown(&api, &identity, &unheard(&instance), "/fleet", "the fleet"),
     }
 }
 
@@ -194,7 +194,7 @@ fn told(member: &Member) -> Markup {
         }
         @for reported in &member.report.daemons {
             @let here = || std::iter::once((member, reported));
-            @let Reported { daemon, rate, partitions, partitions_left_out, .. } = reported;
+            @let Reported { daemon, rate, partitions, .. } = reported;
             @let name = daemon.name.as_str();
             h2 { (name) }
             p {
@@ -205,11 +205,13 @@ fn told(member: &Member) -> Markup {
                 p { "Steer it in all processes, or what it has alone: " a href={ "/daemons/" (encoded(name)) } { (name) } }
                 h3 { "Partitions" }
                 @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(&of_each(here(), |reported| &reported.partitions), Origin::KNOWN, false)) }
-                @if *partitions_left_out > 0 { p.faint { (partitions_left_out) " more are not told of." } }
+                (left_out(here(), "partitions", |of| (of.partitions.len(), of.partitions_left_out)))
                 h3 { "Handlers that run" }
                 (workers::table(&of_each(here(), |reported| &reported.attempts), Origin::KNOWN))
+                (left_out(here(), "handlers that run", |of| (of.attempts.len(), of.attempts_left_out)))
                 h3 { "Attempts that failed" }
                 (errors::table(&of_each(here(), |reported| &reported.failures), Origin::KNOWN))
+                (left_out(here(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
             }
         }
     }

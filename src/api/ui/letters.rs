@@ -1,6 +1,7 @@
 //! Dead letters: where they are, which they are, and one of them; and what is done with them.
 
 mod job;
+mod kinds;
 mod one;
 
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 pub(super) use job::{execute, job, live_job, resume, stop};
+pub(super) use kinds::kinds;
 pub(super) use one::{edit, one};
 
-use super::page::{Page, ago, encoded, not_done, reasons, shell, with_time};
+use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
 use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
@@ -23,7 +25,7 @@ use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
 use crate::api::letters::shown::{LettersTopic, RedriveRequest};
 use crate::api::letters::which::Which;
-use crate::api::letters::{LettersName, Paging, open, parted, read, start, topics_of};
+use crate::api::letters::{LettersName, Paging, kinds as counted, open, parted, read, start};
 use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -46,22 +48,21 @@ type Pairs = Vec<(String, String)>;
 
 /// Everything that letters go to, and the work on them.
 pub(super) async fn all(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
-    let daemons = api.roster.inspect();
-    let topics = daemons.iter().flat_map(|daemon| {
-        let control = daemon.control.iter();
-        control.flat_map(topics_of).map(|topic| (daemon.status.name.to_string(), topic))
-    });
-    let topics: Vec<_> = topics.collect();
+    let daemons = api.roster.inspect().into_iter();
+    let daemons = daemons.filter_map(|daemon| Some((daemon.status.name.to_string(), daemon.control?)));
+    let topics = counted::topics(&api, &daemons.collect::<Vec<_>>()).await;
     let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job)).collect();
     let body = html! {
         h1 { "Dead letters" }
         @if topics.is_empty() {
             p.empty { "No daemon of this process writes dead letters, or none has begun yet. A route's records go to a topic of them once their retries are used up." }
         } @else { div.scroll { table {
-            thead { tr { th { "Topic" } th { "Daemon" } } }
-            tbody { @for (daemon, LettersTopic { topic, is_readable }) in &topics { tr {
+            thead { tr { th { "Topic" } th { "Daemon" } th.n { "Waiting" } th {} } }
+            tbody { @for (daemon, LettersTopic { topic, is_readable, waiting }) in &topics { tr {
                 td { @if *is_readable { a href=(address(daemon, topic)) { (topic) } } @else { (topic) span.faint { " – written by something that can't read them back" } } }
                 td { (daemon) }
+                td.n { @match waiting { Some(waiting) => (grouped(*waiting)), None => span.faint { "not known" } } }
+                td { @if *is_readable { a href={ (address(daemon, topic)) "/kinds" } { "by kind" } } }
             } } }
         } } }
         h2 { "Work on them" }
@@ -118,10 +119,10 @@ pub(super) async fn topic(
     Named(name): Named<LettersName>,
     Query(pairs): Query<Pairs>,
 ) -> Response {
-    let LettersName { daemon, topic } = &name;
+    let LettersName { topic, .. } = &name;
     match listing(&api, &identity, &name, pairs).await {
         Ok(body) => Page(shell(&api, &identity, topic, "/letters", body)).into_response(),
-        Err(problem) => not_done(&api, &identity, &problem, &address(daemon, topic), topic),
+        Err(problem) => not_shown(&api, &identity, &problem, "/letters", "dead letters"),
     }
 }
 
@@ -136,6 +137,8 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
     });
     Ok(html! {
         h1 { "Dead letters in " (name.topic) }
+        @if page.waiting.is_some() { (kinds::waiting(page.waiting, 0)) }
+        p { a href={ (address) "/kinds?" (which.query()) } { "By their topics and reasons" } }
         (filter(&which, asked.within.as_deref(), identity.role >= Role::Operator))
         p.faint {
             (page.letters.len()) " shown, the oldest first; " (page.looked_at) " looked at"

@@ -117,13 +117,29 @@ pub(super) fn head(title: &str) -> Markup {
 
 /// What could not be done, and the way back.
 pub(super) fn not_done(api: &Api, identity: &Identity, problem: &Problem, back: &str, to: &str) -> Response {
+    failed(api, identity, "Not done", problem, (back, to))
+}
+
+/// What can't be shown to whoever only looks, and the way to what can.
+pub(super) fn not_shown(api: &Api, identity: &Identity, problem: &Problem, back: &str, to: &str) -> Response {
+    let title = match problem.status() {
+        400 => "Not understood",
+        403 => "Not allowed",
+        404 => "Not found",
+        503 => "Not to be had now",
+        _ => "Nothing to show",
+    };
+    failed(api, identity, title, problem, (back, to))
+}
+
+fn failed(api: &Api, identity: &Identity, title: &str, problem: &Problem, (back, to): (&str, &str)) -> Response {
     let body = html! {
-        h1 { "Not done" }
+        h1 { (title) }
         p.notice.bad role="alert" { (problem.detail()) }
         p { a href=(back) { "Back to " (to) } }
     };
     let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, Page(shell(api, identity, "Not done", "", body))).into_response()
+    (status, Page(shell(api, identity, title, "", body))).into_response()
 }
 
 /// A name as a part of an address.
@@ -188,10 +204,20 @@ pub(super) fn ago(millis: Option<u64>) -> String {
 
 /// A time, in milliseconds since 1970 UTC.
 pub(super) fn with_time(millis: u64) -> Markup {
+    let shown = dated(millis);
+    html! { time datetime=(shown) { (shown) } }
+}
+
+/// How long ago a time was, with the time for whoever points at it.
+pub(super) fn since(millis: u64) -> Markup {
+    let shown = dated(millis);
+    html! { time datetime=(shown) title=(shown) { (ago(Some(millis))) } }
+}
+
+fn dated(millis: u64) -> String {
     // The last that a calendar has, for what is later.
     let shown = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    let shown = format!("{:.3}", shown.unwrap_or(jiff::Timestamp::MAX));
-    html! { time datetime=(shown) { (shown) } }
+    format!("{:.3}", shown.unwrap_or(jiff::Timestamp::MAX))
 }
 
 /// A line of values, the latest on the right.

@@ -3,9 +3,13 @@
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::page::encoded;
+use super::page::{encoded, grouped};
 use crate::api::fleet::{Member, Members};
+use crate::api::instance::Instance;
 use crate::fleet::Reported;
+
+/// How many processes are named that leave something out.
+const NAMED: usize = 5;
 
 /// Something of a daemon of a process.
 pub(super) struct Of<'a, T> {
@@ -63,8 +67,38 @@ impl Origin {
 
 /// A process's name, for people.
 pub(super) fn process(member: &Member) -> String {
-    let instance = &member.report.instance;
+    named(&member.report.instance)
+}
+
+/// The same of one that may have ended.
+pub(super) fn named(instance: &Instance) -> String {
     format!("{} · {}", instance.host, instance.pid)
+}
+
+/// Which of these processes leave something out of what they tell, and where all of it is seen. `of` says how many of a daemon's a process tells of, and how
+/// many it leaves out.
+pub(super) fn left_out<'a>(
+    daemons: impl Iterator<Item = (&'a Member, &'a Reported)>,
+    what: &str,
+    of: impl Fn(&Reported) -> (usize, usize),
+) -> Markup {
+    let short: Vec<_> = daemons
+        .map(|(member, reported)| (member, reported, of(reported)))
+        .filter(|(.., (_, left_out))| *left_out > 0)
+        .collect();
+    let all: usize = short.iter().map(|(.., (_, left_out))| left_out).sum();
+    html! {
+        @if !short.is_empty() { p.notice {
+            b { (grouped(all as u64)) " more " (what) } " are not told of: "
+            @for (index, (member, reported, (told, left_out))) in short.iter().take(NAMED).enumerate() {
+                @if index > 0 { ", " }
+                a href={ "/fleet/" (encoded(&member.report.instance.id)) } { (process(member)) }
+                " tells of " (told) " of " (grouped((told + left_out) as u64)) " of " (reported.daemon.name)
+            }
+            @if short.len() > NAMED { ", and " (short.len() - NAMED) " more processes leave some out" }
+            ". The worst stand first. Each shows all of its own at its own address, and by " code { "ps DAEMON --api URL" } "."
+        } }
+    }
 }
 
 /// Rows with this text in them alone, from the address.

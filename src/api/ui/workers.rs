@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::live as live_of;
 use super::overview::now;
 use super::page::{Page, grouped, shell, time};
-use super::rows::{Of, Origin, TextFilter, of_each, process};
+use super::rows::{Of, Origin, TextFilter, left_out, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::Attempt;
 use crate::api::fleet::Members;
@@ -54,6 +54,7 @@ fn fragment(api: &Api, filter: &TextFilter) -> Markup {
             @if overstayed > 0 { ". Handlers that have overstayed their timeout since their processes began: " b { (grouped(overstayed)) } }
         }
         (table(&attempts, Origin::any(&members)))
+        (left_out(members.daemons(), "handlers that run", |of| (of.attempts.len(), of.attempts_left_out)))
     }
 }
 

@@ -197,3 +197,42 @@ async fn a_mark_that_is_taken_back_is_none() {
     assert_eq!(listed(&letters, Filter::all()).await, [(0, 3)]);
     assert_eq!(letters.show(Partition(0), Offset(3)).await.expect("it is there").mark, None);
 }
+
+#[tokio::test]
+async fn what_waits_is_counted_without_reading_a_letter_and_by_its_kind_only_what_waits_is_read() {
+    let (counting, letters) = discarded(30_000, |offset| offset >= 100).await;
+    let waiting = letters.waiting(MINUTE).await.expect("nothing fails");
+    assert_eq!((waiting.letters, waiting.marks_left, counting.read(LETTERS)), (Some(100), 0, 0));
+    let page = letters.page(Filter::all().with_discarded(), None, 5, MINUTE).await.expect("nothing fails");
+    assert_eq!((page.letters.len(), page.waiting), (5, Some(100)), "whatever is asked for");
+    counting.read(LETTERS);
+    let other = letter_of(OwnedRecord::new("v")).with_header("daemonry-topic", "shipments");
+    let other = other.with_header("daemonry-reason", "timeout").with_header("daemonry-failed-at", "1600000000009");
+    counting.broker.produce(LETTERS, 1, other.clone().with_header("daemonry-failed-at", "1600000000003"));
+    counting.broker.produce(LETTERS, 1, other);
+    counting.broker.produce(LETTERS, 2, OwnedRecord::new("no letter"));
+    let found = letters.kinds(Filter::all(), None).await.expect("nothing fails");
+    let shown = |kind: &Kind| {
+        let at = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_millis) % 1_000;
+        (kind.origin.to_string(), kind.reason.name(), kind.letters, at(kind.first), at(kind.last))
+    };
+    let expected = [("orders".to_owned(), "undecodable", 100, 1, 1), ("shipments".to_owned(), "timeout", 2, 3, 9)];
+    assert_eq!(found.kinds.iter().map(shown).collect::<Vec<_>>(), expected);
+    assert_eq!((found.foreign, found.others, found.left, found.counted()), (1, 0, 0, 103));
+    assert_eq!(found.waiting.letters, Some(103));
+    assert!(counting.read(LETTERS) < 1_000, "what is done with is passed over");
+    let timeouts = letters.kinds(Filter::all().origin("shipments"), Some(MINUTE)).await.expect("nothing fails");
+    assert_eq!((timeouts.counted(), timeouts.waiting.letters), (2, Some(103)));
+}
+
+#[tokio::test]
+async fn what_there_was_no_time_for_is_told() {
+    let (_counting, letters) = discarded(2_000, |offset| offset < 1_700).await;
+    let early = letters.waiting(Duration::ZERO).await.expect("nothing fails");
+    assert_eq!((early.letters, early.marks_left), (None, 1_200));
+    let early = letters.kinds(Filter::all(), Some(Duration::ZERO)).await.expect("nothing fails");
+    assert_eq!((early.counted(), early.left, early.waiting.marks_left), (0, 2_000, 700));
+    letters.waiting(MINUTE).await.expect("nothing fails");
+    let first = letters.kinds(Filter::all(), Some(Duration::ZERO)).await.expect("nothing fails");
+    assert_eq!((first.counted(), first.left), (1, 299));
+}

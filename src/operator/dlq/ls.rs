@@ -1,5 +1,7 @@
 //! `dlq ls`: lists letters as they are read.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::super::ReadFile;
@@ -10,6 +12,9 @@ use super::letter::LetterRow;
 use super::tally;
 use super::which::{FilterArgs, LettersArgs};
 use crate::shutdown::Exit;
+
+/// How long it is counted at the end how many wait.
+const COUNTING: Duration = Duration::from_secs(5);
 
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(super) struct Ls {
@@ -28,7 +33,7 @@ impl Ls {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let letters = self.letters.open(read)?;
         let mut console = Console::new(&self.output);
-        let (listed, is_all) = block_on(async {
+        let (listed, is_all, waiting) = block_on(async {
             let mut listing = letters.list(self.filter.filter());
             let mut rows = console.rows();
             let (mut listed, mut is_all) = (0, true);
@@ -41,12 +46,16 @@ impl Ls {
                 rows.push(&LetterRow(entry))?;
                 listed += 1;
             }
-            Ok((rows.end()?, is_all))
+            let listed = rows.end()?;
+            // The marks are known by now: what came of the others is no news that somebody waits for.
+            let waiting = if console.is_for_people() { letters.waiting(COUNTING).await?.letters } else { None };
+            Ok((listed, is_all, waiting))
         })?;
+        let waiting = waiting.map(tally::waiting).unwrap_or_default();
         match (listed, is_all) {
-            (_, false) => console.note(&format!("the first {listed}, and there are more")),
-            (0, true) => console.note("no such letter"),
-            (listed, true) => console.note(&tally::letters(listed)),
+            (_, false) => console.note(&format!("the first {listed}, and there are more{waiting}")),
+            (0, true) => console.note(&format!("no such letter{waiting}")),
+            (listed, true) => console.note(&format!("{}{waiting}", tally::letters(listed))),
         }
         Ok(Exit::Drained)
     }

@@ -75,6 +75,11 @@ pub(super) fn letters(count: u64) -> String {
     if count == 1 { "1 letter".to_owned() } else { format!("{count} letters") }
 }
 
+/// So many of all wait, behind what was counted.
+pub(super) fn waiting(count: u64) -> String {
+    format!("; {} {} in all of the topic", letters(count), if count == 1 { "waits" } else { "wait" })
+}
+
 /// As a table, to be said beside the answer.
 pub(super) fn table(rows: &[Tally]) -> Result<String, Failure> {
     let mut text = Vec::new();

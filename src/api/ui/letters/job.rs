@@ -16,7 +16,7 @@ use crate::api::letters::LettersName;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::live as live_of;
-use crate::api::ui::page::{Page, encoded, grouped, not_done, shell};
+use crate::api::ui::page::{Page, encoded, grouped, not_done, not_shown, shell};
 
 /// How a job is to be looked at.
 pub(super) fn tone(job: &Job) -> &'static str {
@@ -44,7 +44,7 @@ pub(in crate::api::ui) async fn job(
 ) -> Response {
     let shown = match api.jobs.of(&name) {
         Ok(job) => Job::of(&job),
-        Err(problem) => return not_done(&api, &identity, &problem, "/letters", "dead letters"),
+        Err(problem) => return not_shown(&api, &identity, &problem, "/letters", "dead letters"),
     };
     let title = format!("Job {name}");
     let may_act = identity.role >= Role::Operator;

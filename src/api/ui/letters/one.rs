@@ -16,7 +16,7 @@ use crate::api::letters::{LetterPlace, show, write};
 use crate::api::masks::{Seen, Sight};
 use crate::api::problem::Problem;
 use crate::api::state::Api;
-use crate::api::ui::page::{Page, not_done, shell};
+use crate::api::ui::page::{Page, not_done, not_shown, shell};
 use crate::dead_letters::{Content, Mark, Shown};
 use crate::payload::{Bytes, Payload, inline};
 use crate::record::Timestamp;
@@ -44,7 +44,7 @@ pub(in crate::api::ui) async fn one(
             };
             Page(shell(&api, &identity, &title, "/letters", body)).into_response()
         }
-        Err(problem) => not_done(&api, &identity, &problem, &address, &place.topic),
+        Err(problem) => not_shown(&api, &identity, &problem, &address, &place.topic),
     }
 }
 
