@@ -47,7 +47,7 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 faults: ## Every fault at length, on a real Kafka: kills, stops, storms, clusters, networks; most of an hour
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
-	DAEMONRY_FAULTS=long $(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture $(ONLY)
+	DAEMONRY_FAULTS=long $(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture --include-ignored $(ONLY)
 
 soak: ## Half an hour, or MINUTES=…, of every fault at random on three brokers: ledger clean, memory flat
 	@bash scripts/tools.sh tls

@@ -169,9 +169,10 @@ fn growth() -> Vec<Step> {
         let flags = Flags { work: WAIT, concurrency, order: Order::Key, ..Flags::new(count) };
         consume(format!("workers {concurrency}"), "daemonry", &topic::WAITING, flags)
     };
-    let partitions = |topic: &'static Topic| {
-        consume(format!("partitions {}", topic.partitions), "daemonry", topic, Flags::new(topic.messages))
+    let partitions_by = |peer: &str, topic: &'static Topic| {
+        consume(format!("partitions {}", topic.partitions), peer, topic, Flags::new(topic.messages))
     };
+    let partitions = |topic: &'static Topic| partitions_by("daemonry", topic);
     let daemons = |label: &str, count: u64, topic: &'static Topic| {
         let flags = Flags::new(count * topic.messages).with("daemons", count);
         consume(format!("daemons {count}{label}"), "daemonry", topic, flags)
@@ -183,6 +184,9 @@ fn growth() -> Vec<Step> {
         partitions(&topic::PARTITIONS_8),
         partitions(&topic::PARTITIONS_100),
         partitions(&topic::PARTITIONS_1000),
+        // How much of it is the client library's.
+        partitions_by("rawb", &topic::PARTITIONS_8),
+        partitions_by("rawb", &topic::PARTITIONS_1000),
         // As many messages in all.
         consume("daemons 1", "daemonry", &topic::SMALL, Flags::new(50 * topic::EACH.messages)),
         daemons("", 50, &topic::EACH),

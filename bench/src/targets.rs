@@ -161,6 +161,13 @@ fn growth() -> Vec<Target> {
         flat(WORKERS, workers, ours("workers 10")),
         slope(WORKERS, [(10.0, ours("workers 10")), (1e3, ours("workers 1000")), (1e4, workers)], 1e3, "workers"),
         flat(PARTITIONS, partitions, ours("partitions 8")),
+        at_most(
+            (Row::Growth, PARTITIONS, "at 1,000, CPU ≤ 1.5 × rawb"),
+            partitions,
+            Figure::Cpu,
+            1.5,
+            &[key("partitions 1000", "rawb")],
+        ),
         slope(
             PARTITIONS,
             [(8.0, ours("partitions 8")), (100.0, ours("partitions 100")), (1e3, partitions)],

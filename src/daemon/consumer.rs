@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 
 use super::letter_topics::{LetterTopics, MissingDeadLetterTopic};
+use super::runtime::Waits;
 use super::serving::Serving;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
@@ -55,7 +56,9 @@ pub struct Consumer {
 impl Consumer {
     /// A daemon of this name that reads the router's topics as a member of the configured group.
     pub fn new(name: impl Into<String>, kafka: KafkaConfig, router: Router) -> Self {
-        Self { serving: Serving::new(name.into(), router), kafka, missing: MissingDeadLetterTopic::default() }
+        // The client library has threads of its own for its sockets.
+        let serving = Serving::new(name.into(), router, Waits::Timers);
+        Self { serving, kafka, missing: MissingDeadLetterTopic::default() }
     }
 
     /// How it reads, queues, works and commits.

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::readiness::readiness;
-use super::runtime::{HandlerRuntime, on_a_thread};
+use super::runtime::{HandlerRuntime, Waits, on_a_thread};
 use super::{DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
 use crate::pipeline::control::Control;
@@ -24,12 +24,14 @@ pub(super) struct Serving {
     pub(super) settings: PipelineSettings,
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) control: Control,
+    /// What the source waits for on the pipeline's thread.
+    waits: Waits,
 }
 
 impl Serving {
     /// With every setting at its default.
-    pub(super) fn new(name: String, router: Router) -> Self {
-        Self { name, router, settings: PipelineSettings::default(), threads: None, control: Control::new() }
+    pub(super) fn new(name: String, router: Router, waits: Waits) -> Self {
+        Self { name, router, settings: PipelineSettings::default(), threads: None, control: Control::new(), waits }
     }
 
     /// Everything that is wrong with router and settings.
@@ -47,7 +49,7 @@ impl Serving {
         waiting: &'static str,
         context: &DaemonContext,
     ) -> Result<Ended, DaemonError> {
-        let Self { name, router, settings, threads, control } = self;
+        let Self { name, router, settings, threads, control, waits } = self;
         context.health().not_ready(waiting);
         context.steer_by(&control);
         let handlers = HandlerRuntime::new(&name, settings.workers, threads).map_err(DaemonError::failed)?;
@@ -65,7 +67,7 @@ impl Serving {
         };
         let stop = context.stop().clone();
         let run = async move { pipeline.run(stop, handlers.handle()).await };
-        match on_a_thread(context.name(), run).await.map_err(DaemonError::failed)?? {
+        match on_a_thread(context.name(), waits, run).await.map_err(DaemonError::failed)?? {
             Stopped { unfinished: 0, uncommitted: false } => Ok(Ended::Drained),
             Stopped { unfinished: 0, uncommitted: true } => Ok(Ended::Unrecorded),
             Stopped { unfinished, .. } => Ok(Ended::Unfinished { work: unfinished }),

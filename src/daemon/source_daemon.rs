@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tracing::{Instrument, info_span};
 
+use super::runtime::Waits;
 use super::serving::Serving;
 use super::{Daemon, DaemonContext, DaemonError, Ended};
 use crate::handler::Router;
@@ -56,7 +57,7 @@ impl<S: Source> SourceDaemon<S> {
         connect: impl Future<Output = Result<S, SourceError>> + Send + 'static,
         router: Router,
     ) -> Self {
-        let serving = Serving::new(name.into(), router);
+        let serving = Serving::new(name.into(), router, Waits::Sockets);
         Self { serving, connect: connect.boxed(), dead_letters: None, producer: None }
     }
 

@@ -9,7 +9,7 @@ use daemonry::pipeline::{PipelineError, Stopped};
 use daemonry::record::Record;
 use daemonry::testing::CommitFault;
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::scene::{Journal, Scene, millis, secs, until};
 
@@ -124,6 +124,35 @@ async fn last_commit_of_a_stop_is_tried_until_it_is_taken() {
     scene.broker.fail_commits((0..20).map(|_| CommitFault::Refuse(CommitError::RebalanceInProgress)));
     process.stop_cleanly().await;
     assert_eq!(scene.committed(0), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_commit_of_a_stop_that_is_refused_for_ever_is_given_up_in_time() {
+    let mut scene = Scene::with(1, |settings| settings.commit_interval = secs(1_000));
+    scene.stop_drain = secs(20);
+    let process = scene.start(on(|| async {}));
+    sleep(millis(10)).await;
+    scene.fill(0, 10);
+    sleep(secs(1)).await;
+    let began = Instant::now();
+    scene.broker.fail_commits((0..10_000).map(|_| CommitFault::Refuse(CommitError::RebalanceInProgress)));
+    assert_eq!(process.stop().await, Ok(Stopped { unfinished: 0, uncommitted: true }));
+    // The drain, and what a last commit may take beyond it; not a moment more.
+    assert!((millis(24_800)..secs(25)).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_commit_of_a_stop_that_can_not_succeed_is_made_once() {
+    let scene = Scene::with(1, |settings| settings.commit_interval = secs(1_000));
+    let process = scene.start(on(|| async {}));
+    sleep(millis(10)).await;
+    scene.fill(0, 10);
+    sleep(secs(1)).await;
+    let began = Instant::now();
+    scene.broker.fail_commits((0..100).map(|_| CommitFault::Refuse(CommitError::Fatal("no such group".to_owned()))));
+    assert_eq!(process.stop().await, Ok(Stopped { unfinished: 0, uncommitted: true }));
+    assert!(began.elapsed() < secs(1), "it was tried again for {:?}", began.elapsed());
+    assert_eq!(scene.metrics.commits.of(CommitStatus::Fatal).get(), 1);
 }
 
 #[tokio::test(start_paused = true)]

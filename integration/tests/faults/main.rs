@@ -2,6 +2,7 @@
 //! them, and has the ledger checker judge what came out.
 
 mod abuse;
+mod book;
 mod bounds;
 mod checker;
 mod clocks;
