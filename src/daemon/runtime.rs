@@ -50,6 +50,10 @@ impl Drop for HandlerRuntime {
 pub(super) enum Waits {
     /// For time to pass. It sleeps as any thread does that is woken: each record that comes alone takes 5 % less CPU than where it looks
     /// after sockets, too.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        allow(dead_code, reason = "it is for Kafka's client, which has threads for its sockets")
+    )]
     Timers,
     /// For sockets as well.
     Sockets,
