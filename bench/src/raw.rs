@@ -1,13 +1,18 @@
 //! What the raw loops `rawt` and `rawb` share: a client as a careful program would set it up, and its commits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meter::Flags;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// Time between two commits.
 pub const COMMIT: Duration = Duration::from_secs(1);
+
+/// Messages after which a loop that takes them one by one looks at the clock.
+const LOOK: u64 = 1_024;
 
 /// A client that starts at the beginning and commits by hand.
 ///
@@ -57,5 +62,43 @@ impl Positions {
             }
         }
         Ok(list)
+    }
+}
+
+/// The commits of a loop that takes messages one by one.
+#[derive(Debug)]
+pub struct Commits<'a> {
+    topic: &'a str,
+    next: Positions,
+    handled: u64,
+    last: Instant,
+}
+
+impl<'a> Commits<'a> {
+    /// Nothing is handled yet.
+    pub fn of(topic: &'a str) -> Self {
+        Self { topic, next: Positions::default(), handled: 0, last: Instant::now() }
+    }
+
+    /// This message was handled. What was is committed every second, and nobody waits for it.
+    ///
+    /// # Errors
+    /// When a commit can't be sent.
+    pub fn handled(&mut self, consumer: &BaseConsumer, message: &impl Message) -> KafkaResult<()> {
+        self.next.handled(message.partition(), message.offset());
+        self.handled += 1;
+        if self.handled.is_multiple_of(LOOK) && self.last.elapsed() > COMMIT {
+            consumer.commit(&self.next.list(self.topic)?, CommitMode::Async)?;
+            self.last = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Commits the rest, and waits for it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn finish(self, consumer: &BaseConsumer) -> KafkaResult<()> {
+        consumer.commit(&self.next.list(self.topic)?, CommitMode::Sync)
     }
 }

@@ -76,7 +76,7 @@ pub fn is_inside_with_mounts(test: &str) -> Result<bool> {
 fn run_again(own: Own, test: &str, temporary: &Path) -> Result<()> {
     let mut again = unshare(way(own)?, own);
     again.args(["--fork", "--kill-child", "--"]).arg(env::current_exe()?);
-    again.args([test, "--exact", "--nocapture"]).env(INSIDE, "1").env("TMPDIR", temporary);
+    again.args([test, "--exact", "--include-ignored", "--nocapture"]).env(INSIDE, "1").env("TMPDIR", temporary);
     let status = again.status().context("`unshare` can't be run")?;
     ensure!(status.success(), "{test} has failed in its namespace: {status}");
     Ok(())

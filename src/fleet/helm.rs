@@ -1,12 +1,13 @@
-//! The helm: reads what operators have ordered, and has this process's daemons do it.
+//! The helm: writes what operators order, and has this process's daemons do it.
 //!
 //! What they order stands in a compacted topic of one partition, which every process reads from its beginning to its end, and each second what was
 //! written since. Its keys are a program's name and an order's; a value is an [`Entry`], or none for what is taken back. The invariant: the daemons are
 //! as the log says, up to the offset that is told; where it can't be written, what is ordered of this process holds in this process alone.
 
 mod deeds;
+mod following;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,42 +17,31 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::deeds::Deed;
 use self::deeds::Deeds;
-use super::log::{PARTITION, Page, read_on};
-use super::orders::seek_here;
-use super::overrides::{Entry, Errand, Override, Overrides, Seek, Standing};
+use self::following::steer;
+use super::overrides::{Entry, Overrides, Standing};
 use super::report::{Answer, Steered};
 use super::{Trouble, make};
 use crate::api::Instance;
-use crate::dead_letters::LettersError;
-use crate::dead_letters::shelf::{Reader, Shelf, StopOnDrop};
-use crate::dead_letters::tail::Tail;
-use crate::pipeline::control::Layer;
+use crate::dead_letters::shelf::Shelf;
 use crate::producer::{Producer, SendError};
-use crate::record::{Offset, OwnedRecord, Record, Timestamp, Topic, TopicPartition};
+use crate::record::{Offset, OwnedRecord, Topic};
 use crate::supervisor::Roster;
 
 /// How often it is looked for more.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The same where nobody else writes, and it is the clock alone that is looked at.
 const ALONE: Duration = Duration::from_secs(60);
-/// What was over for so long when it is read first is taken out of the log: no clock is so wrong that somebody would miss it.
-const STALE: Duration = Duration::from_secs(3600);
 /// How long to wait before it is tried anew.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long an order may take to be written …
 const PATIENCE: Duration = Duration::from_secs(4);
 /// … and then to be read here.
 const READ: Duration = Duration::from_secs(2);
-/// By so many milliseconds another process's clock may be wrong for an order of it to be carried out.
-const LATE: u64 = 30_000;
-/// Answers that are told.
-const ANSWERS: usize = 20;
 /// What stands between a program's name and an order's.
 const SEPARATOR: char = '/';
 
@@ -263,127 +253,7 @@ impl Drop for Helm {
     }
 }
 
-/// What is to be done about a page.
-#[derive(Default)]
-struct Heard {
-    /// Once.
-    todo: Vec<Errand>,
-    /// Orders that nobody needs any more, by their names.
-    stale: Vec<String>,
-}
-
-async fn steer(shared: &Arc<Shared>) {
-    let mut reader: Option<Box<dyn Reader>> = None;
-    let (mut tail, mut is_made, mut errands) = (Tail::default(), false, JoinSet::new());
-    // Ends what still reads when this ends.
-    let stop = StopOnDrop::default();
-    loop {
-        let asked = shared.asked.load(Ordering::SeqCst);
-        let went = async {
-            if !is_made {
-                make(&shared.topic, Arc::clone(&shared.shelf)).await?;
-                is_made = true;
-            }
-            let known = (reader.take(), tail.clone(), Arc::clone(shared), stop.0.clone());
-            let mut reading = tokio::task::spawn_blocking(move || {
-                let (reader, tail, shared, stop) = known;
-                read_on(reader, tail, (&*shared.shelf, &shared.topic), &stop)
-            });
-            let read = loop {
-                tokio::select! {
-                    read = &mut reading => break read,
-                    // What ends doesn't wait for a broker.
-                    () = shared.next_end() => shared.apply(),
-                }
-            };
-            read.map_err(|error| error.to_string())?.map_err(|error| {
-                is_made &= !matches!(error, LettersError::UnknownTopic(_));
-                format!("what operators have changed can't be read: {error}")
-            })
-        };
-        let mut rest = shared.period;
-        match went.await {
-            Ok(page) => {
-                let Heard { todo, stale } = shared.hear(&page);
-                for errand in todo {
-                    errands.spawn(run(Arc::clone(shared), errand));
-                }
-                (reader, tail) = (Some(page.reader), page.tail);
-                shared.trouble.note(Ok(()));
-                let next = tail.next(PARTITION);
-                if shared.read.send_replace(next) != next {
-                    shared.news.notify_one();
-                }
-                shared.answered.send_replace(asked);
-                if !stale.is_empty() {
-                    errands.spawn(clean(Arc::clone(shared), stale));
-                }
-            }
-            Err(trouble) => {
-                shared.trouble.note(Err(trouble));
-                // Whoever waits for the first time hears of it.
-                shared.read.send_modify(|_| {});
-                rest = AGAIN;
-            }
-        }
-        shared.wait(rest, &mut errands).await;
-    }
-}
-
 impl Shared {
-    /// Has the daemons be as the log says.
-    fn hear(&self, page: &Page) -> Heard {
-        let mut errands: BTreeMap<String, Errand> = BTreeMap::new();
-        let stale_at = (Timestamp::now() - STALE).as_millis();
-        let mut stale = BTreeSet::new();
-        let mut overrides = self.overrides.lock();
-        if page.is_new {
-            overrides.begin_anew();
-        }
-        for record in &page.records {
-            if self.deeds.hear(record, &self.program) {
-                continue;
-            }
-            let Some(id) = self.named(record) else { continue };
-            let Some(value) = record.value() else {
-                errands.remove(id);
-                stale.remove(id);
-                if let Some(gone) = overrides.lift(id) {
-                    tell("an override is taken back", &gone);
-                }
-                continue;
-            };
-            match serde_json::from_slice(value) {
-                Ok(Entry::Override(old)) if page.is_new && old.id == id && old.until <= stale_at => {
-                    stale.insert(old.id);
-                }
-                Ok(Entry::Override(new)) if new.id == id => {
-                    if overrides.set(new.clone(), false) {
-                        tell("operators have changed a daemon", &new);
-                    }
-                }
-                // What was to be done before this process read is done, or was given up.
-                Ok(Entry::Errand(errand)) if errand.id == id && !page.is_new => {
-                    errands.insert(errand.id.clone(), errand);
-                }
-                Ok(Entry::Errand(old)) if old.id == id && old.until <= stale_at => drop(stale.insert(old.id)),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, id, topic = %self.topic, "an order can't be read, it is passed over")
-                }
-            }
-        }
-        drop(overrides);
-        self.apply();
-        Heard { todo: errands.into_values().collect(), stale: stale.into_iter().collect() }
-    }
-
-    /// The name of the order, where it is one of this program's.
-    fn named<'r>(&self, record: &'r Record) -> Option<&'r str> {
-        let key = std::str::from_utf8(record.key()?).ok()?;
-        key.rsplit_once(SEPARATOR).filter(|(program, _)| *program == self.program).map(|(_, id)| id)
-    }
-
     /// What nobody else hears of.
     fn obey_alone(&self, id: &str, entry: Option<Entry>) {
         let mut overrides = self.overrides.lock();
@@ -396,43 +266,6 @@ impl Shared {
         self.apply();
         // Its end may be the next one.
         self.nudge.notify_one();
-    }
-
-    /// Has each daemon be as it is to be now.
-    fn apply(&self) {
-        let mut overrides = self.overrides.lock();
-        for over in overrides.expire(Timestamp::now().as_millis()) {
-            tell("an override is over", &over);
-        }
-        let (layers, nothing) = (overrides.layers(), Layer::default());
-        for (daemon, seat) in self.roster.seats() {
-            seat.operate(layers.get(&*daemon).unwrap_or(&nothing));
-        }
-    }
-
-    /// Until there is more to read; keeps up with what ends meanwhile.
-    async fn wait(&self, rest: Duration, errands: &mut JoinSet<()>) {
-        let until = tokio::time::Instant::now() + rest;
-        loop {
-            tokio::select! {
-                () = self.nudge.notified() => return,
-                () = tokio::time::sleep_until(until) => return,
-                Some(_) = errands.join_next() => {}
-                () = self.next_end() => self.apply(),
-            }
-        }
-    }
-
-    /// Until the next override is over.
-    async fn next_end(&self) {
-        let end = self.overrides.lock().next_end();
-        match end {
-            Some(end) => {
-                let left = end.saturating_sub(Timestamp::now().as_millis());
-                tokio::time::sleep(Duration::from_millis(left)).await;
-            }
-            None => std::future::pending().await,
-        }
     }
 
     async fn write(&self, id: &str, entry: Option<&Entry>, until: Instant) -> Result<Offset, String> {
@@ -459,42 +292,4 @@ impl Shared {
         let read = self.read.borrow().map(|offset| offset.0);
         Steered { read, answers: self.answers.lock().iter().cloned().collect() }
     }
-}
-
-/// Takes these orders out of the log. Where that fails, whoever begins next tries it again.
-async fn clean(shared: Arc<Shared>, stale: Vec<String>) {
-    for id in stale {
-        if shared.write(&id, None, Instant::now() + PATIENCE).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Has a partition go on elsewhere, where it is this process's, and notes what came of it.
-async fn run(shared: Arc<Shared>, errand: Errand) {
-    let Errand { id, until, seek } = errand;
-    let Seek { daemon, topic, partition, to, by, reason } = seek;
-    let seats = shared.roster.seats();
-    let control = seats.iter().find(|(name, _)| **name == *daemon).and_then(|(_, seat)| seat.control());
-    let place = TopicPartition::new(topic, partition);
-    let Some(control) = control.filter(|control| control.view().is_some_and(|view| view.has(&place))) else { return };
-    tracing::info!(daemon, %place, ?to, by, reason, "asked by another process to go on elsewhere");
-    let late = Timestamp::now().as_millis().saturating_sub(until);
-    let went = match to.meant() {
-        _ if late > LATE => Err(format!("it was asked for {late} ms too long ago, unless clocks differ: ask again")),
-        Ok(to) => seek_here(&control, place, to).await.map_err(|error| error.to_string()),
-        Err(wrong) => Err(wrong),
-    };
-    let mut answers = shared.answers.lock();
-    if answers.len() == ANSWERS {
-        answers.pop_front();
-    }
-    let (next, refused) = (went.as_ref().ok().copied(), went.err());
-    answers.push_back(Answer { id, next, refused });
-    drop(answers);
-    shared.news.notify_one();
-}
-
-fn tell(what: &str, Override { id, daemon, change, by, reason, until, .. }: &Override) {
-    tracing::info!(daemon, id, %change, by, reason, until, "{what}");
 }

@@ -2,18 +2,16 @@
 //! reading whatever they are at. The least that any framework with asynchronous handlers costs. What was handled is committed every second.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use bench::raw::{COMMIT, Positions, client};
+use bench::raw::{Commits, client};
 use clap::Parser as _;
 use meter::{Flags, Meter};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// Messages after which the clock is looked at.
-const LOOK: u64 = 1_024;
 /// How many may wait.
 const QUEUE: usize = 20_000;
 
@@ -45,24 +43,20 @@ async fn handle(
     flags: Flags,
 ) -> Result<()> {
     let meter = Meter::new(flags.count);
-    let (mut next, mut handled, mut committed) = (Positions::default(), 0_u64, Instant::now());
+    let mut commits = Commits::of(&flags.topic);
     while let Some(message) = messages.recv().await {
         let payload = message.payload().unwrap_or_default();
         meter.start(payload);
         if let Some(wait) = flags.work.wait(payload) {
             tokio::time::sleep(wait).await;
         }
-        next.handled(message.partition(), message.offset());
-        if meter.done() {
+        let is_last = meter.done();
+        commits.handled(consumer, &message)?;
+        if is_last {
             break;
         }
-        handled += 1;
-        if handled.is_multiple_of(LOOK) && committed.elapsed() > COMMIT {
-            consumer.commit(&next.list(&flags.topic)?, CommitMode::Async)?;
-            committed = Instant::now();
-        }
     }
-    consumer.commit(&next.list(&flags.topic)?, CommitMode::Sync)?;
+    commits.finish(consumer)?;
     meter.print();
     Ok(())
 }

@@ -2,17 +2,14 @@
 //! committed every second.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use bench::raw::{COMMIT, Positions, client};
+use bench::raw::{Commits, client};
 use clap::Parser as _;
 use meter::{Flags, Meter};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
-
-/// Messages after which the clock is looked at.
-const LOOK: u64 = 1_024;
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -20,7 +17,7 @@ fn main() -> Result<()> {
     let consumer: BaseConsumer = client(&flags).create()?;
     consumer.subscribe(&[&flags.topic])?;
 
-    let (mut next, mut handled, mut committed) = (Positions::default(), 0_u64, Instant::now());
+    let mut commits = Commits::of(&flags.topic);
     loop {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let message = match message {
@@ -35,17 +32,13 @@ fn main() -> Result<()> {
         if let Some(wait) = flags.work.wait(payload) {
             thread::sleep(wait);
         }
-        next.handled(message.partition(), message.offset());
-        if meter.done() {
+        let is_last = meter.done();
+        commits.handled(&consumer, &message)?;
+        if is_last {
             break;
         }
-        handled += 1;
-        if handled.is_multiple_of(LOOK) && committed.elapsed() > COMMIT {
-            consumer.commit(&next.list(&flags.topic)?, CommitMode::Async)?;
-            committed = Instant::now();
-        }
     }
-    consumer.commit(&next.list(&flags.topic)?, CommitMode::Sync)?;
+    commits.finish(&consumer)?;
     meter.print();
     Ok(())
 }

@@ -92,6 +92,7 @@ fn handler_overflows_its_stack() -> Result<()> {
 }
 
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn kills_in_a_row_quarantine_nobody() -> Result<()> {
     let in_a_row = Scale::of_environment()?.of(12, 200);
     let mut scenario = Scenario::open(&brokers()?, "killed.in_a_row", Order::Key)?;

@@ -145,6 +145,7 @@ impl Reader {
 }
 
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn log_cut_below_what_was_read() -> Result<()> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut cluster = Cluster::start(BROKERS)?;

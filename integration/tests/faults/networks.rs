@@ -97,6 +97,7 @@ fn network_cut() -> Result<()> {
 /// owner has closed meanwhile. The broker, which is its own controller, can't reach itself either; where that lasts for longer than its
 /// session it lists itself no longer for a moment.
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn network_link_down() -> Result<()> {
     /// What is sent again comes through in twice the time that it could not, at the latest.
     const LATE: Duration = Duration::from_secs(8);
@@ -140,6 +141,7 @@ fn network_link_down() -> Result<()> {
 
 /// Connections that both ends take for open while nothing comes through: for a while, and for ever.
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn network_half_open() -> Result<()> {
     let scale = Scale::of_environment()?;
     let network = Network::start()?;

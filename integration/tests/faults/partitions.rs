@@ -14,6 +14,7 @@ const SOON: Duration = Duration::from_secs(40);
 
 /// Records are in new partitions before any member knows of them: they are read from their start, by a group that starts at the end too.
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn partition_added() -> Result<()> {
     const MORE: u16 = 4;
     const EACH: u64 = 50;

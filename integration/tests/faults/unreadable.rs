@@ -72,6 +72,7 @@ fn start_and_wait(scenario: &mut Scenario, flags: &Flags, at: Offset, said: &str
 
 /// librdkafka decompresses zstd only up to `receive.message.max.bytes`, 100 MB by default, and has no word for what is larger but that it can't.
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn batch_too_large_to_decompress() -> Result<()> {
     const BEFORE: u64 = 20;
     let scale = Scale::of_environment()?;
@@ -127,6 +128,7 @@ fn a_seek_goes_past_a_batch_that_can_not_be_read() -> Result<()> {
 
 /// A batch whose bytes on the broker's disk are not those that were written, and which is mended there later.
 #[test]
+#[ignore = "of `make faults`: it takes long"]
 fn batch_that_fails_its_checksum() -> Result<()> {
     let mark = "to be broken";
     let broker = Broker::start(BrokerOptions::default())?;
