@@ -73,13 +73,13 @@ pub(super) fn judge(facts: &[CertificateFact], now: Timestamp, into: &mut Vec<Fi
             Use::Api | Use::Client => all.iter().min_by_key(|one| one.end),
             Use::Authorities => all.iter().max_by_key(|one| one.end),
         };
-        let Some(Lifetime { subject, end }) = judged else { continue };
-        let (ends, whose) = (Moment(*end).in_seconds(), judged.map(|one| one.left(now)));
-        match whose.flatten() {
+        let Some(judged) = judged else { continue };
+        let (subject, ends) = (&judged.subject, Moment(judged.end).in_seconds());
+        match judged.left(now) {
             None => {
                 found.error(at, format!("`{subject}` has expired, at {ends}: {}", for_what.then()), for_what.to_do())
             }
-            Some(left) if judged.is_some_and(|one| one.is_short(now)) => found.warning(
+            Some(left) if judged.is_short(now) => found.warning(
                 at,
                 format!("`{subject}` expires in {}, at {ends}: then {}", in_days(left), for_what.then()),
                 for_what.to_do(),

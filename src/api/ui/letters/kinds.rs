@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
-use super::{Asked, Pairs, address, conditions};
+use super::{Pairs, address, conditions};
 use crate::api::access::Identity;
 use crate::api::endpoint::Named;
 use crate::api::letters::LettersName;
@@ -37,7 +37,7 @@ async fn counted(
     name: &LettersName,
     pairs: Pairs,
 ) -> Result<(Which, KindsShown), Problem> {
-    let (Asked { .. }, which) = conditions(pairs)?;
+    let (_, which) = conditions(pairs)?;
     let found = count(api, identity, name, &which).await?;
     Ok((which, found))
 }
