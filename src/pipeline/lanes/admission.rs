@@ -32,7 +32,7 @@ impl<G: Progress> Lanes<G> {
                 room = room.min(self.limits.parked.records.saturating_sub(self.loads.parked.records));
             }
             // All of it rather than a few: the reader takes turns with the workers.
-            let few = ahead.saturating_sub(place.ready.len());
+            let few = ahead.saturating_sub(place.waiting());
             let few = if few < ahead / 4 { 0 } else { few };
             let (epoch, brief) = (open.context.epoch, open.context.is_brief());
             place.wake_below = (few == 0 && room > 0).then_some(ahead / 2);

@@ -15,6 +15,7 @@
 mod admission;
 mod arriving;
 mod breaking;
+mod bundles;
 mod by_key;
 mod commits;
 mod entry;
@@ -83,6 +84,10 @@ pub(super) struct Limits {
     pub(super) workers: usize,
     /// Ready lanes from which on nothing more is asked for, of all partitions: workers find enough, and what waits for longer grows cold.
     pub(super) ahead: usize,
+    /// Lanes that the keys of a partition may share while their records take no time; none where it is 0.
+    pub(super) bundles: usize,
+    /// Records that come in at a partition after a handler of it waited, before there is such a lane again.
+    pub(super) unbundled: usize,
     /// Completions after which a commit is due before its time.
     pub(super) commit_after: usize,
 }
