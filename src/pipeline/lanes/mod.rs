@@ -1,7 +1,7 @@
 //! Lanes: the bounded queue between the reader and the workers, and the state of every record in it.
 //!
-//! A lane is the unit of order: a partition, a key of a partition, or a single record. One worker at a time holds a lane; a
-//! lane whose head waits for a retry or a dead letter is parked, and holds none.
+//! A lane is the unit of order: a partition, a key of a partition, or a single record; or several of these while they take no time. One
+//! worker at a time holds a lane; a lane whose head waits for a retry or a dead letter is parked, and holds none.
 //!
 //! This is a state machine without I/O, clock or tasks: every call says what happened and answers, as [`Effects`], who must hear
 //! of it. It lives under one lock ([`Shared`](super::shared::Shared)), taken for batches and runs, never for single records.

@@ -323,8 +323,13 @@ impl<G: Progress> Place<G> {
 
     /// Why nothing may be read from it now, other than for want of room in the queue.
     pub(super) fn why_held(&self, parked_full: bool) -> Option<Hold> {
-        let assignment = self.open()?;
-        if self.paused {
+        self.hold_and_room(parked_full).0
+    }
+
+    /// The same, and how many records its window has room for where nothing holds it: that is looked at for all places at each read.
+    pub(super) fn hold_and_room(&self, parked_full: bool) -> (Option<Hold>, usize) {
+        let Some(assignment) = self.open() else { return (None, 0) };
+        let hold = if self.paused {
             Some(Hold::Paused)
         } else if assignment.standing == Standing::Unmarked && assignment.progress.commit().is_some() {
             // Its first commit is on its way.
@@ -335,10 +340,12 @@ impl<G: Progress> Place<G> {
             Some(Hold::DeadLetter)
         } else if parked_full && self.loads.parked.records > 0 {
             Some(Hold::Parked)
-        } else if assignment.progress.room() == 0 {
-            Some(Hold::Window)
         } else {
             None
+        };
+        match (hold, hold.map_or_else(|| assignment.progress.room(), |_| 0)) {
+            (None, 0) => (Some(Hold::Window), 0),
+            found => found,
         }
     }
 }
