@@ -4,8 +4,6 @@
 //! here and nowhere else. Invariants: no more than the free slots are taken in all; while one partition is read
 //! further, a free slot is left for each other partition that has none in the queue.
 
-use foldhash::HashMap;
-
 use super::source::Epoch;
 
 /// What one partition may still contribute.
@@ -25,7 +23,8 @@ pub struct Share {
 pub struct Demand {
     free: usize,
     bytes: usize,
-    shares: HashMap<Epoch, Share>,
+    /// In the order of the epochs.
+    shares: Vec<(Epoch, Share)>,
     /// Partitions with nothing queued, each of which keeps a slot.
     empty: usize,
 }
@@ -38,14 +37,31 @@ impl Demand {
 
     /// A demand for `free` records of `bytes` bytes in all, from these partitions and no others.
     pub fn new(free: usize, bytes: usize, shares: impl IntoIterator<Item = (Epoch, Share)>) -> Self {
-        let shares: HashMap<_, _> = shares.into_iter().collect();
-        let empty = shares.values().filter(|share| share.queued == 0 && share.room > 0).count();
+        let mut shares: Vec<_> = shares.into_iter().collect();
+        if !shares.is_sorted_by_key(|(epoch, _)| *epoch) {
+            shares.sort_unstable_by_key(|(epoch, _)| *epoch);
+        }
+        let empty = shares.iter().filter(|(_, share)| share.queued == 0 && share.room > 0).count();
         Self { free, bytes, shares, empty }
+    }
+
+    fn share(&self, epoch: Epoch) -> Option<&Share> {
+        self.find(epoch).map(|index| &self.shares[index].1)
+    }
+
+    /// Where the share of this epoch stands. Partitions are assigned together, mostly: then their epochs follow one another.
+    fn find(&self, epoch: Epoch) -> Option<usize> {
+        let (first, _) = self.shares.first()?;
+        let guess = usize::try_from(epoch.0.checked_sub(first.0)?).unwrap_or(usize::MAX);
+        match self.shares.get(guess) {
+            Some((at, _)) if *at == epoch => Some(guess),
+            _ => self.shares.binary_search_by_key(&epoch, |(epoch, _)| *epoch).ok(),
+        }
     }
 
     /// How many records of this partition may be delivered now.
     pub fn records(&self, epoch: Epoch) -> usize {
-        let Some(share) = self.shares.get(&epoch) else { return 0 };
+        let Some(share) = self.share(epoch) else { return 0 };
         let own_empty = usize::from(share.queued == 0 && share.room > 0);
         let others = self.empty - own_empty;
         let unreserved = self.free.saturating_sub(others);
@@ -58,7 +74,7 @@ impl Demand {
 
     /// Whether this partition's records are done in no time lately.
     pub fn are_brief(&self, epoch: Epoch) -> bool {
-        self.shares.get(&epoch).is_some_and(|share| share.brief)
+        self.share(epoch).is_some_and(|share| share.brief)
     }
 
     /// How many more bytes may be delivered in all. A record is delivered whole, so the last one may go over it, and so may the one
@@ -70,12 +86,13 @@ impl Demand {
     /// Whether nothing at all may be delivered.
     pub fn is_none(&self) -> bool {
         let takes = |share: &Share| share.room > 0 && (self.bytes > 0 || share.queued == 0);
-        self.free == 0 || !self.shares.values().any(takes)
+        self.free == 0 || !self.shares.iter().any(|(_, share)| takes(share))
     }
 
     /// Notes that `records` of this partition, of `bytes` bytes, are delivered.
     pub fn take(&mut self, epoch: Epoch, records: usize, bytes: usize) {
-        let Some(share) = self.shares.get_mut(&epoch) else { return };
+        let Some(index) = self.find(epoch) else { return };
+        let (_, share) = &mut self.shares[index];
         if share.queued == 0 && share.room > 0 && records > 0 {
             self.empty -= 1;
         }

@@ -52,7 +52,7 @@ fn unburden<G: Progress>(shared: &Shared<G>, slots: &[Arc<Slot<G::Position>>]) -
         if slot.is_at_it(STUCK, now)
             && let Some(cargo) = slot.take_back()
         {
-            shared.change(|lanes| lanes.give_back(cargo));
+            shared.change(|lanes| lanes.give_back(cargo, false));
         }
     }
     laden

@@ -48,6 +48,20 @@ impl Attempted {
     pub(super) fn took(&mut self, time: Duration) {
         self.times.observe(time);
     }
+
+    /// So many attempts, which were expected to take no time, took this long together. Where that is longer than no time, it was one of them:
+    /// none of the others waited, or it would have been looked at by itself.
+    pub(super) fn took_together(&mut self, time: Duration, attempts: usize) {
+        /// Below the smallest that is told apart.
+        const NO_TIME: Duration = Duration::from_micros(10);
+        let count = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
+        if time < NO_TIME * count {
+            self.times.observe_many(time / count, attempts);
+        } else {
+            self.times.observe(time);
+            self.times.observe_many(Duration::ZERO, attempts - 1);
+        }
+    }
 }
 
 impl Meter {

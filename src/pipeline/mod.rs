@@ -81,6 +81,9 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// Lanes that are ready at once, at most, or twice the workers where those are more. For handlers that take no time this is some
 /// milliseconds of work: a queue that is deeper only lets records fall out of the processor's caches before their turn.
 const AHEAD: usize = 2_048;
+/// Records that come in at a partition after a handler of it waited, before keys share lanes again: telling them apart costs as much as some
+/// hundred records save, and it may wait for each hundredth.
+const UNBUNDLED: usize = 4_096;
 
 /// Why a pipeline ended without having been stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -356,6 +359,9 @@ fn limits(settings: &PipelineSettings) -> Limits {
         low: settings.low_mark,
         workers: settings.workers,
         ahead: AHEAD.max(settings.workers.saturating_mul(2)),
+        // As many as keep all workers busy with one partition, wherever each of them is.
+        bundles: settings.workers.saturating_mul(2).clamp(16, 256),
+        unbundled: UNBUNDLED,
         commit_after: settings.commit_after,
     }
 }

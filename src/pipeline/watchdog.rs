@@ -4,7 +4,7 @@
 //! it. The watchdog runs on the pipeline's own runtime and sees it from there, in each worker's [`Slot`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ pub(super) struct Slot<P> {
     /// Milliseconds since `origin`, plus 1; 0 while no attempt runs.
     since: AtomicU64,
     offset: AtomicI64,
+    /// The attempt that it is at had to wait.
+    waited: AtomicBool,
     /// What it has taken and not begun.
     pub(super) cargo: Mutex<Cargo<P>>,
     /// Counts what goes on of an attempt whose future has ended or was dropped. The worker waits for it before the next attempt; whoever has
@@ -44,13 +46,28 @@ pub(super) struct Slot<P> {
 impl<P> Slot<P> {
     pub(super) fn new(origin: Instant) -> Self {
         let (cargo, remains) = (Mutex::new(Cargo::default()), TaskTracker::new());
-        Self { origin, since: AtomicU64::new(0), offset: AtomicI64::new(-1), cargo, remains }
+        let (since, offset, waited) = (AtomicU64::new(0), AtomicI64::new(-1), AtomicBool::new(false));
+        Self { origin, since, offset, waited, cargo, remains }
     }
 
     pub(super) fn attempt(&self, record: &Record, now: Instant) {
         let since = u64::try_from(now.duration_since(self.origin).as_millis()).unwrap_or(u64::MAX - 1);
         self.offset.store(record.offset().0, Ordering::Relaxed);
         self.since.store(since + 1, Ordering::Release);
+    }
+
+    /// The attempt waits. Only for its worker.
+    pub(super) fn note_wait(&self) {
+        self.waited.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has waited. Asked once, when it has ended.
+    pub(super) fn take_wait(&self) -> bool {
+        let waited = self.waited.load(Ordering::Relaxed);
+        if waited {
+            self.waited.store(false, Ordering::Relaxed);
+        }
+        waited
     }
 
     pub(super) fn end(&self) {

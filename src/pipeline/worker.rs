@@ -31,6 +31,10 @@ const SLICE: Duration = Duration::from_millis(10);
 const REPORT_AFTER: Duration = Duration::from_millis(1);
 /// … or when it is this many.
 const REPORT_AT: usize = 64;
+/// Of attempts that took less than this lately the clock is looked at once for several of them: a look takes as long as some of them do.
+const FLEETING: Duration = Duration::from_micros(2);
+/// For how many.
+const LOOK_EACH: usize = 8;
 
 /// Works until `stop`, then ends as soon as its run has.
 pub(super) async fn work<G: Progress>(
@@ -78,12 +82,15 @@ pub(super) async fn work<G: Progress>(
             clock: now,
             reported: now,
             ended: 0,
+            untimed: 0,
+            look_each: if haul.context.is_fleeting(FLEETING) { LOOK_EACH } else { 1 },
             attempted: &mut attempted,
         };
         let mut driven = handler.drive(&mut shift, haul.context.route.settings.timeout);
         poll_fn(|cx| {
             let polled = driven.as_mut().poll(cx);
             if polled.is_pending() {
+                slot.note_wait();
                 give_back(&shared, &slot);
             }
             polled
@@ -131,7 +138,7 @@ struct Bench<P> {
 /// The handler waits: others may begin what stands behind it.
 fn give_back<G: Progress>(shared: &Shared<G>, slot: &Slot<G::Position>) {
     if let Some(cargo) = slot.take_back() {
-        shared.change_in_run(|lanes| lanes.give_back(cargo));
+        shared.change_in_run(|lanes| lanes.give_back(cargo, true));
     }
 }
 
@@ -180,11 +187,14 @@ struct Shift<'a, G: Progress> {
     halt: Option<Halt<G::Position>>,
     complaint: Option<Complaint>,
     began: Instant,
-    /// The last look at the clock: when the current attempt began.
+    /// The last look at the clock: when the current attempt began, or a few before it that took no time.
     clock: Instant,
     reported: Instant,
     /// Attempts that have ended.
     ended: usize,
+    /// Those of them that ended since the last look at the clock, and how many do before the next one.
+    untimed: usize,
+    look_each: usize,
     attempted: &'a mut Attempted,
 }
 
@@ -240,9 +250,12 @@ impl<G: Progress> Attempts for Shift<'_, G> {
     }
 
     fn ended(&mut self, verdict: Verdict) {
-        let began = mem::replace(&mut self.clock, Instant::now());
-        self.attempted.took(self.clock.duration_since(began));
         self.ended += 1;
+        self.untimed += 1;
+        let is_plain = matches!(verdict, Verdict::Succeeded) && !self.slot.take_wait();
+        if !is_plain || self.untimed >= self.look_each {
+            self.look_at_clock();
+        }
         let route = &self.haul.context.route.settings;
         let judged = judge(route, verdict);
         let (Some(entry), Some(delivery)) = (self.current.take(), &self.delivery) else { return };
@@ -274,12 +287,25 @@ impl<G: Progress> Shift<'_, G> {
             if let Some(entry) = bench.entries.pop_front() {
                 return Some(entry);
             }
-            bench.done.extend(bench.lane.take());
-            let (lane, first) = self.slot.cargo.lock().next_lane(&mut bench.entries)?;
-            bench.lane = Some(lane);
+            let next = self.slot.cargo.lock().next_lane(&mut bench.entries);
+            let Some((lane, first)) = next else {
+                bench.done.extend(bench.lane.take());
+                return None;
+            };
+            // Of a bundle it is the same again.
+            let before = bench.lane.replace(lane);
+            bench.done.extend(before.filter(|before| *before != lane));
             if first.is_some() {
                 return first;
             }
+        }
+    }
+
+    /// Takes the time of what has ended since the last look.
+    fn look_at_clock(&mut self) {
+        if self.untimed > 0 {
+            let began = mem::replace(&mut self.clock, Instant::now());
+            self.attempted.took_together(self.clock.duration_since(began), mem::take(&mut self.untimed));
         }
     }
 
@@ -299,7 +325,8 @@ impl<G: Progress> Shift<'_, G> {
     }
 
     /// What is settled and not reported goes with the haul.
-    fn close(self) -> Closed<G::Position> {
+    fn close(mut self) -> Closed<G::Position> {
+        self.look_at_clock();
         self.shared.meter.count(self.attempted);
         let complaint = self.complaint.map(|complaint| (complaint, self.clock));
         Closed { halt: self.halt, complaint, spent: (self.ended, self.clock.duration_since(self.began)) }

@@ -151,3 +151,22 @@ proptest! {
         prop_assert_eq!(taken.iter().filter(|records| **records > 0).count(), free.min(partitions));
     }
 }
+
+#[test]
+fn shares_are_found_whatever_the_epochs_of_their_partitions() {
+    let room = |epoch: u64| 1 + usize::try_from(epoch).unwrap();
+    let of = |epochs: &[u64]| Demand::new(100, LOTS, epochs.iter().map(|&epoch| (Epoch(epoch), share(0, room(epoch)))));
+    for epochs in [&[3, 4, 5, 6][..], &[7, 3, 9, 4], &[0, 2, 4, 100]] {
+        let mut demand = of(epochs);
+        for epoch in 0..=101 {
+            let known = epochs.contains(&epoch);
+            assert_eq!(
+                demand.records(Epoch(epoch)),
+                if known { room(epoch).min(97) } else { 0 },
+                "{epoch} of {epochs:?}"
+            );
+        }
+        demand.take(Epoch(4), 2, 0);
+        assert_eq!(demand.records(Epoch(4)), 3, "{epochs:?}");
+    }
+}

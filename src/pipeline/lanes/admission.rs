@@ -21,9 +21,9 @@ impl<G: Progress> Lanes<G> {
         let (pressed, ahead) = (self.pressed, self.ahead());
         let mut shares = Vec::with_capacity(self.open);
         for place in &mut self.places {
-            place.hold = place.why_held(parked_full);
+            let (hold, mut room) = place.hold_and_room(parked_full);
+            place.hold = hold;
             let Some(open) = place.open() else { continue };
-            let mut room = if place.hold.is_some() { 0 } else { open.progress.room() };
             if pressed {
                 let over = place.loads.queued.bytes >= share.bytes;
                 room = room.min(if over { 0 } else { share.records.saturating_sub(place.loads.queued.records) });
@@ -32,7 +32,7 @@ impl<G: Progress> Lanes<G> {
                 room = room.min(self.limits.parked.records.saturating_sub(self.loads.parked.records));
             }
             // All of it rather than a few: the reader takes turns with the workers.
-            let few = ahead.saturating_sub(place.ready.len());
+            let few = ahead.saturating_sub(place.waiting());
             let few = if few < ahead / 4 { 0 } else { few };
             let (epoch, brief) = (open.context.epoch, open.context.is_brief());
             place.wake_below = (few == 0 && room > 0).then_some(ahead / 2);

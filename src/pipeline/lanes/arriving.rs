@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::arrival::{Admittance, Arrival, Arrivals};
 use super::super::source::Progress;
 use super::super::ticket::Ticket;
-use super::entry::{Age, Bound, Entry, Moment};
+use super::entry::{Age, Bound, Entry, KeyHash, Moment};
 use super::probation::crash;
 use super::{Effects, Lanes, State};
 
@@ -27,6 +27,7 @@ impl<G: Progress> Lanes<G> {
             .and_then(|time| NonZero::new(time.as_millis()));
         let age = Age { received: Moment::new(self.origin, now), stamp };
         let is_suspect = self.places[place_id].is_on_probation();
+        let may_bundle = self.bundles(place_id, arrivals.records.len());
         for Arrival { mut record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
             let Some(assignment) = &mut place.assignment else { break };
@@ -47,7 +48,8 @@ impl<G: Progress> Lanes<G> {
                     continue;
                 }
             };
-            let lane_id = self.lane(place_id, lane);
+            let key = lane.map(KeyHash::new);
+            let lane_id = self.lane_for(place_id, key, may_bundle);
             let lane = &mut self.lanes[lane_id];
             let waits = matches!(lane.state, State::Parked | State::Due | State::Paused | State::Letter);
             let place = &mut self.places[place_id];
@@ -59,7 +61,7 @@ impl<G: Progress> Lanes<G> {
             if is_parked || lane.is_held_up(age.received) {
                 record.detach();
             }
-            let entry = Entry { failure, ..Entry::new(ticket, record, age, bound) };
+            let entry = Entry { failure, ..Entry::new(ticket, record, key, age, bound) };
             for loads in [&mut self.loads, &mut place.loads] {
                 loads.of(bound).add(entry.bytes());
             }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::super::breaker::{Breaker, Grounds, Reach, State as BreakerState};
 use super::super::source::Progress;
-use super::entry::{Bound, Trial};
+use super::entry::{Bound, KeyHash, Trial};
+use super::lane::Owner;
 use super::place::Gate;
 use super::{AssignmentContext, Effects, LaneId, Lanes, PlaceId, State};
 use crate::handler::RouteSpec;
@@ -48,6 +49,7 @@ pub(super) struct Circuit {
 pub(in crate::pipeline) struct Complaint {
     /// Its record's.
     pub(in crate::pipeline) offset: Offset,
+    pub(in crate::pipeline) key: Option<KeyHash>,
     pub(in crate::pipeline) error: String,
 }
 
@@ -105,11 +107,11 @@ impl<G: Progress> Lanes<G> {
         now: Instant,
     ) -> Effects {
         let mut effects = Effects::default();
-        let Complaint { offset, error } = complaint;
+        let Complaint { offset, key, error } = complaint;
         let place = self.lanes[lane].place();
         let is_ours = self.places[place].open().is_some_and(|open| open.context.epoch == context.epoch);
         let Some(id) = self.places[place].circuit.filter(|_| is_ours) else { return effects };
-        let number = self.lanes[lane].key().unwrap_or(offset.0.unsigned_abs());
+        let number = key.map_or(offset.0.unsigned_abs(), KeyHash::get);
         let key = number ^ (place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let circuit = &mut self.circuits[id];
         if circuit.trial == Some(lane) {
@@ -128,7 +130,15 @@ impl<G: Progress> Lanes<G> {
                         && matches!(other.state, State::Ready | State::Due | State::Out)
                         && self.places[other.place()].circuit == Some(id)
                 };
-                Reach { workers: self.workers, others: self.lanes.iter().enumerate().filter(could_fail).count() }
+                // A bundle has as many keys as records, mostly.
+                let keys = |(_, other): (LaneId, &super::Lane<G::Position>)| match other.owner() {
+                    Owner::Bundle(_) => other.queue.len().max(1),
+                    Owner::Record | Owner::Key(_) => 1,
+                };
+                Reach {
+                    workers: self.workers,
+                    others: self.lanes.iter().enumerate().filter(could_fail).map(keys).sum(),
+                }
             };
             let Some(grounds) = circuit.breaker.judge(&error, now, reach) else { return effects };
             let until = circuit.breaker.due().unwrap_or(now);

@@ -18,6 +18,21 @@ pub(in crate::pipeline) enum Bound {
     Parked,
 }
 
+/// The hash of what a record shares with those that it must wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) struct KeyHash(NonZero<u64>);
+
+impl KeyHash {
+    /// One of all these hashes counts as the one before it, so that an `Option` of this is no larger.
+    pub(super) fn new(hash: u64) -> Self {
+        Self(NonZero::new(!hash).unwrap_or(NonZero::<u64>::MIN))
+    }
+
+    pub(super) fn get(self) -> u64 {
+        !self.0.get()
+    }
+}
+
 /// Whether it was tried while its route's circuit breaker was open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::pipeline) enum Trial {
@@ -33,6 +48,8 @@ pub(in crate::pipeline) enum Trial {
 pub(in crate::pipeline) struct Entry<P, R = Record> {
     pub(in crate::pipeline) ticket: Ticket<P>,
     pub(in crate::pipeline) record: R,
+    /// Whom it waits for; `None` where it waits for nobody.
+    pub(in crate::pipeline) key: Option<KeyHash>,
     /// Attempts that have failed so far.
     pub(in crate::pipeline) failures: u32,
     pub(in crate::pipeline) age: Age,
@@ -80,11 +97,12 @@ impl Moment {
 
 impl<P> Entry<P> {
     /// One that came in just now.
-    pub(super) fn new(ticket: Ticket<P>, record: Record, age: Age, bound: Bound) -> Self {
+    pub(super) fn new(ticket: Ticket<P>, record: Record, key: Option<KeyHash>, age: Age, bound: Bound) -> Self {
         let bytes = u32::try_from(record.size()).unwrap_or(u32::MAX);
         Self {
             ticket,
             record,
+            key,
             failures: 0,
             age,
             bytes,
@@ -115,6 +133,7 @@ impl<P, R> Entry<P, R> {
         let Self {
             ticket,
             record: handed_out,
+            key,
             failures,
             age,
             bytes,
@@ -125,7 +144,8 @@ impl<P, R> Entry<P, R> {
             trial,
             bound,
         } = self;
-        let entry = Entry { ticket, record, failures, age, bytes, failure, letter_tries, stuck, alone, trial, bound };
+        let entry =
+            Entry { ticket, record, key, failures, age, bytes, failure, letter_tries, stuck, alone, trial, bound };
         (entry, handed_out)
     }
 }

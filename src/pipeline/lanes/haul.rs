@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use super::entry::KeyHash;
+use super::queue::Drain;
 use super::{AssignmentContext, Entry, LaneId, PlaceId, Queue};
 
 /// What a worker holds. Comes back through [`Lanes::unload`](super::Lanes::unload).
@@ -29,14 +31,26 @@ impl Haul {
     }
 }
 
-/// Lanes that a worker has taken and not begun.
+/// Lanes that a worker has taken and not begun; and the bundle that it is at, since the next record of that need not wait for the one that is
+/// begun.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Cargo<P> {
     /// The assignment that they came in under, or came in under last.
     pub(in crate::pipeline) context: Option<Arc<AssignmentContext>>,
-    /// In the order of the entries, with how many of them are each lane's own.
-    pub(super) lanes: Queue<(LaneId, usize)>,
+    /// Where the first of the lanes is a bundle that is begun: the key that it is at.
+    pub(super) begun: Option<Option<KeyHash>>,
+    /// In the order of the entries.
+    pub(super) lanes: Queue<Load>,
     pub(super) entries: Queue<Entry<P>>,
+}
+
+/// A lane of a cargo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) lane: LaneId,
+    pub(super) is_bundle: bool,
+    /// How many of the entries are its own.
+    pub(super) count: usize,
 }
 
 /// Moves the first `count` of them. They are mostly one or a few: then a drain costs many times what the move does.
@@ -49,7 +63,7 @@ fn move_front<T>(from: &mut Queue<T>, to: &mut Queue<T>, count: usize) {
 
 impl<P> Default for Cargo<P> {
     fn default() -> Self {
-        Self { context: None, lanes: Queue::new(), entries: Queue::new() }
+        Self { context: None, begun: None, lanes: Queue::new(), entries: Queue::new() }
     }
 }
 
@@ -60,7 +74,7 @@ impl<P> Cargo<P> {
 
     /// Whether some of it will have to wait.
     pub(in crate::pipeline) fn has_several(&self) -> bool {
-        self.lanes.len() > 1
+        self.lanes.len() > 1 || self.lanes.front().is_some_and(|first| first.is_bundle)
     }
 
     /// What is in it is of this assignment.
@@ -71,17 +85,27 @@ impl<P> Cargo<P> {
     }
 
     /// Takes the first `count` entries of a lane along.
-    pub(super) fn load(&mut self, lane: LaneId, queue: &mut Queue<Entry<P>>, count: usize) {
+    pub(super) fn load(&mut self, lane: LaneId, is_bundle: bool, queue: &mut Queue<Entry<P>>, count: usize) {
         move_front(queue, &mut self.entries, count);
-        self.lanes.push_back((lane, count));
+        self.lanes.push_back(Load { lane, is_bundle, count });
     }
 
-    /// Unloads the next lane, which is begun, with its first entry if it has any; the others come behind `entries`.
+    /// Unloads the next lane, which is begun, with its first entry if it has any; the others come behind `entries`. Of a bundle it is the next
+    /// entry alone, again and again.
     pub(in crate::pipeline) fn next_lane(
         &mut self,
         entries: &mut Queue<Entry<P>>,
     ) -> Option<(LaneId, Option<Entry<P>>)> {
-        let (lane, count) = self.lanes.pop_front()?;
+        if self.begun.take().is_some() && self.lanes.front().is_some_and(|first| first.count == 0) {
+            self.lanes.pop_front();
+        }
+        if let Some(Load { lane, count, .. }) = self.lanes.front_mut().filter(|first| first.is_bundle) {
+            let entry = self.entries.pop_front();
+            *count = count.saturating_sub(1);
+            self.begun = entry.as_ref().map(|entry| entry.key);
+            return Some((*lane, entry));
+        }
+        let Load { lane, count, .. } = self.lanes.pop_front()?;
         let first = if count > 0 { self.entries.pop_front() } else { None };
         if self.lanes.is_empty() && entries.is_empty() {
             std::mem::swap(&mut self.entries, entries);
@@ -89,6 +113,13 @@ impl<P> Cargo<P> {
             move_front(&mut self.entries, entries, count.saturating_sub(1));
         }
         Some((lane, first))
+    }
+
+    /// What is left of the bundle that is begun, if this is its lane.
+    pub(super) fn rest_of(&mut self, lane: LaneId) -> Drain<'_, Entry<P>> {
+        let is_it = self.begun.take().is_some() && self.lanes.front().is_some_and(|first| first.lane == lane);
+        let rest = if is_it { self.lanes.pop_front() } else { None };
+        self.entries.drain(rest.map_or(0, |rest| rest.count))
     }
 
     /// Unloads the entries of a batch, which has its lanes itself.
@@ -100,6 +131,6 @@ impl<P> Cargo<P> {
     /// All of it.
     pub(in crate::pipeline) fn take(&mut self) -> Self {
         let (lanes, entries) = (std::mem::take(&mut self.lanes), std::mem::take(&mut self.entries));
-        Self { context: self.context.clone(), lanes, entries }
+        Self { context: self.context.clone(), begun: self.begun.take(), lanes, entries }
     }
 }

@@ -58,6 +58,7 @@ impl<G: Progress> Lanes<G> {
             return effects;
         }
         self.key_budgets = rate.map(|rate| KeyBudgets { rate, keys: HashMap::default(), look_at: MANY });
+        self.tell_keys_apart(&mut effects);
         self.look_anew(&mut effects);
         effects
     }
@@ -69,6 +70,7 @@ impl<G: Progress> Lanes<G> {
             return effects;
         }
         self.paused_keys = keys;
+        self.tell_keys_apart(&mut effects);
         let mut places = BTreeSet::new();
         for id in 0..self.lanes.len() {
             if self.is_paused(id) && matches!(self.lanes[id].state, State::Ready | State::Due) {
@@ -86,6 +88,15 @@ impl<G: Progress> Lanes<G> {
         }
         self.look_anew(&mut effects);
         effects
+    }
+
+    /// What is to be known of each key is not of a bundle.
+    fn tell_keys_apart(&mut self, effects: &mut Effects) {
+        for place in 0..self.places.len() {
+            if self.places[place].bundles.has_some() && !self.may_bundle(place) {
+                self.sort_out_all(place, effects);
+            }
+        }
     }
 
     /// Lanes that waited for their keys wait only as they have to now.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::source::Progress;
-use super::entry::{Age, Bound, Entry, Moment};
+use super::bundles::BundleId;
+use super::entry::{Age, Bound, Entry, KeyHash, Moment};
 use super::gather::Turn;
 use super::{Effects, LaneId, Lanes, PlaceId, Queue};
 use crate::record::Offset;
@@ -33,15 +34,24 @@ pub(super) enum State {
 /// When a lane is due, and its number among those of that time.
 pub(super) type Timer = (Instant, u64);
 
-/// It is looked at by the reader and by a worker for each record, mostly on two cores: so it is two lines of their caches, which are fetched
-/// together, and what few lanes need stands elsewhere.
+/// Whose records a lane has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// One record, which no other joins.
+    Record,
+    /// Those of a key.
+    Key(KeyHash),
+    /// Those of the keys that share this bundle of their place.
+    Bundle(BundleId),
+}
+
+/// It is looked at by the reader and by a worker for each record, mostly on two cores: so it is three lines of their caches, and what few
+/// lanes need stands elsewhere.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(align(64))]
 pub(super) struct Lane<P> {
     place: u32,
-    /// Whether other records may join the lane, by the hash of their key.
-    keyed: bool,
-    hash: u64,
+    owner: Owner,
     pub(super) queue: Queue<Entry<P>>,
     pub(super) state: State,
     /// What it waits for among the retries, while it is parked. Few are: the others are smaller.
@@ -52,14 +62,13 @@ pub(super) struct Lane<P> {
     pub(super) out_since: Option<Age>,
 }
 
-const _: () = assert!(size_of::<Lane<Offset>>() == 128, "a lane of Kafka's has grown");
+const _: () = assert!(size_of::<Lane<Offset>>() == 192, "a lane of Kafka's has grown");
 
 impl<P> Lane<P> {
     fn new() -> Self {
         Self {
             place: 0,
-            keyed: false,
-            hash: 0,
+            owner: Owner::Record,
             queue: Queue::new(),
             state: State::Free,
             timer: None,
@@ -72,15 +81,16 @@ impl<P> Lane<P> {
         self.place as PlaceId
     }
 
-    /// The hash of its key, where other records may join it.
-    pub(super) fn key(&self) -> Option<u64> {
-        self.keyed.then_some(self.hash)
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
     }
 
-    /// Makes it another's.
-    fn belong_to(&mut self, place: PlaceId, key: Option<u64>) {
-        self.place = u32::try_from(place).expect("fewer partitions than a cluster can have");
-        (self.keyed, self.hash) = (key.is_some(), key.unwrap_or_default());
+    /// The hash of its key, where it is a key's.
+    pub(super) fn key(&self) -> Option<u64> {
+        match self.owner {
+            Owner::Key(key) => Some(key.get()),
+            Owner::Record | Owner::Bundle(_) => None,
+        }
     }
 
     /// Whether what is out of it came in so long ago that what comes in now may have to wait for long, too.
@@ -97,19 +107,33 @@ impl<P> Lane<P> {
 
 impl<G: Progress> Lanes<G> {
     /// The lane of this key, made if there is none. Two keys of one hash share a lane: they wait for one another, no more.
-    pub(super) fn lane(&mut self, place: PlaceId, key: Option<u64>) -> LaneId {
-        if let Some(key) = key
-            && let Some(lane) = self.lane_of.find(&self.lanes, place, key)
-        {
-            return lane;
-        }
+    pub(super) fn lane(&mut self, place: PlaceId, key: Option<KeyHash>) -> LaneId {
+        let known = key.and_then(|key| self.lane_of.find(&self.lanes, place, key.get()));
+        known.unwrap_or_else(|| self.new_lane(place, key.map_or(Owner::Record, Owner::Key)))
+    }
+
+    /// Another lane, with nothing in it.
+    pub(super) fn new_lane(&mut self, place: PlaceId, owner: Owner) -> LaneId {
         let id = self.spare.take().unwrap_or_else(|| {
             self.lanes.push(Lane::new());
             self.lanes.len() - 1
         });
-        self.lanes[id].belong_to(place, key);
-        self.lane_of.remember(&self.lanes, id);
+        self.lanes[id].place = u32::try_from(place).expect("fewer partitions than a cluster can have");
+        self.own(id, owner);
         id
+    }
+
+    /// It is this one's from now on, and is found as such.
+    pub(super) fn own(&mut self, id: LaneId, owner: Owner) {
+        self.lane_of.forget(&self.lanes, id);
+        let place = self.lanes[id].place();
+        if let Owner::Bundle(bundle) = std::mem::replace(&mut self.lanes[id].owner, owner) {
+            self.places[place].bundles.set(bundle, None);
+        }
+        self.lane_of.remember(&self.lanes, id);
+        if let Owner::Bundle(bundle) = owner {
+            self.places[place].bundles.set(bundle, Some(id));
+        }
     }
 
     /// Puts a lane among the ready ones of its place, or where its route's next batch is gathered.
@@ -132,6 +156,9 @@ impl<G: Progress> Lanes<G> {
 
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
+        if self.is_bundle(id) && !self.may_bundle(self.lanes[id].place()) {
+            self.sort_out(id, effects);
+        }
         let waits_for = self.waits_for(id);
         match self.lanes[id].queue.front() {
             Some(_) if self.places[self.lanes[id].place()].stands_still() => self.suspend(id),
@@ -157,10 +184,10 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn discard(&mut self, id: LaneId) {
         /// A lane that was long once doesn't keep its memory for ever.
         const KEPT: usize = 256;
-        self.lane_of.forget(&self.lanes, id);
+        self.own(id, Owner::Record);
         let lane = &mut self.lanes[id];
         debug_assert!(lane.queue.is_empty());
-        (lane.state, lane.keyed, lane.limited) = (State::Free, false, false);
+        (lane.state, lane.limited) = (State::Free, false);
         lane.queue.shrink_to(KEPT);
         self.spare.put(id);
     }

@@ -1,7 +1,7 @@
 //! Lanes: the bounded queue between the reader and the workers, and the state of every record in it.
 //!
-//! A lane is the unit of order: a partition, a key of a partition, or a single record. One worker at a time holds a lane; a
-//! lane whose head waits for a retry or a dead letter is parked, and holds none.
+//! A lane is the unit of order: a partition, a key of a partition, or a single record; or several of these while they take no time. One
+//! worker at a time holds a lane; a lane whose head waits for a retry or a dead letter is parked, and holds none.
 //!
 //! This is a state machine without I/O, clock or tasks: every call says what happened and answers, as [`Effects`], who must hear
 //! of it. It lives under one lock ([`Shared`](super::shared::Shared)), taken for batches and runs, never for single records.
@@ -15,6 +15,7 @@
 mod admission;
 mod arriving;
 mod breaking;
+mod bundles;
 mod by_key;
 mod commits;
 mod entry;
@@ -83,6 +84,10 @@ pub(super) struct Limits {
     pub(super) workers: usize,
     /// Ready lanes from which on nothing more is asked for, of all partitions: workers find enough, and what waits for longer grows cold.
     pub(super) ahead: usize,
+    /// Lanes that the keys of a partition may share while their records take no time; none where it is 0.
+    pub(super) bundles: usize,
+    /// Records that come in at a partition after a handler of it waited, before there is such a lane again.
+    pub(super) unbundled: usize,
     /// Completions after which a commit is due before its time.
     pub(super) commit_after: usize,
 }

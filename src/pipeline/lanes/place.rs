@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::super::source::{Epoch, Progress};
 use super::LaneId;
 use super::breaking::{CircuitId, Passage};
+use super::bundles::Bundles;
 use super::entry::Loads;
 use super::gather::GatherId;
 use super::probation::Standing;
@@ -67,6 +68,12 @@ impl AssignmentContext {
     /// Whether a record is done in no time lately.
     pub(super) fn is_brief(&self) -> bool {
         self.appetite() > 1
+    }
+
+    /// Whether a record is done in less than this lately.
+    pub(in crate::pipeline) fn is_fleeting(&self, time: Duration) -> bool {
+        let nanos = self.cost.load(Ordering::Relaxed);
+        nanos > 0 && Duration::from_nanos(nanos) < time
     }
 
     /// A handler waits, or blocks: nothing is to be taken with the next one.
@@ -193,6 +200,8 @@ pub(super) struct Place<G> {
     pub(super) circuit: Option<CircuitId>,
     /// Lanes that a worker may take, in turn.
     pub(super) ready: VecDeque<LaneId>,
+    /// The lanes that its keys share.
+    pub(super) bundles: Bundles,
     /// Whether this place stands in the queue of turns.
     pub(super) in_turns: bool,
     /// Its share of what counts against the bounds, with what still runs for earlier assignments.
@@ -210,7 +219,7 @@ pub(super) struct Place<G> {
     pub(super) hold: Option<Hold>,
     /// The reader is told once the queued records fall to this many.
     pub(super) wake_at: Option<usize>,
-    /// The reader is told once this many lanes are ready at most.
+    /// The reader is told once this much [waits](Self::waiting) at most.
     pub(super) wake_below: Option<usize>,
 }
 
@@ -222,6 +231,7 @@ impl<G: Progress> Place<G> {
             gather: None,
             circuit: None,
             ready: VecDeque::new(),
+            bundles: Bundles::default(),
             in_turns: false,
             loads: Loads::default(),
             keeps_slot: false,
@@ -238,12 +248,18 @@ impl<G: Progress> Place<G> {
     /// How many workers its ready lanes are for. A lane has one record at least.
     pub(super) fn hauls(&self) -> usize {
         let appetite = self.assignment.as_ref().map_or(1, |assignment| assignment.context.appetite());
-        self.ready.len().div_ceil(appetite)
+        self.waiting().div_ceil(appetite).min(self.ready.len())
     }
 
-    /// Whether so few lanes are left that the reader must hear of it. It does once.
+    /// About how many records could be begun: its ready lanes, or where some have many, all that are queued.
+    pub(super) fn waiting(&self) -> usize {
+        if self.bundles.has_some() { self.loads.queued.records } else { self.ready.len() }
+    }
+
+    /// Whether so little is left to begin that the reader must hear of it. It does once.
     pub(super) fn wants_more(&mut self) -> bool {
-        self.wake_below.take_if(|mark| self.ready.len() <= *mark).is_some()
+        let waiting = self.waiting();
+        self.wake_below.take_if(|mark| waiting <= *mark).is_some()
     }
 
     /// What of it may be started.
@@ -307,8 +323,13 @@ impl<G: Progress> Place<G> {
 
     /// Why nothing may be read from it now, other than for want of room in the queue.
     pub(super) fn why_held(&self, parked_full: bool) -> Option<Hold> {
-        let assignment = self.open()?;
-        if self.paused {
+        self.hold_and_room(parked_full).0
+    }
+
+    /// The same, and how many records its window has room for where nothing holds it: that is looked at for all places at each read.
+    pub(super) fn hold_and_room(&self, parked_full: bool) -> (Option<Hold>, usize) {
+        let Some(assignment) = self.open() else { return (None, 0) };
+        let hold = if self.paused {
             Some(Hold::Paused)
         } else if assignment.standing == Standing::Unmarked && assignment.progress.commit().is_some() {
             // Its first commit is on its way.
@@ -319,10 +340,12 @@ impl<G: Progress> Place<G> {
             Some(Hold::DeadLetter)
         } else if parked_full && self.loads.parked.records > 0 {
             Some(Hold::Parked)
-        } else if assignment.progress.room() == 0 {
-            Some(Hold::Window)
         } else {
             None
+        };
+        match (hold, hold.map_or_else(|| assignment.progress.room(), |_| 0)) {
+            (None, 0) => (Some(Hold::Window), 0),
+            found => found,
         }
     }
 }

@@ -9,7 +9,8 @@ use super::super::source::Progress;
 use super::super::ticket::Settled;
 use super::entry::{Bound, Entry};
 use super::gather::{BatchRun, Turn};
-use super::haul::{Cargo, Haul};
+use super::haul::{Cargo, Haul, Load};
+use super::lane::Owner;
 use super::probation::Turnout;
 use super::{AssignmentContext, Effects, Halt, LaneId, Lanes, PlaceId, Queue, Run, State};
 
@@ -100,9 +101,10 @@ impl<G: Progress> Lanes<G> {
             debug_assert_eq!(self.lanes[lane_id].state, State::Ready);
             let of_key = self.startable_of(lane_id, &clock);
             self.send_out(lane_id);
-            let queue = &mut self.lanes[lane_id].queue;
+            let queue = &self.lanes[lane_id].queue;
             let length = queue.iter().take(most.min(of_key)).take_while(|entry| entry.bound == Bound::Queue).count();
-            cargo.load(lane_id, queue, length);
+            let is_bundle = matches!(self.lanes[lane_id].owner(), Owner::Bundle(_));
+            cargo.load(lane_id, is_bundle, &mut self.lanes[lane_id].queue, length);
             self.start_of(lane_id, length);
             let context = context.get_or_insert_with(|| self.context_of(place_id));
             most = bound.min(context.appetite()).saturating_sub(cargo.entries.len());
@@ -216,14 +218,25 @@ impl<G: Progress> Lanes<G> {
         effects
     }
 
-    /// Lanes of which a worker has begun nothing come back, to be the next ones: somebody else may begin them.
-    pub(in crate::pipeline) fn give_back(&mut self, cargo: Cargo<G::Position>) -> Effects {
+    /// What a worker has not begun comes back, to be the next: somebody else may begin it. `waits` where the handler that is begun does; else it
+    /// keeps its thread, or the thread has no processor.
+    pub(in crate::pipeline) fn give_back(&mut self, cargo: Cargo<G::Position>, waits: bool) -> Effects {
         let mut effects = Effects::default();
-        let Cargo { context: Some(context), mut lanes, mut entries } = cargo else { return effects };
-        let Some(place) = lanes.front().map(|(lane, _)| self.lanes[*lane].place()) else { return effects };
+        let Cargo { context: Some(context), begun, mut lanes, mut entries } = cargo else { return effects };
+        let Some(place) = lanes.front().map(|load| self.lanes[load.lane].place()) else { return effects };
         let ready = self.places[place].ready.len();
-        for (lane, count) in lanes.drain_all() {
+        if let Some(key) = begun
+            && let Some(Load { lane, count, .. }) = lanes.pop_front()
+        {
+            self.leave_to(lane, key, &context, entries.drain(count), &mut effects);
+        }
+        for Load { lane, count, .. } in lanes.drain_all() {
             self.come_back(lane, &context, entries.drain(count), None, &mut effects);
+        }
+        // The next of them would take their time as well.
+        self.sort_out_all(place, &mut effects);
+        if waits {
+            self.places[place].bundles.pause(self.limits.unbundled);
         }
         let ready = self.places[place].ready.len() - ready;
         self.places[place].ready.rotate_right(ready);
@@ -250,9 +263,10 @@ impl<G: Progress> Lanes<G> {
         self.busy -= 1;
         self.places[haul.place].busy -= 1;
         if let Some((lane, unstarted)) = begun {
+            unstarted.extend(cargo.rest_of(lane));
             self.come_back(lane, &haul.context, unstarted.drain_all(), halt, &mut effects);
         }
-        for (lane, count) in cargo.lanes.drain_all() {
+        for Load { lane, count, .. } in cargo.lanes.drain_all() {
             self.come_back(lane, &haul.context, cargo.entries.drain(count), None, &mut effects);
         }
         self.freed(haul.place, &mut effects);
@@ -284,15 +298,7 @@ impl<G: Progress> Lanes<G> {
         halt: Option<Halt<G::Position>>,
         effects: &mut Effects,
     ) {
-        if unstarted.len() > 0 {
-            let could_start = self.startable() > 0;
-            self.unstart(unstarted.len());
-            self.unstart_of(lane_id, unstarted.len());
-            if !could_start {
-                // What is ready beside it, too, waited for nothing else.
-                effects.ready += self.turns.len().min(unstarted.len());
-            }
-        }
+        self.begin_not(lane_id, unstarted.len(), effects);
         let lane = &mut self.lanes[lane_id];
         lane.out_since = None;
         let place = lane.place();
@@ -314,6 +320,11 @@ impl<G: Progress> Lanes<G> {
             } else {
                 self.lanes[lane_id].queue.push_front(entry);
             }
+        }
+        if let Some(Halt::Retry(entry, _) | Halt::Letter(entry, _) | Halt::Stop(entry)) = &halt
+            && self.is_bundle(lane_id)
+        {
+            self.unbundle(lane_id, entry.key, effects);
         }
         match halt {
             Some(Halt::Retry(entry, _) | Halt::Stop(entry)) if released => {
@@ -340,6 +351,20 @@ impl<G: Progress> Lanes<G> {
                 self.lanes[lane_id].state = State::Closed;
             }
             None => self.reopen(lane_id, effects),
+        }
+    }
+
+    /// So many records of a lane are not begun after all.
+    pub(super) fn begin_not(&mut self, lane: LaneId, records: usize, effects: &mut Effects) {
+        if records == 0 {
+            return;
+        }
+        let could_start = self.startable() > 0;
+        self.unstart(records);
+        self.unstart_of(lane, records);
+        if !could_start {
+            // What is ready beside it, too, waited for nothing else.
+            effects.ready += self.turns.len().min(records);
         }
     }
 }

@@ -1,6 +1,7 @@
 mod admission;
 mod audit;
 mod breaking;
+mod bundles;
 mod by_key;
 mod census;
 mod chance;
@@ -120,6 +121,8 @@ impl Bench {
             low: 0.5,
             workers,
             ahead: 1_000,
+            bundles: 0,
+            unbundled: 0,
             commit_after: 1_000,
         };
         let mut bench = Self { lanes: Lanes::new(limits, Instant::now()), order, now: Instant::now() };
@@ -175,7 +178,7 @@ impl Bench {
     fn succeed(&mut self, (haul, mut cargo): Held) -> Told {
         let (mut entries, mut done) = (Queue::new(), Vec::new());
         while let Some((lane, first)) = cargo.next_lane(&mut entries) {
-            done.push(lane);
+            done.extend((done.last() != Some(&lane)).then_some(lane));
             entries.extend(first);
         }
         let mut settled = entries.drain_all().map(|entry| entry.settle(Ticket::done)).collect();

@@ -102,9 +102,9 @@ impl Passage {
         loop {
             let mut next = entries.pop_front();
             while next.is_none() {
-                done.extend(begun.take());
                 let Some((lane, first)) = cargo.next_lane(entries) else { break };
-                (begun, next) = (Some(lane), first);
+                done.extend(begun.replace(lane).filter(|before| *before != lane));
+                next = first;
             }
             let Some(entry) = next else { break };
             settled.push(entry.settle(Ticket::done));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::breaker::State as BreakerState;
+use super::super::lane::Owner;
 use super::super::place::Gate;
 use super::super::*;
 use super::chance::PARTITIONS;
@@ -29,6 +30,7 @@ pub(super) fn audit(world: &World) {
     );
     lanes_keep_their_order(world);
     states_stand_where_they_say(lanes);
+    bundles_are_where_they_may_be(lanes);
     assignments_count_what_is_out(world);
     commits_claim_nothing_unfinished(world);
     nobody_sleeps_in_vain(world);
@@ -113,6 +115,23 @@ fn lanes_keep_their_order(world: &World) {
     }
     let keyed = world.lanes.lanes.iter().filter(|lane| lane.key().is_some()).count();
     assert_eq!(world.lanes.lane_of.len(), keyed, "lanes that aren't there can be found");
+}
+
+/// A bundle is found by its number, and there is none that waits, or where keys are told apart.
+fn bundles_are_where_they_may_be(lanes: &Lanes<OffsetTracker>) {
+    let mut bundles = 0;
+    for (id, lane) in lanes.lanes.iter().enumerate() {
+        let Owner::Bundle(bundle) = lane.owner() else { continue };
+        bundles += 1;
+        let place = &lanes.places[lane.place()];
+        assert_eq!(place.bundles.get(bundle), Some(id), "a bundle that can't be found");
+        assert!(!matches!(lane.state, State::Parked | State::Letter | State::Closed | State::Free), "{:?}", lane.state);
+        let told_apart = lanes.key_budgets.is_some() || !lanes.paused_keys.is_empty() || place.is_on_probation();
+        assert!(!told_apart || lane.state == State::Out, "a bundle that nobody sorts out");
+    }
+    assert_eq!(lanes.places.iter().map(|place| place.bundles.iter().count()).sum::<usize>(), bundles, "bundles");
+    let counted = lanes.places.iter().all(|place| place.bundles.has_some() == place.bundles.iter().next().is_some());
+    assert!(counted, "how many bundles there are");
 }
 
 /// Each state has one queue or timer to stand in.
@@ -256,8 +275,8 @@ fn commits_claim_nothing_unfinished(world: &World) {
 /// The reader doesn't sleep while a partition that has nothing here could be read.
 fn nobody_sleeps_in_vain(world: &World) {
     for place in &world.lanes.places {
-        let enough = place.wake_below.is_none_or(|mark| place.ready.len() > mark);
-        assert!(enough, "the reader was not told that only {} lanes are ready", place.ready.len());
+        let enough = place.wake_below.is_none_or(|mark| place.waiting() > mark);
+        assert!(enough, "the reader was not told that only {} are ready", place.waiting());
     }
     let Some(demand) = &world.asked else { return };
     let free = world.lanes.limits.queue.records.saturating_sub(world.lanes.loads.queued.records);

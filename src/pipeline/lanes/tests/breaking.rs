@@ -33,7 +33,7 @@ impl Bench {
         let (lane, first) = cargo.next_lane(&mut entries).expect("something was taken");
         let mut entry = first.expect("it has a record");
         entry.failures += u32::from(!haul.context.is_held_back());
-        let complaint = Complaint { offset: entry.record.offset(), error: "down".to_owned() };
+        let complaint = Complaint { offset: entry.record.offset(), key: entry.key, error: "down".to_owned() };
         let effects = self.lanes.complain(lane, &haul.context, complaint, self.now);
         let halt = Halt::Retry(entry, self.now + Duration::from_secs(1));
         let begun = Some((lane, &mut entries));

@@ -30,6 +30,8 @@ pub(super) enum Step {
     Scale(Index),
     Fix(Option<Index>),
     PauseKey(Option<Index>),
+    /// A worker waits with what it has begun, and what it has not goes back.
+    GiveBack(Index, bool),
     /// A worker reports some of its run as finished.
     Settle(Index, u8),
     /// A worker's run ends after some more records.
@@ -73,6 +75,8 @@ pub(super) struct Setting {
     pub(super) appetite: usize,
     /// How many lanes may be ready at once.
     pub(super) ahead: usize,
+    /// How many lanes the keys of a partition may share.
+    pub(super) bundles: usize,
     /// The route's.
     pub(super) breaker: CircuitBreaker,
     /// How the first partition was left, and those that are assigned at last.
@@ -89,7 +93,7 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
     let bytes = || prop_oneof![3 => Just(1_usize << 30), 1 => 1_usize..100];
     let metadata = prop_oneof![3 => Just(4_096_usize), 1 => Just(0_usize)];
     let loads = (0_usize..8, bytes(), 1_usize..8, bytes());
-    let appetite = prop_oneof![1 => Just(1_usize), 2 => 2_usize..10];
+    let appetite = prop_oneof![1 => Just(1_usize), 2 => 2_usize..10, 3 => 16_usize..20];
     let batch = prop_oneof![2 => Just(None), 1 => (1_usize..6).prop_map(Some)];
     let ahead = prop_oneof![1 => Just(1_000_usize), 1 => 1_usize..8];
     let eager = |(attempts, keys)| CircuitBreaker::new().attempts(attempts).keys(keys).failed(0.5);
@@ -98,12 +102,12 @@ pub(super) fn settings() -> impl Strategy<Value = Setting> {
         1 => Just(CircuitBreaker::new()),
         2 => (1_usize..5, 1_usize..4).prop_map(eager),
     ];
-    let sizes = (1_usize..5, appetite, ahead, breaker, ends());
+    let sizes = (1_usize..5, appetite, ahead, breaker, ends(), 0_usize..4);
     (order, sizes, loads, 1_u64..5, metadata, batch).prop_map(|(order, sizes, loads, keys, metadata, batch)| {
-        let (workers, appetite, ahead, breaker, ends) = sizes;
+        let (workers, appetite, ahead, breaker, ends, bundles) = sizes;
         let (more, queue_bytes, parked, parked_bytes) = loads;
         let (queue, parked) = (load(2 * workers + more, queue_bytes), load(parked, parked_bytes));
-        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, breaker, ends }
+        Setting { order, workers, queue, parked, keys, metadata, batch, appetite, ahead, bundles, breaker, ends }
     })
 }
 
@@ -136,6 +140,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => Just(Step::Ask),
         12 => any::<Index>().prop_map(Step::Deliver),
         10 => Just(Step::Take),
+        3 => (any::<Index>(), any::<bool>()).prop_map(|(held, is_slow)| Step::GiveBack(held, is_slow)),
         3 => (any::<Index>(), 0_u8..4).prop_map(|(held, records)| Step::Settle(held, records)),
         10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(held, records, ending)| Step::Finish(held, records, ending)),
         4 => (0_u16..7_000).prop_map(Step::Wait),

@@ -2,10 +2,12 @@
 
 use proptest::sample::Index;
 
+use super::super::haul::Load;
 use super::super::*;
 use super::chance::PARTITIONS;
 use super::model::{Held, TOPIC, World};
 use crate::pipeline::arrival::hash_of;
+use crate::pipeline::ticket::Ticket;
 use crate::record::Topic;
 
 /// How many workers may be at something.
@@ -109,7 +111,7 @@ impl World {
             Some(Taken::Haul(haul)) => {
                 let taken = cargo.lanes.len();
                 assert!(taken == 1 || entries.len() <= self.setting.appetite, "more than was wanted");
-                for (lane, count) in cargo.lanes.drain_all() {
+                for Load { lane, count, .. } in cargo.lanes.drain_all() {
                     assert!(count > 0, "a lane without a record");
                     let run = Run { lane, place: haul.place, context: Arc::clone(&haul.context) };
                     self.held.push(Held { run, entries: entries.drain(count).collect(), load: self.numbers });
@@ -133,6 +135,42 @@ impl World {
         assert!(cargo.entries.is_empty(), "records that belong to no lane");
         self.is_alone_or_no_suspect(beside);
         true
+    }
+
+    pub(super) fn settle(&mut self, held: usize, records: usize) {
+        let mut settled = Vec::new();
+        for _ in 0..records {
+            let held = &mut self.held[held];
+            let Some(entry) = held.entries.pop_front() else { break };
+            let (epoch, offset) = (held.run.context.epoch, entry.record.offset().0);
+            settled.push(entry.settle(Ticket::done));
+            self.done(epoch, offset);
+        }
+        let effects = self.lanes.settle(&self.held[held].run, &mut settled);
+        self.hear(effects);
+    }
+
+    /// A worker is at the first record of a bundle for long: the others go back.
+    pub(super) fn give_back(&mut self, held: Index, is_slow: bool) {
+        let is_bundle = |held: &&mut Held| self.lanes.is_bundle(held.run.lane) && !held.entries.is_empty();
+        let mut bundles: Vec<_> = self.held.iter_mut().filter(is_bundle).collect();
+        if bundles.is_empty() {
+            return;
+        }
+        let held = bundles.swap_remove(held.index(bundles.len()));
+        let (epoch, lane, context) = (held.run.context.epoch, held.run.lane, Arc::clone(&held.run.context));
+        let first = held.entries.pop_front().expect("it was chosen for that");
+        let (begun, rest) = (Some(first.key), std::mem::replace(&mut held.entries, Queue::from_iter([first])));
+        if is_slow {
+            context.takes_its_time();
+        }
+        if self.is_released(epoch) {
+            rest.iter().for_each(|entry| assert!(self.alive.remove(&(epoch, entry.record.offset().0))));
+        }
+        let loads = [Load { lane, is_bundle: true, count: rest.len() }];
+        let cargo = Cargo { context: Some(context), begun, lanes: loads.into_iter().collect(), entries: rest };
+        let effects = self.lanes.give_back(cargo, is_slow);
+        self.hear(effects);
     }
 
     /// What was taken last, beside so many others: alone if it is on probation, and then it is what was announced.

@@ -1,5 +1,6 @@
 //! Batches: what is gathered for the next one, and when it may be taken.
 
+use super::super::entry::KeyHash;
 use super::*;
 use crate::pipeline::control::Rate;
 use crate::pipeline::ticket::Ticket;
@@ -159,7 +160,8 @@ fn each_lane_of_a_batch_complains_for_itself() {
     bench.push(0, 0, "abc");
     let (batch, _entries) = bench.batch();
     let complain = |(run, _): &(Run, usize), lanes: &mut Lanes<OffsetTracker>| {
-        let complaint = Complaint { offset: Offset(0), error: "down".to_owned() };
+        let key = lanes.lanes[run.lane()].key().map(KeyHash::new);
+        let complaint = Complaint { offset: Offset(0), key, error: "down".to_owned() };
         lanes.complain(run.lane(), &run.context, complaint, bench.now).breakers
     };
     assert!(!complain(&batch.parts[1], &mut bench.lanes));

@@ -32,7 +32,7 @@ fn lanes_that_are_not_begun_are_given_back_to_be_the_next_ones() {
     bench.takes(0, 1_000_000);
     let mut entries = Queue::new();
     let (lane, begun) = cargo.next_lane(&mut entries).expect("it has three");
-    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 2);
+    assert_eq!(bench.lanes.give_back(cargo.take(), true).ready, 2);
     assert_eq!(bench.lanes.out(&[Epoch(0)]), 1);
     let (b, c) = (bench.taken(), bench.taken());
     assert_eq!((offsets(&b), offsets(&c)), (vec![2], vec![3]));
@@ -106,7 +106,7 @@ fn what_is_given_back_is_next_in_the_order_it_had() {
     bench.push(0, 0, "abc");
     let (haul, mut cargo) = bench.taken();
     bench.push(0, 3, "d");
-    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 3);
+    assert_eq!(bench.lanes.give_back(cargo.take(), true).ready, 3);
     let _told = bench.lanes.unload(haul, None, &mut cargo, None, NOTHING);
     assert_eq!(offsets(&bench.taken()), [0, 1, 2, 3]);
 }

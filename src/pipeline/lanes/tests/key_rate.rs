@@ -30,7 +30,7 @@ fn what_was_not_begun_after_all_may_begin_later() {
     let mut bench = bench(2);
     bench.push(0, 0, "aa");
     let (haul, mut cargo) = bench.taken();
-    assert_eq!(bench.lanes.give_back(cargo.take()).ready, 1);
+    assert_eq!(bench.lanes.give_back(cargo.take(), true).ready, 1);
     let _told = bench.lanes.unload(haul, None, &mut Cargo::default(), None, NOTHING);
     assert_eq!(offsets(&bench.taken()), [0, 1]);
 }

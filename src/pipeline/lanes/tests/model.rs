@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 use proptest::prelude::*;
 
 use super::super::super::demand::Demand;
-use super::super::super::ticket::{Receipt, Ticket};
+use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
@@ -97,6 +97,8 @@ impl World {
             low: 0.5,
             workers: setting.workers,
             ahead: setting.ahead,
+            bundles: setting.bundles,
+            unbundled: 5,
             commit_after: 5,
         };
         Self {
@@ -150,11 +152,11 @@ impl World {
         self.logs.iter().position(|log| log.epoch == Some(epoch))
     }
 
-    fn is_released(&self, epoch: Epoch) -> bool {
+    pub(super) fn is_released(&self, epoch: Epoch) -> bool {
         self.log_of(epoch).is_none_or(|log| self.logs[log].released)
     }
 
-    fn done(&mut self, epoch: Epoch, offset: i64) {
+    pub(super) fn done(&mut self, epoch: Epoch, offset: i64) {
         assert!(self.alive.remove(&(epoch, offset)), "{offset} of {epoch:?} is finished twice");
         let Some(partition) = self.log_of(epoch) else { return };
         self.logs[partition].finished.insert(offset);
@@ -210,6 +212,7 @@ impl World {
             Step::Scale(workers) => self.scale(workers),
             Step::Fix(workers) => self.fix(workers),
             Step::PauseKey(key) => self.pause_key(key),
+            Step::GiveBack(held, is_slow) => self.give_back(held, is_slow),
             Step::Settle(held, records) => {
                 if !self.held.is_empty() {
                     self.settle(held.index(self.held.len()), usize::from(records));
@@ -365,19 +368,6 @@ impl World {
         true
     }
 
-    fn settle(&mut self, held: usize, records: usize) {
-        let mut settled = Vec::new();
-        for _ in 0..records {
-            let held = &mut self.held[held];
-            let Some(entry) = held.entries.pop_front() else { break };
-            let (epoch, offset) = (held.run.context.epoch, entry.record.offset().0);
-            settled.push(entry.settle(Ticket::done));
-            self.done(epoch, offset);
-        }
-        let effects = self.lanes.settle(&self.held[held].run, &mut settled);
-        self.hear(effects);
-    }
-
     fn finish(&mut self, held: usize, ending: Ending) {
         let Held { run, mut entries, load } = self.held.swap_remove(held);
         let epoch = run.context.epoch;
@@ -387,6 +377,7 @@ impl World {
             _ => entries.pop_front(),
         };
         let offset = halted.as_ref().map(|entry| entry.record.offset().0);
+        let key = halted.as_ref().and_then(|entry| entry.key);
         if released {
             let back = entries.iter().map(|entry| entry.record.offset().0);
             let halted = offset.filter(|_| over || !matches!(ending, Ending::Letter));
@@ -408,7 +399,7 @@ impl World {
             }
         });
         if let (Ending::Fail(_), Some(offset)) = (ending, offset) {
-            let complaint = Complaint { offset: Offset(offset), error: "down".to_owned() };
+            let complaint = Complaint { offset: Offset(offset), key, error: "down".to_owned() };
             let effects = self.lanes.complain(run.lane, &run.context, complaint, self.now);
             self.hear(effects);
         }

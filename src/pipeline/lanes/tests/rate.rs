@@ -77,7 +77,7 @@ fn what_was_not_begun_after_all_uses_none_of_the_rate() {
     let _told = bench.lanes.set_rate(Rate::new(1, HOUR), bench.now);
     bench.push(0, 0, "a");
     let (haul, mut cargo) = bench.taken();
-    let _told = bench.lanes.give_back(cargo.take());
+    let _told = bench.lanes.give_back(cargo.take(), true);
     let _told = bench.lanes.unload(haul, None, &mut Cargo::default(), None, NOTHING);
     assert!(bench.take().is_some());
 }
