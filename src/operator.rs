@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! daemonry ps [DAEMON]                              what the daemons of a process are at
-//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `scale`, `skip`, `seek`: steer them
+//! daemonry pause|resume DAEMON [TOPIC[:P,…]]         and `rate`, `scale`, `skip`, `seek`: steer them
 //! daemonry overrides                                what was changed so, until when and why; `lift` takes it back
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
@@ -28,6 +28,7 @@
 mod again;
 mod agent;
 mod audit;
+mod chosen;
 mod cluster;
 pub(crate) mod config;
 mod console;
