@@ -36,8 +36,10 @@ use crate::supervisor::Roster;
 const PERIOD: Duration = Duration::from_secs(1);
 /// The same where nobody else writes, and it is the clock alone that is looked at.
 const ALONE: Duration = Duration::from_secs(60);
-/// How long to wait before it is tried anew.
+/// How long to wait before it is tried anew …
 const AGAIN: Duration = Duration::from_secs(5);
+/// … and while daemons wait for it to begin.
+const SOON: Duration = Duration::from_millis(250);
 /// How long an order may take to be written …
 const PATIENCE: Duration = Duration::from_secs(4);
 /// … and then to be read here.
@@ -169,18 +171,12 @@ impl Helm {
         self.shared.trouble.known()
     }
 
-    /// Waits until the log was read once, or could not be.
+    /// Waits until the log was read once. What is in the way may go: daemons that begin without it do what operators have told them not to.
     pub(super) async fn settled(&self, patience: Duration) {
         let mut read = self.shared.read.subscribe();
-        let known = async {
-            while read.borrow_and_update().is_none() && self.trouble().is_none() {
-                if read.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        if timeout(patience, known).await.is_err() {
-            tracing::warn!(?patience, topic = %self.shared.topic, "what operators have changed is not known yet, daemons start without it");
+        if timeout(patience, read.wait_for(Option::is_some)).await.is_err() {
+            let (trouble, topic) = (self.trouble(), &self.shared.topic);
+            tracing::warn!(?patience, trouble, %topic, "what operators have changed is not known yet, daemons start without it");
         }
     }
 

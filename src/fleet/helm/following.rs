@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::super::log::{PARTITION, Page, read_on};
-use super::super::make;
 use super::super::orders::seek_here;
 use super::super::overrides::{Entry, Errand, Override, Seek};
 use super::super::report::Answer;
-use super::{AGAIN, PATIENCE, SEPARATOR, Shared};
+use super::super::{SETTLED, make};
+use super::{AGAIN, PATIENCE, SEPARATOR, SOON, Shared};
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Reader, StopOnDrop};
 use crate::dead_letters::tail::Tail;
@@ -39,6 +39,7 @@ struct Heard {
 /// Follows it for ever.
 pub(super) async fn steer(shared: &Arc<Shared>) {
     let mut reader: Option<Box<dyn Reader>> = None;
+    let begun = Instant::now();
     let (mut tail, mut is_made, mut errands) = (Tail::default(), false, JoinSet::new());
     // Ends what still reads when this ends.
     let stop = StopOnDrop::default();
@@ -86,9 +87,7 @@ pub(super) async fn steer(shared: &Arc<Shared>) {
             }
             Err(trouble) => {
                 shared.trouble.note(Err(trouble));
-                // Whoever waits for the first time hears of it.
-                shared.read.send_modify(|_| {});
-                rest = AGAIN;
+                rest = if shared.read.borrow().is_none() && begun.elapsed() < SETTLED { SOON } else { AGAIN };
             }
         }
         shared.wait(rest, &mut errands).await;
