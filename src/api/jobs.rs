@@ -235,8 +235,7 @@ impl Job {
             (Work::Discard { .. }, true) => "discards",
             (_, false) => "counts",
         };
-        let query = work.which().query();
-        let which = if query.is_empty() { "all".to_owned() } else { query };
+        let which = work.which().told();
         format!("job {} {does} letters of {} ({which}): {reason}", self.name, self.topic)
     }
 
@@ -447,13 +446,19 @@ async fn one(
     Ok(Json(shown::Job::of(&job)))
 }
 
+/// That a job is to be done, stopped or gone on with, for the audit log.
+pub(super) fn wanted(what: &str, job: &str, reason: &str) -> String {
+    format!("{what} job {job}: {reason}")
+}
+
 async fn execute(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job }): Named<JobName>,
     Sent(ExecuteRequest { selected, reason }): Sent<ExecuteRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.execute(&api, &job, selected, &identity, reason)?;
+    let wanted = format!("execute job {job}, which has counted {selected}: {reason}");
+    let job = api.jobs.execute(&api, &job, selected, &identity, reason).map_err(|problem| problem.wanted(wanted))?;
     Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
 }
 
@@ -462,7 +467,7 @@ async fn stop(
     Named(JobName { job }): Named<JobName>,
     Sent(StopRequest { reason }): Sent<StopRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.stop(&job)?;
+    let job = api.jobs.stop(&job).map_err(|problem| problem.wanted(wanted("stop", &job, &reason)))?;
     Ok((Extension(job.stopped(&reason)), Json(shown::Job::of(&job))).into_response())
 }
 
@@ -472,6 +477,7 @@ async fn resume(
     Named(JobName { job }): Named<JobName>,
     Sent(ResumeRequest { reason }): Sent<ResumeRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.resume(&api, &job, &identity, reason)?;
+    let wanted = wanted("resume", &job, &reason);
+    let job = api.jobs.resume(&api, &job, &identity, reason).map_err(|problem| problem.wanted(wanted))?;
     Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
 }

@@ -35,6 +35,9 @@ pub(crate) struct AuditEntry {
     pub(crate) detail: Option<String>,
     /// The answer's status code.
     pub(crate) status: u16,
+    /// Whether it was done is not known, or it is under way still: neither done nor refused. Left out where it isn't so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_open: bool,
 }
 
 impl AuditEntry {
@@ -61,13 +64,15 @@ impl AuditEntry {
             path: "/api/v1/daemons/orders/pause".to_owned(),
             detail: Some(detail.to_owned()),
             status: 200,
+            is_open: false,
         }
     }
 
     /// The same without what there may be too many of.
     pub(super) fn vague(self) -> Self {
-        let from = if self.who.is_some() { self.from } else { "others".to_owned() };
-        Self { from, path: "…".to_owned(), ..self }
+        // What whoever is known has asked for is another thing each time.
+        let (from, detail) = if self.who.is_some() { (self.from, None) } else { ("others".to_owned(), self.detail) };
+        Self { from, detail, path: "…".to_owned(), ..self }
     }
 
     /// Writes it to the log.

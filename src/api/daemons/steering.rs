@@ -201,6 +201,12 @@ impl Limits {
     pub(super) fn of(control: &Control) -> Self {
         Self { rate: control.rate().map(RateLimit::of), key_rate: control.key_rate().map(RateLimit::of) }
     }
+
+    /// In words.
+    fn told(self) -> String {
+        let told = |limit: Option<RateLimit>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+        format!("{}, each key to {}", told(self.rate), told(self.key_rate))
+    }
 }
 
 /// The rates to limit to; each that is missing or null is no limit.
@@ -317,6 +323,20 @@ impl FromStr for Destination {
             let allowed = "allowed: beginning, end, an offset, a time as in 2026-11-26T18:00:00Z, or @ and milliseconds since 1970";
             format!("`{text}` is no place in a partition, {allowed}")
         })
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Beginning => f.write_str("beginning"),
+            Self::End => f.write_str("end"),
+            Self::Offset(offset) => write!(f, "offset {offset}"),
+            Self::Time(millis) => match jiff::Timestamp::from_millisecond(*millis) {
+                Ok(time) => write!(f, "{time}"),
+                Err(_) => write!(f, "@{millis}"),
+            },
+        }
     }
 }
 

@@ -49,12 +49,12 @@ fn meets(filter: &TextFilter, Deed { instance, entry }: &Deed) -> bool {
 }
 
 fn row(Deed { instance, entry }: &Deed, asked: &str, is_fleet: bool) -> Markup {
-    html! { tr class=[(entry.status >= 400).then_some("warning")] {
+    html! { tr class=[(entry.status >= 400 || entry.is_open).then_some("warning")] {
         td { (since(entry.latest())) }
         td { (entry.who()) @if let Some(role) = entry.role { " (" (role) ")" } }
         @if is_fleet { td { (named(instance)) @if instance.id == asked { span.faint { " this one" } } } }
         td.wide { (entry.detail.as_deref().unwrap_or_default()) @if entry.count > 1 { " (" (entry.count) " times)" } }
-        td.n { (entry.status) }
+        td.n { @if entry.is_open { b.warning-text { "not known" } } @else { (entry.status) } }
         td.wide { (entry.method) " " (entry.path) span.faint { " from " (entry.from) } }
     } }
 }

@@ -23,7 +23,7 @@ use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
 use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
-use crate::api::letters::shown::{LettersTopic, RedriveRequest};
+use crate::api::letters::shown::{DiscardRequest, LettersTopic, RedriveRequest};
 use crate::api::letters::which::Which;
 use crate::api::letters::{LettersName, Paging, kinds as counted, open, parted, read, start};
 use crate::api::masks::Sight;
@@ -265,9 +265,12 @@ pub(super) async fn redrive(
     Named(name): Named<LettersName>,
     Form(pairs): Form<Pairs>,
 ) -> Response {
-    let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, why)| {
-        let request = RedriveRequest { which, to, per_second, cap, ..RedriveRequest::default() };
-        start(&api, &identity, &name, request.work(&identity)?, false, why)
+    let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, reason)| {
+        let request =
+            RedriveRequest { which, to, per_second, cap, reason: reason.clone(), ..RedriveRequest::default() };
+        let wanted = request.wanted(&name.topic);
+        let job = request.work(&identity).and_then(|work| start(&api, &identity, &name, work, false, reason));
+        job.map_err(|problem| problem.wanted(wanted))
     });
     begun(&api, &identity, &name, counted)
 }
@@ -278,9 +281,13 @@ pub(super) async fn discard(
     Named(name): Named<LettersName>,
     Form(pairs): Form<Pairs>,
 ) -> Response {
-    let counted = said(pairs).and_then(|(_, which, why)| {
-        let work = Work::discard(which, why.clone())?;
-        start(&api, &identity, &name, work, false, why)
+    let counted = said(pairs).and_then(|(_, which, reason)| {
+        let request = DiscardRequest { which, execute: false, reason };
+        let wanted = request.wanted(&name.topic);
+        let DiscardRequest { which, reason, .. } = request;
+        let work = Work::discard(which, reason.clone());
+        let job = work.and_then(|work| start(&api, &identity, &name, work, false, reason));
+        job.map_err(|problem| problem.wanted(wanted))
     });
     begun(&api, &identity, &name, counted)
 }

@@ -14,7 +14,7 @@ use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
 use crate::api::daemons::steering::{Changed, Halt, Limits, RateLimit, Scope, Wish};
 use crate::api::endpoint::Named;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 
 /// For how long a change holds, in milliseconds; the first is what is chosen where nobody chooses.
@@ -91,6 +91,10 @@ fn lasts() -> Markup {
 pub(super) struct PauseForm(ScopeForm);
 
 impl Act for PauseForm {
+    fn wanted(&self) -> String {
+        self.0.wanted(Halt::Pause)
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         self.0.make(api, identity, daemon, Halt::Pause).await
     }
@@ -102,6 +106,10 @@ impl Act for PauseForm {
 pub(super) struct ResumeForm(ScopeForm);
 
 impl Act for ResumeForm {
+    fn wanted(&self) -> String {
+        self.0.wanted(Halt::Resume)
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         self.0.make(api, identity, daemon, Halt::Resume).await
     }
@@ -119,6 +127,11 @@ struct ScopeForm {
 }
 
 impl ScopeForm {
+    fn wanted(&self, halt: Halt) -> String {
+        let Self { topic, partition, key, reason, .. } = self;
+        format!("{} {topic}[{partition}] {key}: {reason}", halt.name())
+    }
+
     async fn make(self, api: &Api, identity: &Identity, daemon: &str, halt: Halt) -> Result<Done, Problem> {
         let topic = (!self.topic.is_empty()).then_some(self.topic);
         let key = (!self.key.is_empty()).then_some(self.key);
@@ -139,6 +152,11 @@ pub(super) struct LimitForm {
 }
 
 impl Act for LimitForm {
+    fn wanted(&self) -> String {
+        let Self { rate, key_rate, reason, .. } = self;
+        format!("limit to `{rate}`, each key to `{key_rate}`: {reason}")
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         let limit =
             |text: &str| number(text).map(|attempts| attempts.map(|attempts| RateLimit { attempts, interval: 1_000 }));
@@ -158,6 +176,10 @@ pub(super) struct WorkersForm {
 }
 
 impl Act for WorkersForm {
+    fn wanted(&self) -> String {
+        format!("scale to {}: {}", self.workers, self.reason)
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         let wish = Wish::new(identity, self.reason.clone(), self.lasts);
         Ok(Done::of(&wish.scale(api, daemon, number(&self.workers)?).await?, self.reason))
@@ -175,6 +197,11 @@ pub(super) struct SkipForm {
 }
 
 impl Act for SkipForm {
+    fn wanted(&self) -> String {
+        let Self { topic, partition, offset, reason, .. } = self;
+        format!("skip {topic}[{partition}]@{offset}: {reason}")
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         if self.confirm != "skip" {
             return Err(Problem::bad_request("it was not confirmed by typing `skip`"));
@@ -232,6 +259,9 @@ impl Done {
 
 /// What a form does.
 pub(super) trait Act: DeserializeOwned + Send {
+    /// What it is to do, as it was written, for the audit log.
+    fn wanted(&self) -> String;
+
     /// Does it.
     fn act(self, api: &Api, identity: &Identity, daemon: &str) -> impl Future<Output = Result<Done, Problem>> + Send;
 }
@@ -242,6 +272,6 @@ pub(super) async fn act<F: Act>(
     Named(DaemonName { daemon }): Named<DaemonName>,
     Form(form): Form<F>,
 ) -> Response {
-    let did = form.act(&api, &identity, &daemon).await;
+    let did = asked_for(form.wanted(), form.act(&api, &identity, &daemon)).await;
     Done::back(did, &api, &identity, (&format!("/daemons/{}", encoded(&daemon)), &daemon))
 }

@@ -1,16 +1,17 @@
 //! Wishes: what somebody wants changed of a daemon, and what comes of it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-use super::{Destination, Limits, RateLimit, Scope, Steered};
+use super::{Destination, Limits, Scope, Steered};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::control;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Seek, seek_here};
 use crate::pipeline::control;
@@ -40,6 +41,11 @@ impl Wish {
         Self { by: identity.name.to_string(), reason, lasts }
     }
 
+    /// What is wanted, for the audit log.
+    fn wanted(&self, what: impl fmt::Display) -> String {
+        format!("{what}: {}", self.reason)
+    }
+
     /// Has all processes change this of a daemon, in place of what is `replaced` by it.
     async fn order(
         self,
@@ -66,6 +72,11 @@ impl Wish {
         halt: Halt,
         scope: Scope,
     ) -> Result<Changed, Problem> {
+        let wanted = self.wanted(format_args!("{} {scope}", halt.name()));
+        asked_for(wanted, self.halted(api, daemon, halt, scope)).await
+    }
+
+    async fn halted(self, api: &Api, daemon: &str, halt: Halt, scope: Scope) -> Result<Changed, Problem> {
         control(api, daemon)?;
         let meant = scope.clone().meant().map_err(Problem::bad_request)?;
         let is_in = |change: &Change, within: &dyn Fn(&control::Scope) -> bool| match change {
@@ -88,13 +99,17 @@ impl Wish {
 
     /// Has attempts begin at these rates at most.
     pub(in crate::api) async fn limit(self, api: &Api, daemon: &str, limits: Limits) -> Result<Changed, Problem> {
+        let wanted = self.wanted(format_args!("limit to {}", limits.told()));
+        asked_for(wanted, self.limited(api, daemon, limits)).await
+    }
+
+    async fn limited(self, api: &Api, daemon: &str, limits: Limits) -> Result<Changed, Problem> {
         control(api, daemon)?;
+        let did = format!("limited to {}", limits.told());
         let Limits { rate, key_rate } = limits;
         if rate.iter().chain(&key_rate).any(|limit| limit.meant().is_none()) {
             return Err(Problem::bad_request("`attempts` and `interval` must be 1 at least"));
         }
-        let told = |limit: Option<RateLimit>| limit.map_or("none".to_owned(), |limit| limit.to_string());
-        let did = format!("limited to {}, each key to {}", told(rate), told(key_rate));
         let changes = rate.map(Change::Rate).into_iter().chain(key_rate.map(Change::KeyRate)).collect();
         let replaced = |change: &Change| matches!(change, Change::Rate(_) | Change::KeyRate(_));
         self.order(api, daemon, did, changes, replaced).await
@@ -107,6 +122,12 @@ impl Wish {
         daemon: &str,
         workers: Option<NonZeroUsize>,
     ) -> Result<Changed, Problem> {
+        let to = workers.map_or("as configured".to_owned(), |workers| format!("to {workers}"));
+        let wanted = self.wanted(format_args!("scale {to}"));
+        asked_for(wanted, self.scaled(api, daemon, workers)).await
+    }
+
+    async fn scaled(self, api: &Api, daemon: &str, workers: Option<NonZeroUsize>) -> Result<Changed, Problem> {
         control(api, daemon)?;
         let most = usize::try_from(api.daemon(daemon)?.metrics.workers_max.get()).unwrap_or(0);
         if let Some(workers) = workers.filter(|workers| most > 0 && workers.get() > most) {
@@ -130,12 +151,19 @@ impl Wish {
         (topic, partition): (String, i32),
         offset: i64,
     ) -> Result<Changed, Problem> {
-        control(api, daemon)?;
-        if partition < 0 || offset < 0 {
-            return Err(Problem::bad_request(format!("there is no record {topic}[{partition}]@{offset}")));
-        }
         let change = Change::Skip { topic, partition, offset };
+        let is_none = partition < 0 || offset < 0;
+        let wanted = self.wanted(&change);
+        asked_for(wanted, self.skipped(api, daemon, change, is_none)).await
+    }
+
+    async fn skipped(self, api: &Api, daemon: &str, change: Change, is_none: bool) -> Result<Changed, Problem> {
+        control(api, daemon)?;
         let did = change.to_string();
+        if is_none {
+            let record = did.trim_start_matches("skip ");
+            return Err(Problem::bad_request(format!("there is no record {record}")));
+        }
         let replaced = {
             let change = change.clone();
             move |other: &Change| *other == change
@@ -151,13 +179,24 @@ impl Wish {
         (topic, partition): (String, i32),
         to: Destination,
     ) -> Result<(TopicPartition, i64), Problem> {
+        let wanted = self.wanted(format_args!("seek {topic}[{partition}] to {to}"));
+        asked_for(wanted, self.sought(api, daemon, (topic, partition), to)).await
+    }
+
+    async fn sought(
+        self,
+        api: &Api,
+        daemon: &str,
+        (topic, partition): (String, i32),
+        to: Destination,
+    ) -> Result<(TopicPartition, i64), Problem> {
         let control = control(api, daemon)?;
         let place = TopicPartition::new(topic.clone(), partition);
         let meant = to.meant().map_err(Problem::bad_request)?;
         let is_here = control.view().is_some_and(|view| view.has(&place));
         if !is_here && !api.fleet.is_alone() {
             let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
-            return api.fleet.seek(seek).await.map(|next| (place, next)).map_err(Problem::conflict);
+            return api.fleet.seek(seek).await.map(|next| (place, next)).map_err(refused);
         }
         let next = seek_here(&control, place.clone(), meant).await.map_err(refused)?;
         Ok((place, next))
@@ -196,9 +235,19 @@ pub(in crate::api) enum Halt {
     Resume,
 }
 
+impl Halt {
+    pub(in crate::api) fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
 fn refused(error: NotSought) -> Problem {
-    match error {
+    let problem = match error {
         NotSought::Refused(SeekError::OutOfRange { .. }) => Problem::bad_request(error.to_string()),
         _ => Problem::conflict(error.to_string()),
-    }
+    };
+    if error.is_open() { problem.open() } else { problem }
 }

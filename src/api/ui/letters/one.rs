@@ -14,7 +14,7 @@ use crate::api::letters::shown::EditRequest;
 use crate::api::letters::which::Which;
 use crate::api::letters::{LetterPlace, show, write};
 use crate::api::masks::{Seen, Sight};
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 use crate::api::ui::page::{Page, not_done, not_shown, shell};
 use crate::dead_letters::{Content, Mark, Shown};
@@ -169,7 +169,7 @@ pub(in crate::api::ui) async fn edit(
 ) -> Response {
     let address = format!("{}/{}/{}", address(&place.daemon, &place.topic), place.partition, place.offset);
     let why = form.why.clone();
-    match written(&api, &identity, &place, form).await {
+    match asked_for(place.wanted(&why), written(&api, &identity, &place, form)).await {
         Ok(()) => (Extension(place.changed(&why)), Redirect::to(&address)).into_response(),
         Err(problem) => not_done(&api, &identity, &problem, &address, "the letter"),
     }
