@@ -25,7 +25,8 @@ use super::audit::Detail;
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::instance::Instance;
 use super::letters::which::Which;
-use super::letters::{own_name, refused};
+use super::letters::{begun, own_name, refused};
+use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
 use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, LettersError, Plan, Redrive};
@@ -228,15 +229,15 @@ impl Job {
     }
 
     /// What it is, for the audit log.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn told(&self, api: &Api) -> Detail {
         let Order { work, executes, reason, .. } = &self.order;
         let does = match (work, executes) {
             (Work::Redrive { .. }, true) => "re-drives",
             (Work::Discard { .. }, true) => "discards",
             (_, false) => "counts",
         };
-        let which = work.which().told();
-        format!("job {} {does} letters of {} ({which}): {reason}", self.name, self.topic)
+        let which = Sight::of_audit(api).conditions(work.which()).told();
+        Detail(format!("job {} {does} letters of {} ({which}): {reason}", self.name, self.topic))
     }
 
     /// That somebody has stopped it, for the audit log.
@@ -370,6 +371,8 @@ impl Jobs {
             return Err(Problem::conflict(format!("job {name} has counted {found} letters, not {selected}")));
         }
         let Order { daemon, work, .. } = &counted.order;
+        // What somebody may not ask for they may not have done either, whoever has counted it.
+        Sight::of(api, by).allows(work.which())?;
         let by = by.name.to_string();
         let work = match work.clone() {
             Work::Redrive { which, to, redrive } => Work::redrive(which, to, redrive.by(by.as_str()))?,
@@ -389,6 +392,7 @@ impl Jobs {
         if !is_left {
             return Err(Problem::conflict(format!("job {name} runs still, or is through")));
         }
+        Sight::of(api, by).allows(work.which())?;
         let letters = super::letters::open(api, daemon, left.topic.as_str())?;
         let (daemon, work, by) = (daemon.clone(), work.clone(), by.name.to_string());
         self.begin(Order { daemon, work, executes: true, by, reason }, letters)
@@ -429,12 +433,14 @@ impl Kept {
     }
 }
 
-async fn all(State(api): State<Api>) -> Json<Vec<shown::Job>> {
-    Json(api.jobs.all().iter().map(|job| shown::Job::of(job)).collect())
+async fn all(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Json<Vec<shown::Job>> {
+    let sight = Sight::of(&api, &identity);
+    Json(api.jobs.all().iter().map(|job| shown::Job::of(job, sight)).collect())
 }
 
 async fn one(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(JobName { job }): Named<JobName>,
     Asked(Waiting { wait }): Asked<Waiting>,
 ) -> Result<Json<shown::Job>, Problem> {
@@ -443,7 +449,7 @@ async fn one(
         // In time or not: the answer says which.
         drop(timeout(WAIT, job.ended.cancelled()).await);
     }
-    Ok(Json(shown::Job::of(&job)))
+    Ok(Json(shown::Job::of(&job, Sight::of(&api, &identity))))
 }
 
 /// That a job is to be done, stopped or gone on with, for the audit log.
@@ -459,16 +465,18 @@ async fn execute(
 ) -> Result<Response, Problem> {
     let wanted = format!("execute job {job}, which has counted {selected}: {reason}");
     let job = api.jobs.execute(&api, &job, selected, &identity, reason).map_err(|problem| problem.wanted(wanted))?;
-    Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
+    Ok(begun(&api, &identity, &job))
 }
 
 async fn stop(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(JobName { job }): Named<JobName>,
     Sent(StopRequest { reason }): Sent<StopRequest>,
 ) -> Result<Response, Problem> {
     let job = api.jobs.stop(&job).map_err(|problem| problem.wanted(wanted("stop", &job, &reason)))?;
-    Ok((Extension(job.stopped(&reason)), Json(shown::Job::of(&job))).into_response())
+    let shown = shown::Job::of(&job, Sight::of(&api, &identity));
+    Ok((Extension(job.stopped(&reason)), Json(shown)).into_response())
 }
 
 async fn resume(
@@ -479,5 +487,5 @@ async fn resume(
 ) -> Result<Response, Problem> {
     let wanted = wanted("resume", &job, &reason);
     let job = api.jobs.resume(&api, &job, &identity, reason).map_err(|problem| problem.wanted(wanted))?;
-    Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
+    Ok(begun(&api, &identity, &job))
 }

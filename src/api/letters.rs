@@ -301,11 +301,11 @@ async fn redrive(
     Sent(request): Sent<RedriveRequest>,
 ) -> Result<Response, Problem> {
     let (executes, reason) = (request.execute, request.reason.clone());
-    let wanted = request.wanted(&name.topic);
+    let wanted = request.wanted(&api, &name.topic);
     let which = if executes { request.which } else { request.which.until_now() };
     let work = RedriveRequest { which, ..request }.work(&identity);
     let job = work.and_then(|work| start(&api, &identity, &name, work, executes, reason));
-    Ok(begun(&*job.map_err(|problem| problem.wanted(wanted))?))
+    Ok(begun(&api, &identity, &*job.map_err(|problem| problem.wanted(wanted))?))
 }
 
 async fn discard(
@@ -315,10 +315,10 @@ async fn discard(
     Sent(request): Sent<DiscardRequest>,
 ) -> Result<Response, Problem> {
     // Also where it is gone on with later: what comes in from here on is not meant.
-    let wanted = request.wanted(&name.topic);
+    let wanted = request.wanted(&api, &name.topic);
     let work = Work::discard(request.which.until_now(), request.reason.clone());
     let job = work.and_then(|work| start(&api, &identity, &name, work, request.execute, request.reason));
-    Ok(begun(&*job.map_err(|problem| problem.wanted(wanted))?))
+    Ok(begun(&api, &identity, &*job.map_err(|problem| problem.wanted(wanted))?))
 }
 
 /// Begins a job for whoever asks.
@@ -337,8 +337,9 @@ pub(super) fn start(
     api.jobs.begin(order, letters)
 }
 
-fn begun(job: &jobs::Job) -> Response {
-    (Extension(Detail(job.told())), Json(Job::of(job))).into_response()
+/// The answer about a job that has begun.
+pub(super) fn begun(api: &Api, identity: &Identity, job: &jobs::Job) -> Response {
+    (Extension(job.told(api)), Json(Job::of(job, Sight::of(api, identity)))).into_response()
 }
 
 /// A name for a request that no other one has.
@@ -379,15 +380,17 @@ pub(super) async fn write(api: &Api, place: &LetterPlace, edit: Edit) -> Result<
 
 impl DiscardRequest {
     /// What it asks for, for the audit log.
-    pub(super) fn wanted(&self, topic: &str) -> String {
-        format!("discard of letters of {topic} ({}): {}", self.which.told(), self.reason)
+    pub(super) fn wanted(&self, api: &Api, topic: &str) -> String {
+        let which = Sight::of_audit(api).conditions(&self.which).told();
+        format!("discard of letters of {topic} ({which}): {}", self.reason)
     }
 }
 
 impl RedriveRequest {
     /// What it asks for, for the audit log.
-    pub(super) fn wanted(&self, topic: &str) -> String {
-        format!("re-drive of letters of {topic} ({}): {}", self.which.told(), self.reason)
+    pub(super) fn wanted(&self, api: &Api, topic: &str) -> String {
+        let which = Sight::of_audit(api).conditions(&self.which).told();
+        format!("re-drive of letters of {topic} ({which}): {}", self.reason)
     }
 
     /// What it asks for.

@@ -45,7 +45,16 @@ pub(super) struct Seen<'a> {
 impl<'a> Sight<'a> {
     /// What this one sees.
     pub(super) fn of(api: &'a Api, identity: &Identity) -> Self {
-        match identity.role {
+        Self::of_role(api, identity.role)
+    }
+
+    /// What those see who read the audit log: operators do.
+    pub(super) fn of_audit(api: &'a Api) -> Self {
+        Self::of_role(api, Role::Operator)
+    }
+
+    fn of_role(api: &'a Api, role: Role) -> Self {
+        match role {
             Role::Viewer => Self::Nothing,
             Role::Operator if !api.masks.0.is_empty() => Self::Masked(&api.masks),
             Role::Operator | Role::Admin => Self::Everything,
@@ -59,6 +68,20 @@ impl<'a> Sight<'a> {
             Self::Masked(masks) => Some(masks.see(record)),
             Self::Everything => Some(Seen { record: Cow::Borrowed(record), hides_value: false, masked: Vec::new() }),
         }
+    }
+
+    /// The conditions, without what they ask of records where that is hidden: that there is one is told.
+    pub(super) fn conditions(self, which: &Which) -> Which {
+        if self.allows(which).is_ok() {
+            return which.clone();
+        }
+        let header = |header: &String| match (self, parted(header)) {
+            (Self::Nothing, _) => MASK.to_owned(),
+            (_, (name, Some(_))) => format!("{name}={MASK}"),
+            (_, (name, None)) => name.to_owned(),
+        };
+        let (key, header) = (which.key.as_ref().map(|_| MASK.to_owned()), which.header.as_ref().map(header));
+        Which { key, header, ..which.clone() }
     }
 
     /// Whether these conditions may be asked for: which letters meet them tells what stands in their records.

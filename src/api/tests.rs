@@ -2,6 +2,7 @@
 
 mod audited;
 mod doctor;
+mod jobs;
 mod kinds;
 mod large;
 mod letters;

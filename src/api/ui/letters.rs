@@ -19,7 +19,6 @@ pub(super) use one::{edit, one};
 
 use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
-use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
 use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
@@ -51,7 +50,8 @@ pub(super) async fn all(State(api): State<Api>, Extension(identity): Extension<I
     let daemons = api.roster.inspect().into_iter();
     let daemons = daemons.filter_map(|daemon| Some((daemon.status.name.to_string(), daemon.control?)));
     let topics = counted::topics(&api, &daemons.collect::<Vec<_>>()).await;
-    let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job)).collect();
+    let sight = Sight::of(&api, &identity);
+    let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job, sight)).collect();
     let body = html! {
         h1 { "Dead letters" }
         @if topics.is_empty() {
@@ -268,7 +268,7 @@ pub(super) async fn redrive(
     let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, reason)| {
         let request =
             RedriveRequest { which, to, per_second, cap, reason: reason.clone(), ..RedriveRequest::default() };
-        let wanted = request.wanted(&name.topic);
+        let wanted = request.wanted(&api, &name.topic);
         let job = request.work(&identity).and_then(|work| start(&api, &identity, &name, work, false, reason));
         job.map_err(|problem| problem.wanted(wanted))
     });
@@ -283,7 +283,7 @@ pub(super) async fn discard(
 ) -> Response {
     let counted = said(pairs).and_then(|(_, which, reason)| {
         let request = DiscardRequest { which, execute: false, reason };
-        let wanted = request.wanted(&name.topic);
+        let wanted = request.wanted(&api, &name.topic);
         let DiscardRequest { which, reason, .. } = request;
         let work = Work::discard(which, reason.clone());
         let job = work.and_then(|work| start(&api, &identity, &name, work, false, reason));
@@ -296,7 +296,7 @@ pub(super) async fn discard(
 fn begun(api: &Api, identity: &Identity, name: &LettersName, job: Result<Arc<jobs::Job>, Problem>) -> Response {
     match job {
         Ok(job) => {
-            (Extension(Detail(job.told())), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response()
+            (Extension(job.told(api)), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response()
         }
         Err(problem) => not_done(api, identity, &problem, &address(&name.daemon, &name.topic), &name.topic),
     }

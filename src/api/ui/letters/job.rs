@@ -13,6 +13,7 @@ use crate::api::endpoint::Named;
 use crate::api::jobs::shown::{Job, State as At, What};
 use crate::api::jobs::{JobName, wanted};
 use crate::api::letters::LettersName;
+use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::live as live_of;
@@ -43,7 +44,7 @@ pub(in crate::api::ui) async fn job(
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let shown = match api.jobs.of(&name) {
-        Ok(job) => Job::of(&job),
+        Ok(job) => Job::of(&job, Sight::of(&api, &identity)),
         Err(problem) => return not_shown(&api, &identity, &problem, "/letters", "dead letters"),
     };
     let title = format!("Job {name}");
@@ -62,7 +63,7 @@ pub(in crate::api::ui) async fn live_job(
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let may_act = identity.role >= Role::Operator;
-    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?), may_act)))
+    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
 }
 
 fn fragment(job: &Job, may_act: bool) -> Markup {
