@@ -100,6 +100,11 @@ impl Audit {
         Some(entry)
     }
 
+    /// Work that somebody has begun has ended.
+    pub(super) fn ended(&self, entry: &AuditEntry) {
+        self.write("work has ended", entry, None, |rings| &mut rings.done);
+    }
+
     /// Somebody has shown their token to a browser's page, or has it forgotten: `what` says which.
     pub(super) fn signed(&self, what: &'static str, who: &Identity, request: &Request) {
         let entry = entry(Some(who), request, Some(what.to_owned()), StatusCode::OK);

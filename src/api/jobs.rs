@@ -4,6 +4,7 @@
 //! where it was. The invariants: one job at most changes letters of a topic; four run at most; the last fifty are known.
 
 pub(super) mod shown;
+mod told;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Identity, Role};
-use super::audit::Detail;
+use super::audit::Audit;
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::instance::Instance;
 use super::letters::which::Which;
@@ -30,6 +31,7 @@ use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
 use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, LettersError, Plan, Redrive};
+use crate::fleet::Fleet;
 use crate::record::{Timestamp, Topic};
 
 /// Jobs that are known, and that run at once.
@@ -164,7 +166,7 @@ pub(super) struct Order {
     pub(super) work: Work,
     /// Whether it is done; else it is counted.
     pub(super) executes: bool,
-    pub(super) by: String,
+    pub(super) by: Identity,
     pub(super) reason: String,
 }
 
@@ -182,16 +184,39 @@ pub(super) struct Job {
     ended: CancellationToken,
 }
 
+/// Where it is written down how jobs have ended.
+#[derive(Clone)]
+pub(super) struct Books {
+    pub(super) audit: Arc<Audit>,
+    pub(super) fleet: Arc<Fleet>,
+}
+
+impl Books {
+    fn note(&self, job: &Job) {
+        let entry = job.ended();
+        self.audit.ended(&entry);
+        // What was only counted has changed nothing.
+        if job.order.executes {
+            self.fleet.did(entry);
+        }
+    }
+}
+
 /// A job at work: however that ends, the job has ended.
-struct AtWork(Arc<Job>);
+struct AtWork {
+    job: Arc<Job>,
+    books: Books,
+}
 
 impl Drop for AtWork {
     fn drop(&mut self) {
         let died = || LettersError::Unavailable("the work has died".to_owned());
-        let mut progress = self.0.progress.lock();
+        let mut progress = self.job.progress.lock();
         progress.end.get_or_insert_with(|| End { at: Timestamp::now().as_millis(), error: Some(died()) });
         drop(progress);
-        self.0.ended.cancel();
+        // Before anybody hears of its end.
+        self.books.note(&self.job);
+        self.job.ended.cancel();
     }
 }
 
@@ -228,26 +253,9 @@ impl Job {
         Problem::conflict(format!("job {name} changes letters of `{topic}` now: wait for its end, or stop it"))
     }
 
-    /// What it is, for the audit log.
-    pub(super) fn told(&self, api: &Api) -> Detail {
-        let Order { work, executes, reason, .. } = &self.order;
-        let does = match (work, executes) {
-            (Work::Redrive { .. }, true) => "re-drives",
-            (Work::Discard { .. }, true) => "discards",
-            (_, false) => "counts",
-        };
-        let which = Sight::of_audit(api).conditions(work.which()).told();
-        Detail(format!("job {} {does} letters of {} ({which}): {reason}", self.name, self.topic))
-    }
-
-    /// That somebody has stopped it, for the audit log.
-    pub(super) fn stopped(&self, reason: &str) -> Detail {
-        Detail(format!("stopped job {}: {reason}", self.name))
-    }
-
     /// Does it.
-    async fn run(self: Arc<Self>, letters: DeadLetters) {
-        let _at_work = AtWork(Arc::clone(&self));
+    async fn run(self: Arc<Self>, letters: DeadLetters, books: Books) {
+        let _at_work = AtWork { job: Arc::clone(&self), books };
         let letters = letters.watched({
             let job = Arc::clone(&self);
             move |counts| {
@@ -285,9 +293,7 @@ impl Job {
                 return Ok(());
             }
             Work::Redrive { redrive, .. } => letters.redrive(redrive.as_ref().clone()).await,
-            Work::Discard { filter, because, .. } => {
-                letters.discard(filter.clone(), by.as_str(), because.as_str()).await
-            }
+            Work::Discard { filter, because, .. } => letters.discard(filter.clone(), &*by.name, because.as_str()).await,
         };
         let (counts, ended) = match done {
             Ok(counts) => (counts, Ok(())),
@@ -299,9 +305,9 @@ impl Job {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Jobs {
     kept: Mutex<Kept>,
+    books: Books,
     /// The process that does them.
     instance: Instance,
 }
@@ -315,8 +321,8 @@ struct Kept {
 }
 
 impl Jobs {
-    pub(super) fn of_process(instance: &Instance) -> Self {
-        Self { kept: Mutex::default(), instance: instance.clone() }
+    pub(super) fn of_process(instance: &Instance, books: Books) -> Self {
+        Self { kept: Mutex::default(), books, instance: instance.clone() }
     }
 
     /// Begins one, on this runtime.
@@ -342,7 +348,7 @@ impl Jobs {
             ended: CancellationToken::new(),
         });
         while kept.running.try_join_next().is_some() {}
-        kept.running.spawn(Arc::clone(&job).run(letters));
+        kept.running.spawn(Arc::clone(&job).run(letters, self.books.clone()));
         kept.jobs.push_back(Arc::clone(&job));
         if kept.jobs.len() > KEPT
             && let Some(oldest) = kept.jobs.iter().position(|job| !job.is_running())
@@ -373,13 +379,12 @@ impl Jobs {
         let Order { daemon, work, .. } = &counted.order;
         // What somebody may not ask for they may not have done either, whoever has counted it.
         Sight::of(api, by).allows(work.which())?;
-        let by = by.name.to_string();
         let work = match work.clone() {
-            Work::Redrive { which, to, redrive } => Work::redrive(which, to, redrive.by(by.as_str()))?,
+            Work::Redrive { which, to, redrive } => Work::redrive(which, to, redrive.by(&*by.name))?,
             Work::Discard { which, .. } => Work::discard(which, reason.clone())?,
         };
         let letters = super::letters::open(api, daemon, counted.topic.as_str())?;
-        self.begin(Order { daemon: daemon.clone(), work, executes: true, by, reason }, letters)
+        self.begin(Order { daemon: daemon.clone(), work, executes: true, by: by.clone(), reason }, letters)
     }
 
     /// Goes on with one that was not brought to its end: its request is the same, so that no letter is done twice.
@@ -394,7 +399,7 @@ impl Jobs {
         }
         Sight::of(api, by).allows(work.which())?;
         let letters = super::letters::open(api, daemon, left.topic.as_str())?;
-        let (daemon, work, by) = (daemon.clone(), work.clone(), by.name.to_string());
+        let (daemon, work, by) = (daemon.clone(), work.clone(), by.clone());
         self.begin(Order { daemon, work, executes: true, by, reason }, letters)
     }
 

@@ -333,7 +333,7 @@ pub(super) fn start(
     // How many it counts tells as much as a list.
     Sight::of(api, identity).allows(work.which())?;
     let letters = open(api, &name.daemon, &name.topic)?;
-    let order = Order { daemon: name.daemon.clone(), work, executes, by: identity.name.to_string(), reason };
+    let order = Order { daemon: name.daemon.clone(), work, executes, by: identity.clone(), reason };
     api.jobs.begin(order, letters)
 }
 

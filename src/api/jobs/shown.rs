@@ -133,7 +133,7 @@ impl Job {
             which: sight.conditions(work.which()),
             request,
             to,
-            by: by.clone(),
+            by: by.name.to_string(),
             reason: reason.clone(),
             began_at: job.began_at,
             ended_at: end.as_ref().map(|end| end.at),

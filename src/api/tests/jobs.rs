@@ -85,3 +85,62 @@ fn what_an_admin_has_begun_is_no_operators_to_go_on_with() {
     let on = on["job"].as_str().expect("a job's name");
     assert_eq!(post(&scene, Role::Admin, &format!("/api/v1/jobs/{on}/stop"), &json!({"reason": "x"})).status, 200);
 }
+
+#[test]
+fn what_it_takes_to_go_on_with_a_job_is_told_and_how_it_ended() {
+    let scene = Scene::guarded();
+    let broker = broker(&scene, &["0", "1", "2", "3", "4"]);
+    broker.create_topic("again", 1);
+    let redrives = format!("{TOPIC}/redrives");
+    let whole = json!({
+        "which": {"partition": 0}, "request": "mended-7", "to": "again", "per_second": 50.0, "cap": 2, "reason": "the tax service",
+    });
+    let counted = job(&scene, Role::Operator, &redrives, &whole);
+    let told = audit(&scene);
+    assert!(
+        told[1].starts_with(&format!("job {counted} counts for a re-drive letters of orders.dlq (until=")),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with(
+            "&partition=0), request mended-7, to again, 50 a second, not if re-driven 2 times: the tax service"
+        ),
+        "{told:?}"
+    );
+    assert_eq!(told[0], format!("job {counted} is done: 3 letters of orders.dlq counted for a re-drive"));
+    let executed = job(
+        &scene,
+        Role::Operator,
+        &format!("/api/v1/jobs/{counted}/execute"),
+        &json!({"selected": 3, "reason": "now"}),
+    );
+    assert_eq!(audit(&scene)[0], format!("job {executed} is done: 3 letters of orders.dlq re-driven"));
+    let discards = format!("{TOPIC}/discards");
+    let counted = job(&scene, Role::Operator, &discards, &json!({"reason": "a load test"}));
+    assert!(
+        audit(&scene)[1].starts_with(&format!("job {counted} counts for a discard letters")),
+        "{:?}",
+        audit(&scene)
+    );
+
+    // One that can't go on says why, and what was done before.
+    broker.refuse_sends(Some(crate::producer::SendError::NotAuthorized("again".into())));
+    let failed = job(&scene, Role::Operator, &redrives, &json!({"to": "again", "execute": true, "reason": "on"}));
+    let told = audit(&scene);
+    assert!(told[0].starts_with(&format!("job {failed} has failed: 0 letters of orders.dlq re-driven: ")), "{told:?}");
+    broker.refuse_sends(None);
+    let slow = json!({"to": "again", "request": "slow", "per_second": 0.01, "execute": true, "reason": "mended"});
+    let begun = post(&scene, Role::Operator, &redrives, &slow).json();
+    let name = begun["job"].as_str().expect("a job's name");
+    assert_eq!(
+        post(&scene, Role::Operator, &format!("/api/v1/jobs/{name}/stop"), &json!({"reason": "wrong"})).status,
+        200
+    );
+    ask(&scene, Role::Operator, &format!("/api/v1/jobs/{name}?wait=true"));
+    let entry = until(|| {
+        let entries = ask(&scene, Role::Operator, "/api/v1/audit").json()["entries"].as_array()?.clone();
+        let ended = format!("job {name} is stopped: ");
+        entries.into_iter().find(|entry| entry["detail"].as_str().is_some_and(|told| told.starts_with(&ended)))
+    });
+    assert_eq!((&entry["who"], &entry["path"]), (&json!("a operator"), &json!(format!("/api/v1/jobs/{name}"))));
+}

@@ -295,9 +295,7 @@ pub(super) async fn discard(
 /// To the page of a job that has begun; what could not begin is told in its place.
 fn begun(api: &Api, identity: &Identity, name: &LettersName, job: Result<Arc<jobs::Job>, Problem>) -> Response {
     match job {
-        Ok(job) => {
-            (Extension(job.told(api)), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response()
-        }
+        Ok(job) => (Extension(job.told(api)), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response(),
         Err(problem) => not_done(api, identity, &problem, &address(&name.daemon, &name.topic), &name.topic),
     }
 }
