@@ -249,7 +249,7 @@ fn pauses_and_limits_hold_and_stand_in_the_audit_log_with_who_and_why() {
         told,
         [
             Some("resumed all: mended"),
-            Some("limited to 100 in 1s, each key to none: the database"),
+            Some("limited to 100 in 1s: the database"),
             Some("paused created[3]: poison")
         ]
     );

@@ -109,11 +109,12 @@ pub(crate) struct Scale {
 pub(crate) struct Rate {
     /// The daemon
     daemon: String,
-    /// How many attempts may begin, as in `100/s` or `20/1min`; `off` takes back what operators have limited
-    rate: String,
+    /// How many attempts may begin, as in `100/s` or `20/1min`; `off` takes back what operators have limited. Without, that stays as it is
+    #[arg(required_unless_present = "key")]
+    rate: Option<String>,
     /// The same for each single key
-    #[arg(long, value_name = "RATE", default_value = "off")]
-    key: String,
+    #[arg(long, value_name = "RATE")]
+    key: Option<String>,
     #[command(flatten)]
     asked: Asked,
     #[command(flatten)]
@@ -244,7 +245,8 @@ impl What {
 
 impl Rate {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let (rate, key_rate) = (rate(&self.rate)?, rate(&self.key)?);
+        let named = |text: &Option<String>| text.as_deref().map(rate).transpose();
+        let (rate, key_rate) = (named(&self.rate)?, named(&self.key)?);
         let reason = self.asked.why.reason.clone();
         let change = LimitChange { rate, key_rate, reason, lasts: self.lasts.millis() };
         self.asked.change(&self.daemon, "limits", &change, read)

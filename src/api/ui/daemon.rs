@@ -61,7 +61,7 @@ pub(super) async fn daemon(
             let body = html! {
                 h1 { (daemon) }
                 @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
-                @if may_steer { (steering::forms(&daemon, chosen.place())) }
+                @if may_steer { (steering::forms(&api, &daemon, chosen.place())) }
                 div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query) } { (content) }
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()

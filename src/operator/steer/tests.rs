@@ -94,3 +94,21 @@ fn partitions_that_are_named_are_meant_alone_and_what_is_no_number_is_no_topic()
         assert_eq!((heard, exit), (Vec::new(), Exit::Misconfigured), "{wrong}");
     }
 }
+
+#[test]
+fn a_limit_that_is_not_named_is_left_as_it_is() {
+    let sent = |arguments: &[&str]| {
+        let (heard, exit) = asked(&[&["rate", "orders"][..], arguments].concat(), &[steered()]);
+        (heard.into_iter().next().map(|(_, body)| body), exit)
+    };
+    let limit = |attempts: u32| json!({"attempts": attempts, "interval": 1_000});
+    for (arguments, expected) in [
+        (&["50/s"][..], json!({"rate": limit(50), "reason": "why", "lasts": null})),
+        (&["--key", "5/s"], json!({"key_rate": limit(5), "reason": "why", "lasts": null})),
+        (&["50/s", "--key", "off"], json!({"rate": limit(50), "key_rate": null, "reason": "why", "lasts": null})),
+        (&["off"], json!({"rate": null, "reason": "why", "lasts": null})),
+    ] {
+        assert_eq!(sent(arguments), (Some(expected), Exit::Drained), "{arguments:?}");
+    }
+    assert_eq!(sent(&[]), (None, Exit::Misconfigured));
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-use super::{Destination, Limits, Scope, Steered};
+use super::{Destination, Limiting, Limits, Scope, Steered};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::control;
@@ -98,20 +98,28 @@ impl Wish {
     }
 
     /// Has attempts begin at these rates at most.
-    pub(in crate::api) async fn limit(self, api: &Api, daemon: &str, limits: Limits) -> Result<Changed, Problem> {
-        let wanted = self.wanted(format_args!("limit to {}", limits.told()));
+    pub(in crate::api) async fn limit(self, api: &Api, daemon: &str, limits: Limiting) -> Result<Changed, Problem> {
+        let wanted = self.wanted(format_args!("limit {}", limits.told()));
         asked_for(wanted, self.limited(api, daemon, limits)).await
     }
 
-    async fn limited(self, api: &Api, daemon: &str, limits: Limits) -> Result<Changed, Problem> {
+    async fn limited(self, api: &Api, daemon: &str, limits: Limiting) -> Result<Changed, Problem> {
         control(api, daemon)?;
-        let did = format!("limited to {}", limits.told());
-        let Limits { rate, key_rate } = limits;
+        let did = format!("limited {}", limits.told());
+        let (rate, key_rate) = (limits.rate.flatten(), limits.key_rate.flatten());
+        if limits == (Limiting { rate: None, key_rate: None }) {
+            let why = "there is no rate to change: say `rate` or `key_rate`; null takes one back";
+            return Err(Problem::bad_request(why));
+        }
         if rate.iter().chain(&key_rate).any(|limit| limit.meant().is_none()) {
             return Err(Problem::bad_request("`attempts` and `interval` must be 1 at least"));
         }
         let changes = rate.map(Change::Rate).into_iter().chain(key_rate.map(Change::KeyRate)).collect();
-        let replaced = |change: &Change| matches!(change, Change::Rate(_) | Change::KeyRate(_));
+        let replaced = |change: &Change| match change {
+            Change::Rate(_) => limits.rate.is_some(),
+            Change::KeyRate(_) => limits.key_rate.is_some(),
+            _ => false,
+        };
         self.order(api, daemon, did, changes, replaced).await
     }
 
