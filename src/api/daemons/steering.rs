@@ -170,7 +170,7 @@ pub(crate) struct RateLimit {
 }
 
 /// The rates that attempts may begin at; null where there is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Of the whole daemon in this process.
@@ -307,7 +307,7 @@ pub(crate) struct WorkersChange {
 }
 
 /// How a daemon is steered now.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Steered {
     /// What is paused.
     pub(crate) paused: Vec<Scope>,
@@ -413,7 +413,7 @@ async fn halt(
 ) -> Result<Response, Problem> {
     let ScopeChange { topic, partition, key, reason, lasts } = change;
     let wish = Wish::new(identity, reason.clone(), lasts);
-    wish.halt(api, daemon, halt, Scope { topic, partition, key }).await?.answer(api, daemon, &reason)
+    Ok(wish.halt(api, daemon, halt, Scope { topic, partition, key }).await?.answer(api, daemon, &reason))
 }
 
 async fn pause(
@@ -441,7 +441,7 @@ async fn limit(
     Sent(LimitChange { rate, key_rate, reason, lasts }): Sent<LimitChange>,
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
-    wish.limit(&api, &daemon, Limiting { rate, key_rate }).await?.answer(&api, &daemon, &reason)
+    Ok(wish.limit(&api, &daemon, Limiting { rate, key_rate }).await?.answer(&api, &daemon, &reason))
 }
 
 async fn scale(
@@ -451,7 +451,7 @@ async fn scale(
     Sent(WorkersChange { workers, reason, lasts }): Sent<WorkersChange>,
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
-    wish.scale(&api, &daemon, workers).await?.answer(&api, &daemon, &reason)
+    Ok(wish.scale(&api, &daemon, workers).await?.answer(&api, &daemon, &reason))
 }
 
 async fn skip(
@@ -461,7 +461,7 @@ async fn skip(
     Sent(SkipRequest { topic, partition, offset, reason, lasts }): Sent<SkipRequest>,
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
-    wish.skip(&api, &daemon, (topic, partition), offset).await?.answer(&api, &daemon, &reason)
+    Ok(wish.skip(&api, &daemon, (topic, partition), offset).await?.answer(&api, &daemon, &reason))
 }
 
 async fn seek(
