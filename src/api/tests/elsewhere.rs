@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::pages::page;
 use super::*;
-use crate::fleet::FleetConfig;
+use crate::fleet::{DEFAULT_REPORTS, FleetConfig};
 use crate::pipeline::control::Rate;
+use crate::record::{OwnedRecord, Timestamp};
 use crate::testing::MemoryBroker;
 
 #[test]
@@ -51,5 +53,44 @@ fn whichever_process_is_asked_steers_what_another_one_runs() {
 
         let unknown = asked.post("/api/v1/daemons/order/pause", &json!({"reason": "x"}));
         assert!(unknown.status == 404 && unknown.body.contains("there is no daemon `order`"), "{unknown:?}");
+    }
+}
+
+#[test]
+fn failures_of_the_same_kind_are_one_row_however_many_processes_have_them() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let one = Scene::within(open(), Some(FleetConfig::in_memory(&broker)));
+    let id = one.get("/api/v1/instance").json()["id"].as_str().expect("a name").to_owned();
+    let own = one.get(&format!("/api/v1/fleet/{id}")).json();
+    let now = Timestamp::now().as_millis();
+    // Two have the same, and one of them has another as well.
+    for (number, count, first, last) in [(1_u64, 40, 7_200_000, 60_000), (2, 2, 90_000, 30_000)] {
+        let mut told = own.clone();
+        told["instance"]["id"] = json!(format!("shop-{number}"));
+        told["instance"]["host"] = json!(format!("host-{number}"));
+        let failure = |fingerprint: &str, error: &str| {
+            json!({
+                "fingerprint": fingerprint, "topic": "created", "handler": "create", "reason": "error", "pattern": error,
+                "count": count, "first": now - first, "last": now - last,
+                "example": {"partition": number, "offset": 7, "attempt": 1, "error": format!("{error} of {number}")},
+            })
+        };
+        let mut failures = vec![failure("aa", "no tax")];
+        failures.extend((number == 2).then(|| failure("bb", "no disk")));
+        told["daemons"][0]["failures"] = Value::from(failures);
+        let record = OwnedRecord::new(told.to_string()).with_key(format!("shop-{number}"));
+        broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    }
+    until(|| (one.get("/api/v1/fleet").json()["instances"].as_array()?.len() == 3).then_some(()));
+    for path in ["/errors", "/daemons/orders"] {
+        let body = page(&one, path).body;
+        let rows: Vec<&str> =
+            body.split("<tr>").filter(|row| row.contains("no tax") || row.contains("no disk")).collect();
+        let [tax, disk] = &rows[..] else { panic!("{path}: {rows:?}") };
+        for told in [">42<", "in 2 processes", "no tax of 2", "2 h 0 min ago", "30 s ago"] {
+            assert!(tax.contains(told), "{path}: {told} in {tax}");
+        }
+        assert!(disk.contains(">2<") && disk.contains("host-2 · "), "{path}: {disk}");
     }
 }
