@@ -1,6 +1,7 @@
 //! The API over HTTP: who is let in, what is refused, and what is done.
 
 mod audited;
+mod bounded;
 mod doctor;
 mod elsewhere;
 mod jobs;

@@ -13,6 +13,7 @@ mod login;
 mod overrides;
 mod overview;
 mod page;
+mod room;
 mod rows;
 mod seek;
 mod steering;

@@ -27,7 +27,8 @@ pub(crate) struct Audit {
 impl Audit {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let mut console = Console::new(&self.output);
-        let AuditShown { trouble, entries, .. } = self.api.agent(read)?.get("/api/v1/audit")?;
+        let limit = self.limit.map_or(String::new(), |limit| format!("?limit={}", limit.max(1)));
+        let AuditShown { trouble, entries, .. } = self.api.agent(read)?.get(&format!("/api/v1/audit{limit}"))?;
         let shown = entries.iter().take(self.limit.unwrap_or(usize::MAX));
         console.answer(shown, "nobody has changed anything")?;
         if let Some(trouble) = trouble {
