@@ -21,7 +21,7 @@
 //! | exit code | |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | done, and something was found that the command is to look for: `doctor` something that is wrong |
+//! | 1 | done, and something was found that the command is to look for: `doctor` something that is wrong; or ordered, and not known to hold in all processes |
 //! | 2 | the command line or the configuration can't work |
 //! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
 

@@ -162,6 +162,24 @@ struct SteeredRow {
     until: Option<u64>,
     /// The processes that are heard of, and whether they are known to do so.
     reached: Vec<Reached>,
+    /// Why it may not hold in all processes, or why that is not known.
+    trouble: Option<String>,
+}
+
+impl SteeredRow {
+    fn of(steered: Steered) -> Self {
+        let shown =
+            |limit: RateLimit| format!("{}/{:?}", limit.attempts, std::time::Duration::from_millis(limit.interval));
+        Self {
+            paused: steered.paused.iter().map(ToString::to_string).collect(),
+            rate: steered.limits.rate.map(shown),
+            key_rate: steered.limits.key_rate.map(shown),
+            workers: steered.workers.map(NonZeroUsize::get),
+            until: steered.until,
+            reached: steered.reached,
+            trouble: steered.trouble,
+        }
+    }
 }
 
 impl Row for SteeredRow {
@@ -297,21 +315,18 @@ impl Seek {
 }
 
 fn tell(output: &OutputArgs, steered: Steered) -> Result<Exit, Failure> {
-    let shown = |limit: RateLimit| format!("{}/{:?}", limit.attempts, std::time::Duration::from_millis(limit.interval));
-    let row = SteeredRow {
-        paused: steered.paused.iter().map(ToString::to_string).collect(),
-        rate: steered.limits.rate.map(shown),
-        key_rate: steered.limits.key_rate.map(shown),
-        workers: steered.workers.map(NonZeroUsize::get),
-        until: steered.until,
-        reached: steered.reached,
-    };
+    let row = SteeredRow::of(steered);
     let mut console = Console::new(output);
     console.answer([&row], "")?;
-    if let Some(trouble) = steered.trouble {
-        console.note(&trouble);
+    Ok(holds(&console, &row.reached, row.trouble.as_deref()))
+}
+
+/// Whether an order holds in all processes that are heard of: a script goes on by the exit code.
+pub(super) fn holds(console: &Console, reached: &[Reached], trouble: Option<&str>) -> Exit {
+    if let Some(trouble) = trouble {
+        console.note(trouble);
     }
-    Ok(Exit::Drained)
+    if trouble.is_none() && reached.iter().all(|one| one.obeys) { Exit::Drained } else { Exit::Found }
 }
 
 /// The one partition that this names.

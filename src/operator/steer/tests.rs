@@ -112,3 +112,36 @@ fn a_limit_that_is_not_named_is_left_as_it_is() {
     }
     assert_eq!(sent(&[]), (None, Exit::Misconfigured));
 }
+
+#[test]
+fn what_does_not_hold_in_all_processes_that_are_heard_of_is_told_by_the_exit_code() {
+    let reached =
+        |obey: [bool; 2]| json!([{"instance": "one", "obeys": obey[0]}, {"instance": "two", "obeys": obey[1]}]);
+    let answer = |reached: Value, trouble: Value| {
+        let mut answer = steered();
+        (answer["reached"], answer["trouble"]) = (reached, trouble);
+        answer
+    };
+    let alone = "it holds in this process alone, until its end: no broker answers";
+    for (answer, exit) in [
+        (answer(reached([true, true]), Value::Null), Exit::Drained),
+        (answer(reached([true, false]), Value::Null), Exit::Found),
+        (answer(reached([true, true]), json!(alone)), Exit::Found),
+    ] {
+        for command in [
+            &["pause", "orders"][..],
+            &["rate", "orders", "5/s"],
+            &["scale", "orders", "2"],
+            &["skip", "orders", "created:0", "7", "--yes"],
+        ] {
+            assert_eq!(asked(command, std::slice::from_ref(&answer)).1, exit, "{command:?}: {answer}");
+        }
+        let mut lifted = answer;
+        lifted["lifted"] = json!({
+            "id": "a", "daemon": "orders", "change": {"workers": 2}, "by": "ada", "reason": "why", "at": 0, "until": 1, "here_alone": false,
+        });
+        assert_eq!(asked(&["lift", "a"], &[lifted.clone()]).1, exit, "{lifted}");
+    }
+    let row = SteeredRow::of(serde_json::from_value(answer(reached([true, false]), json!(alone))).expect("an answer"));
+    assert_eq!(serde_json::to_value(row).expect("JSON")["trouble"], json!(alone));
+}
