@@ -192,10 +192,15 @@ fn of_any_program(file: &File) -> Result<Deployment, Faults> {
     Deployment::of_file(Sources { file: &file.path.display().to_string(), text: &text, variables, flags: &file.set })
 }
 
-fn completions(mut command: Command, shell: Shell) -> Result<Exit, Failure> {
+fn completions(command: Command, shell: Shell) -> Result<Exit, Failure> {
+    Console::plain().bytes(&script(command, shell))
+}
+
+/// What a shell completes a command line by.
+fn script(mut command: Command, shell: Shell) -> Vec<u8> {
     let (name, mut script) = (command.get_name().to_owned(), Vec::new());
     clap_complete::generate(shell, &mut command, name, &mut script);
-    Console::plain().bytes(&script)
+    script
 }
 
 /// The page of the command that `path` leads to.
