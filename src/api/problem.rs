@@ -99,6 +99,11 @@ impl Problem {
     }
 }
 
+/// That a reason is one: what operators change carries it for as long as it holds.
+pub(super) fn says_why(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() { Err(Problem::bad_request("say in `reason` why")) } else { Ok(()) }
+}
+
 /// Does what was asked for; what is in its way says what that was.
 pub(super) async fn asked_for<T>(wanted: String, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     work.await.map_err(|problem| problem.wanted(wanted))

@@ -151,6 +151,7 @@ pub(crate) struct ScopeChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which a pause holds; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -265,6 +266,7 @@ pub(crate) struct LimitChange {
     #[schemars(with = "Option<RateLimit>")]
     pub(crate) key_rate: Option<Option<RateLimit>>,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which they hold; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -286,6 +288,7 @@ pub(crate) struct SkipRequest {
     #[schemars(range(min = 0))]
     pub(crate) offset: i64,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which it holds; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -300,6 +303,7 @@ pub(crate) struct WorkersChange {
     #[serde(default)]
     pub(crate) workers: Option<NonZeroUsize>,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which it holds; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -332,6 +336,7 @@ pub(crate) struct SeekRequest {
     pub(crate) partition: i32,
     pub(crate) to: Destination,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
 }
 

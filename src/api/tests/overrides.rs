@@ -129,6 +129,12 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
         ("limits", json!({"rate": {"attempts": 0, "interval": 1_000}, "reason": "x"}), "must be 1 at least"),
         ("skip", json!({"topic": "t", "partition": 0, "offset": -1, "reason": "x"}), "no record t[0]@-1"),
         ("skip", json!({"topic": "t", "partition": 0, "offset": 1}), "reason"),
+        ("pause", json!({"reason": ""}), "say in `reason` why"),
+        ("resume", json!({"reason": " "}), "say in `reason` why"),
+        ("limits", json!({"rate": null, "reason": " "}), "say in `reason` why"),
+        ("workers", json!({"workers": null, "reason": "\t"}), "say in `reason` why"),
+        ("skip", json!({"topic": "t", "partition": 0, "offset": 1, "reason": ""}), "say in `reason` why"),
+        ("seek", json!({"topic": "t", "partition": 0, "to": "end", "reason": ""}), "say in `reason` why"),
     ] {
         let (status, detail) = detail(&scene.post(&format!("/api/v1/daemons/orders/{what}"), &body));
         assert!((400..500).contains(&status) && detail.contains(told), "{what} {body}: {status} {detail}");
@@ -138,6 +144,18 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
         assert_eq!(own.status, 409, "it reads nothing: {own:?}");
     }
     assert!(listed(&scene).is_empty());
+}
+
+#[test]
+fn nobody_takes_back_without_saying_why_and_it_stands() {
+    let scene = Scene::open();
+    scene.post("/api/v1/daemons/orders/pause", &json!({"reason": "x"}));
+    let id = listed(&scene)[0]["id"].as_str().expect("a name").to_owned();
+    let (status, told) = detail(&scene.post(&format!("/api/v1/overrides/{id}/lift"), &json!({"reason": " "})));
+    assert!(status == 400 && told.contains("say in `reason` why"), "{status} {told}");
+    assert_eq!(form(&scene, &format!("/overrides/{id}/lift"), "reason=").status, 400);
+    assert_eq!(form(&scene, "/daemons/orders/pause", "topic=&partition=&reason=+").status, 400);
+    assert_eq!(listed(&scene).len(), 1);
 }
 
 #[test]

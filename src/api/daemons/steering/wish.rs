@@ -11,7 +11,7 @@ use super::{Destination, Limiting, Limits, Scope, Steered};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::steered;
-use crate::api::problem::{Problem, asked_for};
+use crate::api::problem::{Problem, asked_for, says_why};
 use crate::api::state::Api;
 use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Seek, Standing, seek_here};
 use crate::pipeline::control::{self, Control};
@@ -57,6 +57,7 @@ impl Wish {
         changes: Vec<Change>,
         replaced: impl Fn(&Change) -> bool,
     ) -> Result<Changed, Problem> {
+        says_why(&self.reason)?;
         let control = steered(api, daemon).await?;
         let lasts = self.lasts.map_or(LASTS, Duration::from_millis);
         if lasts.is_zero() || lasts > LONGEST {
@@ -199,6 +200,7 @@ impl Wish {
         (topic, partition): (String, i32),
         to: Destination,
     ) -> Result<(TopicPartition, i64), Problem> {
+        says_why(&self.reason)?;
         let place = TopicPartition::new(topic.clone(), partition);
         let meant = to.meant().map_err(Problem::bad_request)?;
         let has_it = |control: &Control| control.view().is_some_and(|view| view.has(&place));
