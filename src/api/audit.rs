@@ -32,6 +32,8 @@ const REFUSED: usize = 500;
 const SIGNED: usize = 200;
 /// … and of what was seen.
 const SEEN: usize = 500;
+/// For so long a page tells whoever did something that it is done.
+const JUST: Duration = Duration::from_secs(300);
 /// How soon it is told how often something came again, once its minute is over.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -167,6 +169,17 @@ impl Audit {
         let untold: Vec<_> = [rings.refused.take_untold(now), rings.signed.take_untold(now)].concat();
         drop(rings);
         untold.iter().for_each(AuditEntry::tell_again);
+    }
+
+    /// Whether this one has done that a moment ago, for whatever reason.
+    pub(super) fn has_just(&self, who: &Identity, done: &str) -> bool {
+        let since = (Timestamp::now() - JUST).as_millis();
+        let is_it = |entry: &AuditEntry| {
+            let is_theirs = entry.at >= since && entry.who.as_deref() == Some(&*who.name);
+            let detail = entry.detail.as_deref().and_then(|detail| detail.strip_prefix(done));
+            is_theirs && detail.is_some_and(|reason| reason.starts_with(": "))
+        };
+        !done.is_empty() && self.0.lock().done.entries().any(|(_, entry)| is_it(entry))
     }
 
     /// The entries, the latest first.

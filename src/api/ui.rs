@@ -138,6 +138,14 @@ struct Told {
     done: Option<String>,
 }
 
+impl Told {
+    /// What whoever looks has just done, if that is so: an address may be anybody's, and say anything.
+    fn notice(&self, api: &Api, identity: &Identity) -> Markup {
+        let done = self.done.as_deref().filter(|done| api.audit.has_just(identity, done));
+        html! { @if let Some(done) = done { p.notice.done role="status" { (done) } } }
+    }
+}
+
 async fn configuration(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
     let body = html! {
         h1 { "Configuration" }

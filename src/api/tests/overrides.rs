@@ -159,6 +159,22 @@ fn nobody_takes_back_without_saying_why_and_it_stands() {
 }
 
 #[test]
+fn pages_tell_what_was_done_and_nothing_else_that_an_address_says() {
+    let scene = Scene::open();
+    let told = form(&scene, "/daemons/orders/pause", "topic=&partition=&reason=why");
+    let (_, location) = told.raw.split_once("location: ").expect("somewhere to go");
+    let notice = "role=\"status\"";
+    let done = page(&scene, location.lines().next().expect("an address")).body;
+    assert!(done.contains(notice) && done.contains("paused all"), "{done}");
+    for other in ["done=call+0800+123", "done=", "done=p"] {
+        for path in ["/daemons/orders", "/overrides"] {
+            let body = page(&scene, &format!("{path}?{other}")).body;
+            assert!(!body.contains(notice) && !body.contains("0800"), "{path}?{other}: {body}");
+        }
+    }
+}
+
+#[test]
 fn pages_limit_scale_skip_and_take_back() {
     let scene = Scene::open();
     let done = |path: &str, body: &str, told: &str| {

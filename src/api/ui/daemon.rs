@@ -60,7 +60,7 @@ pub(super) async fn daemon(
             let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
             let body = html! {
                 h1 { (daemon) }
-                @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
+                (told.notice(&api, &identity))
                 @if may_steer { (steering::forms(&api, &daemon, chosen.place())) }
                 div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query) } { (content) }
             };

@@ -23,7 +23,7 @@ pub(super) async fn overrides(
 ) -> Page {
     let body = html! {
         h1 { "Overrides" }
-        @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
+        (told.notice(&api, &identity))
         // Without what is live: a form that somebody fills in must not vanish.
         (fragment(&api, identity.role >= Role::Operator))
     };
