@@ -314,6 +314,16 @@ fn pages_lead_from_the_letters_to_a_redrive_that_is_confirmed_by_its_count() {
     assert!(list.status == 200 && list.body.contains("href=\"/daemons/orders/letters/orders.dlq/0/0\""), "{list:?}");
     let hidden = "<input type=\"hidden\" name=\"key\" value=\"ada\">";
     assert_eq!(list.body.matches(hidden).count(), 2, "{}", list.body);
+    // What is meant stays so when something of it is changed.
+    let conditions =
+        [("since", "7"), ("until", "99999999999999"), ("origin_partition", "3"), ("partition", "0"), ("offset", "0")];
+    let query = serde_urlencoded::to_string(conditions).expect("an address");
+    let narrow = page(&scene, &format!("/daemons/orders/letters/orders.dlq?{query}")).body;
+    let (_, filter) = narrow.split_once("Which letters").expect("a form");
+    let (filter, _) = filter.split_once("</form>").expect("its end");
+    for (name, value) in conditions {
+        assert!(filter.contains(&format!("name=\"{name}\" value=\"{value}\"")), "{name}: {filter}");
+    }
     let one = page(&scene, "/daemons/orders/letters/orders.dlq/0/0");
     assert!(one.body.contains("JSON, 8 bytes") && one.body.contains("&quot;id&quot;: 0"), "{one:?}");
 

@@ -187,6 +187,15 @@ fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
     let text = |name: &str, label: &str, value: Option<&str>| {
         html! { label { (label) input name=(name) value=[value]; } }
     };
+    let number = |value: Option<i32>| value.map(|value| value.to_string());
+    let time = |value: Option<u64>| value.map(|value| value.to_string());
+    let others = [
+        ("since", "Failed since (ms)", time(which.since.filter(|_| within.is_none()))),
+        ("until", "Failed before (ms)", time(which.until)),
+        ("origin_partition", "Record's partition", number(which.origin_partition)),
+        ("partition", "Letter's partition", number(which.partition)),
+        ("offset", "Letter's offset", which.offset.map(|offset| offset.to_string())),
+    ];
     html! {
         form.steer method="get" aria-label="Which letters" {
             label { "Failed within"
@@ -195,9 +204,8 @@ fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
                     @for (name, said, _) in TIMES { option value=(name) selected[within == Some(name)] { "the last " (said) } }
                 }
             }
-            @if within.is_none() {
-                @if let Some(since) = which.since { input type="hidden" name="since" value=(since); }
-            }
+            // What no field is there for unless it is asked for stays as it is, too.
+            @for (name, label, value) in &others { @if let Some(value) = value { (text(name, label, Some(value.as_str()))) } }
             (reasons(which.reason.as_deref()))
             (text("error", "Error contains", which.error.as_deref()))
             (text("origin", "Record's topic", which.origin.as_deref()))
