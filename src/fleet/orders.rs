@@ -109,7 +109,8 @@ impl Fleet {
         let (ordered, trouble) = if is_nothing { Default::default() } else { self.helm.order(entries, gone).await };
         let obeys = !matches!(trouble, Some(OrderTrouble::Unread(_)));
         let this = Reached { instance: self.instance.id.clone(), obeys };
-        if matches!(trouble, Some(OrderTrouble::Unwritten(_))) || is_nothing || self.is_alone() {
+        let is_unwritten = matches!(trouble, Some(OrderTrouble::Unwritten(_) | OrderTrouble::Unacknowledged(_)));
+        if is_unwritten || is_nothing || self.is_alone() {
             return Outcome { reached: vec![this], trouble, until: None };
         }
         let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
@@ -150,8 +151,11 @@ impl Fleet {
         }
         let errand = Errand { id: id.clone(), seek, until: at + millis(DONE) };
         let (_, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
-        if let Some(OrderTrouble::Unwritten(why)) = trouble {
-            return Err(NotSought::Elsewhere(why));
+        match trouble {
+            Some(OrderTrouble::Unwritten(why)) => return Err(NotSought::Elsewhere(why)),
+            // Whoever has the partition may read it yet.
+            Some(OrderTrouble::Unacknowledged(why)) => return Err(NotSought::Open(why)),
+            _ => {}
         }
         let mut refused: Option<(NotSought, Instant)> = None;
         let went = loop {

@@ -287,3 +287,31 @@ async fn daemons_wait_for_what_can_not_be_read_for_as_long_as_they_may_and_no_lo
     assert!(begun.elapsed() >= patience && begun.elapsed() < SETTLED, "{:?}", begun.elapsed());
     assert_eq!(one.control.workers(), None);
 }
+
+#[tokio::test]
+async fn a_seek_whose_order_may_have_been_written_is_not_refused() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let one = Shop::start(Some(&broker), "one");
+    // Another process may have the partition, as it says.
+    let (roster, metrics) = (Roster::default(), Metrics::new());
+    let _orders = roster.enter("orders".into(), metrics.daemon("orders"));
+    let two = Instance { id: "two".to_owned(), ..Instance::this("shop", None) };
+    let mut report = Report::whole(&two, &roster, Steered::default());
+    report.daemons[0].partitions_left_out = 1;
+    let record = OwnedRecord::new(serde_json::to_vec(&report).expect("JSON")).with_key("two");
+    broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    while one.fleet.look().await.others.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // It is written at once, and acknowledged too late.
+    broker.delay_sends(Duration::from_secs(60));
+    let (daemon, topic, by, reason) = ("orders".to_owned(), "created".to_owned(), "ada".to_owned(), "why".to_owned());
+    let seek = Seek { daemon, topic, partition: 3, to: Destination::End, by, reason };
+    let why = one.fleet.seek(seek).await.expect_err("nobody has answered");
+    assert!(why.is_open() && why.to_string().contains("not acknowledged within 4s"), "{why:?}");
+    let Outcome { trouble, .. } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
+    let trouble = trouble.expect("it was not acknowledged");
+    assert!(trouble.to_string().contains("whether for the others is not known"), "{trouble}");
+    assert_eq!(one.control.workers(), NonZeroUsize::new(3));
+}
