@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! daemonry ps [DAEMON]                              what the daemons of a process are at
-//! daemonry pause|resume DAEMON [TOPIC[:PARTITION]]  and `rate`, `scale`, `skip`, `seek`: steer them
+//! daemonry pause|resume DAEMON [TOPIC[:P,…]]         and `rate`, `scale`, `skip`, `seek`: steer them
 //! daemonry overrides                                what was changed so, until when and why; `lift` takes it back
 //! daemonry topics --brokers localhost:9092          topics of a cluster
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
@@ -21,13 +21,14 @@
 //! | exit code | |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | done, and something was found that the command is to look for: `doctor` something that is wrong |
+//! | 1 | done, and something was found that the command is to look for: `doctor` something that is wrong; or ordered, and not known to hold in all processes |
 //! | 2 | the command line or the configuration can't work |
 //! | 4 | it could not be done: no broker answers, a right is missing, the answer to a question was no |
 
 mod again;
 mod agent;
 mod audit;
+mod chosen;
 mod cluster;
 pub(crate) mod config;
 mod console;
@@ -191,10 +192,15 @@ fn of_any_program(file: &File) -> Result<Deployment, Faults> {
     Deployment::of_file(Sources { file: &file.path.display().to_string(), text: &text, variables, flags: &file.set })
 }
 
-fn completions(mut command: Command, shell: Shell) -> Result<Exit, Failure> {
+fn completions(command: Command, shell: Shell) -> Result<Exit, Failure> {
+    Console::plain().bytes(&script(command, shell))
+}
+
+/// What a shell completes a command line by.
+fn script(mut command: Command, shell: Shell) -> Vec<u8> {
     let (name, mut script) = (command.get_name().to_owned(), Vec::new());
     clap_complete::generate(shell, &mut command, name, &mut script);
-    Console::plain().bytes(&script)
+    script
 }
 
 /// The page of the command that `path` leads to.

@@ -3,7 +3,7 @@
 //!
 //! Everything that is no mere question is in it, what was refused too: the gate writes it, so that no route can forget to. It goes to the
 //! process's log, and the latest of it is kept to be asked for. The invariants: what was done is pushed out by nothing but what was done
-//! later; and of what can be had without a right a minute leaves a bounded number of lines, whoever asks for it, and however often.
+//! later; what may have been done counts as done, and is said to be open; and of what can be had without a right a minute leaves a bounded number of lines, whoever asks for it, and however often.
 
 mod entry;
 mod ring;
@@ -32,12 +32,18 @@ const REFUSED: usize = 500;
 const SIGNED: usize = 200;
 /// … and of what was seen.
 const SEEN: usize = 500;
+/// For so long a page tells whoever did something that it is done.
+const JUST: Duration = Duration::from_secs(300);
 /// How soon it is told how often something came again, once its minute is over.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// What a route says of what it did; goes with its answer.
+/// What a route says of what it did, or did not and why; goes with its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Detail(pub(super) String);
+
+/// That it may have been done, or be done yet, whatever the status says; goes with an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open;
 
 /// A request, as far as it matters here.
 #[derive(Clone, Debug)]
@@ -79,19 +85,26 @@ impl Audit {
     pub(super) fn note(&self, who: &Identity, request: &Request, response: &Response) -> Option<AuditEntry> {
         let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone());
         let status = response.status();
-        let entry = entry(Some(who), request, detail, status);
+        let is_open = response.extensions().get::<Open>().is_some();
+        let entry = AuditEntry { is_open, ..entry(Some(who), request, detail, status) };
         let event = match request.method {
             Method::GET | Method::HEAD | Method::OPTIONS => "asked for what it may not have",
+            _ if is_open => "asked to change something, which may be done yet",
             _ => "asked to change something",
         };
-        if status.is_client_error() || status.is_server_error() {
-            let what = format!("{} {}", entry.method, entry.path);
+        if !is_open && status.is_client_error() || status.is_server_error() {
+            let what = format!("{} {} {}", entry.method, entry.path, entry.detail.as_deref().unwrap_or_default());
             let key = Key::of(&entry, request.from.ip(), what);
             self.write(event, &entry, Some(key), |rings| &mut rings.refused);
             return None;
         }
         self.write(event, &entry, None, |rings| &mut rings.done);
         Some(entry)
+    }
+
+    /// Work that somebody has begun has ended.
+    pub(super) fn ended(&self, entry: &AuditEntry) {
+        self.write("work has ended", entry, None, |rings| &mut rings.done);
     }
 
     /// Somebody has shown their token to a browser's page, or has it forgotten: `what` says which.
@@ -158,6 +171,17 @@ impl Audit {
         untold.iter().for_each(AuditEntry::tell_again);
     }
 
+    /// Whether this one has done that a moment ago, for whatever reason.
+    pub(super) fn has_just(&self, who: &Identity, done: &str) -> bool {
+        let since = (Timestamp::now() - JUST).as_millis();
+        let is_it = |entry: &AuditEntry| {
+            let is_theirs = entry.at >= since && entry.who.as_deref() == Some(&*who.name);
+            let detail = entry.detail.as_deref().and_then(|detail| detail.strip_prefix(done));
+            is_theirs && detail.is_some_and(|reason| reason.starts_with(": "))
+        };
+        !done.is_empty() && self.0.lock().done.entries().any(|(_, entry)| is_it(entry))
+    }
+
     /// The entries, the latest first.
     pub(super) fn entries(&self) -> Vec<AuditEntry> {
         let rings = self.0.lock();
@@ -187,6 +211,7 @@ fn entry(who: Option<&Identity>, request: &Request, detail: Option<String>, stat
         path: shortened(&request.path),
         detail: detail.map(|detail| shortened(&detail)),
         status: status.as_u16(),
+        is_open: false,
     }
 }
 

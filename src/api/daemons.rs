@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::access::Role;
 use super::endpoint::{Asked, Endpoint, Named};
+use super::fleet::{Member, Members};
 use super::problem::Problem;
 use super::state::Api;
 use crate::pipeline::control::Control;
@@ -99,7 +100,22 @@ async fn failures(
     Ok(Json(control(&api, &daemon)?.failed().iter().map(FailedAttempts::of).collect()))
 }
 
-/// What steers a daemon.
+/// What steers a daemon that may be steered from here; `None` where another process of the fleet is known to run it, or some may begin to.
+pub(super) async fn steered(api: &Api, daemon: &str) -> Result<Option<Control>, Problem> {
+    let here = control(api, daemon);
+    if here.is_ok() || api.fleet.is_alone() {
+        return here.map(Some);
+    }
+    let members = Members::of(api, api.fleet.look().await);
+    // Also those that are silent: what is ordered stands, and they read it when they are back.
+    let mut of_daemon = members.all.iter().flat_map(Member::daemons).filter(|(_, of)| of.daemon.name == daemon);
+    let may_be = of_daemon.any(|(_, of)| {
+        of.daemon.consumer.is_some() || matches!(of.daemon.state, shown::State::Starting | shown::State::Restarting)
+    });
+    if may_be { Ok(None) } else { here.map(Some) }
+}
+
+/// What steers a daemon of this process.
 pub(super) fn control(api: &Api, daemon: &str) -> Result<Control, Problem> {
     let Inspected { status, control, .. } = api.daemon(daemon)?;
     control.ok_or_else(|| {

@@ -238,7 +238,7 @@ async fn shown(State(api): State<Api>) -> Json<DoctorShown> {
 }
 
 async fn look(State(api): State<Api>, Sent(LookRequest {}): Sent<LookRequest>) -> Result<Response, Problem> {
-    begin(&api)?;
+    begin(&api).map_err(|problem| problem.wanted(asked().0))?;
     Ok((Extension(asked()), Json(api.doctor.shown())).into_response())
 }
 

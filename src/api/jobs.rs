@@ -4,6 +4,7 @@
 //! where it was. The invariants: one job at most changes letters of a topic; four run at most; the last fifty are known.
 
 pub(super) mod shown;
+mod told;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -21,14 +22,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Identity, Role};
-use super::audit::Detail;
+use super::audit::Audit;
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::instance::Instance;
 use super::letters::which::Which;
-use super::letters::{own_name, refused};
+use super::letters::{begun, own_name, refused};
+use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
 use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, LettersError, Plan, Redrive};
+use crate::fleet::Fleet;
 use crate::record::{Timestamp, Topic};
 
 /// Jobs that are known, and that run at once.
@@ -163,7 +166,7 @@ pub(super) struct Order {
     pub(super) work: Work,
     /// Whether it is done; else it is counted.
     pub(super) executes: bool,
-    pub(super) by: String,
+    pub(super) by: Identity,
     pub(super) reason: String,
 }
 
@@ -181,16 +184,39 @@ pub(super) struct Job {
     ended: CancellationToken,
 }
 
+/// Where it is written down how jobs have ended.
+#[derive(Clone)]
+pub(super) struct Books {
+    pub(super) audit: Arc<Audit>,
+    pub(super) fleet: Arc<Fleet>,
+}
+
+impl Books {
+    fn note(&self, job: &Job) {
+        let entry = job.ended();
+        self.audit.ended(&entry);
+        // What was only counted has changed nothing.
+        if job.order.executes {
+            self.fleet.did(entry);
+        }
+    }
+}
+
 /// A job at work: however that ends, the job has ended.
-struct AtWork(Arc<Job>);
+struct AtWork {
+    job: Arc<Job>,
+    books: Books,
+}
 
 impl Drop for AtWork {
     fn drop(&mut self) {
         let died = || LettersError::Unavailable("the work has died".to_owned());
-        let mut progress = self.0.progress.lock();
+        let mut progress = self.job.progress.lock();
         progress.end.get_or_insert_with(|| End { at: Timestamp::now().as_millis(), error: Some(died()) });
         drop(progress);
-        self.0.ended.cancel();
+        // Before anybody hears of its end.
+        self.books.note(&self.job);
+        self.job.ended.cancel();
     }
 }
 
@@ -227,27 +253,9 @@ impl Job {
         Problem::conflict(format!("job {name} changes letters of `{topic}` now: wait for its end, or stop it"))
     }
 
-    /// What it is, for the audit log.
-    pub(super) fn told(&self) -> String {
-        let Order { work, executes, reason, .. } = &self.order;
-        let does = match (work, executes) {
-            (Work::Redrive { .. }, true) => "re-drives",
-            (Work::Discard { .. }, true) => "discards",
-            (_, false) => "counts",
-        };
-        let query = work.which().query();
-        let which = if query.is_empty() { "all".to_owned() } else { query };
-        format!("job {} {does} letters of {} ({which}): {reason}", self.name, self.topic)
-    }
-
-    /// That somebody has stopped it, for the audit log.
-    pub(super) fn stopped(&self, reason: &str) -> Detail {
-        Detail(format!("stopped job {}: {reason}", self.name))
-    }
-
     /// Does it.
-    async fn run(self: Arc<Self>, letters: DeadLetters) {
-        let _at_work = AtWork(Arc::clone(&self));
+    async fn run(self: Arc<Self>, letters: DeadLetters, books: Books) {
+        let _at_work = AtWork { job: Arc::clone(&self), books };
         let letters = letters.watched({
             let job = Arc::clone(&self);
             move |counts| {
@@ -285,9 +293,7 @@ impl Job {
                 return Ok(());
             }
             Work::Redrive { redrive, .. } => letters.redrive(redrive.as_ref().clone()).await,
-            Work::Discard { filter, because, .. } => {
-                letters.discard(filter.clone(), by.as_str(), because.as_str()).await
-            }
+            Work::Discard { filter, because, .. } => letters.discard(filter.clone(), &*by.name, because.as_str()).await,
         };
         let (counts, ended) = match done {
             Ok(counts) => (counts, Ok(())),
@@ -299,9 +305,9 @@ impl Job {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Jobs {
     kept: Mutex<Kept>,
+    books: Books,
     /// The process that does them.
     instance: Instance,
 }
@@ -315,8 +321,8 @@ struct Kept {
 }
 
 impl Jobs {
-    pub(super) fn of_process(instance: &Instance) -> Self {
-        Self { kept: Mutex::default(), instance: instance.clone() }
+    pub(super) fn of_process(instance: &Instance, books: Books) -> Self {
+        Self { kept: Mutex::default(), books, instance: instance.clone() }
     }
 
     /// Begins one, on this runtime.
@@ -342,7 +348,7 @@ impl Jobs {
             ended: CancellationToken::new(),
         });
         while kept.running.try_join_next().is_some() {}
-        kept.running.spawn(Arc::clone(&job).run(letters));
+        kept.running.spawn(Arc::clone(&job).run(letters, self.books.clone()));
         kept.jobs.push_back(Arc::clone(&job));
         if kept.jobs.len() > KEPT
             && let Some(oldest) = kept.jobs.iter().position(|job| !job.is_running())
@@ -371,13 +377,14 @@ impl Jobs {
             return Err(Problem::conflict(format!("job {name} has counted {found} letters, not {selected}")));
         }
         let Order { daemon, work, .. } = &counted.order;
-        let by = by.name.to_string();
+        // What somebody may not ask for they may not have done either, whoever has counted it.
+        Sight::of(api, by).allows(work.which())?;
         let work = match work.clone() {
-            Work::Redrive { which, to, redrive } => Work::redrive(which, to, redrive.by(by.as_str()))?,
+            Work::Redrive { which, to, redrive } => Work::redrive(which, to, redrive.by(&*by.name))?,
             Work::Discard { which, .. } => Work::discard(which, reason.clone())?,
         };
         let letters = super::letters::open(api, daemon, counted.topic.as_str())?;
-        self.begin(Order { daemon: daemon.clone(), work, executes: true, by, reason }, letters)
+        self.begin(Order { daemon: daemon.clone(), work, executes: true, by: by.clone(), reason }, letters)
     }
 
     /// Goes on with one that was not brought to its end: its request is the same, so that no letter is done twice.
@@ -390,8 +397,9 @@ impl Jobs {
         if !is_left {
             return Err(Problem::conflict(format!("job {name} runs still, or is through")));
         }
+        Sight::of(api, by).allows(work.which())?;
         let letters = super::letters::open(api, daemon, left.topic.as_str())?;
-        let (daemon, work, by) = (daemon.clone(), work.clone(), by.name.to_string());
+        let (daemon, work, by) = (daemon.clone(), work.clone(), by.clone());
         self.begin(Order { daemon, work, executes: true, by, reason }, letters)
     }
 
@@ -430,12 +438,14 @@ impl Kept {
     }
 }
 
-async fn all(State(api): State<Api>) -> Json<Vec<shown::Job>> {
-    Json(api.jobs.all().iter().map(|job| shown::Job::of(job)).collect())
+async fn all(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Json<Vec<shown::Job>> {
+    let sight = Sight::of(&api, &identity);
+    Json(api.jobs.all().iter().map(|job| shown::Job::of(job, sight)).collect())
 }
 
 async fn one(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(JobName { job }): Named<JobName>,
     Asked(Waiting { wait }): Asked<Waiting>,
 ) -> Result<Json<shown::Job>, Problem> {
@@ -444,7 +454,12 @@ async fn one(
         // In time or not: the answer says which.
         drop(timeout(WAIT, job.ended.cancelled()).await);
     }
-    Ok(Json(shown::Job::of(&job)))
+    Ok(Json(shown::Job::of(&job, Sight::of(&api, &identity))))
+}
+
+/// That a job is to be done, stopped or gone on with, for the audit log.
+pub(super) fn wanted(what: &str, job: &str, reason: &str) -> String {
+    format!("{what} job {job}: {reason}")
 }
 
 async fn execute(
@@ -453,17 +468,20 @@ async fn execute(
     Named(JobName { job }): Named<JobName>,
     Sent(ExecuteRequest { selected, reason }): Sent<ExecuteRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.execute(&api, &job, selected, &identity, reason)?;
-    Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
+    let wanted = format!("execute job {job}, which has counted {selected}: {reason}");
+    let job = api.jobs.execute(&api, &job, selected, &identity, reason).map_err(|problem| problem.wanted(wanted))?;
+    Ok(begun(&api, &identity, &job))
 }
 
 async fn stop(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(JobName { job }): Named<JobName>,
     Sent(StopRequest { reason }): Sent<StopRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.stop(&job)?;
-    Ok((Extension(job.stopped(&reason)), Json(shown::Job::of(&job))).into_response())
+    let job = api.jobs.stop(&job).map_err(|problem| problem.wanted(wanted("stop", &job, &reason)))?;
+    let shown = shown::Job::of(&job, Sight::of(&api, &identity));
+    Ok((Extension(job.stopped(&reason)), Json(shown)).into_response())
 }
 
 async fn resume(
@@ -472,6 +490,7 @@ async fn resume(
     Named(JobName { job }): Named<JobName>,
     Sent(ResumeRequest { reason }): Sent<ResumeRequest>,
 ) -> Result<Response, Problem> {
-    let job = api.jobs.resume(&api, &job, &identity, reason)?;
-    Ok((Extension(Detail(job.told())), Json(shown::Job::of(&job))).into_response())
+    let wanted = wanted("resume", &job, &reason);
+    let job = api.jobs.resume(&api, &job, &identity, reason).map_err(|problem| problem.wanted(wanted))?;
+    Ok(begun(&api, &identity, &job))
 }

@@ -26,7 +26,7 @@ use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::jobs::shown::Job;
 use super::jobs::{self, Order, Work};
 use super::masks::Sight;
-use super::problem::Problem;
+use super::problem::{Problem, asked_for};
 use super::state::Api;
 use crate::dead_letters::{Cursor, DeadLetters, Edit, Entry, LettersError, LettersPage, Redrive, Shown};
 use crate::record::{Offset, Partition, Timestamp, Topic};
@@ -44,6 +44,8 @@ const TURN: Duration = Duration::from_millis(5_500);
 const READ: Duration = Duration::from_secs(7);
 /// How long the cluster may take with all of it. A connection's time is longer.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// What is said of a record that may have been written.
+const UNSURE: &str = "the cluster takes too long, so it is not known whether the record was written: look at the letter before you ask again";
 /// How many read at once.
 pub(super) const READERS: usize = 2;
 
@@ -125,6 +127,12 @@ pub(super) struct LetterPlace {
 }
 
 impl LetterPlace {
+    /// That its changed record is to be written, for the audit log.
+    pub(super) fn wanted(&self, reason: &str) -> String {
+        let Self { topic, partition, offset, .. } = self;
+        format!("write letter {partition}:{offset} of {topic} changed: {reason}")
+    }
+
     /// That its changed record was written, for the audit log.
     pub(super) fn changed(&self, reason: &str) -> Detail {
         let Self { topic, partition, offset, .. } = self;
@@ -293,9 +301,11 @@ async fn redrive(
     Sent(request): Sent<RedriveRequest>,
 ) -> Result<Response, Problem> {
     let (executes, reason) = (request.execute, request.reason.clone());
+    let wanted = request.wanted(&api, &name.topic);
     let which = if executes { request.which } else { request.which.until_now() };
-    let work = RedriveRequest { which, ..request }.work(&identity)?;
-    Ok(begun(&*start(&api, &identity, &name, work, executes, reason)?))
+    let work = RedriveRequest { which, ..request }.work(&identity);
+    let job = work.and_then(|work| start(&api, &identity, &name, work, executes, reason));
+    Ok(begun(&api, &identity, &*job.map_err(|problem| problem.wanted(wanted))?))
 }
 
 async fn discard(
@@ -305,8 +315,10 @@ async fn discard(
     Sent(request): Sent<DiscardRequest>,
 ) -> Result<Response, Problem> {
     // Also where it is gone on with later: what comes in from here on is not meant.
-    let work = Work::discard(request.which.until_now(), request.reason.clone())?;
-    Ok(begun(&*start(&api, &identity, &name, work, request.execute, request.reason)?))
+    let wanted = request.wanted(&api, &name.topic);
+    let work = Work::discard(request.which.until_now(), request.reason.clone());
+    let job = work.and_then(|work| start(&api, &identity, &name, work, request.execute, request.reason));
+    Ok(begun(&api, &identity, &*job.map_err(|problem| problem.wanted(wanted))?))
 }
 
 /// Begins a job for whoever asks.
@@ -321,12 +333,13 @@ pub(super) fn start(
     // How many it counts tells as much as a list.
     Sight::of(api, identity).allows(work.which())?;
     let letters = open(api, &name.daemon, &name.topic)?;
-    let order = Order { daemon: name.daemon.clone(), work, executes, by: identity.name.to_string(), reason };
+    let order = Order { daemon: name.daemon.clone(), work, executes, by: identity.clone(), reason };
     api.jobs.begin(order, letters)
 }
 
-fn begun(job: &jobs::Job) -> Response {
-    (Extension(Detail(job.told())), Json(Job::of(job))).into_response()
+/// The answer about a job that has begun.
+pub(super) fn begun(api: &Api, identity: &Identity, job: &jobs::Job) -> Response {
+    (Extension(job.told(api)), Json(Job::of(job, Sight::of(api, identity)))).into_response()
 }
 
 /// A name for a request that no other one has.
@@ -341,7 +354,11 @@ async fn edit(
     Sent(request): Sent<EditRequest>,
 ) -> Result<Response, Problem> {
     let reason = request.reason.clone();
-    let edited = write(&api, &place, request.edit(&identity)?).await?;
+    let edited = asked_for(place.wanted(&reason), async {
+        let edit = request.edit(&identity)?;
+        write(&api, &place, edit).await
+    });
+    let edited = edited.await?;
     Ok((Extension(place.changed(&reason)), Json(edited)).into_response())
 }
 
@@ -351,15 +368,31 @@ pub(super) async fn write(api: &Api, place: &LetterPlace, edit: Edit) -> Result<
     if let Some(job) = api.jobs.at_work_on(letters.topic()) {
         return Err(job.in_the_way());
     }
+    let end = Instant::now() + PATIENCE;
+    // Nothing is begun before.
+    let _turn = timeout_at(end, api.readers.acquire()).await.map_err(|_| slow())?;
     let written = letters.redrive_edited(Partition(place.partition), Offset(place.offset), edit);
-    let written = in_time(Instant::now() + PATIENCE, async {
-        let _turn = api.readers.acquire().await;
-        written.await.map_err(|interrupted| interrupted.error)
-    });
-    Ok(Edited { written: written.await?.selected > 0 })
+    match timeout_at(end, written).await {
+        Ok(written) => Ok(Edited { written: written.map_err(|interrupted| refused(interrupted.error))?.selected > 0 }),
+        Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, UNSURE).open()),
+    }
+}
+
+impl DiscardRequest {
+    /// What it asks for, for the audit log.
+    pub(super) fn wanted(&self, api: &Api, topic: &str) -> String {
+        let which = Sight::of_audit(api).conditions(&self.which).told();
+        format!("discard of letters of {topic} ({which}): {}", self.reason)
+    }
 }
 
 impl RedriveRequest {
+    /// What it asks for, for the audit log.
+    pub(super) fn wanted(&self, api: &Api, topic: &str) -> String {
+        let which = Sight::of_audit(api).conditions(&self.which).told();
+        format!("re-drive of letters of {topic} ({which}): {}", self.reason)
+    }
+
     /// What it asks for.
     pub(super) fn work(self, identity: &Identity) -> Result<Work, Problem> {
         let Self { request, which, to, per_second, cap, .. } = self;

@@ -1,7 +1,8 @@
 //! Masks: fields of records that admins alone see.
 //!
-//! A name stands for every member of that name in a JSON value or key, at any depth and in any case, and for headers. The invariant: of what a
-//! mask is for nothing is shown, however it is written. So a value that is no JSON is hidden as a whole, since nobody knows what is in it.
+//! A name stands for every member of that name in a JSON value, key or header, at any depth and in any case, also within texts that are JSON themselves,
+//! and for headers of that name. The invariant: of what a mask is for nothing is shown, however it is written. So a value that is no JSON is hidden as a
+//! whole, since nobody knows what is in it.
 
 use std::borrow::Cow;
 
@@ -15,6 +16,8 @@ use crate::record::OwnedRecord;
 
 /// What stands where something is hidden.
 const MASK: &str = "***";
+/// So many texts within one another are looked into; what is within the last is hidden as a whole.
+const DEPTH: usize = 8;
 
 /// The names of fields that are hidden, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +45,16 @@ pub(super) struct Seen<'a> {
 impl<'a> Sight<'a> {
     /// What this one sees.
     pub(super) fn of(api: &'a Api, identity: &Identity) -> Self {
-        match identity.role {
+        Self::of_role(api, identity.role)
+    }
+
+    /// What those see who read the audit log: operators do.
+    pub(super) fn of_audit(api: &'a Api) -> Self {
+        Self::of_role(api, Role::Operator)
+    }
+
+    fn of_role(api: &'a Api, role: Role) -> Self {
+        match role {
             Role::Viewer => Self::Nothing,
             Role::Operator if !api.masks.0.is_empty() => Self::Masked(&api.masks),
             Role::Operator | Role::Admin => Self::Everything,
@@ -56,6 +68,20 @@ impl<'a> Sight<'a> {
             Self::Masked(masks) => Some(masks.see(record)),
             Self::Everything => Some(Seen { record: Cow::Borrowed(record), hides_value: false, masked: Vec::new() }),
         }
+    }
+
+    /// The conditions, without what they ask of records where that is hidden: that there is one is told.
+    pub(super) fn conditions(self, which: &Which) -> Which {
+        if self.allows(which).is_ok() {
+            return which.clone();
+        }
+        let header = |header: &String| match (self, parted(header)) {
+            (Self::Nothing, _) => MASK.to_owned(),
+            (_, (name, Some(_))) => format!("{name}={MASK}"),
+            (_, (name, None)) => name.to_owned(),
+        };
+        let (key, header) = (which.key.as_ref().map(|_| MASK.to_owned()), which.header.as_ref().map(header));
+        Which { key, header, ..which.clone() }
     }
 
     /// Whether these conditions may be asked for: which letters meet them tells what stands in their records.
@@ -73,15 +99,28 @@ impl<'a> Sight<'a> {
             Self::Nothing => return Ok(()),
             Self::Masked(masks) => masks,
         };
-        let header = which.header.as_deref().map(|header| header.split_once('=').map_or(header, |(name, _)| name));
-        if let Some(name) = header.filter(|name| masks.hides(name)) {
-            return refused(format!("the header `{name}` is masked, and no condition tells it: leave out `header`"));
+        if let Some((name, value)) = which.header.as_deref().map(parted) {
+            if masks.hides(name) {
+                return refused(format!(
+                    "the header `{name}` is masked, and no condition tells it: leave out `header`"
+                ));
+            }
+            if value.and_then(|value| masks.json(value)).is_some_and(|json| json.is_masked) {
+                return refused(
+                    "a field of this header is masked, and no condition tells it: leave out `header`".to_owned(),
+                );
+            }
         }
         if which.key.as_deref().and_then(|key| masks.json(key)).is_some_and(|json| json.is_masked) {
             return refused("a field of this key is masked, and no condition tells it: leave out `key`".to_owned());
         }
         Ok(())
     }
+}
+
+/// A condition on a header: its name, and what it is to be.
+fn parted(header: &str) -> (&str, Option<&str>) {
+    header.split_once('=').map_or((header, None), |(name, value)| (name, Some(value)))
 }
 
 /// JSON of which some may be hidden.
@@ -119,9 +158,14 @@ impl Masks {
             }
         }
         for (index, (name, value)) in record.headers.iter().enumerate() {
-            let name = String::from_utf8_lossy(name);
-            if value.is_some() && self.hides(&name) {
-                seen.record.to_mut().headers[index].1 = Some(MASK.as_bytes().to_vec());
+            let (name, Some(value)) = (String::from_utf8_lossy(name), value) else { continue };
+            let shown = if self.hides(&name) {
+                Some(MASK.to_owned())
+            } else {
+                self.json_of(value).filter(|json| json.is_masked).map(|json| json.text)
+            };
+            if let Some(shown) = shown {
+                seen.record.to_mut().headers[index].1 = Some(shown.into_bytes());
                 seen.masked.push(format!("header {name}"));
             }
         }
@@ -134,18 +178,25 @@ impl Masks {
 
     /// The text with masks; `None` where it is no JSON. What is not masked stays as it was written.
     fn json(&self, text: &str) -> Option<Json> {
+        self.json_within(text, DEPTH)
+    }
+
+    /// The same, where so many texts within one another are looked into.
+    fn json_within(&self, text: &str, depth: usize) -> Option<Json> {
         serde_json::from_str::<IgnoredAny>(text).ok()?;
         let (mut shown, mut copied, mut at) = (String::with_capacity(text.len()), 0, 0);
         while let Some(begin) = text[at..].find('"').map(|found| at + found) {
             at = behind_string(text, begin);
+            // What is no text, as half of a surrogate's pair, may be any name, and any JSON.
+            let read = serde_json::from_str::<String>(&text[begin..at]).ok();
+            if let Some(masked) = self.text(&text[begin..at], read.as_deref(), depth) {
+                shown.extend([&text[copied..begin], &masked]);
+                copied = at;
+            }
             let colon = behind_blanks(text, at);
             // In JSON only a member's name stands before a colon.
-            if !text[colon..].starts_with(':') {
-                continue;
-            }
-            // What is no text, as half of a surrogate's pair, may be any name.
-            let name = serde_json::from_str::<String>(&text[begin..at]);
-            if name.is_ok_and(|name| !self.hides(&name)) {
+            let is_name = text[colon..].starts_with(':');
+            if !is_name || read.is_some_and(|name| !self.hides(&name)) {
                 continue;
             }
             let value = behind_blanks(text, colon + 1);
@@ -155,6 +206,24 @@ impl Masks {
         }
         shown.push_str(&text[copied..]);
         Some(Json { text: shown, is_masked: copied > 0 })
+    }
+
+    /// What is to stand in place of a text in JSON, as it is written there; `None` where nothing of it is hidden. `read`: what it says, if that is text.
+    fn text(&self, written: &str, read: Option<&str>, depth: usize) -> Option<String> {
+        let hidden = || format!("\"{MASK}\"");
+        let Some(text) = read else {
+            // Without a quotation mark it has no members.
+            let quotes = ["\\\"", "\\u0022"];
+            return quotes.iter().any(|quote| written.contains(quote)).then(hidden);
+        };
+        if !text.trim_start().starts_with(['{', '[', '"']) {
+            return None;
+        }
+        if depth == 0 {
+            return serde_json::from_str::<IgnoredAny>(text).is_ok().then(hidden);
+        }
+        let json = self.json_within(text, depth - 1).filter(|json| json.is_masked)?;
+        Some(serde_json::to_string(&json.text).unwrap_or_else(|_| hidden()))
     }
 }
 
@@ -241,6 +310,48 @@ mod tests {
     }
 
     #[test]
+    fn json_within_texts_is_hidden_too() {
+        for (json, shown) in [
+            (r#"{"body":"{\"id\": 1,\"card\":\"4111\"}"}"#, r#"{"body":"{\"id\": 1,\"card\":\"***\"}"}"#),
+            (r#"["{\"a\":[{\"p\\u0069n\":7}]}", "{}"]"#, r#"["{\"a\":[{\"p\\u0069n\":\"***\"}]}", "{}"]"#),
+            (r#""  [{\"card\":1}]""#, r#""  [{\"card\":\"***\"}]""#),
+            // Text within a text, and where nobody would look for it.
+            (r#"["\"{\\\"card\\\":1}\""]"#, r#"["\"{\\\"card\\\":\\\"***\\\"}\""]"#),
+            (r#"{"{\"pin\":1}":2}"#, r#"{"{\"pin\":\"***\"}":2}"#),
+            // What is no text may be any JSON.
+            (r#"["{\"x\":\"\ud800\",\"card\":1}", "\ud800"]"#, r#"["***", "\ud800"]"#),
+            // No JSON, and so none of its members.
+            (r#"["card", "{card:1}", "[pin", "{\"card\":"]"#, r#"["card", "{card:1}", "[pin", "{\"card\":"]"#),
+        ] {
+            assert_eq!(masked(json), shown);
+        }
+        // As deep as somebody may write it: what nobody looks into any more is hidden as a whole.
+        let mut deep = "{\"card\":4111}".to_owned();
+        for _ in 0..12 {
+            deep = serde_json::to_string(&[&deep]).expect("JSON");
+            assert!(!masked(&deep).contains("4111"), "{deep}");
+        }
+    }
+
+    #[test]
+    fn json_of_headers_is_hidden_as_that_of_values_and_what_is_none_is_shown() {
+        let record = OwnedRecord::new("{}")
+            .with_header("event", "{\"card\":4111,\"id\":7}")
+            .with_header("trace", "card=4111")
+            .with_header("pin", "{}");
+        let masks = masks();
+        let seen = masks.see(&record);
+        let headers: Vec<_> = seen.record.headers.iter().map(|(_, value)| value.as_deref().expect("a value")).collect();
+        assert_eq!(headers, [&b"{\"card\":\"***\",\"id\":7}"[..], b"card=4111", b"***"]);
+        assert_eq!(seen.masked, ["header event", "header pin"]);
+        let asked = |header: &str| {
+            let which = Which { header: Some(header.to_owned()), ..Which::default() };
+            Sight::Masked(&masks).allows(&which).is_ok()
+        };
+        assert!(!asked("event={\"card\":4111}") && asked("event={\"id\":7}") && asked("event"));
+    }
+
+    #[test]
     fn value_that_is_no_json_is_hidden_and_keys_and_headers_only_where_they_are_named() {
         let record = OwnedRecord::new("card=4111").with_key("ada").with_header("Pin", "1234").with_header("trace", "x");
         let masks = masks();
@@ -272,6 +383,13 @@ mod tests {
                 };
                 Value::Object(all.into_iter().map(member).collect::<Map<_, _>>())
             }
+            Value::String(text) => match serde_json::from_str::<Value>(&text) {
+                Ok(within) if !within.is_number() => {
+                    let shown = without(within.clone());
+                    Value::String(if shown == within { text } else { shown.to_string() })
+                }
+                _ => Value::String(text),
+            },
             other => other,
         }
     }
@@ -287,6 +405,7 @@ mod tests {
         leaf.prop_recursive(4, 40, 5, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                inner.clone().prop_map(|value| Value::String(value.to_string())),
                 prop::collection::hash_map(name(), inner, 0..5)
                     .prop_map(|all| Value::Object(all.into_iter().collect())),
             ]

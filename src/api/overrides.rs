@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Role;
 use super::audit::Detail;
 use super::endpoint::{Endpoint, Named, Sent};
-use super::problem::Problem;
+use super::problem::{Problem, asked_for, says_why};
 use super::state::Api;
 use crate::fleet::{Outcome, Reached, Standing};
 
@@ -50,6 +50,7 @@ pub(crate) struct OverridesShown {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LiftRequest {
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
 }
 
@@ -74,7 +75,15 @@ impl OverridesShown {
 
 impl Lifted {
     /// Takes this one back.
-    pub(super) async fn one(api: &Api, id: &str) -> Result<Self, Problem> {
+    pub(super) async fn one(api: &Api, id: &str, reason: &str) -> Result<Self, Problem> {
+        asked_for(format!("lift {id}: {reason}"), async {
+            says_why(reason)?;
+            Self::taken_back(api, id).await
+        })
+        .await
+    }
+
+    async fn taken_back(api: &Api, id: &str) -> Result<Self, Problem> {
         let (lifted, Outcome { reached, trouble, .. }) = api.fleet.lift(id).await.ok_or_else(|| {
             Problem::not_found(format!("there is no override `{id}` any more: `/api/v1/overrides` lists them"))
         })?;
@@ -97,7 +106,7 @@ async fn lift(
     Named(OverrideId { id }): Named<OverrideId>,
     Sent(LiftRequest { reason }): Sent<LiftRequest>,
 ) -> Result<Response, Problem> {
-    let lifted = Lifted::one(&api, &id).await?;
+    let lifted = Lifted::one(&api, &id, &reason).await?;
     let detail = Extension(Detail(format!("{}: {reason}", lifted.told())));
     Ok((detail, Json(lifted)).into_response())
 }

@@ -15,7 +15,7 @@ use super::audit::Audit;
 use super::doctor::Doctor;
 use super::gate::Hosts;
 use super::instance::Instance;
-use super::jobs::Jobs;
+use super::jobs::{Books, Jobs};
 use super::letters::READERS;
 use super::masks::Masks;
 use super::problem::Problem;
@@ -35,7 +35,7 @@ pub(super) struct Inner {
     pub(super) admitted: Admitted,
     pub(super) hosts: Hosts,
     pub(super) rate: RateLimit,
-    pub(super) audit: Audit,
+    pub(super) audit: Arc<Audit>,
     /// Work on dead letters.
     pub(super) jobs: Jobs,
     /// What operators don't see of records.
@@ -63,14 +63,16 @@ impl Api {
     ) -> Self {
         let ApiConfig { tokens, hosts, configuration, masked, tls, doctor, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
+        let audit = Arc::new(Audit::default());
+        let books = Books { audit: Arc::clone(&audit), fleet: Arc::clone(&fleet) };
         Self(Arc::new(Inner {
             roster,
             fleet,
             admitted,
             hosts,
             rate: RateLimit::default(),
-            audit: Audit::default(),
-            jobs: Jobs::of_process(&instance),
+            audit,
+            jobs: Jobs::of_process(&instance, books),
             instance,
             masks: Masks::new(masked),
             doctor: Doctor::new(doctor),

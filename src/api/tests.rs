@@ -1,7 +1,10 @@
 //! The API over HTTP: who is let in, what is refused, and what is done.
 
 mod audited;
+mod bounded;
 mod doctor;
+mod elsewhere;
+mod jobs;
 mod kinds;
 mod large;
 mod letters;
@@ -98,10 +101,15 @@ impl Scene {
 
     /// One whose consumer is steered by this.
     fn of(config: ApiConfig, fleet: Option<FleetConfig>, control: Control) -> Self {
+        Self::running(["orders", "ticker"], config, fleet, control)
+    }
+
+    /// One of these daemons, of which the first is a consumer.
+    fn running(names: [&'static str; 2], config: ApiConfig, fleet: Option<FleetConfig>, control: Control) -> Self {
         let (roster, metrics) = (Roster::default(), Metrics::new());
-        let entries = ["orders", "ticker"].map(|name| roster.enter(name.into(), metrics.daemon(name)));
+        let entries = names.map(|name| roster.enter(name.into(), metrics.daemon(name)));
         entries[0].control().take(&control);
-        entries[0].start(Health::new("orders"));
+        entries[0].start(Health::new(names[0]));
         let instance = Instance::this("shop", None);
         let fleet = match fleet {
             Some(fleet) => Fleet::start(fleet, &instance, roster.clone()),
@@ -246,11 +254,7 @@ fn pauses_and_limits_hold_and_stand_in_the_audit_log_with_who_and_why() {
     let told: Vec<_> = audit.as_array().into_iter().flatten().map(|entry| entry["detail"].as_str()).collect();
     assert_eq!(
         told,
-        [
-            Some("resumed all: mended"),
-            Some("limited to 100 in 1s, each key to none: the database"),
-            Some("paused created[3]: poison")
-        ]
+        [Some("resumed all: mended"), Some("limited to 100 in 1s: the database"), Some("paused created[3]: poison")]
     );
     assert_eq!((&audit[2]["who"], &audit[2]["status"]), (&json!("local"), &json!(200)));
 }

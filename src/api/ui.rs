@@ -13,6 +13,7 @@ mod login;
 mod overrides;
 mod overview;
 mod page;
+mod room;
 mod rows;
 mod seek;
 mod steering;
@@ -135,6 +136,14 @@ async fn live_overview(State(api): State<Api>) -> Response {
 struct Told {
     #[serde(default)]
     done: Option<String>,
+}
+
+impl Told {
+    /// What whoever looks has just done, if that is so: an address may be anybody's, and say anything.
+    fn notice(&self, api: &Api, identity: &Identity) -> Markup {
+        let done = self.done.as_deref().filter(|done| api.audit.has_just(identity, done));
+        html! { @if let Some(done) = done { p.notice.done role="status" { (done) } } }
+    }
 }
 
 async fn configuration(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {

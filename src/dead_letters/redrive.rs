@@ -69,6 +69,18 @@ impl Redrive {
         &self.request
     }
 
+    /// Records a second, at most.
+    #[cfg(feature = "api")]
+    pub(crate) fn rate(&self) -> Option<f64> {
+        self.per_second
+    }
+
+    /// Records that were re-driven so often are left.
+    #[cfg(feature = "api")]
+    pub(crate) fn most(&self) -> u32 {
+        self.cap
+    }
+
     pub(crate) fn check(&self) -> Result<(), LettersError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if self.request.is_empty() || self.request.len() > 100 || !self.request.chars().all(is_plain) {

@@ -36,8 +36,10 @@ use crate::supervisor::Roster;
 const PERIOD: Duration = Duration::from_secs(1);
 /// The same where nobody else writes, and it is the clock alone that is looked at.
 const ALONE: Duration = Duration::from_secs(60);
-/// How long to wait before it is tried anew.
+/// How long to wait before it is tried anew …
 const AGAIN: Duration = Duration::from_secs(5);
+/// … and while daemons wait for it to begin.
+const SOON: Duration = Duration::from_millis(250);
 /// How long an order may take to be written …
 const PATIENCE: Duration = Duration::from_secs(4);
 /// … and then to be read here.
@@ -95,12 +97,33 @@ impl Steering {
 pub(crate) enum OrderTrouble {
     #[error("it holds in this process alone, until its end: {0}")]
     Unwritten(String),
+    #[error("it holds in this process, whether for the others is not known: {0}")]
+    Unacknowledged(String),
     #[error("it stands for all processes, this one has not read it yet: {0}")]
     Unread(String),
     #[error("it stands for all processes, but which of the others obey is not known: {0}")]
     Unseen(String),
     #[error("what was ordered before is not known here: {0}")]
     Unknown(String),
+}
+
+/// Why a record does not stand in the log, as far as that is known.
+#[derive(Debug, thiserror::Error)]
+enum NotPut {
+    #[error("{0}")]
+    Refused(String),
+    /// It may yet.
+    #[error("{0}")]
+    Late(String),
+}
+
+impl From<NotPut> for OrderTrouble {
+    fn from(error: NotPut) -> Self {
+        match error {
+            NotPut::Refused(why) => Self::Unwritten(why),
+            NotPut::Late(why) => Self::Unacknowledged(why),
+        }
+    }
 }
 
 /// An order that was written: whoever has read up to there knows of it. The default is none.
@@ -169,18 +192,12 @@ impl Helm {
         self.shared.trouble.known()
     }
 
-    /// Waits until the log was read once, or could not be.
+    /// Waits until the log was read once. What is in the way may go: daemons that begin without it do what operators have told them not to.
     pub(super) async fn settled(&self, patience: Duration) {
         let mut read = self.shared.read.subscribe();
-        let known = async {
-            while read.borrow_and_update().is_none() && self.trouble().is_none() {
-                if read.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        if timeout(patience, known).await.is_err() {
-            tracing::warn!(?patience, topic = %self.shared.topic, "what operators have changed is not known yet, daemons start without it");
+        if timeout(patience, read.wait_for(Option::is_some)).await.is_err() {
+            let (trouble, topic) = (self.trouble(), &self.shared.topic);
+            tracing::warn!(?patience, trouble, %topic, "what operators have changed is not known yet, daemons start without it");
         }
     }
 
@@ -213,7 +230,7 @@ impl Helm {
     /// Orders this: each entry stands, and each that `gone` names no longer does. Done here when it returns without trouble. Where it could not be
     /// written it holds here alone.
     pub(super) async fn order(&self, entries: Vec<Entry>, gone: Vec<String>) -> (Ordered, Option<OrderTrouble>) {
-        let (mut ordered, mut trouble) = (Ordered(None), None);
+        let (mut ordered, mut trouble): (_, Option<OrderTrouble>) = (Ordered(None), None);
         let until = Instant::now() + PATIENCE;
         let orders = entries.into_iter().map(|entry| (entry.id().to_owned(), Some(entry)));
         // First what is new: nothing is as it was before in between.
@@ -222,15 +239,15 @@ impl Helm {
             if trouble.is_none() {
                 match self.shared.write(&id, entry.as_ref(), until).await {
                     Ok(offset) => ordered = Ordered(Some(offset)),
-                    Err(error) => trouble = Some(error),
+                    Err(error) => trouble = Some(error.into()),
                 }
             }
             if trouble.is_some() {
                 self.shared.obey_alone(&id, entry);
             }
         }
-        if let Some(why) = trouble {
-            return (ordered, Some(OrderTrouble::Unwritten(why)));
+        if trouble.is_some() {
+            return (ordered, trouble);
         }
         self.shared.nudge.notify_one();
         let mut read = self.shared.read.subscribe();
@@ -268,24 +285,27 @@ impl Shared {
         self.nudge.notify_one();
     }
 
-    async fn write(&self, id: &str, entry: Option<&Entry>, until: Instant) -> Result<Offset, String> {
-        let value = entry.map(serde_json::to_vec).transpose().map_err(|error| error.to_string())?;
+    async fn write(&self, id: &str, entry: Option<&Entry>, until: Instant) -> Result<Offset, NotPut> {
+        let value = entry.map(serde_json::to_vec).transpose();
+        let value = value.map_err(|error| NotPut::Refused(error.to_string()))?;
         self.put("an order", &format!("{}{SEPARATOR}{id}", self.program), value, until).await
     }
 
-    async fn put(&self, what: &str, key: &str, value: Option<Vec<u8>>, until: Instant) -> Result<Offset, String> {
+    async fn put(&self, what: &str, key: &str, value: Option<Vec<u8>>, until: Instant) -> Result<Offset, NotPut> {
         let left = || until.saturating_duration_since(Instant::now());
         let record = OwnedRecord { value, ..OwnedRecord::default() }.with_key(key);
         let topic = self.topic.as_str();
         let sent = match timeout(left(), self.producer.send(topic, record.clone())).await {
             Ok(Err(SendError::UnknownTopic(_))) => {
-                make(&self.topic, Arc::clone(&self.shelf)).await?;
+                make(&self.topic, Arc::clone(&self.shelf)).await.map_err(NotPut::Refused)?;
                 timeout(left(), self.producer.send(topic, record)).await
             }
             sent => sent,
         };
-        let sent = sent.map_err(|_| format!("{what} to `{topic}` was not acknowledged within {PATIENCE:?}"))?;
-        sent.map(|sent| sent.offset).map_err(|error| format!("{what} can't be written to `{topic}`: {error}"))
+        let sent =
+            sent.map_err(|_| NotPut::Late(format!("{what} to `{topic}` was not acknowledged within {PATIENCE:?}")))?;
+        let refused = |error| NotPut::Refused(format!("{what} can't be written to `{topic}`: {error}"));
+        sent.map(|sent| sent.offset).map_err(refused)
     }
 
     fn steered(&self) -> Steered {

@@ -59,8 +59,8 @@ pub(crate) struct Reached {
     pub(crate) obeys: bool,
 }
 
-/// Where a partition goes on by another process's doing, or why it doesn't.
-pub(crate) type Sought = Result<i64, String>;
+/// Where a partition goes on, or why it doesn't.
+pub(crate) type Sought = Result<i64, NotSought>;
 
 impl Fleet {
     /// Changes this of a daemon in all processes; what stands already and is `replaced` by it is taken back. Done here when it returns.
@@ -109,7 +109,8 @@ impl Fleet {
         let (ordered, trouble) = if is_nothing { Default::default() } else { self.helm.order(entries, gone).await };
         let obeys = !matches!(trouble, Some(OrderTrouble::Unread(_)));
         let this = Reached { instance: self.instance.id.clone(), obeys };
-        if matches!(trouble, Some(OrderTrouble::Unwritten(_))) || is_nothing || self.is_alone() {
+        let is_unwritten = matches!(trouble, Some(OrderTrouble::Unwritten(_) | OrderTrouble::Unacknowledged(_)));
+        if is_unwritten || is_nothing || self.is_alone() {
             return Outcome { reached: vec![this], trouble, until: None };
         }
         let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
@@ -146,14 +147,17 @@ impl Fleet {
         let mut heard = sighting.others.iter().filter(|heard| !heard.is_silent());
         if !heard.any(|heard| may_have(&heard.report.daemons, &seek)) {
             let Seek { topic, partition, .. } = &seek;
-            return Err(format!("no process that is heard of has {topic}[{partition}] now"));
+            return Err(NotSought::Elsewhere(format!("no process that is heard of has {topic}[{partition}] now")));
         }
         let errand = Errand { id: id.clone(), seek, until: at + millis(DONE) };
         let (_, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
-        if let Some(OrderTrouble::Unwritten(why)) = trouble {
-            return Err(why);
+        match trouble {
+            Some(OrderTrouble::Unwritten(why)) => return Err(NotSought::Elsewhere(why)),
+            // Whoever has the partition may read it yet.
+            Some(OrderTrouble::Unacknowledged(why)) => return Err(NotSought::Open(why)),
+            _ => {}
         }
-        let mut refused: Option<(String, Instant)> = None;
+        let mut refused: Option<(NotSought, Instant)> = None;
         let went = loop {
             let (sighting, own) = (self.look().await, self.helm.steered());
             let others = sighting.others.iter().flat_map(|heard| &heard.report.steered.answers);
@@ -161,17 +165,20 @@ impl Fleet {
             for answer in others.chain(&own.answers).filter(|answer| answer.id == id) {
                 match (answer.next, &answer.refused) {
                     (Some(next), _) => return self.forget(id, Ok(next)).await,
-                    (None, Some(why)) if refused.is_none() => refused = Some((why.clone(), Instant::now())),
+                    (None, Some(why)) if refused.is_none() => {
+                        let why = if answer.is_open { NotSought::Open } else { NotSought::Elsewhere }(why.clone());
+                        refused = Some((why, Instant::now()));
+                    }
                     _ => {}
                 }
             }
-            if let Some((why, since)) = &refused
-                && (since.elapsed() >= DOUBT || Instant::now() >= until)
-            {
-                break Err(why.clone());
+            if let Some((why, _)) = refused.take_if(|(_, since)| since.elapsed() >= DOUBT || Instant::now() >= until) {
+                break Err(why);
             }
             if Instant::now() >= until {
-                break Err(format!("no process has answered within {DONE:?}: look at the partition, and ask again"));
+                let why =
+                    format!("no process has answered within {DONE:?}: look at the partition before you ask again");
+                break Err(NotSought::Open(why));
             }
             tokio::time::sleep(LOOK).await;
         };
@@ -185,17 +192,31 @@ impl Fleet {
     }
 }
 
-/// Why a partition of this process's does not go on elsewhere.
+/// Why a partition does not go on elsewhere.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotSought {
+    /// By this process's doing.
     #[error(transparent)]
     Refused(SeekError),
     #[error("not done within {SEEK:?}, it goes on: look at the partition")]
     Late,
+    /// By another process's.
+    #[error("{0}")]
+    Elsewhere(String),
+    /// By another process's, which may do it yet.
+    #[error("{0}")]
+    Open(String),
+}
+
+impl NotSought {
+    /// Whether it may be done yet.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Late | Self::Open(_))
+    }
 }
 
 /// Has a partition of this process's go on elsewhere, and answers where.
-pub(crate) async fn seek_here(control: &Control, place: TopicPartition, to: SeekTo) -> Result<i64, NotSought> {
+pub(crate) async fn seek_here(control: &Control, place: TopicPartition, to: SeekTo) -> Sought {
     let sought = tokio::time::timeout(SEEK, control.seek(place, to)).await.map_err(|_| NotSought::Late)?;
     sought.map(|next| next.offset().0).map_err(NotSought::Refused)
 }

@@ -47,6 +47,9 @@ pub(crate) struct Answer {
     pub(crate) next: Option<i64>,
     /// Why it was refused.
     pub(crate) refused: Option<String>,
+    /// It was not refused, but is not done yet.
+    #[serde(default)]
+    pub(crate) is_open: bool,
 }
 
 /// What a daemon of a process is at.

@@ -27,7 +27,8 @@ pub(crate) struct Audit {
 impl Audit {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
         let mut console = Console::new(&self.output);
-        let AuditShown { trouble, entries, .. } = self.api.agent(read)?.get("/api/v1/audit")?;
+        let limit = self.limit.map_or(String::new(), |limit| format!("?limit={}", limit.max(1)));
+        let AuditShown { trouble, entries, .. } = self.api.agent(read)?.get(&format!("/api/v1/audit{limit}"))?;
         let shown = entries.iter().take(self.limit.unwrap_or(usize::MAX));
         console.answer(shown, "nobody has changed anything")?;
         if let Some(trouble) = trouble {
@@ -53,14 +54,14 @@ impl Row for Deed {
     fn cells(&self) -> Vec<Cell> {
         let Self { instance, entry } = self;
         let when = i64::try_from(entry.latest()).ok().and_then(Timestamp::from_millis);
-        let tone = if entry.status >= 400 { Tone::Warning } else { Tone::Plain };
+        let tone = if entry.status >= 400 || entry.is_open { Tone::Warning } else { Tone::Plain };
         vec![
             Cell::of(when.map(|when| Moment(when).in_seconds())),
             Cell::new(entry.who()),
             Cell::of(entry.role.map(Role::name)),
             Cell::new(&entry.from),
             Cell::new(format!("{}/{}", instance.host, instance.pid)),
-            Cell::from(entry.status).tone(tone),
+            if entry.is_open { Cell::new("not known") } else { Cell::from(entry.status) }.tone(tone),
             Cell::from(entry.count),
             Cell::new(format!("{} {}", entry.method, entry.path)),
             Cell::of(entry.detail.as_ref()),

@@ -8,7 +8,7 @@ use super::console::{Console, OutputArgs};
 use super::failure::Failure;
 use super::moment::Moment;
 use super::rows::{Cell, Column, Row, Tone};
-use super::steer::Asked;
+use super::steer::{Asked, holds};
 use crate::api::{LiftRequest, Lifted, OverridesShown};
 use crate::config::overrides_as_yaml;
 use crate::fleet::Standing;
@@ -92,9 +92,6 @@ impl Lift {
         console.answer([&lifted], "")?;
         let obey = reached.iter().filter(|one| one.obeys).count();
         console.note(&format!("taken back in {obey} of {} processes", reached.len()));
-        if let Some(trouble) = trouble {
-            console.note(&trouble);
-        }
-        Ok(Exit::Drained)
+        Ok(holds(&console, &reached, trouble.as_deref()))
     }
 }

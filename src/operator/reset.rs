@@ -13,8 +13,9 @@ use clap::Args;
 use serde::Serialize;
 
 use self::plan::{Lookup, Step};
-use self::to::{Chosen, To};
+use self::to::To;
 use super::ReadFile;
+use super::chosen::Chosen;
 use super::cluster::ClusterArgs;
 use super::console::{ConsentArgs, Console, OutputArgs};
 use super::failure::Failure;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::ReadFile;
 use super::agent::{ApiArgs, encoded};
+use super::chosen::Chosen;
 use super::console::{ConsentArgs, Console, OutputArgs};
 use super::failure::Failure;
 use super::moment::Moment;
@@ -16,7 +17,7 @@ use crate::api::shown::{
 };
 use crate::config::{PerTime, Period};
 use crate::fleet::Reached;
-use crate::record::Timestamp;
+use crate::record::{Partition, Timestamp, Topic};
 use crate::shutdown::Exit;
 
 #[derive(Debug, PartialEq, Eq, Args)]
@@ -38,8 +39,9 @@ pub(crate) struct Resume {
 struct What {
     /// The daemon
     daemon: String,
-    /// A topic of it, or a partition as in `orders:3`; by default all of it
-    place: Option<String>,
+    /// A topic of it, or some of its partitions as in `orders:0,3`; by default all of it
+    #[arg(value_name = "TOPIC[:P,…]")]
+    place: Option<Chosen>,
     /// A key of the topic alone: what its route orders by
     #[arg(long, requires = "place")]
     key: Option<String>,
@@ -68,9 +70,13 @@ pub(super) struct Asked {
 impl Asked {
     /// Has a daemon changed, and tells how it is steered then.
     fn change(&self, daemon: &str, how: &str, change: &impl Serialize, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let path = format!("/api/v1/daemons/{}/{how}", encoded(daemon));
-        tell(&self.output, self.api.agent(read)?.post(&path, change)?)
+        tell(&self.output, self.api.agent(read)?.post(&path(daemon, how), change)?)
     }
+}
+
+/// Where a daemon is steered.
+fn path(daemon: &str, how: &str) -> String {
+    format!("/api/v1/daemons/{}/{how}", encoded(daemon))
 }
 
 /// How long what is changed holds.
@@ -103,11 +109,12 @@ pub(crate) struct Scale {
 pub(crate) struct Rate {
     /// The daemon
     daemon: String,
-    /// How many attempts may begin, as in `100/s` or `20/1min`; `off` takes back what operators have limited
-    rate: String,
+    /// How many attempts may begin, as in `100/s` or `20/1min`; `off` takes back what operators have limited. Without, that stays as it is
+    #[arg(required_unless_present = "key")]
+    rate: Option<String>,
     /// The same for each single key
-    #[arg(long, value_name = "RATE", default_value = "off")]
-    key: String,
+    #[arg(long, value_name = "RATE")]
+    key: Option<String>,
     #[command(flatten)]
     asked: Asked,
     #[command(flatten)]
@@ -155,6 +162,24 @@ struct SteeredRow {
     until: Option<u64>,
     /// The processes that are heard of, and whether they are known to do so.
     reached: Vec<Reached>,
+    /// Why it may not hold in all processes, or why that is not known.
+    trouble: Option<String>,
+}
+
+impl SteeredRow {
+    fn of(steered: Steered) -> Self {
+        let shown =
+            |limit: RateLimit| format!("{}/{:?}", limit.attempts, std::time::Duration::from_millis(limit.interval));
+        Self {
+            paused: steered.paused.iter().map(ToString::to_string).collect(),
+            rate: steered.limits.rate.map(shown),
+            key_rate: steered.limits.key_rate.map(shown),
+            workers: steered.workers.map(NonZeroUsize::get),
+            until: steered.until,
+            reached: steered.reached,
+            trouble: steered.trouble,
+        }
+    }
 }
 
 impl Row for SteeredRow {
@@ -204,20 +229,42 @@ impl Resume {
 
 impl What {
     fn change(self, how: &str, lasts: Option<u64>, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let (topic, partition) = match self.place.as_deref().map(place) {
-            None => (None, None),
-            Some((topic, None)) => (Some(topic.to_owned()), None),
-            Some((topic, Some(partition))) => (Some(topic.to_owned()), Some(partition)),
+        let reason = &self.asked.why.reason;
+        let change = |topic: Option<&Topic>, partition: Option<Partition>| ScopeChange {
+            topic: topic.map(Topic::to_string),
+            partition: partition.map(|partition| partition.0),
+            key: self.key.clone(),
+            reason: reason.clone(),
+            lasts,
         };
-        let reason = self.asked.why.reason.clone();
-        let change = ScopeChange { topic, partition, key: self.key, reason, lasts };
-        self.asked.change(&self.daemon, how, &change, read)
+        let changes: Vec<ScopeChange> = match &self.place {
+            Some(Chosen { topic, partitions }) if !partitions.is_empty() => {
+                partitions.iter().map(|partition| change(Some(topic), Some(*partition))).collect()
+            }
+            place => vec![change(place.as_ref().map(|chosen| &chosen.topic), None)],
+        };
+        let (agent, path) = (self.asked.api.agent(read)?, path(&self.daemon, how));
+        let mut last: Option<Steered> = None;
+        for (done, change) in changes.iter().enumerate() {
+            let steered: Steered = agent.post(&path, change).map_err(|failure| match done {
+                0 => failure,
+                _ => Failure::new(format!("{failure}; of the partitions the first {done} are done")),
+            })?;
+            // What one of them is in trouble with all are.
+            let trouble = last.and_then(|last| last.trouble);
+            last = Some(Steered { trouble: trouble.or(steered.trouble), ..steered });
+        }
+        match last {
+            Some(steered) => tell(&self.asked.output, steered),
+            None => Err(Failure::usage("no partition is named")),
+        }
     }
 }
 
 impl Rate {
     pub(super) fn run(self, read: &ReadFile<'_>) -> Result<Exit, Failure> {
-        let (rate, key_rate) = (rate(&self.rate)?, rate(&self.key)?);
+        let named = |text: &Option<String>| text.as_deref().map(rate).transpose();
+        let (rate, key_rate) = (named(&self.rate)?, named(&self.key)?);
         let reason = self.asked.why.reason.clone();
         let change = LimitChange { rate, key_rate, reason, lasts: self.lasts.millis() };
         self.asked.change(&self.daemon, "limits", &change, read)
@@ -232,7 +279,7 @@ impl Skip {
             &format!("{topic}:{partition} offset {} of `{}` is never handled", self.offset, self.daemon),
             "skip",
         )?;
-        let (topic, offset, lasts) = (topic.to_owned(), self.offset, self.lasts.millis());
+        let (offset, lasts) = (self.offset, self.lasts.millis());
         let request = SkipRequest { topic, partition, offset, reason: self.asked.why.reason.clone(), lasts };
         self.asked.change(&self.daemon, "skip", &request, read)
     }
@@ -260,46 +307,35 @@ impl Seek {
         let question =
             format!("{topic}:{partition} of `{}` goes on at {}, and that is committed", self.daemon, self.to);
         console.consent(&self.consent, &question, "seek")?;
-        let request = SeekRequest { topic: topic.to_owned(), partition, to, reason: self.asked.why.reason };
-        let path = format!("/api/v1/daemons/{}/seek", encoded(&self.daemon));
-        let sought: Sought = self.asked.api.agent(read)?.post(&path, &request)?;
+        let request = SeekRequest { topic, partition, to, reason: self.asked.why.reason };
+        let sought: Sought = self.asked.api.agent(read)?.post(&path(&self.daemon, "seek"), &request)?;
         console.answer([&sought], "")?;
         Ok(Exit::Drained)
     }
 }
 
 fn tell(output: &OutputArgs, steered: Steered) -> Result<Exit, Failure> {
-    let shown = |limit: RateLimit| format!("{}/{:?}", limit.attempts, std::time::Duration::from_millis(limit.interval));
-    let row = SteeredRow {
-        paused: steered.paused.iter().map(ToString::to_string).collect(),
-        rate: steered.limits.rate.map(shown),
-        key_rate: steered.limits.key_rate.map(shown),
-        workers: steered.workers.map(NonZeroUsize::get),
-        until: steered.until,
-        reached: steered.reached,
-    };
+    let row = SteeredRow::of(steered);
     let mut console = Console::new(output);
     console.answer([&row], "")?;
-    if let Some(trouble) = steered.trouble {
-        console.note(&trouble);
-    }
-    Ok(Exit::Drained)
+    Ok(holds(&console, &row.reached, row.trouble.as_deref()))
 }
 
-/// A topic, and a partition of it where one is named.
-fn place(text: &str) -> (&str, Option<i32>) {
-    // Names of topics have no colon.
-    match text.rsplit_once(':') {
-        Some((topic, partition)) => (topic, partition.parse().ok()),
-        None => (text, None),
+/// Whether an order holds in all processes that are heard of: a script goes on by the exit code.
+pub(super) fn holds(console: &Console, reached: &[Reached], trouble: Option<&str>) -> Exit {
+    if let Some(trouble) = trouble {
+        console.note(trouble);
     }
+    if trouble.is_none() && reached.iter().all(|one| one.obeys) { Exit::Drained } else { Exit::Found }
 }
 
-fn one_partition(text: &str) -> Result<(&str, i32), Failure> {
-    match place(text) {
-        (topic, Some(partition)) => Ok((topic, partition)),
-        _ => Err(Failure::usage(format!("`{text}` is no partition, allowed: as in `orders:3`"))),
-    }
+/// The one partition that this names.
+fn one_partition(text: &str) -> Result<(String, i32), Failure> {
+    let named = text.parse().ok().and_then(|Chosen { topic, partitions }| {
+        let mut named = partitions.iter();
+        named.next().filter(|_| named.next().is_none()).map(|partition| (topic.to_string(), partition.0))
+    });
+    named.ok_or_else(|| Failure::usage(format!("`{text}` is no partition, allowed: as in `orders:3`")))
 }
 
 fn rate(text: &str) -> Result<Option<RateLimit>, Failure> {
@@ -317,26 +353,4 @@ fn destination(text: &str) -> Result<Destination, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_and_places_are_read() {
-        let read = |text| rate(text).ok().map(|limit| limit.map(|limit| (limit.attempts, limit.interval)));
-        assert_eq!(read("100/s"), Some(Some((100, 1_000))));
-        assert_eq!(read("20/1min"), Some(Some((20, 60_000))));
-        assert_eq!(read("off"), Some(None));
-        for wrong in ["", "100", "0/s", "x/s", "100/", "100/0s", "-1/s"] {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
-        assert_eq!(place("orders:3"), ("orders", Some(3)));
-        assert_eq!(place("orders.created"), ("orders.created", None));
-        let to = |text| destination(text).ok();
-        assert_eq!(
-            [to("end"), to("42"), to("@1700000000000")],
-            [Some(Destination::End), Some(Destination::Offset(42)), Some(Destination::Time(1_700_000_000_000))]
-        );
-        assert_eq!(to("2023-11-14T22:13:20Z"), Some(Destination::Time(1_700_000_000_000)));
-        assert_eq!([to("middle"), to("@"), to("")], [None, None, None]);
-    }
-}
+mod tests;

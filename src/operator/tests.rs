@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 use super::*;
 use crate::kafka::EmbeddedCluster;
 
@@ -86,9 +88,23 @@ fn topics_of_a_cluster_are_listed() {
     };
     assert_eq!(done(&[]), Exit::Drained);
     assert_eq!(done(&["nothing-like-it", "--output", "json"]), Exit::Drained);
-    assert_eq!(run_with(["daemonry", "completions", "bash"]), Exit::Drained);
     assert_eq!(run_with(["daemonry", "man", "topics"]), Exit::Drained);
     assert_eq!(run_with(["daemonry", "man", "nothing"]), Exit::Misconfigured);
+}
+
+#[test]
+fn completions_know_every_command_and_the_options_of_each() {
+    assert_eq!(run_with(["daemonry", "completions", "bash"]), Exit::Drained);
+    for shell in Shell::value_variants() {
+        let script = String::from_utf8(script(command_line(), *shell)).expect("it is text");
+        for command in command_line().get_subcommands() {
+            assert!(script.contains(command.get_name()), "{shell} lacks {}", command.get_name());
+            for option in command.get_arguments().filter_map(|option| option.get_long()) {
+                assert!(script.contains(option), "{shell} lacks `--{option}` of {}", command.get_name());
+            }
+        }
+        assert!(script.contains("redrive") && script.contains("daemonry"), "{shell}: {script}");
+    }
 }
 
 /// What a command line of a program, or of whoever has none, says of itself when it is asked `arguments`.

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::access::Role;
+use crate::api::access::{Identity, Role};
 use crate::payload;
+use crate::record::Timestamp;
 
 /// Characters of a text that are kept: what somebody sends must not be what is held.
 const LENGTH: usize = 1_000;
@@ -24,9 +25,9 @@ pub(crate) struct AuditEntry {
     /// As what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<Role>,
-    /// From where.
+    /// From where; `the job` where it is that which has ended.
     pub(crate) from: String,
-    /// What was asked for: the request's method …
+    /// What was asked for: the request's method, `END` where work has ended that somebody had begun …
     pub(crate) method: String,
     /// … and path; those of the first, where it came more than once.
     pub(crate) path: String,
@@ -35,6 +36,9 @@ pub(crate) struct AuditEntry {
     pub(crate) detail: Option<String>,
     /// The answer's status code.
     pub(crate) status: u16,
+    /// Whether it was done is not known, or it is under way still: neither done nor refused. Left out where it isn't so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_open: bool,
 }
 
 impl AuditEntry {
@@ -46,6 +50,23 @@ impl AuditEntry {
     /// Who, as people say it.
     pub(crate) fn who(&self) -> &str {
         self.who.as_deref().unwrap_or("somebody")
+    }
+
+    /// Of a job that has ended: who has begun it has done what it did.
+    pub(in crate::api) fn of_job(by: &Identity, job: &str, status: u16, detail: String, at: Timestamp) -> Self {
+        Self {
+            at: at.as_millis(),
+            last: None,
+            count: 1,
+            who: Some(by.name.to_string()),
+            role: Some(by.role),
+            from: "the job".to_owned(),
+            method: "END".to_owned(),
+            path: format!("/api/v1/jobs/{job}"),
+            detail: Some(shortened(&detail)),
+            status,
+            is_open: false,
+        }
     }
 
     #[cfg(test)]
@@ -61,13 +82,15 @@ impl AuditEntry {
             path: "/api/v1/daemons/orders/pause".to_owned(),
             detail: Some(detail.to_owned()),
             status: 200,
+            is_open: false,
         }
     }
 
     /// The same without what there may be too many of.
     pub(super) fn vague(self) -> Self {
-        let from = if self.who.is_some() { self.from } else { "others".to_owned() };
-        Self { from, path: "…".to_owned(), ..self }
+        // What whoever is known has asked for is another thing each time.
+        let (from, detail) = if self.who.is_some() { (self.from, None) } else { ("others".to_owned(), self.detail) };
+        Self { from, detail, path: "…".to_owned(), ..self }
     }
 
     /// Writes it to the log.

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::access::Role;
-use super::super::endpoint::Endpoint;
+use super::super::endpoint::{Asked, Endpoint};
+use super::super::problem::Problem;
 use super::super::state::Api;
 use crate::fleet::Deed;
 
@@ -21,12 +22,26 @@ pub(crate) struct AuditShown {
     pub(crate) trouble: Option<String>,
     /// Each with the process that it is of, the latest first.
     pub(crate) entries: Vec<Deed>,
+    /// What `before` has to be for those that follow; null where these are the last.
+    #[serde(default)]
+    pub(crate) next: Option<u64>,
+}
+
+/// Which part of the audit log.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Paging {
+    /// How many entries there may be, and those of the same millisecond as the last; all of them where nothing is said.
+    #[schemars(range(min = 1))]
+    limit: Option<usize>,
+    /// Those alone that came before, in milliseconds since 1970 UTC: the `next` of another page.
+    before: Option<u64>,
 }
 
 impl AuditShown {
     pub(in crate::api) fn endpoint() -> Endpoint {
         let summary = "The latest of what was done in all processes, and of who was turned away by this one and has seen records in it";
-        Endpoint::get::<Self, _>("/api/v1/audit", Role::Operator, summary, audit)
+        Endpoint::get::<Self, _>("/api/v1/audit", Role::Operator, summary, audit).with::<Paging>()
     }
 
     /// As it is now.
@@ -36,10 +51,24 @@ impl AuditShown {
         let mut entries: Vec<_> = own.chain(others).collect();
         // Its own stay in the order in which they came.
         entries.sort_by_key(|deed| Reverse(deed.entry.latest()));
-        Self { asked: api.instance.id.clone(), trouble, entries }
+        Self { asked: api.instance.id.clone(), trouble, entries, next: None }
+    }
+
+    fn page(mut self, Paging { limit, before }: Paging) -> Self {
+        self.entries.retain(|deed| before.is_none_or(|before| deed.entry.latest() < before));
+        let limit = limit.unwrap_or(self.entries.len());
+        // Those of one millisecond can't be told apart by it, so they stay together.
+        let last = limit.checked_sub(1).and_then(|index| self.entries.get(index)).map(|deed| deed.entry.latest());
+        let end = self.entries.partition_point(|deed| last.is_none_or(|last| deed.entry.latest() >= last));
+        self.next = last.filter(|_| end < self.entries.len());
+        self.entries.truncate(end);
+        self
     }
 }
 
-async fn audit(State(api): State<Api>) -> Json<AuditShown> {
-    Json(AuditShown::now(&api).await)
+async fn audit(State(api): State<Api>, Asked(paging): Asked<Paging>) -> Result<Json<AuditShown>, Problem> {
+    if paging.limit == Some(0) {
+        return Err(Problem::bad_request("`limit` is 0, but must be 1 at least"));
+    }
+    Ok(Json(AuditShown::now(&api).await.page(paging)))
 }

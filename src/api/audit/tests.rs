@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 
 use super::*;
 use crate::api::access::Role;
+use crate::api::problem::Problem;
 
 fn ada() -> Identity {
     Identity { name: Arc::from("ada"), role: Role::Operator }
@@ -99,3 +100,24 @@ fn what_somebody_sends_is_not_kept_whatever_its_length() {
 }
 
 const MINUTE: Duration = ring::MINUTE;
+
+#[test]
+fn what_may_have_been_done_is_no_refusal_and_each_is_an_entry_that_the_others_hear_of() {
+    let audit = Audit::default();
+    let note = |problem: Problem| audit.note(&ada(), &request([10, 0, 0, 1], "/seek"), &problem.into_response());
+    for _ in 0..2 {
+        let told =
+            note(Problem::conflict("no answer").open().wanted("seek created[0]")).expect("the others are to know");
+        assert_eq!(told.detail.as_deref(), Some("seek created[0]; not known whether it was done: no answer"));
+        assert_eq!(note(Problem::conflict("no daemon").wanted("pause all")), None);
+        assert_eq!(note(Problem::conflict("no daemon").wanted("pause created")), None);
+    }
+    let entries = audit.entries();
+    let told: Vec<_> = entries.iter().map(|entry| (entry.is_open, entry.count, entry.detail.as_deref())).collect();
+    let (open, all, one) = (
+        Some("seek created[0]; not known whether it was done: no answer"),
+        Some("pause all; not done: no daemon"),
+        Some("pause created; not done: no daemon"),
+    );
+    assert_eq!(told, [(false, 2, one), (false, 2, all), (true, 1, open), (true, 1, open)]);
+}

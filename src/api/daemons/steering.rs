@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::DaemonName;
 use crate::api::access::{Identity, Role};
@@ -151,6 +151,7 @@ pub(crate) struct ScopeChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which a pause holds; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -170,7 +171,7 @@ pub(crate) struct RateLimit {
 }
 
 /// The rates that attempts may begin at; null where there is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Of the whole daemon in this process.
@@ -191,6 +192,38 @@ impl RateLimit {
     }
 }
 
+impl RateLimit {
+    /// As somebody would write it: a number of attempts a second, or as in `20/1min`.
+    pub(in crate::api) fn written(self) -> String {
+        let Self { attempts, interval } = self;
+        if interval == 1_000 {
+            return attempts.to_string();
+        }
+        let (unit, millis) = UNITS.into_iter().find(|(_, millis)| interval % millis == 0).unwrap_or(("ms", 1));
+        format!("{attempts}/{}{unit}", interval / millis)
+    }
+}
+
+/// Units of a time, the longest first, with their milliseconds.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
+
+impl FromStr for RateLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (attempts, time) = text.trim().split_once('/').unwrap_or((text.trim(), "s"));
+        let interval = || {
+            let digits = time.trim_end_matches(|c: char| !c.is_ascii_digit());
+            let count: u64 = if digits.is_empty() { 1 } else { digits.parse().ok()? };
+            let (_, millis) = UNITS.into_iter().find(|(unit, _)| *unit == &time[digits.len()..])?;
+            count.checked_mul(millis)
+        };
+        let read = attempts.parse().ok().zip(interval()).map(|(attempts, interval)| Self { attempts, interval });
+        let read = read.filter(|limit| limit.meant().is_some());
+        read.ok_or_else(|| format!("`{text}` is no rate, allowed: a number of attempts a second, or as in `20/1min`"))
+    }
+}
+
 impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {:?}", self.attempts, Duration::from_millis(self.interval))
@@ -203,21 +236,46 @@ impl Limits {
     }
 }
 
-/// The rates to limit to; each that is missing or null is no limit.
+/// What is to be changed of the limits: `None` where one stays as it is, `Some(None)` where it is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::api) struct Limiting {
+    pub(in crate::api) rate: Option<Option<RateLimit>>,
+    pub(in crate::api) key_rate: Option<Option<RateLimit>>,
+}
+
+impl Limiting {
+    /// In words.
+    fn told(self) -> String {
+        let told = |limit: Option<RateLimit>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+        let rate = self.rate.map(|limit| format!("to {}", told(limit)));
+        let key_rate = self.key_rate.map(|limit| format!("each key to {}", told(limit)));
+        rate.into_iter().chain(key_rate).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The rates to limit to. One that is missing stays as it is; null takes back what operators have limited.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitChange {
-    /// Of the whole daemon in this process.
-    #[serde(default)]
-    pub(crate) rate: Option<RateLimit>,
-    /// Of each single key.
-    #[serde(default)]
-    pub(crate) key_rate: Option<RateLimit>,
+    /// Of the whole daemon in each process. Left as it is where this is missing; null takes it back.
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RateLimit>")]
+    pub(crate) rate: Option<Option<RateLimit>>,
+    /// Of each single key. Left as it is where this is missing; null takes it back.
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RateLimit>")]
+    pub(crate) key_rate: Option<Option<RateLimit>>,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which they hold; a day where none are said, 30 days at most.
     #[serde(default)]
     pub(crate) lasts: Option<u64>,
+}
+
+/// What is there, be it null.
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// A record to pass over.
@@ -230,6 +288,7 @@ pub(crate) struct SkipRequest {
     #[schemars(range(min = 0))]
     pub(crate) offset: i64,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which it holds; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -244,6 +303,7 @@ pub(crate) struct WorkersChange {
     #[serde(default)]
     pub(crate) workers: Option<NonZeroUsize>,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
     /// Milliseconds for which it holds; a day where none are said, 30 days at most.
     #[serde(default)]
@@ -251,7 +311,7 @@ pub(crate) struct WorkersChange {
 }
 
 /// How a daemon is steered now.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Steered {
     /// What is paused.
     pub(crate) paused: Vec<Scope>,
@@ -276,6 +336,7 @@ pub(crate) struct SeekRequest {
     pub(crate) partition: i32,
     pub(crate) to: Destination,
     /// Why; for the audit log.
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) reason: String,
 }
 
@@ -320,6 +381,20 @@ impl FromStr for Destination {
     }
 }
 
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Beginning => f.write_str("beginning"),
+            Self::End => f.write_str("end"),
+            Self::Offset(offset) => write!(f, "offset {offset}"),
+            Self::Time(millis) => match jiff::Timestamp::from_millisecond(*millis) {
+                Ok(time) => write!(f, "{time}"),
+                Err(_) => write!(f, "@{millis}"),
+            },
+        }
+    }
+}
+
 impl Destination {
     /// What it means, or why it means nothing.
     pub(crate) fn meant(self) -> Result<SeekTo, String> {
@@ -343,7 +418,7 @@ async fn halt(
 ) -> Result<Response, Problem> {
     let ScopeChange { topic, partition, key, reason, lasts } = change;
     let wish = Wish::new(identity, reason.clone(), lasts);
-    wish.halt(api, daemon, halt, Scope { topic, partition, key }).await?.answer(api, daemon, &reason)
+    Ok(wish.halt(api, daemon, halt, Scope { topic, partition, key }).await?.answer(api, daemon, &reason))
 }
 
 async fn pause(
@@ -371,7 +446,7 @@ async fn limit(
     Sent(LimitChange { rate, key_rate, reason, lasts }): Sent<LimitChange>,
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
-    wish.limit(&api, &daemon, Limits { rate, key_rate }).await?.answer(&api, &daemon, &reason)
+    Ok(wish.limit(&api, &daemon, Limiting { rate, key_rate }).await?.answer(&api, &daemon, &reason))
 }
 
 async fn scale(
@@ -381,7 +456,7 @@ async fn scale(
     Sent(WorkersChange { workers, reason, lasts }): Sent<WorkersChange>,
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
-    wish.scale(&api, &daemon, workers).await?.answer(&api, &daemon, &reason)
+    Ok(wish.scale(&api, &daemon, workers).await?.answer(&api, &daemon, &reason))
 }
 
 async fn skip(
@@ -391,7 +466,7 @@ async fn skip(
     Sent(SkipRequest { topic, partition, offset, reason, lasts }): Sent<SkipRequest>,
 ) -> Result<Response, Problem> {
     let wish = Wish::new(&identity, reason.clone(), lasts);
-    wish.skip(&api, &daemon, (topic, partition), offset).await?.answer(&api, &daemon, &reason)
+    Ok(wish.skip(&api, &daemon, (topic, partition), offset).await?.answer(&api, &daemon, &reason))
 }
 
 async fn seek(

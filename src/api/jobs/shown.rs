@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Order, Progress, Work};
 use crate::api::letters::which::Which;
+use crate::api::masks::Sight;
 use crate::dead_letters::{Counts, LettersError, Way};
 
 /// Work on dead letters.
@@ -18,6 +19,7 @@ pub(in crate::api) struct Job {
     pub(in crate::api) what: What,
     /// Whether it does that; else it counts what would be done.
     pub(in crate::api) executes: bool,
+    /// With `***` in place of what it asks of records, where that is hidden from whoever looks.
     pub(in crate::api) which: Which,
     /// The re-drive's name, by which it goes on.
     pub(in crate::api) request: Option<String>,
@@ -102,7 +104,8 @@ pub(in crate::api) struct WayShown {
 }
 
 impl Job {
-    pub(in crate::api) fn of(job: &super::Job) -> Self {
+    /// As whoever sees this much of records sees it.
+    pub(in crate::api) fn of(job: &super::Job, sight: Sight<'_>) -> Self {
         let Order { daemon, work, executes, by, reason } = &job.order;
         let Progress { counts, plan, end } = job.progress();
         let (what, request, to) = match work {
@@ -127,10 +130,10 @@ impl Job {
             topic: job.topic.to_string(),
             what,
             executes: *executes,
-            which: work.which().clone(),
+            which: sight.conditions(work.which()),
             request,
             to,
-            by: by.clone(),
+            by: by.name.to_string(),
             reason: reason.clone(),
             began_at: job.began_at,
             ended_at: end.as_ref().map(|end| end.at),

@@ -107,6 +107,12 @@ impl Which {
         self.key.is_some() || self.header.is_some()
     }
 
+    /// In words, for the audit log.
+    pub(in crate::api) fn told(&self) -> String {
+        let query = self.query();
+        if query.is_empty() { "all".to_owned() } else { query }
+    }
+
     /// As they stand in an address.
     pub(in crate::api) fn query(&self) -> String {
         serde_urlencoded::to_string(self).unwrap_or_default()

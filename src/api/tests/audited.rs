@@ -4,9 +4,11 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::letters::{TOPIC, broker};
+use super::pages::form;
 use super::*;
-use crate::fleet::DEFAULT_CONTROL;
+use crate::fleet::{DEFAULT_CONTROL, DEFAULT_REPORTS};
 use crate::producer::SendError;
+use crate::record::{OwnedRecord, Timestamp};
 use crate::testing::MemoryBroker;
 
 impl Scene {
@@ -67,7 +69,7 @@ fn what_is_turned_away_at_the_gate_is_written_down_with_why() {
     assert_eq!(
         told(&entries),
         [
-            json!(["a viewer", 403, null, 1]),
+            json!(["a viewer", 403, "`a viewer` is viewer, this takes operator", 1]),
             json!([null, 421, "came by the name `evil.example.org`", 1]),
             json!([null, 403, "sent by `http://evil.example.org`", 1]),
         ]
@@ -109,7 +111,12 @@ fn who_has_seen_records_is_written_down_and_who_could_not_is_not() {
     assert_eq!(
         told(&entries),
         [
-            json!(["a viewer", 403, null, 1]),
+            json!([
+                "a viewer",
+                403,
+                "what stands in records is hidden from viewers, and no condition tells it: leave out `key` and `header`",
+                1
+            ]),
             json!(["a operator", 200, "saw records", 2]),
             json!(["a operator", 200, "saw records", 1]),
         ]
@@ -162,4 +169,142 @@ fn what_could_not_be_told_is_told_once_it_can_and_said_until_then() {
     let entries = until(|| Some(two.audit()).filter(|entries| !entries.is_empty()));
     assert_eq!(told(&entries).len(), 1);
     until(|| one.audit_shown()["trouble"].is_null().then_some(()));
+}
+
+#[test]
+fn what_is_refused_is_written_down_with_what_was_wanted_and_why_it_was_not_done() {
+    let scene = Scene::open();
+    let _broker = broker(&scene, &["0"]);
+    let daemon = |how: &str| format!("/api/v1/daemons/orders/{how}");
+    let of_letters = |how: &str| format!("{TOPIC}/{how}");
+    let asked = [
+        (
+            "/api/v1/daemons/order/pause".to_owned(),
+            json!({"topic": "created", "partition": 3}),
+            "pause created[3]",
+            "no daemon `order`",
+        ),
+        (daemon("resume"), json!({"partition": 3}), "resume", "a partition needs its `topic`"),
+        (daemon("limits"), json!({"rate": {"attempts": 0, "interval": 9}}), "limit to 0 in 9ms", "must be 1 at least"),
+        (daemon("workers"), json!({"workers": 3, "lasts": 0}), "scale to 3", "30 days at most"),
+        (
+            daemon("skip"),
+            json!({"topic": "created", "partition": 0, "offset": -1}),
+            "skip created[0]@-1",
+            "there is no record",
+        ),
+        (
+            daemon("seek"),
+            json!({"topic": "created", "partition": 0, "to": {"offset": 7}}),
+            "seek created[0] to offset 7",
+            "does not run",
+        ),
+        ("/api/v1/overrides/none/lift".to_owned(), json!({}), "lift none", "there is no override `none`"),
+        (
+            of_letters("redrives"),
+            json!({"request": "a/b", "which": {"reason": "poison"}}),
+            "re-drive of letters of orders.dlq (reason=poison)",
+            "can't name a request",
+        ),
+        (
+            of_letters("discards"),
+            json!({"which": {"offset": 1}}),
+            "discard of letters of orders.dlq",
+            "needs its `partition`",
+        ),
+        (
+            of_letters("0/9/edits"),
+            json!({"tombstone": true}),
+            "write letter 0:9 of orders.dlq changed",
+            "no record at offset 9",
+        ),
+        (
+            "/api/v1/jobs/9/execute".to_owned(),
+            json!({"selected": 7}),
+            "execute job 9, which has counted 7",
+            "there is no job `9`",
+        ),
+        ("/api/v1/jobs/9/stop".to_owned(), json!({}), "stop job 9", "there is no job `9`"),
+        ("/api/v1/jobs/9/resume".to_owned(), json!({}), "resume job 9", "there is no job `9`"),
+    ];
+    for (index, (path, mut body, wanted, refused)) in asked.into_iter().enumerate() {
+        body["reason"] = json!(format!("why {index}"));
+        let status = scene.post(&path, &body).status;
+        assert!((400..500).contains(&status), "{path}: {status}");
+        is_told(&scene, &path, status, &[wanted, &format!("why {index}"), "not done: ", refused]);
+    }
+}
+
+#[test]
+fn what_a_form_is_refused_is_written_down_as_well() {
+    let scene = Scene::open();
+    let _broker = broker(&scene, &["0"]);
+    let daemon = |how: &str| format!("/daemons/orders/{how}");
+    let of_letters = |how: &str| daemon(&format!("letters/orders.dlq/{how}"));
+    let place = "topic=created&partition=0";
+    let asked = [
+        (daemon("pause"), "topic=&partition=3&lasts=1".to_owned(), "pause", "needs its `topic`"),
+        (daemon("limits"), "rate=x&key_rate=".to_owned(), "limit", "`x` is no"),
+        (daemon("workers"), "workers=some".to_owned(), "scale to some", "`some` is no number"),
+        (daemon("skip"), format!("{place}&offset=7&confirm=no"), "skip created[0]@7", "not confirmed"),
+        (daemon("seek"), format!("{place}&to=end&confirm=no"), "seek created[0] to end", "not confirmed"),
+        ("/overrides/none/lift".to_owned(), String::new(), "lift none", "there is no override"),
+        (of_letters("redrive"), "offset=1".to_owned(), "re-drive", "needs its `partition`"),
+        (of_letters("discard"), "offset=1".to_owned(), "discard", "needs its `partition`"),
+        (
+            of_letters("0/0/edit"),
+            "value=x&confirm=no".to_owned(),
+            "write letter 0:0 of orders.dlq changed",
+            "not confirmed",
+        ),
+        ("/jobs/9/execute".to_owned(), "confirm=two".to_owned(), "execute job 9", "there is no job"),
+        ("/jobs/9/stop".to_owned(), String::new(), "stop job 9", "there is no job"),
+        ("/jobs/9/resume".to_owned(), String::new(), "resume job 9", "there is no job"),
+    ];
+    for (index, (path, body, wanted, refused)) in asked.into_iter().enumerate() {
+        let why = if path.contains("letters") || path.contains("/jobs") { "why" } else { "reason" };
+        let status = form(&scene, &path, &format!("{body}&{why}=because+{index}")).status;
+        assert!((400..500).contains(&status), "{path}: {status}");
+        is_told(&scene, &path, status, &[wanted, &format!("because {index}"), "not done: ", refused]);
+    }
+}
+
+/// That the latest entry is of this, and has all of these texts.
+fn is_told(scene: &Scene, path: &str, status: u16, texts: &[&str]) {
+    let entry = scene.get("/api/v1/audit").json()["entries"][0].clone();
+    assert_eq!((&entry["path"], &entry["status"], &entry["count"]), (&json!(path), &json!(status), &json!(1)));
+    let detail = entry["detail"].as_str().unwrap_or_default();
+    for text in texts {
+        assert!(detail.contains(text), "{path}: {text} in {detail}");
+    }
+}
+
+#[test]
+fn what_may_be_done_still_is_told_to_all_and_counted_with_no_refusal() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let of_fleet = || Scene::within(guarded(), Some(FleetConfig::in_memory(&broker)));
+    let [one, two] = [of_fleet(), of_fleet()];
+    let ask = |scene: &Scene, path: &str| scene.send_as(Some(&text(Role::Admin)), &Method::GET, path, "").json();
+    // A third one has the partition, as it says, and never does anything about it.
+    let id = one.audit_shown()["asked"].as_str().expect("a name").to_owned();
+    let mut third = ask(&one, &format!("/api/v1/fleet/{id}"));
+    third["instance"]["id"] = json!("shop-3");
+    third["daemons"][0]["partitions_left_out"] = json!(1);
+    let record = OwnedRecord::new(third.to_string()).with_key("shop-3");
+    broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    until(|| (ask(&one, "/api/v1/fleet")["instances"].as_array()?.len() == 3).then_some(()));
+
+    let seek = r#"{"topic":"created","partition":0,"to":"end","reason":"poison"}"#;
+    let path = "/api/v1/daemons/orders/seek";
+    let sought = one.send_as(Some(&text(Role::Operator)), &Method::POST, path, seek);
+    assert!(sought.status == 409 && sought.body.contains("no process has answered"), "{sought:?}");
+    for scene in [&one, &two] {
+        let entries = until(|| Some(scene.audit()).filter(|entries| !entries.is_empty()));
+        assert_eq!((&entries[0]["status"], &entries[0]["is_open"]), (&json!(409), &json!(true)), "{entries:?}");
+        let detail = entries[0]["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("seek created[0] to end: poison; not known whether it was done: "), "{detail}");
+        let page = scene.send_as(Some(&text(Role::Operator)), &Method::GET, "/audit", "").body;
+        assert!(page.contains("not known"), "{page}");
+    }
 }

@@ -64,17 +64,56 @@ fn what_is_changed_is_listed_the_latest_first_and_lifted_by_its_name() {
 }
 
 #[test]
-fn a_later_limit_takes_the_place_of_an_earlier_one_and_none_of_it_is_left() {
+fn a_later_limit_takes_the_place_of_an_earlier_one_and_leaves_the_other_as_it_is() {
     let scene = Scene::open();
     let limit = |body: Value| scene.post("/api/v1/daemons/orders/limits", &body);
     let per_second = |attempts: u32| json!({"attempts": attempts, "interval": 1_000});
+    let limits = || [scene.control.rate(), scene.control.key_rate()].map(|rate| rate.map(Rate::attempts));
     limit(json!({"rate": per_second(100), "key_rate": per_second(5), "reason": "the database"}));
+    assert_eq!(limits(), [Some(100), Some(5)]);
     limit(json!({"rate": per_second(10), "reason": "slower"}));
-    assert_eq!(listed(&scene).len(), 1);
-    assert_eq!(scene.control.rate().map(Rate::attempts), Some(10));
-    assert_eq!(scene.control.key_rate(), None);
-    assert_eq!(limit(json!({"reason": "mended"})).json()["until"], Value::Null);
-    assert!(listed(&scene).is_empty() && scene.control.rate().is_none());
+    assert_eq!((limits(), listed(&scene).len()), ([Some(10), Some(5)], 2));
+    let told = |scene: &Scene| scene.get("/api/v1/audit").json()["entries"][0]["detail"].clone();
+    assert_eq!(told(&scene), json!("limited to 10 in 1s: slower"));
+    limit(json!({"key_rate": per_second(2), "reason": "one customer"}));
+    assert_eq!((limits(), listed(&scene).len()), ([Some(10), Some(2)], 2));
+    // What is null is taken back, what is not there stays.
+    assert_eq!(limit(json!({"rate": null, "reason": "mended"})).json()["until"], Value::Null);
+    assert_eq!((limits(), listed(&scene).len()), ([None, Some(2)], 1));
+    assert_eq!(told(&scene), json!("limited to none: mended"));
+    let nothing = limit(json!({"reason": "mended"}));
+    assert!(nothing.status == 400 && nothing.body.contains("null takes one back"), "{nothing:?}");
+    assert_eq!(limit(json!({"rate": per_second(1), "key_rate": null, "reason": "mended"})).status, 200);
+    assert_eq!((limits(), listed(&scene).len()), ([Some(1), None], 1));
+}
+
+#[test]
+fn form_of_the_limits_has_what_holds_and_changes_what_was_changed_in_it_alone() {
+    let scene = Scene::open();
+    let path = "/daemons/orders/limits";
+    let limits = || [scene.control.rate(), scene.control.key_rate()].map(|rate| rate.map(Rate::attempts));
+    let odd = json!({"rate": {"attempts": 20, "interval": 60_000}, "key_rate": {"attempts": 5, "interval": 1_000}, "reason": "x"});
+    scene.post("/api/v1/daemons/orders/limits", &odd);
+    scene.post("/api/v1/daemons/orders/workers", &json!({"workers": 3, "reason": "x"}));
+    let body = page(&scene, "/daemons/orders").body;
+    for field in ["name=\"rate\" value=\"20/1min\"", "name=\"key_rate\" value=\"5\"", "name=\"workers\" value=\"3\""] {
+        assert!(body.contains(field), "{field} in {body}");
+    }
+    // Meanwhile somebody else has changed the other one.
+    scene
+        .post("/api/v1/daemons/orders/limits", &json!({"key_rate": {"attempts": 9, "interval": 1_000}, "reason": "x"}));
+    let shown = "was_rate=20%2F1min&was_key_rate=5&reason=x";
+    assert_eq!(form(&scene, path, &format!("rate=10&key_rate=5&{shown}")).status, 303);
+    assert_eq!(limits(), [Some(10), Some(9)]);
+    assert_eq!(form(&scene, path, &format!("rate=20%2F1min&key_rate=&{shown}")).status, 303);
+    assert_eq!(limits(), [Some(10), None]);
+    // Nothing is changed: that may be to have it for longer.
+    assert_eq!(form(&scene, path, "rate=10&key_rate=&was_rate=10&was_key_rate=&reason=x").status, 303);
+    assert_eq!((limits(), listed(&scene).len()), ([Some(10), None], 2));
+    let nothing = form(&scene, path, "rate=&key_rate=&was_rate=&was_key_rate=&reason=x");
+    assert!(nothing.status == 400 && nothing.body.contains("no rate"), "{nothing:?}");
+    let wrong = form(&scene, path, &format!("rate=many&key_rate=5&{shown}"));
+    assert!(wrong.status == 400 && wrong.body.contains("`many` is no rate"), "{wrong:?}");
 }
 
 #[test]
@@ -90,6 +129,12 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
         ("limits", json!({"rate": {"attempts": 0, "interval": 1_000}, "reason": "x"}), "must be 1 at least"),
         ("skip", json!({"topic": "t", "partition": 0, "offset": -1, "reason": "x"}), "no record t[0]@-1"),
         ("skip", json!({"topic": "t", "partition": 0, "offset": 1}), "reason"),
+        ("pause", json!({"reason": ""}), "say in `reason` why"),
+        ("resume", json!({"reason": " "}), "say in `reason` why"),
+        ("limits", json!({"rate": null, "reason": " "}), "say in `reason` why"),
+        ("workers", json!({"workers": null, "reason": "\t"}), "say in `reason` why"),
+        ("skip", json!({"topic": "t", "partition": 0, "offset": 1, "reason": ""}), "say in `reason` why"),
+        ("seek", json!({"topic": "t", "partition": 0, "to": "end", "reason": ""}), "say in `reason` why"),
     ] {
         let (status, detail) = detail(&scene.post(&format!("/api/v1/daemons/orders/{what}"), &body));
         assert!((400..500).contains(&status) && detail.contains(told), "{what} {body}: {status} {detail}");
@@ -99,6 +144,34 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
         assert_eq!(own.status, 409, "it reads nothing: {own:?}");
     }
     assert!(listed(&scene).is_empty());
+}
+
+#[test]
+fn nobody_takes_back_without_saying_why_and_it_stands() {
+    let scene = Scene::open();
+    scene.post("/api/v1/daemons/orders/pause", &json!({"reason": "x"}));
+    let id = listed(&scene)[0]["id"].as_str().expect("a name").to_owned();
+    let (status, told) = detail(&scene.post(&format!("/api/v1/overrides/{id}/lift"), &json!({"reason": " "})));
+    assert!(status == 400 && told.contains("say in `reason` why"), "{status} {told}");
+    assert_eq!(form(&scene, &format!("/overrides/{id}/lift"), "reason=").status, 400);
+    assert_eq!(form(&scene, "/daemons/orders/pause", "topic=&partition=&reason=+").status, 400);
+    assert_eq!(listed(&scene).len(), 1);
+}
+
+#[test]
+fn pages_tell_what_was_done_and_nothing_else_that_an_address_says() {
+    let scene = Scene::open();
+    let told = form(&scene, "/daemons/orders/pause", "topic=&partition=&reason=why");
+    let (_, location) = told.raw.split_once("location: ").expect("somewhere to go");
+    let notice = "role=\"status\"";
+    let done = page(&scene, location.lines().next().expect("an address")).body;
+    assert!(done.contains(notice) && done.contains("paused all"), "{done}");
+    for other in ["done=call+0800+123", "done=", "done=p"] {
+        for path in ["/daemons/orders", "/overrides"] {
+            let body = page(&scene, &format!("{path}?{other}")).body;
+            assert!(!body.contains(notice) && !body.contains("0800"), "{path}?{other}: {body}");
+        }
+    }
 }
 
 #[test]

@@ -60,8 +60,8 @@ pub(super) async fn daemon(
             let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
             let body = html! {
                 h1 { (daemon) }
-                @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
-                @if may_steer { (steering::forms(&daemon, chosen.place())) }
+                (told.notice(&api, &identity))
+                @if may_steer { (steering::forms(&api, &daemon, chosen.place())) }
                 div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query) } { (content) }
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()

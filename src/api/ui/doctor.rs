@@ -37,7 +37,7 @@ pub(super) async fn live(State(api): State<Api>) -> Response {
 pub(super) async fn look(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Response {
     match begin(&api) {
         Ok(()) => (Extension(asked()), Redirect::to(PATH)).into_response(),
-        Err(problem) => not_done(&api, &identity, &problem, PATH, "the doctor"),
+        Err(problem) => not_done(&api, &identity, &problem.wanted(asked().0), PATH, "the doctor"),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::live as live_of;
 use super::page::{Page, ago, grouped, reasons, shell};
-use super::rows::{Of, Origin, left_out, of_each};
+use super::rows::{Of, Origin, left_out, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::FailedAttempts;
 use crate::api::fleet::{Member, Members};
@@ -54,7 +54,7 @@ pub(super) async fn live(State(api): State<Api>, Query(filter): Query<Filter>) -
 fn fragment(api: &Api, filter: &Filter) -> Markup {
     let members = Members::now(api);
     let mut groups = of(members.daemons());
-    groups.retain(|of| filter.meets(of.one));
+    groups.retain(|group| filter.meets(&group.failed));
     html! {
         (table(&groups, Origin::any(&members)))
         (left_out(members.daemons(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
@@ -68,27 +68,72 @@ impl Filter {
     }
 }
 
+/// Failed attempts of a daemon that have something in common, in however many processes.
+pub(super) struct Group<'a> {
+    daemon: &'a str,
+    /// Where there are such.
+    members: Vec<&'a Member>,
+    /// All of them, with the latest example.
+    failed: FailedAttempts,
+}
+
+impl<'a> Group<'a> {
+    fn of(Of { member, daemon, one }: &Of<'a, FailedAttempts>) -> Self {
+        Self { daemon, members: vec![member], failed: (*one).clone() }
+    }
+
+    /// Takes those of another process.
+    fn join(&mut self, of: &Of<'a, FailedAttempts>) {
+        let (all, one) = (&mut self.failed, of.one);
+        if one.last > all.last {
+            all.example = one.example.clone();
+        }
+        all.count = all.count.saturating_add(one.count);
+        (all.first, all.last) = (all.first.min(one.first), all.last.max(one.last));
+        self.members.push(of.member);
+    }
+
+    fn is_of(&self, of: &Of<'a, FailedAttempts>) -> bool {
+        let (all, one) = (&self.failed, of.one);
+        self.daemon == of.daemon && all.fingerprint == one.fingerprint && all.topic == one.topic
+    }
+
+    fn processes(&self) -> String {
+        match &self.members[..] {
+            [one] => process(one),
+            all => format!("in {} processes", all.len()),
+        }
+    }
+}
+
 /// What failed of these daemons, the latest first.
-pub(super) fn of<'a>(daemons: impl Iterator<Item = (&'a Member, &'a Reported)>) -> Vec<Of<'a, FailedAttempts>> {
-    let mut groups = of_each(daemons, |reported| &reported.failures);
-    groups.sort_by_key(|of| Reverse(of.one.last));
+pub(super) fn of<'a>(daemons: impl Iterator<Item = (&'a Member, &'a Reported)>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for of in &of_each(daemons, |reported| &reported.failures) {
+        match groups.iter_mut().find(|group| group.is_of(of)) {
+            Some(group) => group.join(of),
+            None => groups.push(Group::of(of)),
+        }
+    }
+    groups.sort_by_key(|group| Reverse(group.failed.last));
     groups
 }
 
 /// Failed attempts in groups.
-pub(super) fn table(groups: &[Of<'_, FailedAttempts>], origin: Origin) -> Markup {
+pub(super) fn table(groups: &[Group<'_>], origin: Origin) -> Markup {
     html! {
         @if groups.is_empty() { p.empty { "No such attempt has failed since this process began." } } @else { div.scroll { table {
             thead { tr {
                 (origin.head())
                 th.n { "Count" } th { "Last" } th { "First" } th { "Reason" } th { "Topic" } th { "Error" } th { "One of the latest" } th { "Handler" }
             } }
-            tbody { @for of in groups { tr {
-                (origin.cells(of))
-                td.n { (grouped(of.one.count)) } td { (ago(Some(of.one.last))) } td { (ago(Some(of.one.first))) }
-                td { (of.one.reason) } td { (of.one.topic) } td.wide { (of.one.pattern) }
-                td.wide { "[" (of.one.example.partition) "] " (of.one.example.offset) ", attempt " (of.one.example.attempt) ": " (of.one.example.error) }
-                td { (of.one.handler) }
+            tbody { @for group in groups { tr {
+                @let FailedAttempts { count, first, last, reason, topic, pattern, example, handler, .. } = &group.failed;
+                (origin.named(group.daemon, &group.processes()))
+                td.n { (grouped(*count)) } td { (ago(Some(*last))) } td { (ago(Some(*first))) }
+                td { (reason) } td { (topic) } td.wide { (pattern) }
+                td.wide { "[" (example.partition) "] " (example.offset) ", attempt " (example.attempt) ": " (example.error) }
+                td { (handler) }
             } } }
         } } }
     }

@@ -210,7 +210,7 @@ fn told(member: &Member) -> Markup {
                 (workers::table(&of_each(here(), |reported| &reported.attempts), Origin::KNOWN))
                 (left_out(here(), "handlers that run", |of| (of.attempts.len(), of.attempts_left_out)))
                 h3 { "Attempts that failed" }
-                (errors::table(&of_each(here(), |reported| &reported.failures), Origin::KNOWN))
+                (errors::table(&errors::of(here()), Origin::KNOWN))
                 (left_out(here(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
             }
         }

@@ -19,11 +19,10 @@ pub(super) use one::{edit, one};
 
 use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
-use crate::api::audit::Detail;
 use crate::api::endpoint::Named;
 use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
-use crate::api::letters::shown::{LettersTopic, RedriveRequest};
+use crate::api::letters::shown::{DiscardRequest, LettersTopic, RedriveRequest};
 use crate::api::letters::which::Which;
 use crate::api::letters::{LettersName, Paging, kinds as counted, open, parted, read, start};
 use crate::api::masks::Sight;
@@ -51,7 +50,8 @@ pub(super) async fn all(State(api): State<Api>, Extension(identity): Extension<I
     let daemons = api.roster.inspect().into_iter();
     let daemons = daemons.filter_map(|daemon| Some((daemon.status.name.to_string(), daemon.control?)));
     let topics = counted::topics(&api, &daemons.collect::<Vec<_>>()).await;
-    let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job)).collect();
+    let sight = Sight::of(&api, &identity);
+    let jobs: Vec<Job> = api.jobs.all().iter().map(|job| Job::of(job, sight)).collect();
     let body = html! {
         h1 { "Dead letters" }
         @if topics.is_empty() {
@@ -187,6 +187,15 @@ fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
     let text = |name: &str, label: &str, value: Option<&str>| {
         html! { label { (label) input name=(name) value=[value]; } }
     };
+    let number = |value: Option<i32>| value.map(|value| value.to_string());
+    let time = |value: Option<u64>| value.map(|value| value.to_string());
+    let others = [
+        ("since", "Failed since (ms)", time(which.since.filter(|_| within.is_none()))),
+        ("until", "Failed before (ms)", time(which.until)),
+        ("origin_partition", "Record's partition", number(which.origin_partition)),
+        ("partition", "Letter's partition", number(which.partition)),
+        ("offset", "Letter's offset", which.offset.map(|offset| offset.to_string())),
+    ];
     html! {
         form.steer method="get" aria-label="Which letters" {
             label { "Failed within"
@@ -195,9 +204,8 @@ fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
                     @for (name, said, _) in TIMES { option value=(name) selected[within == Some(name)] { "the last " (said) } }
                 }
             }
-            @if within.is_none() {
-                @if let Some(since) = which.since { input type="hidden" name="since" value=(since); }
-            }
+            // What no field is there for unless it is asked for stays as it is, too.
+            @for (name, label, value) in &others { @if let Some(value) = value { (text(name, label, Some(value.as_str()))) } }
             (reasons(which.reason.as_deref()))
             (text("error", "Error contains", which.error.as_deref()))
             (text("origin", "Record's topic", which.origin.as_deref()))
@@ -265,9 +273,12 @@ pub(super) async fn redrive(
     Named(name): Named<LettersName>,
     Form(pairs): Form<Pairs>,
 ) -> Response {
-    let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, why)| {
-        let request = RedriveRequest { which, to, per_second, cap, ..RedriveRequest::default() };
-        start(&api, &identity, &name, request.work(&identity)?, false, why)
+    let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, reason)| {
+        let request =
+            RedriveRequest { which, to, per_second, cap, reason: reason.clone(), ..RedriveRequest::default() };
+        let wanted = request.wanted(&api, &name.topic);
+        let job = request.work(&identity).and_then(|work| start(&api, &identity, &name, work, false, reason));
+        job.map_err(|problem| problem.wanted(wanted))
     });
     begun(&api, &identity, &name, counted)
 }
@@ -278,9 +289,13 @@ pub(super) async fn discard(
     Named(name): Named<LettersName>,
     Form(pairs): Form<Pairs>,
 ) -> Response {
-    let counted = said(pairs).and_then(|(_, which, why)| {
-        let work = Work::discard(which, why.clone())?;
-        start(&api, &identity, &name, work, false, why)
+    let counted = said(pairs).and_then(|(_, which, reason)| {
+        let request = DiscardRequest { which, execute: false, reason };
+        let wanted = request.wanted(&api, &name.topic);
+        let DiscardRequest { which, reason, .. } = request;
+        let work = Work::discard(which, reason.clone());
+        let job = work.and_then(|work| start(&api, &identity, &name, work, false, reason));
+        job.map_err(|problem| problem.wanted(wanted))
     });
     begun(&api, &identity, &name, counted)
 }
@@ -288,9 +303,7 @@ pub(super) async fn discard(
 /// To the page of a job that has begun; what could not begin is told in its place.
 fn begun(api: &Api, identity: &Identity, name: &LettersName, job: Result<Arc<jobs::Job>, Problem>) -> Response {
     match job {
-        Ok(job) => {
-            (Extension(Detail(job.told())), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response()
-        }
+        Ok(job) => (Extension(job.told(api)), Redirect::to(&format!("/jobs/{}", encoded(&job.name)))).into_response(),
         Err(problem) => not_done(api, identity, &problem, &address(&name.daemon, &name.topic), &name.topic),
     }
 }

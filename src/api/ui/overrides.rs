@@ -23,7 +23,7 @@ pub(super) async fn overrides(
 ) -> Page {
     let body = html! {
         h1 { "Overrides" }
-        @if let Some(done) = &told.done { p.notice.done role="status" { (done) } }
+        (told.notice(&api, &identity))
         // Without what is live: a form that somebody fills in must not vanish.
         (fragment(&api, identity.role >= Role::Operator))
     };
@@ -109,6 +109,6 @@ pub(super) async fn lift(
     Named(OverrideId { id }): Named<OverrideId>,
     Form(LiftForm { reason }): Form<LiftForm>,
 ) -> Response {
-    let lifted = Lifted::one(&api, &id).await.map(|lifted| Done::new(lifted.told(), reason));
+    let lifted = Lifted::one(&api, &id, &reason).await.map(|lifted| Done::new(lifted.told(), reason));
     Done::back(lifted, &api, &identity, ("/overrides", "the overrides"))
 }

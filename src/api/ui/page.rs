@@ -139,7 +139,7 @@ fn failed(api: &Api, identity: &Identity, title: &str, problem: &Problem, (back,
         p { a href=(back) { "Back to " (to) } }
     };
     let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, Page(shell(api, identity, title, "", body))).into_response()
+    problem.noted((status, Page(shell(api, identity, title, "", body))).into_response())
 }
 
 /// A name as a part of an address.

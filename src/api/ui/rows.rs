@@ -58,9 +58,14 @@ impl Origin {
     }
 
     pub(super) fn cells<T>(self, of: &Of<'_, T>) -> Markup {
+        self.named(of.daemon, &process(of.member))
+    }
+
+    /// The same of a daemon in these processes.
+    pub(super) fn named(self, daemon: &str, processes: &str) -> Markup {
         html! {
-            @if self.daemons { td { a href={ "/daemons/" (encoded(of.daemon)) } { (of.daemon) } } }
-            @if self.processes { td { (process(of.member)) } }
+            @if self.daemons { td { a href={ "/daemons/" (encoded(daemon)) } { (daemon) } } }
+            @if self.processes { td { (processes) } }
         }
     }
 }

@@ -9,12 +9,13 @@ use serde::Deserialize;
 use super::page::{Page, encoded, grouped, not_done, shell};
 use super::steering::{Done, partition};
 use crate::api::access::Identity;
+use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
 use crate::api::daemons::shown::Partition;
 use crate::api::daemons::steering::{Destination, Wish};
 use crate::api::endpoint::Named;
 use crate::api::fleet::Members;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 
 /// What is typed where nobody knows how many records it is about.
@@ -43,18 +44,27 @@ pub(super) async fn seek(
     Named(DaemonName { daemon }): Named<DaemonName>,
     Form(form): Form<SeekForm>,
 ) -> Response {
-    let back = format!("/daemons/{}", encoded(&daemon));
+    let (back, wanted) = (format!("/daemons/{}", encoded(&daemon)), form.wanted());
     if form.confirm.is_none() {
         return match form.asks(&api, &daemon) {
-            Ok(body) => Page(shell(&api, &identity, "Seek", "", body)).into_response(),
-            Err(problem) => not_done(&api, &identity, &problem, &back, &daemon),
+            Ok(body) => {
+                let detail = Extension(Detail(format!("asked what it would do to {wanted}")));
+                (detail, Page(shell(&api, &identity, "Seek", "", body))).into_response()
+            }
+            Err(problem) => not_done(&api, &identity, &problem.wanted(wanted), &back, &daemon),
         };
     }
-    let did = form.act(&api, &identity, &daemon).await;
+    let did = asked_for(wanted, form.act(&api, &identity, &daemon)).await;
     Done::back(did, &api, &identity, (&back, &daemon))
 }
 
 impl SeekForm {
+    /// As it was written, for the audit log.
+    fn wanted(&self) -> String {
+        let Self { topic, partition, to, reason, .. } = self;
+        format!("seek {topic}[{partition}] to {to}: {reason}")
+    }
+
     fn read(&self) -> Result<(i32, Destination), Problem> {
         Ok((partition(&self.partition)?, self.to.parse().map_err(Problem::bad_request)?))
     }

@@ -12,10 +12,11 @@ use super::page::{encoded, not_done};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
-use crate::api::daemons::steering::{Changed, Halt, Limits, RateLimit, Scope, Wish};
+use crate::api::daemons::steering::{Changed, Halt, Limiting, Scope, Wish};
 use crate::api::endpoint::Named;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
+use crate::fleet::{Change, Standing};
 
 /// For how long a change holds, in milliseconds; the first is what is chosen where nobody chooses.
 const LASTS: [(u64, &str); 6] = [
@@ -27,11 +28,14 @@ const LASTS: [(u64, &str); 6] = [
     (2_592_000_000, "30 days"),
 ];
 
+/// What a rate is written like.
+const RATE: &str = "[0-9]+(/[0-9]*(ms|s|min|h))?";
+
 /// The forms.
 ///
 /// Where a partition is chosen they are about that one.
-pub(super) fn forms(daemon: &str, chosen: Option<(&str, i32)>) -> Markup {
-    let path = encoded(daemon);
+pub(super) fn forms(api: &Api, daemon: &str, chosen: Option<(&str, i32)>) -> Markup {
+    let (path, Holds { rate, key_rate, workers }) = (encoded(daemon), Holds::of(api, daemon));
     let (topic, partition) = (chosen.map(|(topic, _)| topic), chosen.map(|(_, partition)| partition));
     html! {
         details #steer open[chosen.is_some()] {
@@ -46,14 +50,16 @@ pub(super) fn forms(daemon: &str, chosen: Option<(&str, i32)>) -> Markup {
                 button formaction={ "/daemons/" (path) "/resume" } { "Resume" }
             }
             form.steer method="post" action={ "/daemons/" (path) "/limits" } {
-                label { "Attempts a second (empty: no limit)" input.small name="rate" inputmode="numeric" pattern="[0-9]*"; }
-                label { "Of each key" input.small name="key_rate" inputmode="numeric" pattern="[0-9]*"; }
+                label { "Attempts a second, or as in 20/1min (empty: no limit)" input.small name="rate" value=(rate) pattern=(RATE); }
+                label { "Of each key" input.small name="key_rate" value=(key_rate) pattern=(RATE); }
+                input type="hidden" name="was_rate" value=(rate);
+                input type="hidden" name="was_key_rate" value=(key_rate);
                 (why())
                 (lasts())
                 button { "Limit" }
             }
             form.steer method="post" action={ "/daemons/" (path) "/workers" } {
-                label { "Workers in each process (empty: as configured)" input.small name="workers" inputmode="numeric" pattern="[0-9]*"; }
+                label { "Workers in each process (empty: as configured)" input.small name="workers" value=(workers) inputmode="numeric" pattern="[0-9]*"; }
                 (why())
                 (lasts())
                 button { "Scale" }
@@ -77,6 +83,31 @@ pub(super) fn forms(daemon: &str, chosen: Option<(&str, i32)>) -> Markup {
     }
 }
 
+/// What operators have changed of a daemon, as the fields of the forms have it; empty where they have not.
+#[derive(Default)]
+struct Holds {
+    rate: String,
+    key_rate: String,
+    workers: String,
+}
+
+impl Holds {
+    fn of(api: &Api, daemon: &str) -> Self {
+        let mut holds = Self::default();
+        let standing = api.fleet.standing();
+        // Of two the later one counts.
+        for Standing { of, .. } in standing.iter().filter(|known| known.of.daemon == daemon) {
+            match &of.change {
+                Change::Rate(limit) => holds.rate = limit.written(),
+                Change::KeyRate(limit) => holds.key_rate = limit.written(),
+                Change::Workers(workers) => holds.workers = workers.to_string(),
+                _ => {}
+            }
+        }
+        holds
+    }
+}
+
 fn why() -> Markup {
     html! { label { "Why" input name="reason" required; } }
 }
@@ -91,6 +122,10 @@ fn lasts() -> Markup {
 pub(super) struct PauseForm(ScopeForm);
 
 impl Act for PauseForm {
+    fn wanted(&self) -> String {
+        self.0.wanted(Halt::Pause)
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         self.0.make(api, identity, daemon, Halt::Pause).await
     }
@@ -102,6 +137,10 @@ impl Act for PauseForm {
 pub(super) struct ResumeForm(ScopeForm);
 
 impl Act for ResumeForm {
+    fn wanted(&self) -> String {
+        self.0.wanted(Halt::Resume)
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         self.0.make(api, identity, daemon, Halt::Resume).await
     }
@@ -119,6 +158,11 @@ struct ScopeForm {
 }
 
 impl ScopeForm {
+    fn wanted(&self, halt: Halt) -> String {
+        let Self { topic, partition, key, reason, .. } = self;
+        format!("{} {topic}[{partition}] {key}: {reason}", halt.name())
+    }
+
     async fn make(self, api: &Api, identity: &Identity, daemon: &str, halt: Halt) -> Result<Done, Problem> {
         let topic = (!self.topic.is_empty()).then_some(self.topic);
         let key = (!self.key.is_empty()).then_some(self.key);
@@ -128,21 +172,35 @@ impl ScopeForm {
     }
 }
 
-/// The rates to limit to, each in attempts a second.
+/// The rates to limit to. One that is as the form had it stays as it is by now; where both are, those that it had are ordered anew.
 #[derive(Debug, Deserialize)]
 pub(super) struct LimitForm {
     rate: String,
     key_rate: String,
+    #[serde(default)]
+    was_rate: String,
+    #[serde(default)]
+    was_key_rate: String,
     reason: String,
     #[serde(default)]
     lasts: Option<u64>,
 }
 
 impl Act for LimitForm {
+    fn wanted(&self) -> String {
+        let Self { rate, key_rate, reason, .. } = self;
+        format!("limit to `{rate}`, each key to `{key_rate}`: {reason}")
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
-        let limit =
-            |text: &str| number(text).map(|attempts| attempts.map(|attempts| RateLimit { attempts, interval: 1_000 }));
-        let limits = Limits { rate: limit(&self.rate)?, key_rate: limit(&self.key_rate)? };
+        let [rate, key_rate] = [(&self.rate, &self.was_rate), (&self.key_rate, &self.was_key_rate)];
+        let is_anew = rate.0 == rate.1 && key_rate.0 == key_rate.1;
+        let limit = |(now, was): (&String, &String)| match now.as_str() {
+            "" => Ok((now != was).then_some(None)),
+            text if is_anew || now != was => text.parse().map(|limit| Some(Some(limit))).map_err(Problem::bad_request),
+            _ => Ok(None),
+        };
+        let limits = Limiting { rate: limit(rate)?, key_rate: limit(key_rate)? };
         let wish = Wish::new(identity, self.reason.clone(), self.lasts);
         Ok(Done::of(&wish.limit(api, daemon, limits).await?, self.reason))
     }
@@ -158,6 +216,10 @@ pub(super) struct WorkersForm {
 }
 
 impl Act for WorkersForm {
+    fn wanted(&self) -> String {
+        format!("scale to {}: {}", self.workers, self.reason)
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         let wish = Wish::new(identity, self.reason.clone(), self.lasts);
         Ok(Done::of(&wish.scale(api, daemon, number(&self.workers)?).await?, self.reason))
@@ -175,6 +237,11 @@ pub(super) struct SkipForm {
 }
 
 impl Act for SkipForm {
+    fn wanted(&self) -> String {
+        let Self { topic, partition, offset, reason, .. } = self;
+        format!("skip {topic}[{partition}]@{offset}: {reason}")
+    }
+
     async fn act(self, api: &Api, identity: &Identity, daemon: &str) -> Result<Done, Problem> {
         if self.confirm != "skip" {
             return Err(Problem::bad_request("it was not confirmed by typing `skip`"));
@@ -232,6 +299,9 @@ impl Done {
 
 /// What a form does.
 pub(super) trait Act: DeserializeOwned + Send {
+    /// What it is to do, as it was written, for the audit log.
+    fn wanted(&self) -> String;
+
     /// Does it.
     fn act(self, api: &Api, identity: &Identity, daemon: &str) -> impl Future<Output = Result<Done, Problem>> + Send;
 }
@@ -242,6 +312,6 @@ pub(super) async fn act<F: Act>(
     Named(DaemonName { daemon }): Named<DaemonName>,
     Form(form): Form<F>,
 ) -> Response {
-    let did = form.act(&api, &identity, &daemon).await;
+    let did = asked_for(form.wanted(), form.act(&api, &identity, &daemon)).await;
     Done::back(did, &api, &identity, (&format!("/daemons/{}", encoded(&daemon)), &daemon))
 }

@@ -101,7 +101,7 @@ pub(super) async fn tell(shared: &Shared, mut to_tell: Receiver<Deed>) {
         let key = format!("{}{SEPARATOR}{KIND}{SEPARATOR}{place}", shared.program);
         // In the same place each time: what was written after all is not there twice.
         while let Err(error) = shared.put("what was done", &key, Some(value.clone()), Instant::now() + PATIENCE).await {
-            shared.deeds.trouble.note(Err(error));
+            shared.deeds.trouble.note(Err(error.to_string()));
             sleep(AGAIN).await;
         }
         shared.deeds.trouble.note(Ok(()));

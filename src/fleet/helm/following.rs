@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::super::log::{PARTITION, Page, read_on};
-use super::super::make;
-use super::super::orders::seek_here;
+use super::super::orders::{NotSought, seek_here};
 use super::super::overrides::{Entry, Errand, Override, Seek};
 use super::super::report::Answer;
-use super::{AGAIN, PATIENCE, SEPARATOR, Shared};
+use super::super::{SETTLED, make};
+use super::{AGAIN, PATIENCE, SEPARATOR, SOON, Shared};
 use crate::dead_letters::LettersError;
 use crate::dead_letters::shelf::{Reader, StopOnDrop};
 use crate::dead_letters::tail::Tail;
@@ -39,6 +39,7 @@ struct Heard {
 /// Follows it for ever.
 pub(super) async fn steer(shared: &Arc<Shared>) {
     let mut reader: Option<Box<dyn Reader>> = None;
+    let begun = Instant::now();
     let (mut tail, mut is_made, mut errands) = (Tail::default(), false, JoinSet::new());
     // Ends what still reads when this ends.
     let stop = StopOnDrop::default();
@@ -86,9 +87,7 @@ pub(super) async fn steer(shared: &Arc<Shared>) {
             }
             Err(trouble) => {
                 shared.trouble.note(Err(trouble));
-                // Whoever waits for the first time hears of it.
-                shared.read.send_modify(|_| {});
-                rest = AGAIN;
+                rest = if shared.read.borrow().is_none() && begun.elapsed() < SETTLED { SOON } else { AGAIN };
             }
         }
         shared.wait(rest, &mut errands).await;
@@ -207,16 +206,20 @@ async fn run(shared: Arc<Shared>, errand: Errand) {
     tracing::info!(daemon, %place, ?to, by, reason, "asked by another process to go on elsewhere");
     let late = Timestamp::now().as_millis().saturating_sub(until);
     let went = match to.meant() {
-        _ if late > LATE => Err(format!("it was asked for {late} ms too long ago, unless clocks differ: ask again")),
-        Ok(to) => seek_here(&control, place, to).await.map_err(|error| error.to_string()),
-        Err(wrong) => Err(wrong),
+        _ if late > LATE => {
+            let why = format!("it was asked for {late} ms too long ago, unless clocks differ: ask again");
+            Err(NotSought::Elsewhere(why))
+        }
+        Ok(to) => seek_here(&control, place, to).await,
+        Err(wrong) => Err(NotSought::Elsewhere(wrong)),
     };
     let mut answers = shared.answers.lock();
     if answers.len() == ANSWERS {
         answers.pop_front();
     }
-    let (next, refused) = (went.as_ref().ok().copied(), went.err());
-    answers.push_back(Answer { id, next, refused });
+    let is_open = went.as_ref().is_err_and(NotSought::is_open);
+    let (next, refused) = (went.as_ref().ok().copied(), went.err().map(|why| why.to_string()));
+    answers.push_back(Answer { id, next, refused, is_open });
     drop(answers);
     shared.news.notify_one();
 }

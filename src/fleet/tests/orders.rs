@@ -1,9 +1,11 @@
 //! What operators order, in processes of a fleet and in one that is alone.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::api::shown::{Destination, RateLimit, Scope};
+use crate::dead_letters::shelf::{Batching, Reader, Stop, Writer};
 use crate::pipeline::control::{self, Control};
 use crate::record::Timestamp;
 
@@ -186,7 +188,8 @@ async fn nobody_who_has_the_partition_is_told_at_once() {
         reason: "again".to_owned(),
     };
     let went = one.fleet.seek(seek).await;
-    assert_eq!(went, Err("no process that is heard of has created[3] now".to_owned()));
+    let why = went.expect_err("nobody has it");
+    assert_eq!((why.to_string(), why.is_open()), ("no process that is heard of has created[3] now".to_owned(), false));
     assert!(begun.elapsed() < Duration::from_secs(6));
     assert!(two.fleet.standing().is_empty());
 }
@@ -224,4 +227,91 @@ async fn what_was_over_long_ago_is_taken_out_of_the_log_by_whoever_begins() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!(gone.as_deref(), Some(b"shop/old".as_slice()));
+}
+
+/// A cluster that can't be read the first so many times.
+#[derive(Debug)]
+struct Faulty {
+    broker: MemoryBroker,
+    faults: AtomicUsize,
+}
+
+impl Shelf for Faulty {
+    fn reader(&self, stop: &Stop) -> Result<Box<dyn Reader>, LettersError> {
+        let is_over = self.faults.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        if is_over { self.broker.reader(stop) } else { Err(LettersError::Unavailable("no broker answers".to_owned())) }
+    }
+
+    fn writer(&self, letters: &Topic, batching: Batching) -> Result<Box<dyn Writer>, LettersError> {
+        self.broker.writer(letters, batching)
+    }
+
+    fn create_compacted(&self, topic: &Topic) -> Result<(), LettersError> {
+        self.broker.create_compacted(topic)
+    }
+}
+
+/// A process of whose cluster so many readings fail, where operators have scaled its daemon.
+fn begun_in_trouble(faults: usize) -> Shop {
+    let broker = MemoryBroker::new();
+    let entry = r#"{"override":{"id":"a","daemon":"orders","change":{"workers":3},"by":"b","reason":"c","at":0,"until":99999999999999}}"#;
+    broker.produce(DEFAULT_CONTROL, 0, OwnedRecord::new(entry).with_key("shop/a"));
+    let (roster, metrics, control) = (Roster::default(), Metrics::new(), Control::new());
+    let daemon = roster.enter("orders".into(), metrics.daemon("orders"));
+    daemon.control().take(&control);
+    let shelf = Faulty { broker: broker.clone(), faults: AtomicUsize::new(faults) };
+    let config = FleetConfig { shelf: Arc::new(shelf), ..FleetConfig::in_memory(&broker) };
+    let fleet = Fleet::start(config, &Instance::this("shop", None), roster).expect("a thread");
+    Shop { fleet, control, _entry: daemon }
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_at_first_is_read_before_daemons_start() {
+    let begun = Instant::now();
+    let one = begun_in_trouble(2);
+    one.fleet.settled().await;
+    assert_eq!(one.control.workers(), NonZeroUsize::new(3));
+    assert!(begun.elapsed() < SETTLED, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn daemons_wait_for_what_can_not_be_read_for_as_long_as_they_may_and_no_longer() {
+    let patience = Duration::from_millis(700);
+    let one = begun_in_trouble(usize::MAX);
+    // It is known by then that something is in the way.
+    while one.fleet.trouble().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let begun = Instant::now();
+    one.fleet.helm.settled(patience).await;
+    assert!(begun.elapsed() >= patience && begun.elapsed() < SETTLED, "{:?}", begun.elapsed());
+    assert_eq!(one.control.workers(), None);
+}
+
+#[tokio::test]
+async fn a_seek_whose_order_may_have_been_written_is_not_refused() {
+    let broker = MemoryBroker::new();
+    broker.create_topic(DEFAULT_REPORTS, 1);
+    let one = Shop::start(Some(&broker), "one");
+    // Another process may have the partition, as it says.
+    let (roster, metrics) = (Roster::default(), Metrics::new());
+    let _orders = roster.enter("orders".into(), metrics.daemon("orders"));
+    let two = Instance { id: "two".to_owned(), ..Instance::this("shop", None) };
+    let mut report = Report::whole(&two, &roster, Steered::default());
+    report.daemons[0].partitions_left_out = 1;
+    let record = OwnedRecord::new(serde_json::to_vec(&report).expect("JSON")).with_key("two");
+    broker.produce(DEFAULT_REPORTS, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    while one.fleet.look().await.others.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // It is written at once, and acknowledged too late.
+    broker.delay_sends(Duration::from_secs(60));
+    let (daemon, topic, by, reason) = ("orders".to_owned(), "created".to_owned(), "ada".to_owned(), "why".to_owned());
+    let seek = Seek { daemon, topic, partition: 3, to: Destination::End, by, reason };
+    let why = one.fleet.seek(seek).await.expect_err("nobody has answered");
+    assert!(why.is_open() && why.to_string().contains("not acknowledged within 4s"), "{why:?}");
+    let Outcome { trouble, .. } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
+    let trouble = trouble.expect("it was not acknowledged");
+    assert!(trouble.to_string().contains("whether for the others is not known"), "{trouble}");
+    assert_eq!(one.control.workers(), NonZeroUsize::new(3));
 }

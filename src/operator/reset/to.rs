@@ -1,10 +1,9 @@
-//! Where a group is to go on, and in which partitions, as somebody writes it.
+//! Where a group is to go on, as somebody writes it.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use crate::operator::moment::Moment;
-use crate::record::{Offset, Partition, Timestamp, Topic};
+use crate::record::{Offset, Timestamp};
 
 /// Where partitions are to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,29 +46,6 @@ impl FromStr for To {
     }
 }
 
-/// A topic, and some of its partitions; all where none are named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chosen {
-    pub(super) topic: Topic,
-    pub(super) partitions: BTreeSet<Partition>,
-}
-
-impl FromStr for Chosen {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected a topic, or some partitions of it as in `orders:0,3`";
-        // No topic has a colon in its name.
-        let (topic, partitions) = text.split_once(':').map_or((text, None), |(topic, numbers)| (topic, Some(numbers)));
-        let number = |text: &str| text.parse::<u16>().map(|number| Partition(number.into())).map_err(|_| EXPECTED);
-        let partitions = partitions.map(|numbers| numbers.split(',').map(number).collect::<Result<_, _>>());
-        match topic {
-            "" => Err(EXPECTED),
-            topic => Ok(Self { topic: Topic::from(topic), partitions: partitions.transpose()?.unwrap_or_default() }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,17 +63,6 @@ mod tests {
         for wrong in ["", "+", "-", "+-1", "--1", "1.5", "first", "group:", "2026-11-26", "99999999999999999999", "ä"]
         {
             assert!(to(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn partitions_are_chosen_by_their_numbers() {
-        let chosen = |text: &str| text.parse::<Chosen>().map(|one| (one.topic.to_string(), one.partitions.len()));
-        assert_eq!(chosen("orders"), Ok(("orders".to_owned(), 0)));
-        assert_eq!(chosen("orders:3"), Ok(("orders".to_owned(), 1)));
-        assert_eq!(chosen("orders:0,3,0"), Ok(("orders".to_owned(), 2)));
-        for wrong in ["", ":1", "orders:", "orders:x", "orders:-1", "orders:1,,2"] {
-            assert!(chosen(wrong).is_err(), "{wrong}");
         }
     }
 }

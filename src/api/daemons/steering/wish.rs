@@ -1,19 +1,20 @@
 //! Wishes: what somebody wants changed of a daemon, and what comes of it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-use super::{Destination, Limits, RateLimit, Scope, Steered};
+use super::{Destination, Limiting, Limits, Scope, Steered};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
-use crate::api::daemons::control;
-use crate::api::problem::Problem;
+use crate::api::daemons::steered;
+use crate::api::problem::{Problem, asked_for, says_why};
 use crate::api::state::Api;
-use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Seek, seek_here};
-use crate::pipeline::control;
+use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Seek, Standing, seek_here};
+use crate::pipeline::control::{self, Control};
 use crate::pipeline::seek::SeekError;
 use crate::record::TopicPartition;
 
@@ -33,11 +34,18 @@ pub(in crate::api) struct Changed {
     /// In words.
     did: String,
     outcome: Outcome,
+    /// What steers the daemon, where this process has begun it.
+    control: Option<Control>,
 }
 
 impl Wish {
     pub(in crate::api) fn new(identity: &Identity, reason: String, lasts: Option<u64>) -> Self {
         Self { by: identity.name.to_string(), reason, lasts }
+    }
+
+    /// What is wanted, for the audit log.
+    fn wanted(&self, what: impl fmt::Display) -> String {
+        format!("{what}: {}", self.reason)
     }
 
     /// Has all processes change this of a daemon, in place of what is `replaced` by it.
@@ -49,13 +57,15 @@ impl Wish {
         changes: Vec<Change>,
         replaced: impl Fn(&Change) -> bool,
     ) -> Result<Changed, Problem> {
+        says_why(&self.reason)?;
+        let control = steered(api, daemon).await?;
         let lasts = self.lasts.map_or(LASTS, Duration::from_millis);
         if lasts.is_zero() || lasts > LONGEST {
             return Err(Problem::bad_request("`lasts` must be 1 at least and 30 days at most, in milliseconds"));
         }
         let order = Order { daemon: daemon.to_owned(), changes, by: self.by, reason: self.reason, lasts };
         let outcome = api.fleet.order(order, replaced).await;
-        Ok(Changed { did, outcome })
+        Ok(Changed { did, outcome, control })
     }
 
     /// Has a daemon, or a part of it, stand still, or go on.
@@ -66,7 +76,11 @@ impl Wish {
         halt: Halt,
         scope: Scope,
     ) -> Result<Changed, Problem> {
-        control(api, daemon)?;
+        let wanted = self.wanted(format_args!("{} {scope}", halt.name()));
+        asked_for(wanted, self.halted(api, daemon, halt, scope)).await
+    }
+
+    async fn halted(self, api: &Api, daemon: &str, halt: Halt, scope: Scope) -> Result<Changed, Problem> {
         let meant = scope.clone().meant().map_err(Problem::bad_request)?;
         let is_in = |change: &Change, within: &dyn Fn(&control::Scope) -> bool| match change {
             Change::Pause(paused) => paused.clone().meant().is_ok_and(|paused| within(&paused)),
@@ -87,16 +101,27 @@ impl Wish {
     }
 
     /// Has attempts begin at these rates at most.
-    pub(in crate::api) async fn limit(self, api: &Api, daemon: &str, limits: Limits) -> Result<Changed, Problem> {
-        control(api, daemon)?;
-        let Limits { rate, key_rate } = limits;
+    pub(in crate::api) async fn limit(self, api: &Api, daemon: &str, limits: Limiting) -> Result<Changed, Problem> {
+        let wanted = self.wanted(format_args!("limit {}", limits.told()));
+        asked_for(wanted, self.limited(api, daemon, limits)).await
+    }
+
+    async fn limited(self, api: &Api, daemon: &str, limits: Limiting) -> Result<Changed, Problem> {
+        let did = format!("limited {}", limits.told());
+        let (rate, key_rate) = (limits.rate.flatten(), limits.key_rate.flatten());
+        if limits == (Limiting { rate: None, key_rate: None }) {
+            let why = "there is no rate to change: say `rate` or `key_rate`; null takes one back";
+            return Err(Problem::bad_request(why));
+        }
         if rate.iter().chain(&key_rate).any(|limit| limit.meant().is_none()) {
             return Err(Problem::bad_request("`attempts` and `interval` must be 1 at least"));
         }
-        let told = |limit: Option<RateLimit>| limit.map_or("none".to_owned(), |limit| limit.to_string());
-        let did = format!("limited to {}, each key to {}", told(rate), told(key_rate));
         let changes = rate.map(Change::Rate).into_iter().chain(key_rate.map(Change::KeyRate)).collect();
-        let replaced = |change: &Change| matches!(change, Change::Rate(_) | Change::KeyRate(_));
+        let replaced = |change: &Change| match change {
+            Change::Rate(_) => limits.rate.is_some(),
+            Change::KeyRate(_) => limits.key_rate.is_some(),
+            _ => false,
+        };
         self.order(api, daemon, did, changes, replaced).await
     }
 
@@ -107,8 +132,15 @@ impl Wish {
         daemon: &str,
         workers: Option<NonZeroUsize>,
     ) -> Result<Changed, Problem> {
-        control(api, daemon)?;
-        let most = usize::try_from(api.daemon(daemon)?.metrics.workers_max.get()).unwrap_or(0);
+        let to = workers.map_or("as configured".to_owned(), |workers| format!("to {workers}"));
+        let wanted = self.wanted(format_args!("scale {to}"));
+        asked_for(wanted, self.scaled(api, daemon, workers)).await
+    }
+
+    async fn scaled(self, api: &Api, daemon: &str, workers: Option<NonZeroUsize>) -> Result<Changed, Problem> {
+        // Another process may have more of them.
+        let here = api.daemon(daemon).ok();
+        let most = here.map_or(0, |here| usize::try_from(here.metrics.workers_max.get()).unwrap_or(0));
         if let Some(workers) = workers.filter(|workers| most > 0 && workers.get() > most) {
             let why =
                 format!("`{daemon}` has {most} workers at most, not {workers}: raise `workers` in its configuration");
@@ -130,12 +162,18 @@ impl Wish {
         (topic, partition): (String, i32),
         offset: i64,
     ) -> Result<Changed, Problem> {
-        control(api, daemon)?;
-        if partition < 0 || offset < 0 {
-            return Err(Problem::bad_request(format!("there is no record {topic}[{partition}]@{offset}")));
-        }
         let change = Change::Skip { topic, partition, offset };
+        let is_none = partition < 0 || offset < 0;
+        let wanted = self.wanted(&change);
+        asked_for(wanted, self.skipped(api, daemon, change, is_none)).await
+    }
+
+    async fn skipped(self, api: &Api, daemon: &str, change: Change, is_none: bool) -> Result<Changed, Problem> {
         let did = change.to_string();
+        if is_none {
+            let record = did.trim_start_matches("skip ");
+            return Err(Problem::bad_request(format!("there is no record {record}")));
+        }
         let replaced = {
             let change = change.clone();
             move |other: &Change| *other == change
@@ -151,41 +189,82 @@ impl Wish {
         (topic, partition): (String, i32),
         to: Destination,
     ) -> Result<(TopicPartition, i64), Problem> {
-        let control = control(api, daemon)?;
+        let wanted = self.wanted(format_args!("seek {topic}[{partition}] to {to}"));
+        asked_for(wanted, self.sought(api, daemon, (topic, partition), to)).await
+    }
+
+    async fn sought(
+        self,
+        api: &Api,
+        daemon: &str,
+        (topic, partition): (String, i32),
+        to: Destination,
+    ) -> Result<(TopicPartition, i64), Problem> {
+        says_why(&self.reason)?;
         let place = TopicPartition::new(topic.clone(), partition);
         let meant = to.meant().map_err(Problem::bad_request)?;
-        let is_here = control.view().is_some_and(|view| view.has(&place));
-        if !is_here && !api.fleet.is_alone() {
-            let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
-            return api.fleet.seek(seek).await.map(|next| (place, next)).map_err(Problem::conflict);
-        }
-        let next = seek_here(&control, place.clone(), meant).await.map_err(refused)?;
-        Ok((place, next))
+        let has_it = |control: &Control| control.view().is_some_and(|view| view.has(&place));
+        let control = steered(api, daemon).await?.filter(|control| api.fleet.is_alone() || has_it(control));
+        let next = match control {
+            Some(control) => seek_here(&control, place.clone(), meant).await,
+            None => {
+                let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
+                api.fleet.seek(seek).await
+            }
+        };
+        Ok((place, next.map_err(refused)?))
     }
 }
 
 impl Changed {
     /// In words, with who does so where that is not this process alone.
     pub(in crate::api) fn told(&self) -> String {
-        let Self { did, outcome: Outcome { reached, trouble, .. } } = self;
+        let Self { did, outcome: Outcome { reached, trouble, .. }, .. } = self;
         let (all, obey) = (reached.len(), reached.iter().filter(|one| one.obeys).count());
         let who = if all > 1 { format!(", in {obey} of {all} processes") } else { String::new() };
         let trouble = trouble.as_ref().map_or(String::new(), |trouble| format!("; {trouble}"));
         format!("{did}{who}{trouble}")
     }
 
-    pub(super) fn answer(self, api: &Api, daemon: &str, reason: &str) -> Result<Response, Problem> {
-        let control = control(api, daemon)?;
+    /// The order stands by now, whatever has become of the daemon here.
+    pub(super) fn answer(self, api: &Api, daemon: &str, reason: &str) -> Response {
         let detail = Extension(Detail(format!("{}: {reason}", self.told())));
         let steered = Steered {
-            paused: control.paused().iter().map(Scope::of).collect(),
-            limits: Limits::of(&control),
-            workers: control.workers(),
             until: self.outcome.until,
             reached: self.outcome.reached,
             trouble: self.outcome.trouble.map(|trouble| trouble.to_string()),
+            ..self.control.as_ref().map_or_else(|| Steered::elsewhere(api, daemon), Steered::here)
         };
-        Ok((detail, Json(steered)).into_response())
+        (detail, Json(steered)).into_response()
+    }
+}
+
+impl Steered {
+    /// As a daemon of this process is steered, by its program too.
+    fn here(control: &Control) -> Self {
+        Self {
+            paused: control.paused().iter().map(Scope::of).collect(),
+            limits: Limits::of(control),
+            workers: control.workers(),
+            ..Self::default()
+        }
+    }
+
+    /// As operators have a daemon be that this process has not begun.
+    fn elsewhere(api: &Api, daemon: &str) -> Self {
+        let mut steered = Self::default();
+        let standing = api.fleet.standing();
+        // Of two the later one counts.
+        for Standing { of, .. } in standing.into_iter().filter(|known| known.of.daemon == daemon) {
+            match of.change {
+                Change::Pause(scope) => steered.paused.push(scope),
+                Change::Rate(limit) => steered.limits.rate = Some(limit),
+                Change::KeyRate(limit) => steered.limits.key_rate = Some(limit),
+                Change::Workers(workers) => steered.workers = Some(workers),
+                Change::Skip { .. } => {}
+            }
+        }
+        steered
     }
 }
 
@@ -196,9 +275,19 @@ pub(in crate::api) enum Halt {
     Resume,
 }
 
+impl Halt {
+    pub(in crate::api) fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
 fn refused(error: NotSought) -> Problem {
-    match error {
+    let problem = match error {
         NotSought::Refused(SeekError::OutOfRange { .. }) => Problem::bad_request(error.to_string()),
         _ => Problem::conflict(error.to_string()),
-    }
+    };
+    if error.is_open() { problem.open() } else { problem }
 }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
 use crate::api::endpoint::Named;
-use crate::api::jobs::JobName;
 use crate::api::jobs::shown::{Job, State as At, What};
+use crate::api::jobs::{JobName, wanted};
 use crate::api::letters::LettersName;
+use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::live as live_of;
@@ -43,7 +44,7 @@ pub(in crate::api::ui) async fn job(
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let shown = match api.jobs.of(&name) {
-        Ok(job) => Job::of(&job),
+        Ok(job) => Job::of(&job, Sight::of(&api, &identity)),
         Err(problem) => return not_shown(&api, &identity, &problem, "/letters", "dead letters"),
     };
     let title = format!("Job {name}");
@@ -62,7 +63,7 @@ pub(in crate::api::ui) async fn live_job(
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let may_act = identity.role >= Role::Operator;
-    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?), may_act)))
+    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
 }
 
 fn fragment(job: &Job, may_act: bool) -> Markup {
@@ -160,14 +161,16 @@ pub(in crate::api::ui) async fn execute(
     Named(JobName { job: name }): Named<JobName>,
     Form(Confirmation { confirm, why }): Form<Confirmation>,
 ) -> Response {
+    let wanted = wanted("execute", &name, &why);
     let selected = confirm.trim().parse().map_err(|_| Problem::bad_request("it was not confirmed by typing the count"));
     let job = selected.and_then(|selected| api.jobs.execute(&api, &name, selected, &identity, why));
+    let job = job.map_err(|problem| problem.wanted(&wanted));
     match api.jobs.of(&name) {
         Ok(counted) => {
             let name = LettersName { daemon: counted.order.daemon.clone(), topic: counted.topic.to_string() };
             begun(&api, &identity, &name, job)
         }
-        Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
+        Err(problem) => not_done(&api, &identity, &problem.wanted(wanted), "/letters", "dead letters"),
     }
 }
 
@@ -185,7 +188,10 @@ pub(in crate::api::ui) async fn stop(
 ) -> Response {
     match api.jobs.stop(&name) {
         Ok(job) => (Extension(job.stopped(&why)), Redirect::to(&format!("/jobs/{}", encoded(&name)))).into_response(),
-        Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
+        Err(problem) => {
+            let problem = problem.wanted(wanted("stop", &name, &why));
+            not_done(&api, &identity, &problem, "/letters", "dead letters")
+        }
     }
 }
 
@@ -195,11 +201,13 @@ pub(in crate::api::ui) async fn resume(
     Named(JobName { job: name }): Named<JobName>,
     Form(Why { why }): Form<Why>,
 ) -> Response {
+    let wanted = wanted("resume", &name, &why);
     match api.jobs.of(&name) {
         Ok(left) => {
             let letters = LettersName { daemon: left.order.daemon.clone(), topic: left.topic.to_string() };
-            begun(&api, &identity, &letters, api.jobs.resume(&api, &name, &identity, why))
+            let job = api.jobs.resume(&api, &name, &identity, why).map_err(|problem| problem.wanted(wanted));
+            begun(&api, &identity, &letters, job)
         }
-        Err(problem) => not_done(&api, &identity, &problem, "/letters", "dead letters"),
+        Err(problem) => not_done(&api, &identity, &problem.wanted(wanted), "/letters", "dead letters"),
     }
 }
