@@ -13,6 +13,7 @@ use super::LaneId;
 use super::breaking::{CircuitId, Passage};
 use super::entry::Loads;
 use super::gather::GatherId;
+use super::letters::Outbox;
 use super::probation::Standing;
 use crate::handler::RouteSpec;
 use crate::handler::extract::Cancellation;
@@ -195,6 +196,8 @@ pub(super) struct Place<G> {
     pub(super) ready: VecDeque<LaneId>,
     /// Whether this place stands in the queue of turns.
     pub(super) in_turns: bool,
+    /// Its dead letters.
+    pub(super) outbox: Outbox,
     /// Its share of what counts against the bounds, with what still runs for earlier assignments.
     pub(super) loads: Loads,
     /// It is counted among the open ones without a queued record.
@@ -223,6 +226,7 @@ impl<G: Progress> Place<G> {
             circuit: None,
             ready: VecDeque::new(),
             in_turns: false,
+            outbox: Outbox::default(),
             loads: Loads::default(),
             keeps_slot: false,
             busy: 0,

@@ -121,11 +121,7 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn out(&self, epochs: &[Epoch]) -> usize {
         let places = epochs.iter().filter_map(|epoch| self.place_by_epoch.get(epoch));
         let out = places.filter_map(|&place| Some(self.places[place].assignment.as_ref()?.out)).sum::<usize>();
-        out + self
-            .letters
-            .iter()
-            .filter(|&&lane| self.epoch_of(lane).is_some_and(|epoch| epochs.contains(&epoch)))
-            .count()
+        out + self.letters_waiting(epochs)
     }
 
     /// These assignments are over. What is still out for them is void when it comes back.
@@ -177,7 +173,7 @@ impl<G: Progress> Lanes<G> {
         }
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
-        self.letters.retain(|&id| lanes[id].state == State::Letter);
+        self.forget_letters(places);
         self.forget_ready(places, effects);
         for &place in places {
             if let Some(assignment) = &mut self.places[place].assignment {
@@ -205,10 +201,6 @@ impl<G: Progress> Lanes<G> {
         for gather in gathers {
             self.forget_cleared(gather, effects);
         }
-    }
-
-    fn epoch_of(&self, lane: usize) -> Option<Epoch> {
-        self.places[self.lanes[lane].place()].assignment.as_ref().map(|open| open.context.epoch)
     }
 
     /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
