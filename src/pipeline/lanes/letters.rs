@@ -26,6 +26,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// Whether there are letters that are not written yet, those that wait to be tried again left out.
+    pub(super) fn is_pending(&self) -> bool {
+        self.out > 0 || !self.waiting.is_empty()
+    }
+
     fn may_send(&self) -> bool {
         !self.waiting.is_empty() && self.out < if self.failing { 1 } else { IN_FLIGHT }
     }

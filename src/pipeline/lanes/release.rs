@@ -41,7 +41,7 @@ pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) waits_until: Option<Instant>,
     /// Somebody has paused keys of it, and no other of its lanes could start.
     pub(in crate::pipeline) keys_paused: bool,
-    /// A dead letter of it could not be written.
+    /// A dead letter of it is on its way, or could not be written.
     pub(in crate::pipeline) waits_for_letter: bool,
     /// Nobody answers for it.
     pub(in crate::pipeline) is_silent: bool,
@@ -230,7 +230,7 @@ impl<G: Progress> Lanes<G> {
                 probation: place.is_on_probation(),
                 waits_until,
                 keys_paused: depth.paused && !depth.startable,
-                waits_for_letter: assignment.stuck_letters > 0,
+                waits_for_letter: assignment.stuck_letters > 0 || place.outbox.is_pending(),
                 is_silent: assignment.is_silent,
                 finished: assignment.finished,
                 uncommitted: assignment.finished - assignment.covered,
