@@ -272,7 +272,7 @@ fn decide(
 /// Has the place be one that loses no more than it must: behind nothing that is unfinished, and committed where a start would otherwise skip what
 /// came in since.
 fn make_sure(way: Way, place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> Stage {
-    let (client, place) = (Arc::clone(client), place.clone());
+    let (client, place, origin) = (Arc::clone(client), place.clone(), around.origin(&place.topic));
     let errand = Errand::run("kafka-reset", &around.wake, move || {
         let mut goal = Goal { target: way.target, unfinished: 0 };
         if way.drains() {
@@ -285,7 +285,7 @@ fn make_sure(way: Way, place: &TopicPartition, client: &Arc<Client>, around: &Su
             }
         }
         if way.policy == LossPolicy::Latest {
-            pin(&client, &place, goal.target.0).map_err(|error| error.to_string())?;
+            pin(&client, &place, goal.target.0, origin).map_err(|error| error.to_string())?;
         }
         Ok(goal)
     });
@@ -350,7 +350,7 @@ fn go_on(
         assigned.renew(around.next_epoch());
         // It is committed at once: what is committed now is beyond what is there, and what comes in must not be taken for it.
         let progress =
-            OffsetTracker::moved_to(NextOffset::at(target.0), around.tag(&place.topic), around.config.metadata_limit);
+            OffsetTracker::moved_to(NextOffset::at(target.0), around.tag(&place.topic), around.metadata_room());
         around.mailbox.tell(Event::Assigned(vec![Ours {
             epoch: assigned.epoch,
             topic_partition: place.clone(),
