@@ -20,8 +20,7 @@ use super::pulse::SILENCE;
 use super::session::Surroundings;
 use super::trouble::Until;
 use crate::pipeline::source::{CommitError, Epoch};
-use crate::pipeline::tracker::OffsetCommit;
-use crate::record::Topic;
+use crate::record::{NextOffset, Topic, TopicPartition};
 
 /// librdkafka answers every commit, at the latest when it has given up on the coordinator. If not, the client is broken.
 const LOST_ANSWER: Duration = Duration::from_secs(120);
@@ -34,6 +33,8 @@ pub(super) struct Commits {
     sent: usize,
     /// Assignments of which the coordinator has taken a commit since that was last asked.
     taken: Vec<Epoch>,
+    /// The brokers have refused metadata for its length: nothing is added to it any more.
+    plain: bool,
     queue: CommitQueue,
 }
 
@@ -50,7 +51,7 @@ struct UnderWay {
 impl Commits {
     /// The commits of a client whose answers come into `queue`.
     pub(super) fn new(queue: CommitQueue) -> Self {
-        Self { waiting: VecDeque::new(), under_way: None, sent: 0, taken: Vec::new(), queue }
+        Self { waiting: VecDeque::new(), under_way: None, sent: 0, taken: Vec::new(), plain: false, queue }
     }
 
     /// Takes up a commit.
@@ -62,6 +63,7 @@ impl Commits {
     pub(super) fn advance(&mut self, client: &Client, assignment: &Assignment, around: &Surroundings) -> bool {
         let mut unknown = false;
         while let Some(answer) = self.queue.next() {
+            self.plain |= answer.errors.contains(&Code::OffsetMetadataTooLarge);
             unknown |= answer.errors.contains(&Code::UnknownTopicOrPartition);
             // The group's heartbeats are refused as well then, but of those librdkafka says nothing before the session is over.
             if answer.errors.contains(&Code::GroupAuthorizationFailed) {
@@ -104,8 +106,15 @@ impl Commits {
         if owned.is_empty() {
             return answer(request.reply, refusal.map_or(Ok(()), Err));
         }
-        let list =
-            owned.iter().map(|(epoch, commit)| (places[epoch].topic.as_str(), places[epoch].partition.0, commit));
+        let limit = if self.plain { 0 } else { around.config.metadata_limit };
+        let list = owned.iter().map(|(epoch, commit)| {
+            let origin = around.origin(&places[epoch].topic);
+            (
+                places[epoch],
+                commit.next,
+                origin.beside(&commit.metadata, limit).unwrap_or_else(|| commit.metadata.clone()),
+            )
+        });
         self.sent += 1;
         let (number, unusable) = (self.sent, |_| Code::InvalidArgument);
         let sent = offsets(list).map_err(unusable).and_then(|list| {
@@ -162,13 +171,15 @@ fn answer(reply: oneshot::Sender<Result<(), CommitError>>, outcome: Result<(), C
 }
 
 /// What librdkafka takes. The metadata is set once for each partition: setting it twice leaks the first.
-fn offsets<'a>(commits: impl Iterator<Item = (&'a str, i32, &'a OffsetCommit)>) -> KafkaResult<TopicPartitionList> {
+pub(super) fn offsets<'a>(
+    commits: impl Iterator<Item = (&'a TopicPartition, NextOffset, String)>,
+) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for (topic, partition, commit) in commits {
-        let mut element = list.add_partition(topic, partition);
-        element.set_offset(Offset::Offset(commit.next.offset().0))?;
-        if !commit.metadata.is_empty() {
-            element.set_metadata(&commit.metadata);
+    for (place, next, metadata) in commits {
+        let mut element = list.add_partition(place.topic.as_str(), place.partition.0);
+        element.set_offset(Offset::Offset(next.offset().0))?;
+        if !metadata.is_empty() {
+            element.set_metadata(metadata);
         }
     }
     Ok(list)

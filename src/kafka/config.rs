@@ -40,10 +40,10 @@ pub enum StartPolicy {
     /// At its first record.
     #[default]
     Earliest,
-    /// At its end. The place is committed at once, so that no restart can skip what came in since. A partition that is added while the
-    /// daemon runs starts at its first record all the same.
+    /// At its end. The place is committed at once, so that no restart can skip what came in since. A partition that is added to a topic
+    /// which the group has read before starts at its first record all the same, whoever runs then.
     Latest,
-    /// Nowhere: the daemon fails, and says why. A partition that is added while it runs starts at its first record.
+    /// Nowhere: the daemon fails, and says why. A partition that is added later starts at its first record.
     Fail,
 }
 

@@ -107,6 +107,11 @@ impl Known {
         news.find(|(topic, id)| *self.ids.entry(topic.clone()).or_insert(*id) != *id)
     }
 
+    /// The id of a topic that is read.
+    pub(super) fn id(&self, topic: &Topic) -> Option<u128> {
+        self.ids.get(topic).copied()
+    }
+
     /// Whether a topic of this id is another one than the one that is read.
     pub(super) fn is_another(&self, topic: &Topic, id: u128) -> bool {
         !self.former.contains(&id) && self.ids.get(topic).is_some_and(|known| *known != id)

@@ -111,6 +111,14 @@ impl Lost<'_> {
     }
 }
 
+/// Why nothing is read of this topic: what is committed of a partition was on its way while the topic was made anew.
+pub(super) fn committed_of_former(place: &TopicPartition) -> String {
+    let topic = &place.topic;
+    format!(
+        "topic `{topic}` was deleted and made anew while it was read, and what is committed of {place} is of the former one: reset the group's offsets, or set `recreated` to `earliest` or `latest`; starting it again changes nothing"
+    )
+}
+
 /// Why nothing goes on that is read of this topic, and how it can.
 pub(super) fn recreated(topic: &Topic) -> String {
     format!(

@@ -35,6 +35,7 @@ mod losses;
 mod mailbox;
 mod native;
 mod obstacles;
+mod origin;
 mod producer;
 mod pulse;
 mod reading;

@@ -25,7 +25,7 @@ use super::native::{PartitionQueue, set_leader_epochs};
 use super::session::{Halt, Surroundings};
 use super::starts::{NoStart, Start, Starts, look_up};
 use super::trouble::Until;
-use crate::pipeline::source::{Assigned as Ours, Epoch, Event};
+use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Loss, Missed};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
 
@@ -124,11 +124,15 @@ impl Rebalances {
                         self.step = Step::Looking(places, errand);
                         return Ok(());
                     }
-                    Some(Some(Ok(Starts { starts, ids }))) => {
+                    Some(Some(Ok(Starts { starts, ids, missed }))) => {
                         if let Some((topic, id)) = around.topics.learn(ids) {
                             // Acknowledged once the client, or the source, ends.
                             self.step = Step::Waiting(places, Instant::now() + NEVER);
                             return Err(made_anew(&topic, id, assignment, around));
+                        }
+                        for topic_partition in missed {
+                            let (loss, offsets) = (Loss::Recreated, None);
+                            around.mailbox.tell(Event::Missed(Missed { topic_partition, loss, offsets }));
                         }
                         assign(&starts, client, assignment, around)?;
                         Step::None
@@ -309,7 +313,7 @@ fn assign(
         let epoch = around.next_epoch();
         let tag = around.tag(&start.place.topic);
         let resumed =
-            OffsetTracker::resume(start.offset.map(NextOffset::at), &start.metadata, tag, around.config.metadata_limit);
+            OffsetTracker::resume(start.offset.map(NextOffset::at), &start.metadata, tag, around.metadata_room());
         if let Some(warning) = resumed.warning {
             warn!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, error = %warning,
                 "what the last commit remembered beside its offset is not used");

@@ -22,6 +22,7 @@ use super::losses::{Cause, Lost};
 use super::native::{committed, set_leader_epochs};
 use super::session::{Halt, Surroundings};
 use super::starts::{PATIENCE, pin, watermarks};
+use crate::pipeline::metadata::finished_above;
 use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Loss, Missed, SourceError};
 use crate::pipeline::tracker::OffsetTracker;
 use crate::record::{NextOffset, Offset, TopicPartition};
@@ -48,10 +49,10 @@ enum Stage {
     /// What the brokers have of it now is asked.
     Asking(Cause, Errand<Result<Found, String>>),
     Unanswered(Cause, Instant),
-    /// What was started of a log that was cut ends: what is finished of it is to be committed.
+    /// What was started of what is left, or passed over, ends: what is finished of it is to be committed.
     Draining(Way, Drain),
     /// Where that leads is being made sure of.
-    Placing(Way, Errand<Result<Offset, String>>),
+    Placing(Way, Errand<Result<Goal, String>>),
     Unplaced(Way, Instant),
     /// Nothing is missing: it is fetched again from where it stands, then.
     Again(Instant),
@@ -74,8 +75,30 @@ struct Way {
     target: Offset,
     /// What is left of what was read, where its log was cut.
     left: Option<Offset>,
-    /// How many offsets are lost by it.
+    /// What was to be read next.
+    next: Option<Offset>,
+    /// How many offsets are lost by it that were not read.
     offsets: Option<u64>,
+}
+
+impl Way {
+    /// Whether what was read is ended first: it can't go on beside what follows, or is passed over.
+    fn drains(&self) -> bool {
+        self.loss == Loss::Truncated || (self.loss == Loss::Removed && self.policy == LossPolicy::Latest)
+    }
+
+    /// Of what was read, up to where it may still be done.
+    fn read(&self) -> Option<Offset> {
+        self.left.or(self.next)
+    }
+}
+
+/// Where a partition really goes on.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    target: Offset,
+    /// How many offsets are lost by it that were read and not finished.
+    unfinished: u64,
 }
 
 impl Resets {
@@ -134,7 +157,7 @@ impl Resets {
                     None => Stage::Asking(cause, errand),
                     Some(Some(Ok(found))) => {
                         let way = decide(&reset.place, reset.epoch, cause, &found, assignment, around)?;
-                        if way.loss == Loss::Truncated {
+                        if way.drains() {
                             Stage::Draining(way, Drain::begin(vec![reset.epoch], around))
                         } else {
                             make_sure(way, &reset.place, client, around)
@@ -157,8 +180,8 @@ impl Resets {
                 },
                 Stage::Placing(way, errand) => match errand.answer() {
                     None => Stage::Placing(way, errand),
-                    Some(Some(Ok(target))) => {
-                        go_on(&reset.place, reset.epoch, way, target, client, assignment, around)?;
+                    Some(Some(Ok(goal))) => {
+                        go_on(&reset.place, reset.epoch, way, goal, client, assignment, around)?;
                         continue;
                     }
                     Some(answer) => {
@@ -243,64 +266,91 @@ fn decide(
         return Err(Halt::Fail(SourceError::Fatal(lost.refusal(loss))));
     }
     let target = lost.target(loss, policy);
-    Ok(Way { loss, policy, target, left, offsets: lost.offsets(loss, target) })
+    Ok(Way { loss, policy, target, left, next, offsets: lost.offsets(loss, target) })
 }
 
 /// Has the place be one that loses no more than it must: behind nothing that is unfinished, and committed where a start would otherwise skip what
 /// came in since.
 fn make_sure(way: Way, place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> Stage {
-    let (client, place) = (Arc::clone(client), place.clone());
-    let errand = Errand::run("kafka-reset", &around.wake, move || match (way.policy, way.loss) {
-        (LossPolicy::Latest, _) => {
-            pin(&client, &place, way.target.0).map_err(|error| error.to_string())?;
-            Ok(way.target)
-        }
-        (_, Loss::Truncated) => {
-            // What is left may not be finished. The runs that are remembered above it may be of what is gone: they are not asked for.
-            let question = list([(&place, rdkafka::Offset::Invalid)]).map_err(|error| error.to_string())?;
-            let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(|error| error.to_string())?;
-            match committed(&answer).into_iter().next() {
-                Some(committed) if committed.error.is_none() => {
-                    Ok(committed.offset.map_or(way.target, |next| way.target.min(Offset(next))))
-                }
-                _ => Err("the group's offset could not be read".to_owned()),
+    let (client, place, origin) = (Arc::clone(client), place.clone(), around.origin(&place.topic));
+    let errand = Errand::run("kafka-reset", &around.wake, move || {
+        let mut goal = Goal { target: way.target, unfinished: 0 };
+        if way.drains() {
+            let standing = standing(&client, &place)?;
+            if way.policy == LossPolicy::Latest {
+                goal.unfinished = standing.zip(way.read()).map_or(0, |(standing, read)| standing.unfinished(read));
+            } else if let Some(standing) = standing {
+                // What is left may not be finished. The runs that are remembered above it may be of what is gone: they are not asked for.
+                goal.target = goal.target.min(standing.low);
             }
         }
-        _ => Ok(way.target),
+        if way.policy == LossPolicy::Latest {
+            pin(&client, &place, goal.target.0, origin).map_err(|error| error.to_string())?;
+        }
+        Ok(goal)
     });
     errand.map_or_else(|_| Stage::Unplaced(way, Instant::now() + AGAIN), |errand| Stage::Placing(way, errand))
+}
+
+/// What the group has committed of a partition.
+struct Standing {
+    low: Offset,
+    /// How much is remembered as finished above it.
+    finished: u64,
+}
+
+impl Standing {
+    /// How many offsets of those below `read` are not finished.
+    fn unfinished(&self, read: Offset) -> u64 {
+        u64::try_from(read.0 - self.low.0).unwrap_or(0).saturating_sub(self.finished)
+    }
+}
+
+fn standing(client: &Client, place: &TopicPartition) -> Result<Option<Standing>, String> {
+    let question = list([(place, rdkafka::Offset::Invalid)]).map_err(|error| error.to_string())?;
+    let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(|error| error.to_string())?;
+    match committed(&answer).into_iter().next() {
+        Some(committed) if committed.error.is_none() => Ok(committed.offset.map(|low| {
+            let low = Offset(low);
+            // What can't be read counts as not finished.
+            Standing { low, finished: finished_above(&committed.metadata, low).unwrap_or(0) }
+        })),
+        _ => Err("the group's offset could not be read".to_owned()),
+    }
 }
 
 fn go_on(
     place: &TopicPartition,
     epoch: Epoch,
     way: Way,
-    target: Offset,
+    goal: Goal,
     client: &Arc<Client>,
     assignment: &mut Assignment,
     around: &mut Surroundings,
 ) -> Result<(), Halt> {
     let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
+    let target = goal.target;
     warn!(topic = %place.topic, partition = place.partition.0, offset = target.0, expected = assigned.next.map(|next| next.0), loss = ?way.loss,
         "the next offset is gone, going on elsewhere");
     // Of a topic that was made anew it was told when that was found out.
     if way.loss != Loss::Recreated {
         let topic_partition = place.clone();
-        around.mailbox.tell(Event::Missed(Missed { topic_partition, loss: way.loss, offsets: way.offsets }));
+        let offsets = way.offsets.map(|offsets| offsets + goal.unfinished);
+        around.mailbox.tell(Event::Missed(Missed { topic_partition, loss: way.loss, offsets }));
     }
     // Forward, what is known of the partition stays true: there is a gap. Backward it was written anew.
     let forward = way.loss == Loss::Removed
         && way.policy == LossPolicy::Earliest
         && assigned.next.is_some_and(|next| target >= next);
     if !forward {
-        // What was cut is drained by now.
-        if way.loss != Loss::Truncated {
+        // Unless it is drained by now.
+        if !way.drains() {
             around.mailbox.tell(Event::Lost(vec![epoch]));
         }
         assigned.renew(around.next_epoch());
         // It is committed at once: what is committed now is beyond what is there, and what comes in must not be taken for it.
         let progress =
-            OffsetTracker::moved_to(NextOffset::at(target.0), around.tag(&place.topic), around.config.metadata_limit);
+            OffsetTracker::moved_to(NextOffset::at(target.0), around.tag(&place.topic), around.metadata_room());
         around.mailbox.tell(Event::Assigned(vec![Ours {
             epoch: assigned.epoch,
             topic_partition: place.clone(),

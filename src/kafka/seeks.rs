@@ -202,7 +202,7 @@ impl Seeks {
         let epoch = around.next_epoch();
         assigned.renew(epoch);
         let next = NextOffset::at(to.0);
-        let progress = OffsetTracker::moved_to(next, around.tag(&place.topic), around.config.metadata_limit);
+        let progress = OffsetTracker::moved_to(next, around.tag(&place.topic), around.metadata_room());
         around.mailbox.tell(Event::Assigned(vec![Ours { epoch, topic_partition: place.clone(), progress }]));
         self.under_way.push(UnderWay { seek, stage: Stage::Committing(next, epoch) });
         restart(&place, epoch, Some(to), client, assignment, around)?;

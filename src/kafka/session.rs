@@ -23,6 +23,7 @@ use super::identities::{self, Identities};
 use super::losses::Cause;
 use super::mailbox::{CommitRequest, Mailbox};
 use super::native::{CommitQueue, generation};
+use super::origin::{self, Origin};
 use super::pulse::{Heard, Pulse};
 use super::reading::Reading;
 use super::rebalance::{Change, Rebalances};
@@ -117,6 +118,16 @@ impl Surroundings {
     /// How many assignments there were so far.
     pub(super) fn assignments(&self) -> u64 {
         self.epochs
+    }
+
+    /// What commits of a topic tell of it.
+    pub(super) fn origin(&self, topic: &Topic) -> Origin {
+        Origin::new(self.topics.id(topic), self.known.partitions(topic))
+    }
+
+    /// How many bytes the pipeline may have remembered with a commit.
+    pub(super) fn metadata_room(&self) -> usize {
+        origin::room(self.config.metadata_limit)
     }
 
     /// The order and key function of a topic's route.

@@ -5,23 +5,30 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use tracing::{info, warn};
 
 use super::client::{Client, list};
+use super::commits::offsets;
 use super::config::{KafkaConfig, LossPolicy, StartPolicy};
 use super::describe::ids;
+use super::losses::committed_of_former;
 use super::native::{Committed, LeaderEpoch, committed};
+use super::origin::{Origin, later_from};
 use crate::pipeline::source::SourceError;
-use crate::record::{Topic, TopicPartition};
+use crate::record::{NextOffset, Topic, TopicPartition};
 
 /// How long one request may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a broker may not have heard that a topic is another one.
+const PROPAGATION: Duration = Duration::from_secs(3);
 
 /// Where one partition starts.
 #[derive(Debug)]
@@ -50,6 +57,8 @@ pub(super) struct Starts {
     pub(super) starts: Vec<Start>,
     /// The ids of their topics, as far as the brokers tell.
     pub(super) ids: Vec<(Topic, u128)>,
+    /// Those of which a commit was found that is of a former topic, which nobody has told yet.
+    pub(super) missed: Vec<TopicPartition>,
 }
 
 /// Why there is no answer.
@@ -61,7 +70,7 @@ pub(super) enum NoStart {
     Refused(SourceError),
 }
 
-/// How many partitions the topics had when one of theirs was first given to us.
+/// How many partitions the topics had when one of theirs was first given to us, or before that to the group.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<HashMap<Topic, usize>>);
 
@@ -78,6 +87,17 @@ impl Known {
             self.0.lock().insert(place.topic.clone(), partitions);
         }
         Ok(())
+    }
+
+    /// How many a topic had, where that was to be known.
+    pub(super) fn partitions(&self, topic: &Topic) -> Option<usize> {
+        self.0.lock().get(topic).copied()
+    }
+
+    /// The group began with so many already.
+    fn began_with(&self, topic: &Topic, partitions: usize) {
+        let mut known = self.0.lock();
+        known.entry(topic.clone()).and_modify(|known| *known = partitions.min(*known)).or_insert(partitions);
     }
 
     /// Whether it was not there then.
@@ -100,32 +120,49 @@ pub(super) fn look_up(
     // First: of a topic that is made anew from here on, nothing that follows is believed.
     let topics: BTreeSet<&Topic> = places.iter().map(|place| &place.topic).collect();
     let topics: Vec<Topic> = topics.into_iter().cloned().collect();
-    let ids = ids(client.consumer().client(), &topics, PATIENCE);
-    let question = list(places.iter().map(|place| (place, Offset::Invalid))).map_err(unknown)?;
-    let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(unknown)?;
-    let mut starts = Vec::with_capacity(places.len());
-    for committed in committed(&answer) {
-        if let Some(error) = committed.error {
-            return Err(unknown(error));
-        }
-        let Committed { place, offset, metadata, leader_epoch, .. } = committed;
-        starts.push(Start { place, offset, metadata, leader_epoch });
+    let ids = ids_of(client, &topics);
+    let found = commits(client, places.iter())?;
+    let stale = stale(client, &topics, &ids, &found)?;
+    if config.recreated == LossPolicy::Stop
+        && let Some(first) = stale.first()
+    {
+        return Err(NoStart::Refused(SourceError::Fatal(committed_of_former(first))));
     }
+    let mut starts = Vec::with_capacity(found.len());
+    for Commit { place, offset, metadata, leader_epoch, origin } in found {
+        starts.push(if stale.contains(&place) {
+            Start { place, offset: None, metadata: String::new(), leader_epoch: None }
+        } else {
+            if let Some(partitions) = origin.partitions() {
+                known.began_with(&place.topic, partitions);
+            }
+            Start { place, offset, metadata, leader_epoch }
+        });
+    }
+    let missed: Vec<_> = stale.iter().filter(|place| !anew.contains(&place.topic)).cloned().collect();
+    let anew: HashSet<&Topic> = anew.iter().chain(stale.iter().map(|place| &place.topic)).collect();
+    let origin = |place: &TopicPartition| Origin::new(ids.get(&place.topic).copied(), known.partitions(&place.topic));
     for start in starts.iter_mut().filter(|start| start.offset.is_none() && anew.contains(&start.place.topic)) {
         let (first, end) = watermarks(client, &start.place).map_err(unknown)?;
         let offset = if config.recreated == LossPolicy::Latest { end } else { first };
-        pin(client, &start.place, offset).map_err(unknown)?;
+        pin(client, &start.place, offset, origin(&start.place)).map_err(unknown)?;
         start.offset = Some(offset);
     }
     if policy != StartPolicy::Earliest {
         for place in places {
             known.note(client, place).map_err(unknown)?;
         }
+        let open: BTreeSet<&Topic> =
+            starts.iter().filter(|start| start.offset.is_none()).map(|start| &start.place.topic).collect();
+        for topic in open {
+            let seen = known.partitions(topic).unwrap_or_default();
+            known.began_with(topic, later_from(&origins(client, topic, ids.get(topic).copied(), seen)?, seen));
+        }
         // Nobody could have read them before, so what they hold is news, wherever the others were to start.
         for start in starts.iter_mut().filter(|start| start.offset.is_none() && known.came_later(&start.place)) {
             let (first, _) = watermarks(client, &start.place).map_err(unknown)?;
             info!(topic = %start.place.topic, partition = start.place.partition.0, "the partition is new, it is read from its start");
-            pin(client, &start.place, first).map_err(unknown)?;
+            pin(client, &start.place, first, origin(&start.place)).map_err(unknown)?;
             start.offset = Some(first);
         }
     }
@@ -146,12 +183,75 @@ pub(super) fn look_up(
             for start in new {
                 start.offset = Some(end_of(client, &start.place).map_err(unknown)?);
                 // Without this, records that came in since and weren't finished would be behind the end of the next start.
-                pin(client, &start.place, start.offset.unwrap_or_default()).map_err(unknown)?;
+                let offset = start.offset.unwrap_or_default();
+                pin(client, &start.place, offset, origin(&start.place)).map_err(unknown)?;
             }
         }
         _ => {}
     }
-    Ok(Starts { starts, ids })
+    Ok(Starts { starts, ids: ids.into_iter().collect(), missed })
+}
+
+/// What the group has committed of a partition.
+struct Commit {
+    place: TopicPartition,
+    offset: Option<i64>,
+    metadata: String,
+    leader_epoch: Option<LeaderEpoch>,
+    origin: Origin,
+}
+
+fn commits<'a>(client: &Client, places: impl Iterator<Item = &'a TopicPartition>) -> Result<Vec<Commit>, NoStart> {
+    let question = list(places.map(|place| (place, Offset::Invalid))).map_err(unknown)?;
+    let answer = client.consumer().committed_offsets(question, PATIENCE).map_err(unknown)?;
+    let mut commits = Vec::new();
+    for committed in committed(&answer) {
+        if let Some(error) = committed.error {
+            return Err(unknown(error));
+        }
+        let Committed { place, offset, metadata, leader_epoch, .. } = committed;
+        let (origin, metadata) = Origin::of(&metadata);
+        commits.push(Commit { place, offset, metadata: metadata.to_owned(), leader_epoch, origin });
+    }
+    Ok(commits)
+}
+
+/// What the group's commits in a topic tell of it, in so many partitions.
+fn origins(
+    client: &Client,
+    topic: &Topic,
+    id: Option<u128>,
+    partitions: usize,
+) -> Result<Vec<(TopicPartition, Origin)>, NoStart> {
+    let numbers = 0..i32::try_from(partitions).unwrap_or(i32::MAX);
+    let places: Vec<_> = numbers.map(|number| TopicPartition::new(topic.clone(), number)).collect();
+    let commits = commits(client, places.iter())?.into_iter();
+    let of_it = commits.filter(|commit| commit.offset.is_some() && !commit.origin.is_another(id));
+    Ok(of_it.map(|commit| (commit.place, commit.origin)).collect())
+}
+
+/// Partitions of which a topic's namesake was committed.
+fn stale(
+    client: &Client,
+    topics: &[Topic],
+    ids: &HashMap<Topic, u128>,
+    commits: &[Commit],
+) -> Result<Vec<TopicPartition>, NoStart> {
+    let id = |commit: &Commit| ids.get(&commit.place.topic).copied();
+    let is_stale = |commit: &&Commit| commit.offset.is_some() && commit.origin.is_another(id(commit));
+    let stale: Vec<_> = commits.iter().filter(is_stale).map(|commit| commit.place.clone()).collect();
+    if !stale.is_empty() {
+        // Or it is the broker that tells of the former one, as it has not heard yet.
+        thread::park_timeout(PROPAGATION);
+        if ids_of(client, topics) != *ids {
+            return Err(unknown("the brokers don't agree on which topics there are"));
+        }
+    }
+    Ok(stale)
+}
+
+fn ids_of(client: &Client, topics: &[Topic]) -> HashMap<Topic, u128> {
+    ids(client.consumer().client(), topics, PATIENCE).into_iter().collect()
 }
 
 /// Where the partition ends now.
@@ -165,8 +265,15 @@ pub(super) fn watermarks(client: &Client, place: &TopicPartition) -> KafkaResult
 }
 
 /// Commits where the partition starts.
-pub(super) fn pin(client: &Client, place: &TopicPartition, offset: i64) -> KafkaResult<()> {
-    client.consumer().commit(&list([(place, Offset::Offset(offset))])?, CommitMode::Sync)
+pub(super) fn pin(client: &Client, place: &TopicPartition, offset: i64, origin: Origin) -> KafkaResult<()> {
+    let commit = |metadata: String| {
+        let list = offsets([(place, NextOffset::at(offset), metadata)].into_iter())?;
+        client.consumer().commit(&list, CommitMode::Sync)
+    };
+    match commit(origin.beside("", usize::MAX).unwrap_or_default()) {
+        Err(KafkaError::ConsumerCommit(Code::OffsetMetadataTooLarge)) => commit(String::new()),
+        outcome => outcome,
+    }
 }
 
 fn unknown(error: impl std::fmt::Display) -> NoStart {

@@ -39,8 +39,6 @@ use crate::producer::Sent;
 use crate::record::{Record, Timestamp, Topic};
 use crate::retry::RetryPolicy;
 
-/// How many letters are on their way at once, at most.
-const IN_FLIGHT: usize = 128;
 /// The longest error text that goes into a letter.
 const ERROR_BYTES: usize = 2_048;
 
@@ -193,7 +191,8 @@ pub(super) async fn publish_letters<G: Progress>(shared: Arc<Shared<G>>, sink: A
     let mut random = fastrand::Rng::with_seed(seed);
     let mut under_way = FuturesUnordered::new();
     loop {
-        while under_way.len() < IN_FLIGHT {
+        loop {
+            // How many there are at once is for the lanes to say.
             let Some(job) = shared.lanes().take_letter() else { break };
             under_way.push(write(&letters, &shared, job));
         }

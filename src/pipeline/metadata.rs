@@ -11,10 +11,12 @@
 //! ```text
 //! dm1:<lanes>:r:<runs>      or      dm1:<lanes>:b:<bitmap>        whichever is shorter; `r` where they are the same
 //! dm2:<lanes>:r:<runs>:<usage>      dm2:<lanes>:b:<bitmap>:<usage>
+//! dm3:<mark>:<one of the above, or nothing>
 //! ```
 //!
 //! - `dm1`, `dm2`: the format and its version. The second one is written only where there is a usage to tell: who reads the first one
 //!   alone goes on from the offset, as after any other version of the format.
+//! - `dm3`, `<mark>`: what the source has to tell beside it, without a colon; the pipeline has no use for it.
 //! - `<lanes>`: a [`LaneTag`], 8 lower-case hex digits. The runs hold only for lanes of the same order and key
 //!   function.
 //! - `<runs>`: unpadded base64url of LEB128 varints, two for each run in ascending order: its distance from the end of
@@ -165,6 +167,17 @@ pub(super) fn with_usage(tag: LaneTag, metadata: &str, usage: &str) -> String {
     }
 }
 
+/// Metadata that tells a source's `mark` beside this one.
+pub(crate) fn marked(mark: &str, metadata: &str) -> String {
+    format!("dm3:{mark}:{metadata}")
+}
+
+/// The mark of metadata, if it has one, and what it is beside.
+pub(crate) fn unmarked(metadata: &str) -> (Option<&str>, &str) {
+    let taken_apart = metadata.strip_prefix("dm3:").and_then(|rest| rest.split_once(':'));
+    taken_apart.map_or((None, metadata), |(mark, metadata)| (Some(mark), metadata))
+}
+
 /// Metadata of ours, taken apart.
 struct Fields<'a> {
     lanes: &'a str,
@@ -176,6 +189,7 @@ struct Fields<'a> {
 /// Takes it apart; `None` where it is empty.
 fn fields(metadata: &str) -> Result<Option<Fields<'_>>, MetadataWarning> {
     use MetadataWarning::{Corrupt, Foreign, OtherVersion};
+    let (_, metadata) = unmarked(metadata);
     if metadata.is_empty() {
         return Ok(None);
     }
@@ -241,7 +255,7 @@ pub(super) fn decode_usage(metadata: &str, low: Offset) -> Result<Usage, Metadat
 /// # Errors
 /// Why it can't be read.
 pub fn finished_above(metadata: &str, low: Offset) -> Result<u64, MetadataWarning> {
-    let lanes = metadata.split(':').nth(1).and_then(|lanes| u32::from_str_radix(lanes, 16).ok());
+    let lanes = unmarked(metadata).1.split(':').nth(1).and_then(|lanes| u32::from_str_radix(lanes, 16).ok());
     // Where it names none, decoding says what it is instead.
     Ok(count(&decode(metadata, LaneTag(lanes.unwrap_or_default()), low)?))
 }

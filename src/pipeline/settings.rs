@@ -44,7 +44,7 @@ pub struct PipelineSettings {
     /// How long nothing of a partition may be processed while its records wait until the daemon is no longer ready (default: 5 min). After as
     /// long again it fails and is restarted, with a client made anew; where that has not helped, the process ends with code 4. Handlers
     /// within their timeout, retries before their time, pauses, circuit breakers and partitions that nobody answers for are waited for; a
-    /// dead letter that can't be written restarts nothing. Not below the half minute in which silence is noticed.
+    /// dead letter that isn't written yet, or can't be, restarts nothing. Not below the half minute in which silence is noticed.
     pub stall_after: Duration,
     /// When a record that kills the process is given up (default: after 3 ends while it ran alone); `None`: never. See
     /// [quarantine](super::quarantine).

@@ -3,7 +3,8 @@
 //! What counts is that the daemon does nothing although it could. So it is no stall while records of the partition are finished, however
 //! they end: retries and dead letters have metrics of their own. Nor is it one while somebody has paused it, or all of its keys that could start, or its circuit
 //! breaker is open, while a handler of it runs within its timeout, while its retry or its batch waits for a time that is yet to come, while
-//! there is no worker free for it, or while nobody answers for it. One that waits for its dead letter stalls, but nobody here can help it.
+//! there is no worker free for it, or while nobody answers for it. One that waits for its dead letter stalls, also while that is tried for the first
+//! time, which takes half a minute where nobody answers; but nobody here can help it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,7 +26,7 @@ pub(super) struct Sight {
     pub(super) finished: u64,
     /// How many wait though something could be done about them; none where that is as it should be.
     pub(super) idle: u64,
-    /// They wait for a dead letter that can't be written.
+    /// They wait for a dead letter that isn't written yet.
     pub(super) for_letter: bool,
 }
 
@@ -64,7 +65,7 @@ pub(super) struct Stall {
     pub(super) time: Duration,
     /// How many records wait.
     pub(super) records: u64,
-    /// For a dead letter that can't be written.
+    /// For a dead letter that isn't written yet.
     pub(super) for_letter: bool,
     /// Something was finished in this assignment before.
     pub(super) moved: bool,
@@ -73,7 +74,7 @@ pub(super) struct Stall {
 impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { topic_partition, time, records, for_letter, .. } = self;
-        let why = if *for_letter { ", one for a dead letter that can't be written" } else { "" };
+        let why = if *for_letter { ", one for its dead letter" } else { "" };
         write!(
             f,
             "nothing of {topic_partition} was processed for {} s though {records} records wait{why}",

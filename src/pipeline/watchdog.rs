@@ -140,7 +140,7 @@ impl Attempting {
 }
 
 /// Looks at every worker and at the lanes once a second, for ever. A partition that stalls for `stall_after` is told to the probes, and ends the
-/// pipeline after as long again, unless nothing but its letter is missing.
+/// pipeline after as long again, unless a letter of it is missing.
 pub(super) async fn watch<G: Progress>(
     shared: Arc<Shared<G>>,
     slots: Vec<Arc<Slot<G::Position>>>,

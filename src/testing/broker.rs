@@ -114,6 +114,7 @@ pub(super) struct State {
     pub(super) partition_faults: HashMap<TopicPartition, PartitionFault>,
     pub(super) letter_fault: Option<PublishError>,
     pub(super) letter_delay: Duration,
+    pub(super) stranded_letters: HashMap<Topic, (Duration, PublishError)>,
     pub(super) send_fault: Option<SendError>,
     pub(super) send_delay: Duration,
     pub(super) redrives: HashMap<Topic, Redrives>,
@@ -273,6 +274,7 @@ impl MemoryBroker {
         state.poll_faults.clear();
         state.partition_faults.clear();
         state.letter_fault = None;
+        state.stranded_letters.clear();
         state.send_fault = None;
     }
 

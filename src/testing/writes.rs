@@ -1,5 +1,7 @@
 //! What is written to the broker: dead letters, and what handlers produce.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::time::sleep;
 
@@ -12,7 +14,14 @@ use crate::record::{OwnedRecord, Partition, Timestamp, Topic, TopicPartition};
 #[async_trait]
 impl DeadLetterSink for MemoryBroker {
     async fn publish(&self, letter: &Letter<'_>) -> Result<Sent, PublishError> {
-        let delay = self.state.lock().letter_delay;
+        let (delay, stranded) = {
+            let state = self.state.lock();
+            (state.letter_delay, state.stranded_letters.get(letter.topic).cloned())
+        };
+        if let Some((time, error)) = stranded {
+            sleep(time).await;
+            return Err(error);
+        }
         if !delay.is_zero() {
             sleep(delay).await;
         }
@@ -65,6 +74,11 @@ impl RecordSink for MemoryBroker {
 }
 
 impl MemoryBroker {
+    /// Dead letters that go to this topic are refused with this error, after so long, until that is taken back by [`heal`](Self::heal).
+    pub fn strand_letters(&self, topic: &str, time: Duration, error: PublishError) {
+        self.state.lock().stranded_letters.insert(topic.into(), (time, error));
+    }
+
     /// Writes a record to the partition of its key, whatever faults were injected.
     pub(super) fn append(&self, topic: &Topic, record: &OwnedRecord) -> Result<Sent, SendError> {
         let sent = self.state.lock().produce(topic, record);

@@ -229,7 +229,8 @@ async fn an_offset_that_is_gone_stops_or_goes_on_as_the_policy_says() {
     let mut settings = config(&group);
     settings.out_of_range = LossPolicy::Latest;
     let mut goes_on = Member::join(&settings, &topic);
-    goes_on.until("the reset", |member| member.lost.len() == 1 && member.assigned.len() == 1).await;
+    goes_on.until("the reset", |member| member.missed.len() == 1 && member.assigned.len() == 1).await;
+    assert_eq!(goes_on.lost, [], "what was started was waited for");
     fill(&topic, 3).await;
     goes_on.until("the new ones", |member| member.records.len() == 3).await;
     goes_on.close().await;

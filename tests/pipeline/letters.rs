@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::extract::Json;
-use daemonry::handler::{ErrorClass, HandlerError, Route, on};
+use daemonry::handler::{ErrorClass, HandlerError, Route, Router, on};
 use daemonry::metrics::{DeadLetterFailure, DeadLetterReason, HoldReason, MessageStatus};
 use daemonry::pipeline::dead_letter::PublishError;
-use daemonry::record::{OwnedRecord, Record, Timestamp};
+use daemonry::record::{OwnedRecord, Record, Timestamp, TopicPartition};
 use daemonry::retry::RetryPolicy;
 use tokio::time::sleep;
 
@@ -191,5 +191,39 @@ async fn partition_whose_letter_cannot_be_written_waits_and_the_others_flow() {
     sleep(secs(2)).await;
     assert_eq!((held(), scene.letters(0), journal.offsets(0).len()), (0, vec![0], 502));
     assert_eq!(scene.metrics.dead_letters.of(DeadLetterReason::Poison).get(), 1);
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn letters_that_nobody_takes_keep_those_of_other_topics_from_nothing() {
+    const OTHER: &str = "payments";
+    let scene = Scene::new(1);
+    scene.broker.create_topic(OTHER, 1);
+    // As where the topic's partition has no leader: a send is given up after so long.
+    scene.broker.strand_letters(LETTERS, secs(30), PublishError::Unavailable("no leader".to_owned()));
+    scene.fill(0, 1_000);
+    let poison = || on(|_: Record| async { Err::<(), _>(HandlerError::poison(anyhow::anyhow!("bad"))) });
+    let process = scene.start_router(Router::new().topic(TOPIC, poison()).topic(OTHER, poison()));
+    until("the letters", || scene.metrics.parked_records.get() == 1_000).await;
+    scene.broker.produce(OTHER, 0, OwnedRecord::new("bad"));
+    let journal = Journal::new();
+    let written = || scene.broker.records("payments.dlq", 0).len();
+    until("the other topic's letter", || written() == 1).await;
+    assert!(journal.elapsed() < secs(1), "it waited for {:?}", journal.elapsed());
+
+    let stalled = |topic| scene.metrics.partition(&TopicPartition::new(topic, 0)).stalled.get();
+    for _ in 0..60 {
+        sleep(secs(60)).await;
+        assert_eq!(stalled(OTHER), 0);
+        scene.broker.produce(OTHER, 0, OwnedRecord::new("bad"));
+    }
+    assert_eq!((stalled(TOPIC), written()), (1, 60));
+    // While none gets through, one at a time is tried of the partition.
+    let failures = || scene.metrics.dead_letter_failures.of(DeadLetterFailure::Unavailable).get();
+    let before = failures();
+    sleep(secs(300)).await;
+    assert!((9..=10).contains(&(failures() - before)), "{} were tried", failures() - before);
+    scene.broker.heal();
+    until("the rest", || scene.committed(0) == 1_000).await;
     process.stop_cleanly().await;
 }

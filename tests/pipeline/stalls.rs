@@ -187,3 +187,24 @@ async fn a_partition_that_nobody_answers_for_does_not_stall() {
     until("all of it", || scene.committed(0) == 4).await;
     process.stop_cleanly().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_on_its_way_is_waited_for_as_is_one_that_cannot_be_written() {
+    let (mut scene, _) = scene(1);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    scene.beat = Arc::new(move |beat| {
+        if let Beat::Stalled(why) = beat {
+            seen.lock().push(why);
+        }
+    });
+    // Below what a first try may take where its broker has gone.
+    scene.settings.stall_after = secs(6);
+    scene.broker.delay_letters(secs(30));
+    scene.write(0, "bad");
+    let process = scene.start(poison());
+    until("the letter", || scene.committed(0) == 1).await;
+    let stalls = told.lock().clone();
+    process.stop_cleanly().await;
+    assert!(!stalls.is_empty() && stalls.iter().all(|why| why.contains("one for its dead letter")), "{stalls:?}");
+}

@@ -29,7 +29,12 @@ impl Coverage {
 
 fn runs(low: i64, metadata: &str) -> Option<Vec<(i64, i64)>> {
     let fields: Vec<&str> = metadata.split(':').collect();
-    let (form, payload) = match *fields.as_slice() {
+    let fields = match fields.as_slice() {
+        // Of which topic it is.
+        ["dm3", _, fields @ ..] => fields,
+        fields => fields,
+    };
+    let (form, payload) = match *fields {
         ["dm1", _, form, payload] | ["dm2", _, form, payload, _] => (form, payload),
         _ => return None,
     };
@@ -118,6 +123,7 @@ mod tests {
     fn what_is_told_of_a_partitions_use_covers_nothing() {
         assert_eq!(Coverage::of(Offset(100), "dm2:6815c86c:b:BgI:AQk").runs, [(102, 104), (110, 111)]);
         assert_eq!(Coverage::of(Offset(100), "dm2:6815c86c:r::AQk").runs, []);
+        assert_eq!(Coverage::of(Offset(100), "dm3:1a2b3c4d.8:dm1:6815c86c:b:BgI").runs, [(102, 104), (110, 111)]);
     }
 
     #[test]
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn text_of_others_covers_nothing_above_the_offset() {
-        for metadata in ["", "x", "dm3:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
+        for metadata in ["", "x", "dm4:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
         {
             assert_eq!(Coverage::of(Offset(5), metadata), Coverage { next: 5, runs: Vec::new() }, "{metadata}");
         }

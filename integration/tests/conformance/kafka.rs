@@ -60,7 +60,11 @@ impl Kafka {
     fn committed(&self, partition: i32) -> Option<Committed> {
         let group = self.topics.group(&self.topic).expect("a valid configuration");
         let committed = group.committed(&self.topic, &[Partition(partition)]).expect("the coordinator answers");
-        committed.into_values().next()
+        let committed = committed.into_values().next()?;
+        // Of which topic it is, the source tells beside what it is given.
+        let given = committed.metadata.strip_prefix("dm3:").and_then(|rest| rest.split_once(':'));
+        let (_, metadata) = given.expect("the source tells it");
+        Some(Committed { metadata: metadata.to_owned(), next: committed.next })
     }
 }
 

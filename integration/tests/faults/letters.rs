@@ -186,7 +186,7 @@ fn dead_letter_broker_down() -> Result<()> {
     let log = member.log()?;
     let said = log.lines().find(|line| line.contains("dead letter can't be written")).context("it was there")?;
     ensure!(said.contains(&letters) && said.contains("error"), "it doesn't say why: {said}");
-    scenario.watches()[0].until_unready(BOUND, "one for a dead letter that can't be written")?;
+    scenario.watches()[0].until_unready(BOUND, "one for its dead letter")?;
     // The other partitions go on; of those that wait nothing more is read.
     for (first, partition) in (1_000..).step_by(1_000).zip((0..8).map(Partition)) {
         scenario.produce_to(partition, (first..first + 100).map(|id| Payload::obeyed(id, "healthy", "")))?;

@@ -11,6 +11,7 @@ use integration::payload::{Mix, Payload, Payloads};
 use integration::scale::Scale;
 use integration::scenario::STOP;
 use integration::{Broker, BrokerOptions, Committed, Scenario, brokers};
+use rustix::process::Signal;
 
 use crate::side_by_side::{Setting, side_by_side};
 
@@ -171,5 +172,45 @@ fn topic_deleted_and_recreated() -> Result<()> {
         let next = committed.get(&partition).map_or(Offset(0), |committed| committed.next.offset());
         ensure!(next <= end, "{next} is committed of {partition}, which ends at {end}");
     }
+    scenario.close()
+}
+
+/// Records are removed while one before them is in its handler. Who goes on at the end waits for it first, commits past nothing that isn't done
+/// or counted, and counts what is taken back.
+#[test]
+fn records_removed_behind_one_that_runs() -> Result<()> {
+    const BEHIND: u64 = 300;
+    const HEAD: Partition = Partition(0);
+    let mut scenario = Scenario::open(&brokers()?, "removed.behind", Order::Key)?;
+    let flags = scenario.flags().with("out-of-range", "latest").with("admin", "127.0.0.1:0");
+    let mut member = scenario.start(&flags)?;
+    scenario.produce_to(HEAD, [Payload::obeyed(0, "head", "\"sleep_ms\":9000")])?;
+    until_true(SOON, "the first record in its handler", || Ok(member.metric("daemon_workers_busy", "")? == 1.0))?;
+
+    // Meanwhile it fetches nothing. What it asked for before gets one record.
+    member.signal(Signal::STOP)?;
+    let behind = |id: u64| Payload::obeyed(id, &format!("key-{id}"), "");
+    scenario.produce_to(HEAD, [behind(1)])?;
+    scenario.produce_to(HEAD, (2..=BEHIND).map(behind))?;
+    let end = Offset(BEHIND as i64 + 1);
+    scenario.topics().remove_records(scenario.topic(), &[(HEAD, end)])?;
+    member.signal(Signal::CONT)?;
+
+    let group = scenario.topics().group(scenario.topic())?;
+    until_true(SOON, "the end among the commits", || {
+        let committed = group.committed(scenario.topic(), &[HEAD])?;
+        let next = committed.get(&HEAD).map_or(Offset(0), |committed| committed.next.offset());
+        let is_done = scenario.entries()?.iter().any(|entry| entry.id == "0");
+        ensure!(is_done || next == Offset(0), "{next} is committed while the first record is in its handler");
+        Ok(next == end)
+    })?;
+    let done = scenario.entries()?.len() as f64;
+    until_true(SOON, "all that was passed over among the metrics", || {
+        Ok(done + member.metric("daemon_missed_offsets_total", "cause=\"removed\"")? == end.0 as f64)
+    })?;
+    scenario.produce_to(HEAD, [behind(BEHIND + 1)])?;
+    let last = (BEHIND + 1).to_string();
+    scenario.until_ledger(SOON, "what came later", |entries| entries.iter().any(|entry| entry.id == last))?;
+    assert_eq!(member.stop(STOP)?, 0);
     scenario.close()
 }

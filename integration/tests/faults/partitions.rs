@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
 use integration::checker::Order;
+use integration::message::Message;
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload};
-use integration::scenario::PARTITIONS;
+use integration::scenario::{PARTITIONS, STOP};
 use integration::{Broker, BrokerOptions, Scenario, brokers};
 
 const SOON: Duration = Duration::from_secs(40);
@@ -80,5 +81,40 @@ fn compaction_leaves_gaps() -> Result<()> {
     verdict.ensure_clean()?;
     eprintln!("compaction: {taken} records were taken of {}", taken + verdict.records);
     ensure!(verdict.duplicates == 0 && verdict.successes >= 400, "{verdict}");
+    scenario.close()
+}
+
+/// The same where nobody runs while they are added and written to: the group has read the topic before, so they are new to it. Two members that
+/// begin at once with a topic that it has never read take neither's partitions for that.
+#[test]
+fn partition_added_while_nobody_runs() -> Result<()> {
+    const MORE: u16 = 4;
+    const EACH: u64 = 50;
+    let mut scenario = Scenario::open(&brokers()?, "partition-added-alone", Order::Key)?;
+    let before: Vec<Message> = (0..200).map(|id| Payload::obeyed(id, &format!("key-{id}"), "").message).collect();
+    scenario.topics().produce(scenario.topic(), &before)?;
+    let flags = scenario.flags().with("start", "latest");
+    let first = [scenario.start(&flags)?, scenario.start(&flags)?];
+    until_true(SOON, "a place in each partition", || {
+        let places: Vec<Partition> = (0..PARTITIONS).map(|n| Partition(n.into())).collect();
+        let group = scenario.topics().group(scenario.topic())?;
+        Ok(group.committed(scenario.topic(), &places)?.len() == places.len())
+    })?;
+    for mut member in first {
+        assert_eq!(member.stop(STOP)?, 0);
+    }
+    ensure!(scenario.entries()?.is_empty(), "the group did not begin at the end");
+
+    scenario.topics().grow(scenario.topic(), PARTITIONS + MORE)?;
+    for partition in PARTITIONS..PARTITIONS + MORE {
+        let ids = (1 << 40) + u64::from(partition) * EACH;
+        let records = (ids..ids + EACH).map(|id| Payload::obeyed(id, &format!("key-{}", id % 5), ""));
+        scenario.produce_to(Partition(partition.into()), records)?;
+    }
+    let mut second = scenario.start(&flags)?;
+    let added = usize::from(MORE) * usize::try_from(EACH)?;
+    scenario.until_ledger(SOON, "what is in the new partitions", |entries| entries.len() >= added)?;
+    scenario.until_committed_to_the_end(SOON)?;
+    assert_eq!((second.stop(STOP)?, scenario.entries()?.len()), (0, added));
     scenario.close()
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use daemonry::record::Offset;
+use daemonry::record::{Offset, Partition};
 use integration::checker::Order;
 use integration::message::Message;
 use integration::patience::until_true;
 use integration::payload::Payload;
 use integration::scenario::{PARTITIONS, STOP};
 use integration::{Flags, Member, Scenario, brokers};
+use rustix::process::Signal;
 
 const SOON: Duration = Duration::from_secs(60);
 const FORMER: Range<u64> = 0..400;
@@ -114,6 +115,74 @@ fn topic_made_anew_stops_or_goes_on_as_the_policy_says() -> Result<()> {
     let passed_over = |id: &str| id.parse::<u64>().is_ok_and(|id| FRESH.contains(&id));
     let done = latest.scenario.entries()?.iter().filter(|entry| passed_over(&entry.id)).count();
     ensure!(done == 0, "{done} were done of what was there before");
+
+    [stops, earliest, latest].into_iter().try_for_each(Reader::close)
+}
+
+/// The first partition of a topic whose last record is in its handler while the topic is made anew, with more records than there were. What is
+/// committed of the former one then lands on the new one.
+fn made_anew_under_a_commit(policy: &str) -> Result<Reader> {
+    const FIRST: Partition = Partition(0);
+    let mut scenario = Scenario::open(&brokers()?, &format!("under.{policy}"), Order::Key)?;
+    scenario.produce_to(FIRST, records(0..399))?;
+    let flags = scenario.flags().with("admin", "127.0.0.1:0");
+    let flags = if policy == "stop" { flags } else { flags.with("recreated", policy) };
+    let mut member = scenario.start(&flags)?;
+    scenario.until_ledger(SOON, "the records before the last", |entries| entries.len() == 399)?;
+    // What its topic is, it asks a second after it was assigned, and then every half minute.
+    let assigned = Instant::now();
+    until_true(SOON, "the time of that question to be over", || Ok(assigned.elapsed() > Duration::from_secs(3)))?;
+    scenario.produce_to(FIRST, [Payload::obeyed(399, "slow", "\"sleep_ms\":3000")])?;
+    until_true(SOON, "the last one in its handler", || Ok(member.metric("daemon_workers_busy", "")? == 1.0))?;
+
+    let begun = Instant::now();
+    // It learns of nothing meanwhile, and then the record's end comes first.
+    member.signal(Signal::STOP)?;
+    let mut reader = Reader { scenario, flags, member };
+    let (topics, topic) = (reader.scenario.topics(), reader.scenario.topic());
+    topics.delete(topic)?;
+    until_true(SOON, "the end of the topic", || Ok(!topics.exists(topic)?))?;
+    topics.create(topic, PARTITIONS, &[])?;
+    let fresh: Vec<Message> = records(FRESH.start..FRESH.start + 600).map(|payload| payload.message).collect();
+    topics.produce_to(topic, FIRST, &fresh)?;
+    until_true(SOON, "the time of the last one to be over", || Ok(begun.elapsed() > Duration::from_secs(4)))?;
+    reader.member.signal(Signal::TERM)?;
+    reader.member.signal(Signal::CONT)?;
+    let code = reader.member.wait(STOP)?;
+    ensure!(code == 0, "it ended with code {code}: {}", reader.member.log()?);
+    let committed = reader.committed()?;
+    ensure!(committed.get(&0) == Some(&Offset(400)), "nothing of the former topic is committed: {committed:?}");
+    reader.member = reader.scenario.start(&reader.flags)?;
+    Ok(reader)
+}
+
+#[test]
+fn topic_deleted_and_recreated_under_a_commit() -> Result<()> {
+    let fresh = FRESH.start..FRESH.start + 600;
+    let mut stops = made_anew_under_a_commit("stop")?;
+    let mut earliest = made_anew_under_a_commit("earliest")?;
+    let mut latest = made_anew_under_a_commit("latest")?;
+
+    let code = stops.member.wait(SOON)?;
+    let log = stops.member.log()?;
+    ensure!(code == 4, "it ended with code {code}: {log}");
+    ensure!(log.contains("is of the former one: reset the group's offsets"), "{log}");
+    stops.flags = stops.flags.clone().with("recreated", "earliest");
+    stops.member = stops.scenario.start(&stops.flags)?;
+    stops.until_done(fresh.clone())?;
+
+    earliest.until_done(fresh.clone())?;
+    let counted = earliest.member.metric("daemon_resets_total", "cause=\"recreated\"")?;
+    ensure!(counted == 1.0, "{counted} partitions are counted");
+
+    until_true(SOON, "the end of the first partition", || Ok(latest.committed()?.get(&0) == Some(&Offset(600))))?;
+    latest.write(2_000..2_050)?;
+    latest.until_done(2_000..2_050)?;
+    let passed_over = |id: &str| id.parse::<u64>().is_ok_and(|id| fresh.contains(&id));
+    let done = latest.scenario.entries()?.iter().filter(|entry| passed_over(&entry.id)).count();
+    ensure!(done == 0, "{done} were done of what was there before");
+    let counted = latest.member.metric("daemon_resets_total", "cause=\"recreated\"")?;
+    ensure!(counted == 1.0, "{counted} partitions are counted");
 
     [stops, earliest, latest].into_iter().try_for_each(Reader::close)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::record::{Partition, Topic, TopicPartition};
+use crate::record::{Partition, TopicPartition};
 
 /// How long after one that did not help the next one is made. Doubles up to the other.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -41,8 +41,8 @@ impl Renewals {
     }
 
     /// Something was delivered there.
-    pub(super) fn delivered(&mut self, topic: &Topic, partition: Partition) {
-        self.last.take_if(|last| last.place.partition == partition && last.place.topic == *topic);
+    pub(super) fn delivered(&mut self, topic: &str, partition: Partition) {
+        self.last.take_if(|last| last.place.partition == partition && last.place.topic.as_str() == topic);
     }
 }
 
@@ -77,11 +77,11 @@ mod tests {
         let (mut renewals, start) = (Renewals::default(), Instant::now());
         renewals.note(place("a"), start);
 
-        renewals.delivered(&"b".into(), Partition(0));
-        renewals.delivered(&"a".into(), Partition(1));
+        renewals.delivered("b", Partition(0));
+        renewals.delivered("a", Partition(1));
         assert!(!renewals.may(start), "that was delivered before, too");
 
-        renewals.delivered(&"a".into(), Partition(0));
+        renewals.delivered("a", Partition(0));
         assert!(renewals.may(start));
         renewals.note(place("a"), start);
         assert!(renewals.may(start + Duration::from_secs(60)), "the pause has not grown");

@@ -23,6 +23,7 @@ mod gather;
 mod haul;
 mod key_rate;
 mod lane;
+mod letters;
 mod parking;
 mod pausing;
 mod place;
@@ -190,7 +191,8 @@ pub(super) struct Lanes<G: Progress> {
     retries: BTreeMap<(Instant, u64), LaneId>,
     retry_number: u64,
     due: VecDeque<LaneId>,
-    letters: VecDeque<LaneId>,
+    /// Places with dead letters to write, in turn.
+    letters: VecDeque<PlaceId>,
     /// What counts against the bounds, of all places.
     loads: Loads,
     /// How many workers may be at something: as many as are fixed, else as the load was found to need.

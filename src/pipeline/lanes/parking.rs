@@ -35,9 +35,7 @@ impl<G: Progress> Lanes<G> {
             lane.limited = false;
             let is_letter = lane.queue.front().is_some_and(|entry| entry.failure.is_some());
             if is_letter {
-                lane.state = State::Letter;
-                self.letters.push_back(lane_id);
-                effects.letters = true;
+                self.await_letter(lane_id, &mut effects);
             } else if self.places[place].stands_still() {
                 self.suspend(lane_id);
             } else if let Some(wait) = waits_for {
@@ -55,14 +53,6 @@ impl<G: Progress> Lanes<G> {
         effects
     }
 
-    /// The next dead letter to publish.
-    pub(in crate::pipeline) fn take_letter(&mut self) -> Option<LetterJob<G::Position>> {
-        let lane_id = self.letters.pop_front()?;
-        let run = self.hand_out(lane_id);
-        let entry = self.lanes[lane_id].queue.pop_front().expect("a lane with a letter has a head");
-        Some(LetterJob { run, entry })
-    }
-
     /// The letter is written: its record is finished.
     pub(in crate::pipeline) fn letter_acknowledged(
         &mut self,
@@ -71,6 +61,7 @@ impl<G: Progress> Lanes<G> {
         weight: Weight,
     ) -> Effects {
         let mut effects = Effects::default();
+        self.letter_came_back(run.place, true, &mut effects);
         self.uncount(run.place, weight.bound, weight.bytes);
         self.lanes[run.lane].out_since = None;
         if let Some(assignment) = self.places[run.place].live(run.context.epoch) {
@@ -94,6 +85,7 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn letter_failed(&mut self, job: LetterJob<G::Position>, due: Instant) -> Effects {
         let mut effects = Effects::default();
         let LetterJob { run, mut entry } = job;
+        self.letter_came_back(run.place, false, &mut effects);
         self.lanes[run.lane].out_since = None;
         match self.places[run.place].live(run.context.epoch) {
             Some(assignment) if !assignment.context.is_released() => {

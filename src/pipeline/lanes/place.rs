@@ -14,6 +14,7 @@ use super::breaking::{CircuitId, Passage};
 use super::bundles::Bundles;
 use super::entry::Loads;
 use super::gather::GatherId;
+use super::letters::Outbox;
 use super::probation::Standing;
 use crate::handler::RouteSpec;
 use crate::handler::extract::Cancellation;
@@ -204,6 +205,8 @@ pub(super) struct Place<G> {
     pub(super) bundles: Bundles,
     /// Whether this place stands in the queue of turns.
     pub(super) in_turns: bool,
+    /// Its dead letters.
+    pub(super) outbox: Outbox,
     /// Its share of what counts against the bounds, with what still runs for earlier assignments.
     pub(super) loads: Loads,
     /// It is counted among the open ones without a queued record.
@@ -233,6 +236,7 @@ impl<G: Progress> Place<G> {
             ready: VecDeque::new(),
             bundles: Bundles::default(),
             in_turns: false,
+            outbox: Outbox::default(),
             loads: Loads::default(),
             keeps_slot: false,
             busy: 0,

@@ -41,7 +41,7 @@ pub(in crate::pipeline) struct PartitionCensus {
     pub(in crate::pipeline) waits_until: Option<Instant>,
     /// Somebody has paused keys of it, and no other of its lanes could start.
     pub(in crate::pipeline) keys_paused: bool,
-    /// A dead letter of it could not be written.
+    /// A dead letter of it is on its way, or could not be written.
     pub(in crate::pipeline) waits_for_letter: bool,
     /// Nobody answers for it.
     pub(in crate::pipeline) is_silent: bool,
@@ -121,11 +121,7 @@ impl<G: Progress> Lanes<G> {
     pub(in crate::pipeline) fn out(&self, epochs: &[Epoch]) -> usize {
         let places = epochs.iter().filter_map(|epoch| self.place_by_epoch.get(epoch));
         let out = places.filter_map(|&place| Some(self.places[place].assignment.as_ref()?.out)).sum::<usize>();
-        out + self
-            .letters
-            .iter()
-            .filter(|&&lane| self.epoch_of(lane).is_some_and(|epoch| epochs.contains(&epoch)))
-            .count()
+        out + self.letters_waiting(epochs)
     }
 
     /// These assignments are over. What is still out for them is void when it comes back.
@@ -177,7 +173,7 @@ impl<G: Progress> Lanes<G> {
         }
         let lanes = &self.lanes;
         self.due.retain(|&id| lanes[id].state == State::Due);
-        self.letters.retain(|&id| lanes[id].state == State::Letter);
+        self.forget_letters(places);
         self.forget_ready(places, effects);
         for &place in places {
             if let Some(assignment) = &mut self.places[place].assignment {
@@ -207,10 +203,6 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    fn epoch_of(&self, lane: usize) -> Option<Epoch> {
-        self.places[self.lanes[lane].place()].assignment.as_ref().map(|open| open.context.epoch)
-    }
-
     /// Counts what is here. Looks at every entry: for the metrics, every few seconds.
     pub(in crate::pipeline) fn census(&self) -> Census {
         let mut oldest: Option<Moment> = None;
@@ -238,7 +230,7 @@ impl<G: Progress> Lanes<G> {
                 probation: place.is_on_probation(),
                 waits_until,
                 keys_paused: depth.paused && !depth.startable,
-                waits_for_letter: assignment.stuck_letters > 0,
+                waits_for_letter: assignment.stuck_letters > 0 || place.outbox.is_pending(),
                 is_silent: assignment.is_silent,
                 finished: assignment.finished,
                 uncommitted: assignment.finished - assignment.covered,

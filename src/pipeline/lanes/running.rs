@@ -338,12 +338,9 @@ impl<G: Progress> Lanes<G> {
             // A letter is part of what was started: it is published even while the partition is on its way out.
             Some(Halt::Letter(mut entry, failure)) => {
                 entry.failure = Some(failure);
-                let lane = &mut self.lanes[lane_id];
-                lane.queue.push_front(entry);
-                lane.state = State::Letter;
-                self.letters.push_back(lane_id);
+                self.lanes[lane_id].queue.push_front(entry);
+                self.await_letter(lane_id, effects);
                 self.count_as_parked(lane_id);
-                effects.letters = true;
             }
             // The lane stays closed: whatever is behind this record must not overtake it.
             Some(Halt::Stop(entry)) => {

@@ -80,9 +80,26 @@ fn metadata_of_other_programs_is_foreign() {
 
 #[test]
 fn metadata_of_another_version_is_told_apart() {
-    for metadata in ["dm3:6815c86c:b:BgI:AA", "dm0:", "dm11:", "dm01:", "dm99999999999999999999999:x"] {
+    for metadata in
+        ["dm3:no end", "dm3:a:dm3:b:", "dm4:6815c86c:b:BgI:AA", "dm0:", "dm11:", "dm01:", "dm99999999999999999999999:x"]
+    {
         assert_eq!(decode(metadata, tag(), Offset(0)), Err(MetadataWarning::OtherVersion), "{metadata}");
     }
+}
+
+#[test]
+fn a_mark_of_the_source_changes_nothing_of_what_stands_beside_it() {
+    let runs = [run(102, 104), run(110, 111)];
+    let usage = Usage::default();
+    for metadata in ["dm1:6815c86c:b:BgI", "dm2:6815c86c:b:BgI:AQk", "", "not ours"] {
+        let marked = marked("1a2b3c4d.8", metadata);
+        assert_eq!(unmarked(&marked), (Some("1a2b3c4d.8"), metadata));
+        assert_eq!(decode(&marked, tag(), Offset(100)), decode(metadata, tag(), Offset(100)));
+        assert_eq!(finished_above(&marked, Offset(100)), finished_above(metadata, Offset(100)));
+        assert_eq!(decode_usage(&marked, Offset(100)), decode_usage(metadata, Offset(100)));
+    }
+    assert_eq!(decode(&marked("x", "dm1:6815c86c:b:BgI"), tag(), Offset(100)), Ok(runs.to_vec()));
+    assert_eq!(decode_usage(&marked("x", ""), Offset(100)), Ok(usage));
 }
 
 #[test]

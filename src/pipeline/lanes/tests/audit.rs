@@ -151,7 +151,8 @@ fn states_stand_where_they_say(lanes: &Lanes<OffsetTracker>) {
     assert!(free.iter().all(|&id| lanes.lanes[id].key().is_none()), "a key that nobody has needs no lane");
     assert_eq!(lanes.spare.all(), free, "free lanes");
     assert_eq!(sorted(lanes.due.iter().copied().collect()), of(|state| state == State::Due), "lanes that are due");
-    assert_eq!(sorted(lanes.letters.iter().copied().collect()), of(|state| state == State::Letter), "letters");
+    let letters = lanes.places.iter().flat_map(|place| place.outbox.waiting.iter().copied()).collect();
+    assert_eq!(sorted(letters), of(|state| state == State::Letter), "letters");
     let (resumed, timed): (Vec<_>, Vec<_>) =
         of(|s| s == State::Parked).into_iter().partition(|&id| lanes.lanes[id].timer.is_none());
     assert_eq!(sorted(lanes.retries.values().copied().collect()), timed, "timers");

@@ -64,7 +64,9 @@ fn letters_that_wait_are_late_and_nothing_else_is_waited_for() {
     bench.push(0, 0, "a");
     let held = bench.taken();
     bench.poison(held);
+    assert!(bench.lanes.census().partitions[0].waits_for_letter, "it is to be written");
     let job = bench.lanes.take_letter().expect("there is one");
+    assert!(bench.lanes.census().partitions[0].waits_for_letter, "it is on its way");
     let due = bench.now + SECOND;
     let _told = bench.lanes.letter_failed(job, due);
     let census = bench.lanes.census();

@@ -130,3 +130,33 @@ fn a_slot_that_a_retry_gives_up_when_it_has_to_wait_on_is_told_of() {
     assert!(bench.wait(SECOND).room);
     assert_eq!((bench.lanes.loads.queued.records, bench.allowed(2)), (2, 1));
 }
+
+#[test]
+fn letters_of_one_partition_keep_none_of_another_from_their_way() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 2, 4, 400, 300);
+    bench.push(0, 0, &" ".repeat(200));
+    for _ in 0..200 {
+        let held = bench.taken();
+        bench.poison(held);
+    }
+    let mut out: Vec<_> = std::iter::from_fn(|| bench.lanes.take_letter()).collect();
+    assert_eq!(out.len(), 128);
+    bench.push(1, 0, "a");
+    let held = bench.taken();
+    bench.poison(held);
+    let other = bench.lanes.take_letter().expect("it has its own way");
+    assert_eq!(other.entry.record.partition().0, 1);
+
+    // None gets through: from then on one at a time is tried.
+    let due = bench.now + HOUR;
+    let last = out.pop().expect("there are many");
+    for job in out {
+        let _told = bench.lanes.letter_failed(job, due);
+        assert!(bench.lanes.take_letter().is_none());
+    }
+    assert!(bench.lanes.letter_failed(last, due).letters);
+    let job = bench.lanes.take_letter().expect("one is tried");
+    assert!(bench.lanes.take_letter().is_none());
+    assert!(bench.acknowledge(job).letters, "and once it is written, all are");
+    assert_eq!(std::iter::from_fn(|| bench.lanes.take_letter()).count(), 71);
+}
