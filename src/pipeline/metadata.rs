@@ -168,6 +168,7 @@ pub(super) fn with_usage(tag: LaneTag, metadata: &str, usage: &str) -> String {
 }
 
 /// Metadata that tells a source's `mark` beside this one.
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "Kafka's commits alone have one"))]
 pub(crate) fn marked(mark: &str, metadata: &str) -> String {
     format!("dm3:{mark}:{metadata}")
 }
