@@ -49,10 +49,8 @@ fn unburden<G: Progress>(shared: &Shared<G>, slots: &[Arc<Slot<G::Position>>]) -
             continue;
         }
         laden = true;
-        if slot.is_at_it(STUCK, now)
-            && let Some(cargo) = slot.take_back()
-        {
-            shared.change(|lanes| lanes.give_back(cargo, false));
+        if slot.is_at_it(STUCK, now) {
+            slot.take_back(|cargo| shared.change(|lanes| lanes.give_back(cargo, false)));
         }
     }
     laden

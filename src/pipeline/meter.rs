@@ -52,10 +52,10 @@ impl Attempted {
     /// So many attempts, which were expected to take no time, took this long together. Where that is longer than no time, it was one of them:
     /// none of the others waited, or it would have been looked at by itself.
     pub(super) fn took_together(&mut self, time: Duration, attempts: usize) {
-        /// Below the smallest that is told apart.
-        const NO_TIME: Duration = Duration::from_micros(10);
-        let count = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
-        if time < NO_TIME * count {
+        /// The smallest that the metric tells apart: within it, it is all the same who had how much.
+        const NO_TIME: Duration = Duration::from_micros(100);
+        if time <= NO_TIME {
+            let count = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
             self.times.observe_many(time / count, attempts);
         } else {
             self.times.observe(time);

@@ -81,8 +81,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// Lanes that are ready at once, at most, or twice the workers where those are more. For handlers that take no time this is some
 /// milliseconds of work: a queue that is deeper only lets records fall out of the processor's caches before their turn.
 const AHEAD: usize = 2_048;
-/// Records that come in at a partition after a handler of it waited, before keys share lanes again: telling them apart costs as much as some
-/// hundred records save, and it may wait for each hundredth.
+/// Records that come in at a partition after a handler of it waited or failed, before keys share lanes again: telling them apart costs as much as
+/// some hundred records save, and each hundredth may.
 const UNBUNDLED: usize = 4_096;
 
 /// Why a pipeline ended without having been stopped.

@@ -36,7 +36,7 @@ pub(super) struct Slot<P> {
     offset: AtomicI64,
     /// The attempt that it is at had to wait.
     waited: AtomicBool,
-    /// What it has taken and not begun.
+    /// What it has taken and not begun. Whoever has this lock may take that of the lanes, and not the other way round.
     pub(super) cargo: Mutex<Cargo<P>>,
     /// Counts what goes on of an attempt whose future has ended or was dropped. The worker waits for it before the next attempt; whoever has
     /// dropped the worker finds it here.
@@ -56,7 +56,7 @@ impl<P> Slot<P> {
         self.since.store(since + 1, Ordering::Release);
     }
 
-    /// The attempt waits. Only for its worker.
+    /// The attempt waits, or takes long.
     pub(super) fn note_wait(&self) {
         self.waited.store(true, Ordering::Relaxed);
     }
@@ -86,18 +86,18 @@ impl<P> Slot<P> {
         now.duration_since(self.origin).saturating_sub(Duration::from_millis(since))
     }
 
-    /// Takes back what its worker has not begun, since the handler that is begun takes its time.
-    pub(super) fn take_back(&self) -> Option<Cargo<P>> {
+    /// Takes back what its worker has not begun, since the handler that is begun takes its time, and gives it to `back`. Until that is done
+    /// the worker goes on with nothing: a lane that it has begun must not come back before what is left of it.
+    pub(super) fn take_back(&self, back: impl FnOnce(Cargo<P>)) {
         let mut cargo = self.cargo.lock();
         if cargo.is_empty() {
-            return None;
+            return;
         }
         let unbegun = cargo.take();
-        drop(cargo);
         if let Some(context) = &unbegun.context {
             context.takes_its_time();
         }
-        Some(unbegun)
+        back(unbegun);
     }
 
     /// Whether it is at an attempt for so long already.
@@ -162,6 +162,10 @@ pub(super) async fn watch<G: Progress>(
                 attempt => (None, attempt),
             };
             overdue += usize::from(late.is_some());
+            if late.iter().chain(&in_time).any(|attempt| attempt.elapsed >= PERIOD) {
+                // Its worker looks at the clock for several at once, unless it knows better.
+                slot.note_wait();
+            }
             attempts.extend(late.iter().chain(&in_time).map(|attempt| attempt.view(worker)));
             at_work.extend(in_time.map(|attempt| attempt.context));
             new += u64::from(report(&shared.daemon, late, named));
@@ -240,4 +244,23 @@ fn report(daemon: &str, seen: Option<Attempting>, named: &mut Option<(u64, i64)>
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::lanes::laden;
+
+    #[test]
+    fn its_worker_goes_on_with_nothing_until_what_it_has_not_begun_is_back() {
+        let slot: Slot<Offset> = Slot::new(Instant::now());
+        slot.take_back(|_| panic!("there is nothing to take"));
+        *slot.cargo.lock() = laden();
+        let mut taken = 0;
+        slot.take_back(|cargo| {
+            assert!(slot.cargo.try_lock().is_none(), "its worker could hand back the lane that this is of");
+            taken += usize::from(!cargo.is_empty());
+        });
+        assert_eq!((taken, slot.cargo.lock().is_empty()), (1, true));
+    }
 }

@@ -137,9 +137,7 @@ struct Bench<P> {
 
 /// The handler waits: others may begin what stands behind it.
 fn give_back<G: Progress>(shared: &Shared<G>, slot: &Slot<G::Position>) {
-    if let Some(cargo) = slot.take_back() {
-        shared.change_in_run(|lanes| lanes.give_back(cargo, true));
-    }
+    slot.take_back(|cargo| shared.change_in_run(|lanes| lanes.give_back(cargo, true)));
 }
 
 /// Hands back what is finished, and takes what is next: one lock for both.

@@ -137,12 +137,17 @@ impl<G: Progress> Lanes<G> {
         let place = self.lanes[id].place();
         let mut all = std::mem::take(&mut self.lanes[id].queue);
         self.own(id, key.map_or(Owner::Record, Owner::Key));
+        let mut others = Vec::new();
         for entry in all.drain_all() {
             let lane = if key.is_some() && entry.key == key { id } else { self.lane(place, entry.key) };
-            self.lanes[lane].queue.push_back(entry);
-            if lane != id && self.lanes[lane].state == State::Free {
-                self.reopen(lane, effects);
+            if lane != id && self.lanes[lane].queue.is_empty() {
+                others.push(lane);
             }
+            self.lanes[lane].queue.push_back(entry);
+        }
+        // With all that they have: what has to wait counts as parked from here on.
+        for lane in others {
+            self.reopen(lane, effects);
         }
         // Fewer lanes than records may be ready.
         effects.room |= self.places[place].wants_more();
@@ -176,6 +181,7 @@ impl<G: Progress> Lanes<G> {
         unbegun: Drain<'_, Entry<G::Position>>,
         effects: &mut Effects,
     ) {
+        debug_assert!(self.lanes[id].state == State::Out && self.is_bundle(id), "its worker has it");
         self.begin_not(id, unbegun.len(), effects);
         let place = self.lanes[id].place();
         let is_over = self.places[place].live(context.epoch).is_none() || context.is_released();

@@ -86,6 +86,7 @@ impl<P> Cargo<P> {
 
     /// Takes the first `count` entries of a lane along.
     pub(super) fn load(&mut self, lane: LaneId, is_bundle: bool, queue: &mut Queue<Entry<P>>, count: usize) {
+        debug_assert!(count > 0 || !is_bundle, "what is ready has a record that may start");
         move_front(queue, &mut self.entries, count);
         self.lanes.push_back(Load { lane, is_bundle, count });
     }
@@ -133,4 +134,11 @@ impl<P> Cargo<P> {
         let (lanes, entries) = (std::mem::take(&mut self.lanes), std::mem::take(&mut self.entries));
         Self { context: self.context.clone(), begun: self.begun.take(), lanes, entries }
     }
+}
+
+/// A cargo of one lane.
+#[cfg(test)]
+pub(in crate::pipeline) fn laden<P>() -> Cargo<P> {
+    let lanes = Queue::from_iter([Load { lane: 0, is_bundle: true, count: 0 }]);
+    Cargo { lanes, ..Cargo::default() }
 }

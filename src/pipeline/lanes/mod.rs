@@ -54,6 +54,8 @@ use entry::{Bound, Loads};
 pub(super) use entry::{Entry, Load, Trial};
 pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
+#[cfg(test)]
+pub(super) use haul::laden;
 pub(super) use haul::{Cargo, Haul};
 use key_rate::KeyBudgets;
 pub(in crate::pipeline) use key_rate::Keys;
@@ -87,7 +89,7 @@ pub(super) struct Limits {
     pub(super) ahead: usize,
     /// Lanes that the keys of a partition may share while their records take no time; none where it is 0.
     pub(super) bundles: usize,
-    /// Records that come in at a partition after a handler of it waited, before there is such a lane again.
+    /// Records that come in at a partition after a handler of it waited or failed, before there is such a lane again.
     pub(super) unbundled: usize,
     /// Completions after which a commit is due before its time.
     pub(super) commit_after: usize,

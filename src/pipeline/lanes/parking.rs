@@ -98,11 +98,16 @@ impl<G: Progress> Lanes<G> {
                 self.park(run.lane, due, &mut effects);
             }
             live => {
+                let is_leaving = live.is_some();
                 if let Some(assignment) = live {
                     assignment.out -= 1;
                 }
                 self.drop_entry(run.place, entry);
                 self.reopen(run.lane, &mut effects);
+                if is_leaving {
+                    // Its other letters would fare no better, one after the other, while their partition waits to be let go.
+                    self.clear(&[run.place], true, &mut effects);
+                }
             }
         }
         self.freed(run.place, &mut effects);

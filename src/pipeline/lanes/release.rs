@@ -148,7 +148,7 @@ impl<G: Progress> Lanes<G> {
 
     /// Empties the lanes of these places, in one pass through all there are. Lanes that are out stay, closed, until they come back; letters
     /// that wait for their first publication stay unless `letters_too`.
-    fn clear(&mut self, places: &[PlaceId], letters_too: bool, effects: &mut Effects) {
+    pub(super) fn clear(&mut self, places: &[PlaceId], letters_too: bool, effects: &mut Effects) {
         if places.is_empty() {
             return;
         }

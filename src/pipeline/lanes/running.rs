@@ -325,6 +325,7 @@ impl<G: Progress> Lanes<G> {
             && self.is_bundle(lane_id)
         {
             self.unbundle(lane_id, entry.key, effects);
+            self.places[place].bundles.pause(self.limits.unbundled);
         }
         match halt {
             Some(Halt::Retry(entry, _) | Halt::Stop(entry)) if released => {

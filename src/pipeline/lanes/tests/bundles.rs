@@ -229,3 +229,14 @@ fn reader_hears_of_records_where_lanes_have_many() {
     assert!(bench.succeed(held).room);
     assert_eq!(bench.allowed(0), 8);
 }
+
+#[test]
+fn what_is_sorted_out_where_it_has_to_wait_keeps_no_room_from_others() {
+    let mut bench = keyed();
+    bench.push(0, 0, "abbb");
+    let held = bench.taken();
+    let _told = bench.lanes.set_paused(|_| true);
+    let (haul, mut cargo) = held;
+    let _told = bench.lanes.unload(haul, None, &mut cargo, None, NOTHING);
+    assert_eq!((bench.lanes.loads.queued.records, bench.lanes.loads.parked.records), (0, 4));
+}

@@ -241,12 +241,17 @@ impl World {
                 if !self.letters.is_empty() {
                     let job = self.letters.swap_remove(letter.index(self.letters.len()));
                     let (epoch, offset) = (job.run.context.epoch, job.entry.record.offset().0);
-                    if self.is_released(epoch) {
+                    let released = self.is_released(epoch);
+                    if released {
                         self.alive.remove(&(epoch, offset));
                     }
                     let due = self.now + std::time::Duration::from_millis(delay.into());
                     let effects = self.lanes.letter_failed(job, due);
                     self.hear(effects);
+                    if released {
+                        // And with it what would have been tried next.
+                        self.given_back(epoch);
+                    }
                 }
             }
             Step::Commit => self.commit(),

@@ -132,6 +132,23 @@ fn a_slot_that_a_retry_gives_up_when_it_has_to_wait_on_is_told_of() {
 }
 
 #[test]
+fn letters_that_wait_behind_one_that_is_not_written_go_with_a_partition_that_leaves() {
+    let mut bench = Bench::new(ProcessingOrder::Unordered, 1, 4, 10, 10);
+    bench.push(0, 0, "abc");
+    for _ in 0..3 {
+        let held = bench.taken();
+        bench.poison(held);
+    }
+    let due = bench.now + HOUR;
+    let first = bench.lanes.take_letter().expect("there are three");
+    bench.release(0);
+    assert_eq!(bench.lanes.out(&[Epoch(0)]), 3, "all were to be written");
+    assert!(bench.lanes.letter_failed(first, due).drained);
+    assert_eq!((bench.lanes.out(&[Epoch(0)]), bench.lanes.loads), (0, Loads::default()));
+    assert!(bench.lanes.take_letter().is_none());
+}
+
+#[test]
 fn letters_of_one_partition_keep_none_of_another_from_their_way() {
     let mut bench = Bench::new(ProcessingOrder::Unordered, 2, 4, 400, 300);
     bench.push(0, 0, &" ".repeat(200));
