@@ -120,7 +120,8 @@ fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Resul
     // All of them are replaced, one by `kill -9`: what was ordered stays, and nothing of it is handled meanwhile.
     write(&scene)?;
     let before = committed(&scene)?;
-    processes.pop().context("three were started")?.member.kill()?;
+    let mut killed = processes.pop().context("three were started")?;
+    killed.member.kill()?;
     for mut process in processes {
         ensure!(process.member.stop(PATIENCE)? == 0, "{}", process.member.log()?);
     }
@@ -144,7 +145,10 @@ fn one_process_is_asked_and_all_do_it_through_restarts_and_rebalances() -> Resul
     let after = committed(&scene)?;
     ensure!(after == before, "handled though it is paused: {before:?} {after:?}");
 
-    // Another one than who was asked before takes it back.
+    // Another one than who was asked before takes it back. Until the one that was killed is known to be silent, nobody knows whether it obeys.
+    let silent = [(killed.pid(), true)];
+    let all = processes.iter().map(|process| (process.pid(), false)).chain(silent).collect();
+    processes[0].knows(&all, SILENT)?;
     let id = standing["id"].as_str().context("it has a name")?;
     processes[0].row(&["lift", id, "--reason", "mended"])?;
     caught_up(&scene)?;
