@@ -278,7 +278,10 @@ fn a_commit_for_a_topic_that_is_gone_holds_nobody_up() -> Result<()> {
         scene.until_handled("orders.c", numbers(0..50))?;
         scene.create("orders.a", 1)?;
         scene.write("orders.a", numbers(50..60))?;
-        scene.until_handled("orders.a", numbers(0..60))?;
+        if let Err(error) = scene.until_handled("orders.a", numbers(0..60)) {
+            let ended = daemon.task.is_finished().then(|| scene.runtime.block_on(daemon.task));
+            bail!("{error:#}; the daemon has ended: {ended:?}");
+        }
         scene.until_handled("orders.b", numbers(0..50))?;
         daemon.stop(&scene)?;
     }
