@@ -10,7 +10,6 @@ use super::super::ticket::Settled;
 use super::entry::{Bound, Entry};
 use super::gather::{BatchRun, Turn};
 use super::haul::{Cargo, Haul, Load};
-use super::lane::Owner;
 use super::probation::Turnout;
 use super::{AssignmentContext, Effects, Halt, LaneId, Lanes, PlaceId, Queue, Run, State};
 
@@ -103,7 +102,7 @@ impl<G: Progress> Lanes<G> {
             self.send_out(lane_id);
             let queue = &self.lanes[lane_id].queue;
             let length = queue.iter().take(most.min(of_key)).take_while(|entry| entry.bound == Bound::Queue).count();
-            let is_bundle = matches!(self.lanes[lane_id].owner(), Owner::Bundle(_));
+            let is_bundle = self.is_bundle(lane_id);
             cargo.load(lane_id, is_bundle, &mut self.lanes[lane_id].queue, length);
             self.start_of(lane_id, length);
             let context = context.get_or_insert_with(|| self.context_of(place_id));
