@@ -9,9 +9,9 @@ use daemonry::daemon::{Consumer, Daemon, DaemonContext, DaemonError, Ended, Miss
 use daemonry::handler::{HandlerError, Router, on};
 use daemonry::kafka::{GroupProtocol, KafkaConfig};
 use daemonry::pipeline::PipelineSettings;
-use daemonry::record::{Partition, Record};
+use daemonry::record::{NextOffset, Partition, Record};
 use integration::patience::until_true;
-use integration::{Message, Topics, brokers};
+use integration::{Committed, Message, Topics, brokers};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -283,6 +283,24 @@ fn a_commit_for_a_topic_that_is_gone_holds_nobody_up() -> Result<()> {
             bail!("{error:#}; the daemon has ended: {ended:?}");
         }
         scene.until_handled("orders.b", numbers(0..50))?;
+        daemon.stop(&scene)?;
+    }
+    Ok(())
+}
+
+/// Commits that were on their way while a topic went, and came when its namesake was there: whose topics come and go has lost nothing by that.
+#[test]
+fn a_commit_of_a_topic_that_is_gone_counts_for_no_namesake_of_it() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let scene = Scene::new(protocol)?;
+        eprintln!("{protocol:?}");
+        scene.create("orders.a", 2)?;
+        scene.write("orders.a", numbers(0..20))?;
+        let topic = scene.name("orders.a");
+        let former = Committed { next: NextOffset::at(15), metadata: "dm3:00000000.2:".to_owned() };
+        scene.topics.group(&scene.prefix)?.commit(&topic, Partition(1), &former)?;
+        let daemon = scene.start(scene.router(), MissingDeadLetterTopic::Create);
+        scene.until_handled("orders.a", numbers(0..20))?;
         daemon.stop(&scene)?;
     }
     Ok(())

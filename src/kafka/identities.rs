@@ -78,7 +78,7 @@ impl Identities {
         }
         let Some(answer) = self.asking.as_ref().and_then(Errand::answer) else { return Ok(()) };
         self.asking = None;
-        match around.topics.learn(answer.unwrap_or_default()) {
+        match around.learn(answer.unwrap_or_default()) {
             Some((topic, id)) => Err(made_anew(&topic, id, assignment, around)),
             None => Ok(()),
         }
@@ -105,6 +105,11 @@ impl Known {
     pub(super) fn learn(&mut self, told: Vec<(Topic, u128)>) -> Option<(Topic, u128)> {
         let mut news = told.into_iter().filter(|(_, id)| !self.former.contains(id));
         news.find(|(topic, id)| *self.ids.entry(topic.clone()).or_insert(*id) != *id)
+    }
+
+    /// Nothing is known any more of topics that are gone.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&Topic) -> bool) {
+        self.ids.retain(|topic, _| !is_gone(topic));
     }
 
     /// The id of a topic that is read.
@@ -142,5 +147,7 @@ mod tests {
         assert_eq!(known.learn(told(&[("b", 2), ("c", 3)])), None);
         assert_eq!(known.learn(told(&[("a", 1), ("b", 4)])), Some(("b".into(), 4)));
         assert!(known.is_another(&"b".into(), 4), "until somebody says that it is read now");
+        known.forget(|topic| topic.as_str() == "b");
+        assert_eq!(known.learn(told(&[("a", 1), ("b", 4)])), None, "a topic that was gone for sure is a new one");
     }
 }

@@ -23,7 +23,7 @@ use super::errand::Errand;
 use super::identities::made_anew;
 use super::native::{PartitionQueue, set_leader_epochs};
 use super::session::{Halt, Surroundings};
-use super::starts::{NoStart, Start, Starts, look_up};
+use super::starts::{Asked, NoStart, Start, Starts, look_up};
 use super::trouble::Until;
 use crate::pipeline::source::{Assigned as Ours, Epoch, Event, Loss, Missed};
 use crate::pipeline::tracker::OffsetTracker;
@@ -125,7 +125,7 @@ impl Rebalances {
                         return Ok(());
                     }
                     Some(Some(Ok(Starts { starts, ids, missed }))) => {
-                        if let Some((topic, id)) = around.topics.learn(ids) {
+                        if let Some((topic, id)) = around.learn(ids) {
                             // Acknowledged once the client, or the source, ends.
                             self.step = Step::Waiting(places, Instant::now() + NEVER);
                             return Err(made_anew(&topic, id, assignment, around));
@@ -269,9 +269,11 @@ impl Rebalances {
             assign(&[], client, assignment, around)?;
             return Ok(Step::None);
         }
-        let (client, asked, known) = (Arc::clone(client), places.clone(), Arc::clone(&around.known));
-        let (config, anew) = (around.config.clone(), around.topics.anew());
-        let look = move || look_up(&client, &asked, &config, &known, &anew);
+        let found = places.iter().map(|place| &place.topic).filter(|topic| around.selection.is_found(topic));
+        let (anew, found) = (around.topics.anew(), found.cloned().collect());
+        let asked = Asked { places: places.clone(), anew, found };
+        let (client, config, known) = (Arc::clone(client), around.config.clone(), Arc::clone(&around.known));
+        let look = move || look_up(&client, &asked, &config, &known);
         let errand = Errand::run("kafka-offsets", &around.wake, look);
         Ok(match errand {
             Ok(errand) => Step::Looking(places, errand),

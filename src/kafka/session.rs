@@ -120,6 +120,18 @@ impl Surroundings {
         self.epochs
     }
 
+    /// Names a topic that is another one than it was, and its id. Of one that was given up nothing is learned, whoever still tells of it.
+    pub(super) fn learn(&mut self, mut told: Vec<(Topic, u128)>) -> Option<(Topic, u128)> {
+        told.retain(|(topic, _)| !self.selection.has_given_up(topic));
+        self.topics.learn(told)
+    }
+
+    /// Topics were given up: what comes by their names later are others, of which nothing is known.
+    pub(super) fn forget_given_up(&mut self) {
+        self.topics.forget(|topic| self.selection.has_given_up(topic));
+        self.known.forget(|topic| self.selection.has_given_up(topic));
+    }
+
     /// What commits of a topic tell of it.
     pub(super) fn origin(&self, topic: &Topic) -> Origin {
         Origin::new(self.topics.id(topic), self.known.partitions(topic))

@@ -94,6 +94,11 @@ impl Known {
         self.0.lock().get(topic).copied()
     }
 
+    /// Nothing is known any more of topics that are gone.
+    pub(super) fn forget(&self, is_gone: impl Fn(&Topic) -> bool) {
+        self.0.lock().retain(|topic, _| !is_gone(topic));
+    }
+
     /// The group began with so many already.
     fn began_with(&self, topic: &Topic, partitions: usize) {
         let mut known = self.0.lock();
@@ -107,15 +112,24 @@ impl Known {
     }
 }
 
-/// Asks the coordinator, and the partitions' leaders where they have to start at the end. `anew`: topics that were made anew while they were
-/// read.
+/// What is to start.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) places: Vec<TopicPartition>,
+    /// Topics that were made anew while they were read.
+    pub(super) anew: HashSet<Topic>,
+    /// Those of them that patterns have found.
+    pub(super) found: HashSet<Topic>,
+}
+
+/// Asks the coordinator, and the partitions' leaders where they have to start at the end.
 pub(super) fn look_up(
     client: &Arc<Client>,
-    places: &[TopicPartition],
+    asked: &Asked,
     config: &KafkaConfig,
     known: &Known,
-    anew: &HashSet<Topic>,
 ) -> Result<Starts, NoStart> {
+    let Asked { places, anew, found: patterns } = asked;
     let policy = config.start;
     // First: of a topic that is made anew from here on, nothing that follows is believed.
     let topics: BTreeSet<&Topic> = places.iter().map(|place| &place.topic).collect();
@@ -123,10 +137,14 @@ pub(super) fn look_up(
     let ids = ids_of(client, &topics);
     let found = commits(client, places.iter())?;
     let stale = stale(client, &topics, &ids, &found)?;
-    if config.recreated == LossPolicy::Stop
-        && let Some(first) = stale.first()
-    {
-        return Err(NoStart::Refused(SourceError::Fatal(committed_of_former(first))));
+    if config.recreated == LossPolicy::Stop {
+        // Those that patterns find come and go: who saw one go has told so, and what is there now is another one.
+        if let Some(first) = stale.iter().find(|place| !patterns.contains(&place.topic)) {
+            return Err(NoStart::Refused(SourceError::Fatal(committed_of_former(first))));
+        }
+        for place in &stale {
+            info!(topic = %place.topic, partition = place.partition.0, "what is committed is of a former topic of this name, and doesn't count");
+        }
     }
     let mut starts = Vec::with_capacity(found.len());
     for Commit { place, offset, metadata, leader_epoch, origin } in found {
@@ -139,7 +157,8 @@ pub(super) fn look_up(
             Start { place, offset, metadata, leader_epoch }
         });
     }
-    let missed: Vec<_> = stale.iter().filter(|place| !anew.contains(&place.topic)).cloned().collect();
+    let is_told = |place: &&TopicPartition| anew.contains(&place.topic) || config.recreated == LossPolicy::Stop;
+    let missed: Vec<_> = stale.iter().filter(|place| !is_told(place)).cloned().collect();
     let anew: HashSet<&Topic> = anew.iter().chain(stale.iter().map(|place| &place.topic)).collect();
     let origin = |place: &TopicPartition| Origin::new(ids.get(&place.topic).copied(), known.partitions(&place.topic));
     for start in starts.iter_mut().filter(|start| start.offset.is_none() && anew.contains(&start.place.topic)) {

@@ -134,6 +134,9 @@ impl Startup {
             Some(Outcome::Taken { changed, is_back, rest: left }) => {
                 rest = left;
                 self.sight.see_found(is_back, rest == Rest::Missing, Instant::now());
+                if changed {
+                    around.forget_given_up();
+                }
                 if changed && self.joined {
                     self.subscribe(client, around)?;
                 }
