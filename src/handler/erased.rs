@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Delivery, Handler, HandlerError};
@@ -29,6 +30,8 @@ pub(crate) enum Verdict {
 pub(crate) trait Attempts: Send {
     /// The next record to try; `None` where the run ends.
     fn next(&mut self) -> Option<&Delivery>;
+    /// The attempt that `next` handed out waits for something: others need not wait with it.
+    fn waits(&mut self);
     /// How the attempt that `next` handed out ended.
     fn ended(&mut self, verdict: Verdict);
 }
@@ -64,14 +67,18 @@ impl<T: Start> ErasedHandler for T {
             // Once in this future's memory, wherever it goes on from: there is one such future for each worker.
             let mut work = pin!(None);
             while let Some(delivery) = attempts.next() {
+                let remains = delivery.remains().cloned();
                 let started =
                     catch_unwind(AssertUnwindSafe(|| self.start(delivery).map(|started| work.set(Some(started)))));
                 let verdict = match started {
-                    Ok(Ok(())) => attempt(work.as_mut(), timeout, alarm.as_mut()).await,
+                    Ok(Ok(())) => attempt(work.as_mut(), timeout, alarm.as_mut(), || attempts.waits()).await,
                     Ok(Err(error)) => Verdict::Failed(error),
                     Err(payload) => Verdict::Panicked(panic::message(payload)),
                 };
-                if let Some(remains) = delivery.remains() {
+                if let Some(remains) = remains {
+                    if !remains.is_empty() {
+                        attempts.waits();
+                    }
                     remains.close();
                     remains.wait().await;
                     remains.reopen();
@@ -119,12 +126,17 @@ where
     }
 }
 
-/// Runs one attempt to its end; then there is no work any more. The clock is looked at only for work that isn't ready at its first poll.
-async fn attempt<F>(mut work: Pin<&mut Option<F>>, timeout: Duration, mut alarm: Pin<&mut Option<Sleep>>) -> Verdict
+/// Runs one attempt to its end; then there is no work any more. The clock is looked at only for work that `waits`, which is told once.
+async fn attempt<F>(
+    mut work: Pin<&mut Option<F>>,
+    timeout: Duration,
+    mut alarm: Pin<&mut Option<Sleep>>,
+    mut waits: impl FnMut(),
+) -> Verdict
 where
     F: Future<Output = Result<(), HandlerError>>,
 {
-    let mut waits = false;
+    let (mut is_waiting, mut has_yielded) = (false, false);
     poll_fn(|cx| {
         match catch_unwind(AssertUnwindSafe(|| advance(work.as_mut(), cx))) {
             Ok(Poll::Ready(result)) => return Poll::Ready(Verdict::from(result)),
@@ -135,8 +147,16 @@ where
                 return Poll::Ready(Verdict::Panicked(panic::message(payload)));
             }
         }
-        if !waits {
-            waits = true;
+        if !is_waiting {
+            // Perhaps it has only used up what the runtime lets a task do at a time: asked once more, it says. By a wake of ours any thread may
+            // go on with it; by the runtime's it would wait for what comes next on this one.
+            if !has_yielded && !has_budget_remaining() {
+                has_yielded = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            is_waiting = true;
+            waits();
             match Instant::now().checked_add(timeout) {
                 // One timer serves the whole run.
                 Some(deadline) => match alarm.as_mut().as_pin_mut() {
@@ -174,6 +194,74 @@ impl From<Result<(), HandlerError>> for Verdict {
         match result {
             Ok(()) => Self::Succeeded,
             Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::runtime::Builder;
+    use tokio::sync::Semaphore;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::record::{OwnedRecord, TopicPartition};
+
+    /// Work that takes a permit, which there is, and then waits where it is told to.
+    struct Permitted(Arc<Semaphore>, bool);
+
+    impl Start for Permitted {
+        type Work = BoxFuture<'static, Result<(), HandlerError>>;
+
+        fn start(&self, _: &Delivery) -> Result<Self::Work, HandlerError> {
+            let (permits, waits) = (Arc::clone(&self.0), self.1);
+            Ok(Box::pin(async move {
+                let _permit = permits.acquire().await.map_err(HandlerError::retry)?;
+                if waits {
+                    yield_now().await;
+                }
+                Ok(())
+            }))
+        }
+    }
+
+    /// So many attempts at a record.
+    struct Counted {
+        left: usize,
+        delivery: Delivery,
+        waits: usize,
+        succeeded: usize,
+    }
+
+    impl Attempts for Counted {
+        fn next(&mut self) -> Option<&Delivery> {
+            self.left = self.left.checked_sub(1)?;
+            Some(&self.delivery)
+        }
+
+        fn waits(&mut self) {
+            self.waits += 1;
+        }
+
+        fn ended(&mut self, verdict: Verdict) {
+            self.succeeded += usize::from(matches!(verdict, Verdict::Succeeded));
+        }
+    }
+
+    #[test]
+    fn who_has_used_up_what_the_runtime_lets_it_do_at_a_time_waits_for_nothing() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        for (waits, expected) in [(false, 0), (true, 1_000)] {
+            let record = OwnedRecord::new("{}").into_record(TopicPartition::new("orders", 0), 7);
+            let mut counted = Counted { left: 1_000, delivery: Delivery::new(record, 1), waits: 0, succeeded: 0 };
+            let handler = Permitted(Arc::new(Semaphore::new(1)), waits);
+            let driven = runtime.spawn(async move {
+                handler.drive(&mut counted, Duration::from_secs(30)).await;
+                (counted.waits, counted.succeeded)
+            });
+            assert_eq!(runtime.block_on(driven).unwrap(), (expected, 1_000));
         }
     }
 }

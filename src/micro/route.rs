@@ -98,6 +98,10 @@ impl Attempts for Run {
         self.delivery.as_ref()
     }
 
+    fn waits(&mut self) {
+        unreachable!("no handler here waits");
+    }
+
     fn ended(&mut self, verdict: Verdict) {
         self.succeeded += usize::from(matches!(verdict, Verdict::Succeeded));
     }

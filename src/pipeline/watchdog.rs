@@ -19,6 +19,7 @@ use super::reader::Beat;
 use super::shared::Shared;
 use super::source::Progress;
 use super::stall::{Stall, Stalls, sights};
+use super::ticket::Settled;
 use super::view::{AttemptView, Seen, View};
 use crate::record::{Offset, Record, Timestamp, TopicPartition};
 
@@ -86,18 +87,17 @@ impl<P> Slot<P> {
         now.duration_since(self.origin).saturating_sub(Duration::from_millis(since))
     }
 
-    /// Takes back what its worker has not begun, since the handler that is begun takes its time, and gives it to `back`. Until that is done
-    /// the worker goes on with nothing: a lane that it has begun must not come back before what is left of it.
+    /// Takes back what its worker has not begun, and what it is done with, since the handler that is begun takes its time, and gives it to `back`.
+    /// Until that is done the worker goes on with nothing: a lane that it has begun must not come back before what is left of it.
     pub(super) fn take_back(&self, back: impl FnOnce(Cargo<P>)) {
+        take_back(&mut self.cargo.lock(), back);
+    }
+
+    /// The same by its worker, which has finished these since it began the lane.
+    pub(super) fn leave(&self, settled: &mut Vec<(Settled<P>, usize)>, back: impl FnOnce(Cargo<P>)) {
         let mut cargo = self.cargo.lock();
-        if cargo.is_empty() {
-            return;
-        }
-        let unbegun = cargo.take();
-        if let Some(context) = &unbegun.context {
-            context.takes_its_time();
-        }
-        back(unbegun);
+        cargo.settled.append(settled);
+        take_back(&mut cargo, back);
     }
 
     /// Whether it is at an attempt for so long already.
@@ -105,6 +105,16 @@ impl<P> Slot<P> {
         let since = self.since.load(Ordering::Acquire).checked_sub(1);
         since.is_some_and(|since| self.elapsed(since, now) >= time)
     }
+}
+
+fn take_back<P>(cargo: &mut Cargo<P>, back: impl FnOnce(Cargo<P>)) {
+    if cargo.is_empty() {
+        return;
+    }
+    if let Some(context) = cargo.context.as_ref().filter(|_| cargo.has_lanes()) {
+        context.takes_its_time();
+    }
+    back(cargo.take());
 }
 
 /// Where the watchdog shows what it sees.

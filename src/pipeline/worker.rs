@@ -4,7 +4,6 @@
 //! reports: what is finished at once or a millisecond later, the rest when the haul ends. It holds the tickets; the handler never sees
 //! them. Workers run on the handlers' runtime, and wake nobody there.
 
-use std::future::poll_fn;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, BatchEnd};
-use super::lanes::{AssignmentContext, Complaint, Effects, Entry, Halt, Haul, LaneId, Queue, Taken};
+use super::lanes::{AssignmentContext, Bench, Cargo, Complaint, Effects, Entry, Halt, Haul, Taken};
 use super::meter::Attempted;
 use super::outcome::{Next, Outcome, halt, judge, outcome};
 use super::shared::Shared;
@@ -43,7 +42,7 @@ pub(super) async fn work<G: Progress>(
     stop: CancellationToken,
     seed: u64,
 ) {
-    let mut bench = Bench { settled: Vec::new(), done: Vec::new(), lane: None, entries: Queue::new() };
+    let mut bench = Bench::new();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
@@ -82,21 +81,12 @@ pub(super) async fn work<G: Progress>(
             clock: now,
             reported: now,
             ended: 0,
+            unreported: 0,
             untimed: 0,
             look_each: if haul.context.is_fleeting(FLEETING) { LOOK_EACH } else { 1 },
             attempted: &mut attempted,
         };
-        let mut driven = handler.drive(&mut shift, haul.context.route.settings.timeout);
-        poll_fn(|cx| {
-            let polled = driven.as_mut().poll(cx);
-            if polled.is_pending() {
-                slot.note_wait();
-                give_back(&shared, &slot);
-            }
-            polled
-        })
-        .await;
-        drop(driven);
+        handler.drive(&mut shift, haul.context.route.settings.timeout).await;
         let Closed { halt, complaint, spent } = shift.close();
         slot.end();
         finished = Some(Finished::Haul { haul, halt, complaint, spent });
@@ -124,22 +114,6 @@ struct Closed<P> {
     spent: (usize, Duration),
 }
 
-/// What a worker is at.
-struct Bench<P> {
-    /// Finished, each with the bytes that it counted, and not reported yet.
-    settled: Vec<(Settled<P>, usize)>,
-    /// Lanes of which nothing more is to be begun.
-    done: Vec<LaneId>,
-    /// The lane that is begun, and its entries that are not.
-    lane: Option<LaneId>,
-    entries: Queue<Entry<P>>,
-}
-
-/// The handler waits: others may begin what stands behind it.
-fn give_back<G: Progress>(shared: &Shared<G>, slot: &Slot<G::Position>) {
-    slot.take_back(|cargo| shared.change_in_run(|lanes| lanes.give_back(cargo, true)));
-}
-
 /// Hands back what is finished, and takes what is next: one lock for both.
 fn exchange<G: Progress>(
     shared: &Shared<G>,
@@ -152,8 +126,9 @@ fn exchange<G: Progress>(
         let effects = match finished {
             None => Effects::default(),
             Some(Finished::Haul { haul, halt, complaint, spent }) => {
-                let Bench { settled, done, lane, entries } = bench;
-                let mut effects = lanes.report(&haul, settled, done);
+                let (Bench { settled, lane, entries }, Cargo { settled: all, done, .. }) = (bench, &mut *cargo);
+                all.append(settled);
+                let mut effects = lanes.report(&haul, all, done);
                 if let (Some((complaint, at)), Some(lane)) = (complaint, *lane) {
                     effects = effects.and(lanes.complain(lane, &haul.context, complaint, at));
                 }
@@ -190,6 +165,8 @@ struct Shift<'a, G: Progress> {
     reported: Instant,
     /// Attempts that have ended.
     ended: usize,
+    /// Records that were finished since the last report.
+    unreported: usize,
     /// Those of them that ended since the last look at the clock, and how many do before the next one.
     untimed: usize,
     look_each: usize,
@@ -222,12 +199,12 @@ impl<G: Progress> Attempts for Shift<'_, G> {
             return None;
         }
         let mut entry = loop {
-            let entry = self.begin()?;
+            let entry = self.bench.begin(&self.slot.cargo)?;
             if !self.shared.skips.has(&self.shared.daemon, &entry.record) {
                 break entry;
             }
             self.attempted.skipped += 1;
-            self.bench.settled.push(entry.settle(Ticket::pass_over));
+            self.settled(entry.settle(Ticket::pass_over));
         };
         if let Some(failure) = entry.failure.take() {
             // Decided before it came here.
@@ -247,6 +224,15 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         self.delivery.as_ref()
     }
 
+    fn waits(&mut self) {
+        self.slot.note_wait();
+        if mem::take(&mut self.unreported) > 0 {
+            self.shared.meter.count(self.attempted);
+        }
+        let Self { shared, slot, bench, .. } = self;
+        slot.leave(&mut bench.settled, |cargo| shared.change_in_run(|lanes| lanes.give_back(cargo, true)));
+    }
+
     fn ended(&mut self, verdict: Verdict) {
         self.ended += 1;
         self.untimed += 1;
@@ -260,43 +246,27 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         match outcome(route, judged, entry.failures, self.random) {
             Outcome::Done => {
                 self.attempted.success += 1;
-                self.bench.settled.push(entry.settle(Ticket::done));
+                self.settled(entry.settle(Ticket::done));
             }
             Outcome::Skip => {
                 self.attempted.skipped += 1;
-                self.bench.settled.push(entry.settle(Ticket::skip));
+                self.settled(entry.settle(Ticket::skip));
             }
             Outcome::Unfinished(next) => {
                 let (entry, ()) = entry.exchange(delivery.record().clone());
                 self.stop_at(entry, next);
             }
         }
-        if self.bench.settled.len() >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
+        if self.unreported >= REPORT_AT || self.clock.duration_since(self.reported) >= REPORT_AFTER {
             self.report();
         }
     }
 }
 
 impl<G: Progress> Shift<'_, G> {
-    /// The next entry, of the lane that is begun or else of the next one.
-    fn begin(&mut self) -> Option<Entry<G::Position>> {
-        let bench = &mut *self.bench;
-        loop {
-            if let Some(entry) = bench.entries.pop_front() {
-                return Some(entry);
-            }
-            let next = self.slot.cargo.lock().next_lane(&mut bench.entries);
-            let Some((lane, first)) = next else {
-                bench.done.extend(bench.lane.take());
-                return None;
-            };
-            // Of a bundle it is the same again.
-            let before = bench.lane.replace(lane);
-            bench.done.extend(before.filter(|before| *before != lane));
-            if first.is_some() {
-                return first;
-            }
-        }
+    fn settled(&mut self, settled: (Settled<G::Position>, usize)) {
+        self.unreported += 1;
+        self.bench.settled.push(settled);
     }
 
     /// Takes the time of what has ended since the last look.
@@ -315,8 +285,11 @@ impl<G: Progress> Shift<'_, G> {
 
     fn report(&mut self) {
         self.reported = self.clock;
-        let Bench { settled, done, .. } = &mut *self.bench;
-        if !settled.is_empty() {
+        if mem::take(&mut self.unreported) > 0 {
+            let mut cargo = self.slot.cargo.lock();
+            let Cargo { settled, done, .. } = &mut *cargo;
+            settled.append(&mut self.bench.settled);
+            // With the lock: what is done comes back once.
             self.shared.change_in_run(|lanes| lanes.report(self.haul, settled, done));
         }
         self.shared.meter.count(self.attempted);

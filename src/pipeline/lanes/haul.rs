@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::super::ticket::Settled;
 use super::entry::KeyHash;
 use super::queue::Drain;
 use super::{AssignmentContext, Entry, LaneId, PlaceId, Queue};
@@ -32,16 +35,31 @@ impl Haul {
 }
 
 /// Lanes that a worker has taken and not begun; and the bundle that it is at, since the next record of that need not wait for the one that is
-/// begun.
+/// begun. And what it is done with and has not reported: that need not wait for it either.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Cargo<P> {
     /// The assignment that they came in under, or came in under last.
     pub(in crate::pipeline) context: Option<Arc<AssignmentContext>>,
+    pub(super) place: PlaceId,
     /// Where the first of the lanes is a bundle that is begun: the key that it is at.
     pub(super) begun: Option<Option<KeyHash>>,
     /// In the order of the entries.
     pub(super) lanes: Queue<Load>,
     pub(super) entries: Queue<Entry<P>>,
+    /// Finished, each with the bytes that it counted.
+    pub(in crate::pipeline) settled: Vec<(Settled<P>, usize)>,
+    /// Lanes of which nothing more is to be begun.
+    pub(in crate::pipeline) done: Vec<LaneId>,
+}
+
+/// What a worker is at.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Bench<P> {
+    /// Finished since it began the lane, each with the bytes that it counted.
+    pub(in crate::pipeline) settled: Vec<(Settled<P>, usize)>,
+    /// The lane that is begun, and its entries that are not.
+    pub(in crate::pipeline) lane: Option<LaneId>,
+    pub(in crate::pipeline) entries: Queue<Entry<P>>,
 }
 
 /// A lane of a cargo.
@@ -51,6 +69,34 @@ pub(super) struct Load {
     pub(super) is_bundle: bool,
     /// How many of the entries are its own.
     pub(super) count: usize,
+}
+
+impl<P> Bench<P> {
+    pub(in crate::pipeline) fn new() -> Self {
+        Self { settled: Vec::new(), lane: None, entries: Queue::new() }
+    }
+
+    /// Begins the next entry, of the lane that is begun or else of the next one. What is finished of the former is left where others can take
+    /// it from.
+    pub(in crate::pipeline) fn begin(&mut self, cargo: &Mutex<Cargo<P>>) -> Option<Entry<P>> {
+        loop {
+            if let Some(entry) = self.entries.pop_front() {
+                return Some(entry);
+            }
+            let mut cargo = cargo.lock();
+            cargo.settled.append(&mut self.settled);
+            let next = cargo.next_lane(&mut self.entries);
+            let lane = next.as_ref().map(|(lane, _)| *lane);
+            // Of a bundle it is the same again.
+            if lane != self.lane {
+                cargo.done.extend(std::mem::replace(&mut self.lane, lane));
+            }
+            let (_, first) = next?;
+            if first.is_some() {
+                return first;
+            }
+        }
+    }
 }
 
 /// Moves the first `count` of them. They are mostly one or a few: then a drain costs many times what the move does.
@@ -63,13 +109,20 @@ fn move_front<T>(from: &mut Queue<T>, to: &mut Queue<T>, count: usize) {
 
 impl<P> Default for Cargo<P> {
     fn default() -> Self {
-        Self { context: None, begun: None, lanes: Queue::new(), entries: Queue::new() }
+        let (lanes, entries, settled, done) = (Queue::new(), Queue::new(), Vec::new(), Vec::new());
+        Self { context: None, place: 0, begun: None, lanes, entries, settled, done }
     }
 }
 
 impl<P> Cargo<P> {
+    /// Whether nothing is left that others could wait for.
     pub(in crate::pipeline) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.lanes.is_empty() && self.settled.is_empty() && self.done.is_empty()
+    }
+
+    /// Whether some of it was not begun, or may get more that is not.
+    pub(in crate::pipeline) fn has_lanes(&self) -> bool {
+        !self.lanes.is_empty()
     }
 
     /// Whether some of it will have to wait.
@@ -78,7 +131,8 @@ impl<P> Cargo<P> {
     }
 
     /// What is in it is of this assignment.
-    pub(in crate::pipeline) fn belongs_to(&mut self, context: &Arc<AssignmentContext>) {
+    pub(in crate::pipeline) fn belongs_to(&mut self, place: PlaceId, context: &Arc<AssignmentContext>) {
+        self.place = place;
         if !self.context.as_ref().is_some_and(|known| Arc::ptr_eq(known, context)) {
             self.context = Some(Arc::clone(context));
         }
@@ -132,7 +186,9 @@ impl<P> Cargo<P> {
     /// All of it.
     pub(in crate::pipeline) fn take(&mut self) -> Self {
         let (lanes, entries) = (std::mem::take(&mut self.lanes), std::mem::take(&mut self.entries));
-        Self { context: self.context.clone(), begun: self.begun.take(), lanes, entries }
+        let (settled, done) = (std::mem::take(&mut self.settled), std::mem::take(&mut self.done));
+        let (context, begun) = (self.context.clone(), self.begun.take());
+        Self { context, place: self.place, begun, lanes, entries, settled, done }
     }
 }
 

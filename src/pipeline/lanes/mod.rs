@@ -56,7 +56,7 @@ pub(super) use gather::BatchRun;
 use gather::{Gather, Turn};
 #[cfg(test)]
 pub(super) use haul::laden;
-pub(super) use haul::{Cargo, Haul};
+pub(super) use haul::{Bench, Cargo, Haul};
 use key_rate::KeyBudgets;
 pub(in crate::pipeline) use key_rate::Keys;
 use lane::{Lane, State};
@@ -152,6 +152,10 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn lane(&self) -> LaneId {
         self.lane
+    }
+
+    pub(super) fn place(&self) -> PlaceId {
+        self.place
     }
 }
 

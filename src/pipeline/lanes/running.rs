@@ -118,7 +118,7 @@ impl<G: Progress> Lanes<G> {
         }
         effects.room |= place.wants_more();
         let context = context?;
-        cargo.belongs_to(&context);
+        cargo.belongs_to(place_id, &context);
         place.busy += 1;
         self.busy += 1;
         Some(Haul::new(place_id, context, is_trial))
@@ -208,21 +208,38 @@ impl<G: Progress> Lanes<G> {
         done: &mut Vec<LaneId>,
     ) -> Effects {
         let mut effects = Effects::default();
-        self.settle_all(haul.place, &haul.context, settled, &mut effects);
-        for lane in done.drain(..) {
-            self.come_back(lane, &haul.context, [].into_iter(), None, &mut effects);
-        }
-        self.freed(haul.place, &mut effects);
-        self.note_drained(haul.place, &mut effects);
+        self.end(haul.place, &haul.context, settled, done, &mut effects);
         effects
     }
 
-    /// What a worker has not begun comes back, to be the next: somebody else may begin it. `waits` where the handler that is begun does; else it
-    /// keeps its thread, or the thread has no processor.
+    fn end(
+        &mut self,
+        place: PlaceId,
+        context: &AssignmentContext,
+        settled: &mut Vec<(Settled<G::Position>, usize)>,
+        done: &mut Vec<LaneId>,
+        effects: &mut Effects,
+    ) {
+        self.settle_all(place, context, settled, effects);
+        for lane in done.drain(..) {
+            self.come_back(lane, context, [].into_iter(), None, effects);
+        }
+        self.freed(place, effects);
+        self.note_drained(place, effects);
+    }
+
+    /// What a worker is done with is reported, and what it has not begun comes back, to be the next: somebody else may begin it. `waits` where the
+    /// handler that is begun does; else it keeps its thread, or the thread has no processor.
     pub(in crate::pipeline) fn give_back(&mut self, cargo: Cargo<G::Position>, waits: bool) -> Effects {
         let mut effects = Effects::default();
-        let Cargo { context: Some(context), begun, mut lanes, mut entries } = cargo else { return effects };
-        let Some(place) = lanes.front().map(|load| self.lanes[load.lane].place()) else { return effects };
+        let Cargo { context: Some(context), place, begun, mut lanes, mut entries, mut settled, mut done } = cargo
+        else {
+            return effects;
+        };
+        self.end(place, &context, &mut settled, &mut done, &mut effects);
+        if lanes.is_empty() {
+            return effects;
+        }
         let ready = self.places[place].ready.len();
         if let Some(key) = begun
             && let Some(Load { lane, count, .. }) = lanes.pop_front()

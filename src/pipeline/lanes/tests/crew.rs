@@ -158,17 +158,19 @@ impl World {
             return;
         }
         let held = bundles.swap_remove(held.index(bundles.len()));
-        let (epoch, lane, context) = (held.run.context.epoch, held.run.lane, Arc::clone(&held.run.context));
+        let Run { lane, place, ref context } = held.run;
+        let (epoch, context) = (context.epoch, Some(Arc::clone(context)));
         let first = held.entries.pop_front().expect("it was chosen for that");
         let (begun, rest) = (Some(first.key), std::mem::replace(&mut held.entries, Queue::from_iter([first])));
-        if is_slow {
+        if let (true, Some(context)) = (is_slow, &context) {
             context.takes_its_time();
         }
         if self.is_released(epoch) {
             rest.iter().for_each(|entry| assert!(self.alive.remove(&(epoch, entry.record.offset().0))));
         }
         let loads = [Load { lane, is_bundle: true, count: rest.len() }];
-        let cargo = Cargo { context: Some(context), begun, lanes: loads.into_iter().collect(), entries: rest };
+        let lanes = loads.into_iter().collect();
+        let cargo = Cargo { context, place, begun, lanes, entries: rest, ..Cargo::default() };
         let effects = self.lanes.give_back(cargo, is_slow);
         self.hear(effects);
     }
