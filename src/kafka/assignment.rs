@@ -332,20 +332,26 @@ impl Assignment {
     }
 
     /// Reads what the demand allows, a batch a partition, each round starting with another one.
-    pub(super) fn read(&mut self, mut demand: Demand) -> Vec<Batch> {
+    pub(super) fn read(&mut self, demand: &Demand) -> Vec<Batch> {
         let mut batches = Vec::new();
         let (count, mut left) = (self.partitions.len(), DELIVERY);
         self.turn = (self.turn + 1) % count.max(1);
+        // Of many partitions a copy costs: only where there may be something.
+        let mut own = None;
         for step in 0..count {
+            if left == 0 {
+                break;
+            }
             let assigned = &mut self.partitions[(self.turn + step) % count];
             if assigned.held || assigned.unproven || !assigned.may_have_some() {
                 continue;
             }
+            let demand: &mut Demand = own.get_or_insert_with(|| demand.clone());
             let max = demand.records(assigned.epoch).min(left).min(BATCH);
             if max == 0 {
                 continue;
             }
-            let bytes = assigned.read_ahead(max, &demand, &mut self.buffer, &mut self.faults);
+            let bytes = assigned.read_ahead(max, demand, &mut self.buffer, &mut self.faults);
             let Some((records, bytes)) = assigned.admit(max, bytes, demand.bytes()) else { continue };
             demand.take(assigned.epoch, records.len(), bytes);
             left -= records.len();

@@ -111,7 +111,7 @@ impl KafkaSource {
         if demand.is_none() {
             return None;
         }
-        let batches = assignment.read(demand.clone());
+        let batches = assignment.read(demand);
         if assignment.has_faults() {
             self.wake.wake();
         }

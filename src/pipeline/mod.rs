@@ -43,8 +43,10 @@ mod worker;
 
 use std::any::Any;
 use std::fmt;
+use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -352,6 +354,8 @@ fn broken(daemon: &str, ended: Result<Option<PipelineError>, JoinError>) -> Pipe
 }
 
 fn limits(settings: &PipelineSettings) -> Limits {
+    // What came of a seed comes of it on any machine.
+    let cores = if settings.seed.is_some() { 2 } else { available_parallelism().map_or(1, NonZero::get) };
     Limits {
         queue: Load { records: settings.queue_records, bytes: settings.queue_bytes },
         parked: Load { records: settings.parked_records, bytes: settings.parked_bytes },
@@ -359,8 +363,9 @@ fn limits(settings: &PipelineSettings) -> Limits {
         low: settings.low_mark,
         workers: settings.workers,
         ahead: AHEAD.max(settings.workers.saturating_mul(2)),
-        // As many as keep all workers busy with one partition, wherever each of them is.
-        bundles: settings.workers.saturating_mul(2).clamp(16, 256),
+        // As many as keep all cores busy with one partition, wherever each worker of it is: none of them waits. The fewer there are, the
+        // more of a lane is taken at once.
+        bundles: settings.workers.min(cores).saturating_mul(2).clamp(2, 256),
         unbundled: UNBUNDLED,
         commit_after: settings.commit_after,
     }

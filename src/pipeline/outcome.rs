@@ -146,8 +146,12 @@ pub(super) fn halt<G: Progress>(
     let is_spared = counts && context.is_held_back() && entry.trial != Trial::Counted;
     log(&shared.daemon, &entry, failure, delay, is_spared);
     shared.past.failures.note(&context.topic_partition, entry.record.offset(), failure);
-    let complaint =
-        counts.then(|| Complaint { offset: entry.record.offset(), key: entry.key, error: failure.error.clone() });
+    let complaint = counts.then(|| Complaint {
+        offset: entry.record.offset(),
+        key: entry.key,
+        error: failure.error.clone(),
+        beside: 0,
+    });
     let halt = match next {
         _ if is_spared => {
             attempted.retried += 1;

@@ -115,7 +115,6 @@ impl<S: Source> Reader<S> {
                 Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
                 () = sleep_until(wait), if wait > now => {}
                 () = self.control.changed(), if stopping.is_none() => self.obey(),
-                () = shared.room.notified(), if stopping.is_none() => {}
                 event = self.source.poll(&demand, self.settings.read_timeout), if wait <= now => {
                     let error = match event {
                         Ok(event) => {
@@ -149,6 +148,8 @@ impl<S: Source> Reader<S> {
                         }
                     }
                 }
+                // Last: what was allowed still is, and with each event it is asked for anew.
+                () = shared.room.notified(), if stopping.is_none() => {}
             }
         }
     }

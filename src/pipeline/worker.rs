@@ -129,7 +129,8 @@ fn exchange<G: Progress>(
                 let (Bench { settled, lane, entries }, Cargo { settled: all, done, .. }) = (bench, &mut *cargo);
                 all.append(settled);
                 let mut effects = lanes.report(&haul, all, done);
-                if let (Some((complaint, at)), Some(lane)) = (complaint, *lane) {
+                if let (Some((mut complaint, at)), Some(lane)) = (complaint, *lane) {
+                    complaint.beside = cargo.bundled();
                     effects = effects.and(lanes.complain(lane, &haul.context, complaint, at));
                 }
                 let begun = lane.take().map(|lane| (lane, &mut *entries));

@@ -28,6 +28,7 @@ impl<G: Progress> Lanes<G> {
         let age = Age { received: Moment::new(self.origin, now), stamp };
         let is_suspect = self.places[place_id].is_on_probation();
         let may_bundle = self.bundles(place_id, arrivals.records.len());
+        let hauls = self.places[place_id].hauls();
         for Arrival { mut record, lane, admittance } in arrivals.records {
             let place = &mut self.places[place_id];
             let Some(assignment) = &mut place.assignment else { break };
@@ -66,6 +67,7 @@ impl<G: Progress> Lanes<G> {
                 loads.of(bound).add(entry.bytes());
             }
             lane.queue.push_back(entry);
+            place.bundles.came(usize::from(lane.is_bundle()));
             match (lane.state, self.places[place_id].gather) {
                 (State::Free, _) => self.reopen(lane_id, &mut effects),
                 (State::Ready, Some(gather)) if bound == Bound::Queue => self.gathered(gather, 1, &mut effects),
@@ -74,6 +76,10 @@ impl<G: Progress> Lanes<G> {
         }
         if let (Some(next), Some(assignment)) = (arrivals.next, &mut self.places[place_id].assignment) {
             assignment.progress.passed(next);
+        }
+        // Records that came to lanes that were ready may be more than one worker's.
+        if may_bundle {
+            effects.ready = effects.ready.max(self.places[place_id].hauls().saturating_sub(hauls));
         }
         // Now it is known where it begins.
         self.placed |= self.places[place_id].is_unmarked();

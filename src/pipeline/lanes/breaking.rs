@@ -51,6 +51,8 @@ pub(in crate::pipeline) struct Complaint {
     pub(in crate::pipeline) offset: Offset,
     pub(in crate::pipeline) key: Option<KeyHash>,
     pub(in crate::pipeline) error: String,
+    /// How many records of other keys its worker has beside it that share a lane with it, or did.
+    pub(in crate::pipeline) beside: usize,
 }
 
 /// What became of a route's breaker.
@@ -107,7 +109,7 @@ impl<G: Progress> Lanes<G> {
         now: Instant,
     ) -> Effects {
         let mut effects = Effects::default();
-        let Complaint { offset, key, error } = complaint;
+        let Complaint { offset, key, error, beside } = complaint;
         let place = self.lanes[lane].place();
         let is_ours = self.places[place].open().is_some_and(|open| open.context.epoch == context.epoch);
         let Some(id) = self.places[place].circuit.filter(|_| is_ours) else { return effects };
@@ -125,19 +127,19 @@ impl<G: Progress> Lanes<G> {
             }
             let reach = || {
                 // Not those that wait for a retry, a letter or an operator: none of them can fail before the window is over, or they have.
-                let could_fail = |(one, other): &(LaneId, &super::Lane<G::Position>)| {
-                    *one != lane
-                        && matches!(other.state, State::Ready | State::Due | State::Out)
+                let could_fail = |(_, other): &(LaneId, &super::Lane<G::Position>)| {
+                    matches!(other.state, State::Ready | State::Due | State::Out)
                         && self.places[other.place()].circuit == Some(id)
                 };
                 // A bundle has as many keys as records, mostly.
-                let keys = |(_, other): (LaneId, &super::Lane<G::Position>)| match other.owner() {
+                let keys = |(one, other): (LaneId, &super::Lane<G::Position>)| match other.owner() {
+                    Owner::Bundle(_) if one == lane => other.queue.len(),
                     Owner::Bundle(_) => other.queue.len().max(1),
-                    Owner::Record | Owner::Key(_) => 1,
+                    Owner::Record | Owner::Key(_) => usize::from(one != lane),
                 };
                 Reach {
                     workers: self.workers,
-                    others: self.lanes.iter().enumerate().filter(could_fail).map(keys).sum(),
+                    others: self.lanes.iter().enumerate().filter(could_fail).map(keys).sum::<usize>() + beside,
                 }
             };
             let Some(grounds) = circuit.breaker.judge(&error, now, reach) else { return effects };

@@ -34,6 +34,8 @@ pub(super) struct Bundles {
     lanes: Box<[Option<u32>]>,
     /// How many there are.
     count: usize,
+    /// Records that stand in them; what was taken out of them isn't one.
+    records: usize,
     /// So many more records come in before there may be another one.
     pause: usize,
     /// Records without an order that have come in.
@@ -63,6 +65,27 @@ impl Bundles {
         self.count = self.count + usize::from(lane.is_some()) - usize::from(before.is_some());
     }
 
+    /// So many records stand in one of them now.
+    pub(super) fn came(&mut self, records: usize) {
+        self.records += records;
+    }
+
+    /// So many no longer do.
+    pub(super) fn went(&mut self, records: usize) {
+        debug_assert!(self.records >= records, "more has gone than stood there");
+        self.records -= records;
+    }
+
+    /// Records that stand in them, but for one of each: that is what its lane is counted for.
+    pub(super) fn behind(&self) -> usize {
+        self.records.saturating_sub(self.count)
+    }
+
+    #[cfg(test)]
+    pub(super) fn records(&self) -> usize {
+        self.records
+    }
+
     /// There is none for so many more records: its handlers wait.
     pub(super) fn pause(&mut self, records: usize) {
         self.pause = records;
@@ -84,11 +107,21 @@ impl Bundles {
 }
 
 impl<G: Progress> Lanes<G> {
-    /// Whether there may be bundles of a place.
+    /// Whether bundles of a place may be begun.
     pub(super) fn may_bundle(&self, place: PlaceId) -> bool {
+        self.bundles_from(place, SWIFT)
+    }
+
+    /// Whether those that there are may stay: a little longer, so that they don't come and go.
+    pub(super) fn may_stay_bundled(&self, place: PlaceId) -> bool {
+        self.bundles_from(place, SWIFT / 2)
+    }
+
+    /// The same where an appetite is so large.
+    fn bundles_from(&self, place: PlaceId, appetite: usize) -> bool {
         let place = &self.places[place];
         let is_swift = |context: &AssignmentContext| {
-            context.route.settings.order != ProcessingOrder::Partition && context.appetite() >= SWIFT
+            context.route.settings.order != ProcessingOrder::Partition && context.appetite() >= appetite
         };
         self.limits.bundles > 0
             && place.bundles.pause == 0
@@ -128,7 +161,7 @@ impl<G: Progress> Lanes<G> {
     }
 
     pub(super) fn is_bundle(&self, lane: LaneId) -> bool {
-        matches!(self.lanes[lane].owner(), Owner::Bundle(_))
+        self.lanes[lane].is_bundle()
     }
 
     /// Leaves a bundle's lane to this key, or to one record without: what the others have in it goes into lanes of their own, in its order. What
@@ -136,6 +169,7 @@ impl<G: Progress> Lanes<G> {
     pub(super) fn unbundle(&mut self, id: LaneId, key: Option<KeyHash>, effects: &mut Effects) {
         let place = self.lanes[id].place();
         let mut all = std::mem::take(&mut self.lanes[id].queue);
+        self.places[place].bundles.went(all.len());
         self.own(id, key.map_or(Owner::Record, Owner::Key));
         let mut others = Vec::new();
         for entry in all.drain_all() {
@@ -156,6 +190,7 @@ impl<G: Progress> Lanes<G> {
     /// Sorts out a bundle that isn't out: its lane is its head's.
     pub(super) fn sort_out(&mut self, id: LaneId, effects: &mut Effects) {
         let Some(head) = self.lanes[id].queue.pop_front() else { return };
+        self.places[self.lanes[id].place()].bundles.went(1);
         self.unbundle(id, head.key, effects);
         self.lanes[id].queue.push_front(head);
     }
@@ -190,6 +225,7 @@ impl<G: Progress> Lanes<G> {
                 self.drop_entry(place, entry);
             } else {
                 self.lanes[id].queue.push_front(entry);
+                self.places[place].bundles.came(1);
             }
         }
         self.unbundle(id, key, effects);

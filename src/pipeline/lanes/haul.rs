@@ -125,6 +125,11 @@ impl<P> Cargo<P> {
         !self.lanes.is_empty()
     }
 
+    /// Records in it that stood in bundles: mostly each another key's.
+    pub(in crate::pipeline) fn bundled(&self) -> usize {
+        self.lanes.iter().filter(|load| load.is_bundle).map(|load| load.count).sum()
+    }
+
     /// Whether some of it will have to wait.
     pub(in crate::pipeline) fn has_several(&self) -> bool {
         self.lanes.len() > 1 || self.lanes.front().is_some_and(|first| first.is_bundle)

@@ -93,7 +93,7 @@ impl<G: Progress> Lanes<G> {
     /// What is to be known of each key is not of a bundle.
     fn tell_keys_apart(&mut self, effects: &mut Effects) {
         for place in 0..self.places.len() {
-            if self.places[place].bundles.has_some() && !self.may_bundle(place) {
+            if self.places[place].bundles.has_some() && !self.may_stay_bundled(place) {
                 self.sort_out_all(place, effects);
             }
         }

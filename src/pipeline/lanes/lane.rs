@@ -85,6 +85,11 @@ impl<P> Lane<P> {
         self.owner
     }
 
+    /// Whether keys share it.
+    pub(super) fn is_bundle(&self) -> bool {
+        matches!(self.owner, Owner::Bundle(_))
+    }
+
     /// The hash of its key, where it is a key's.
     pub(super) fn key(&self) -> Option<u64> {
         match self.owner {
@@ -156,7 +161,7 @@ impl<G: Progress> Lanes<G> {
 
     /// A lane whose head came back: ready again, due where its head has no room in the queue yet, or no longer needed.
     pub(super) fn reopen(&mut self, id: LaneId, effects: &mut Effects) {
-        if self.is_bundle(id) && !self.may_bundle(self.lanes[id].place()) {
+        if self.is_bundle(id) && !self.may_stay_bundled(self.lanes[id].place()) {
             self.sort_out(id, effects);
         }
         let waits_for = self.waits_for(id);

@@ -255,9 +255,9 @@ impl<G: Progress> Place<G> {
         self.waiting().div_ceil(appetite).min(self.ready.len())
     }
 
-    /// About how many records could be begun: its ready lanes, or where some have many, all that are queued.
+    /// About how many records could be begun: one of each ready lane, and what stands behind it where keys share it.
     pub(super) fn waiting(&self) -> usize {
-        if self.bundles.has_some() { self.loads.queued.records } else { self.ready.len() }
+        self.ready.len() + self.bundles.behind()
     }
 
     /// Whether so little is left to begin that the reader must hear of it. It does once.

@@ -161,6 +161,9 @@ impl<G: Progress> Lanes<G> {
             }
             let (place, state) = (lane.place(), lane.state);
             let keep = usize::from(state == State::Letter && !letters_too);
+            if lane.is_bundle() {
+                self.places[place].bundles.went(lane.queue.len());
+            }
             while self.lanes[id].queue.len() > keep {
                 let entry = self.lanes[id].queue.pop_back().expect("the length was just looked at");
                 self.drop_entry(place, entry);

@@ -104,6 +104,9 @@ impl<G: Progress> Lanes<G> {
             let length = queue.iter().take(most.min(of_key)).take_while(|entry| entry.bound == Bound::Queue).count();
             let is_bundle = self.is_bundle(lane_id);
             cargo.load(lane_id, is_bundle, &mut self.lanes[lane_id].queue, length);
+            if is_bundle {
+                self.places[place_id].bundles.went(length);
+            }
             self.start_of(lane_id, length);
             let context = context.get_or_insert_with(|| self.context_of(place_id));
             most = bound.min(context.appetite()).saturating_sub(cargo.entries.len());
@@ -330,6 +333,9 @@ impl<G: Progress> Lanes<G> {
         };
         assignment.out -= 1;
         let released = context.is_released();
+        if self.is_bundle(lane_id) && !released {
+            self.places[place].bundles.came(unstarted.len());
+        }
         for entry in unstarted.rev() {
             if released {
                 self.drop_entry(place, entry);

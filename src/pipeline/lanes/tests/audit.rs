@@ -132,6 +132,10 @@ fn bundles_are_where_they_may_be(lanes: &Lanes<OffsetTracker>) {
     assert_eq!(lanes.places.iter().map(|place| place.bundles.iter().count()).sum::<usize>(), bundles, "bundles");
     let counted = lanes.places.iter().all(|place| place.bundles.has_some() == place.bundles.iter().next().is_some());
     assert!(counted, "how many bundles there are");
+    for place in &lanes.places {
+        let records: usize = place.bundles.iter().map(|lane| lanes.lanes[lane].queue.len()).sum();
+        assert_eq!(place.bundles.records(), records, "records that stand in bundles");
+    }
 }
 
 /// Each state has one queue or timer to stand in.

@@ -33,7 +33,8 @@ impl Bench {
         let (lane, first) = cargo.next_lane(&mut entries).expect("something was taken");
         let mut entry = first.expect("it has a record");
         entry.failures += u32::from(!haul.context.is_held_back());
-        let complaint = Complaint { offset: entry.record.offset(), key: entry.key, error: "down".to_owned() };
+        let (offset, beside) = (entry.record.offset(), cargo.bundled());
+        let complaint = Complaint { offset, key: entry.key, error: "down".to_owned(), beside };
         let effects = self.lanes.complain(lane, &haul.context, complaint, self.now);
         let halt = Halt::Retry(entry, self.now + Duration::from_secs(1));
         let begun = Some((lane, &mut entries));
@@ -268,4 +269,23 @@ fn trial_takes_the_slot_of_one_that_waits_with_it_and_of_no_other() {
     assert_eq!(bench.wait(Duration::from_secs(5)).ready, 1);
     assert_eq!((queued(&bench), bench.lanes.loads.queued.records), (vec![1, 1, 1, 0], 5));
     assert_eq!(offsets(&bench.taken()), [1]);
+}
+
+#[test]
+fn keys_that_shared_a_lane_with_one_that_fails_could_have_failed_as_well() {
+    let mut bench = Bench::keyed(0, 2, 100);
+    bench.lanes.limits.bundles = 1;
+    bench.assign_to(0, 0, &breaking(ProcessingOrder::Key, CircuitBreaker::new()));
+    for (offset, key) in [(0, "a"), (1, "b"), (2, "c")] {
+        bench.push(0, offset, key);
+        let alone = bench.taken();
+        bench.complain(alone);
+    }
+    bench.takes(0, 1);
+    (0..80).for_each(|_| bench.takes(0, 1));
+    bench.push(0, 3, &('A'..='Z').chain('d'..='z').collect::<String>());
+    let all = bench.taken();
+    assert_eq!((all.1.lanes.len(), all.1.bundled()), (1, 49));
+    bench.complain(all);
+    assert!(matches!(bench.state(), BreakerState::Closed), "four of some fifty: {:?}", bench.state());
 }

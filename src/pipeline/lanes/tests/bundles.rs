@@ -224,10 +224,51 @@ fn reader_hears_of_records_where_lanes_have_many() {
     bench.lanes.limits.ahead = 8;
     bench.push(0, 0, "abcdefgh");
     assert_eq!(bench.allowed(0), 0, "as many wait as workers soon get");
-    let held = bench.taken();
-    assert_eq!(bench.allowed(0), 0, "though none is ready, they are not done");
-    assert!(bench.succeed(held).room);
+    assert!(bench.takes_one(), "none waits any more");
     assert_eq!(bench.allowed(0), 8);
+}
+
+#[test]
+fn what_stands_behind_a_key_that_takes_its_time_keeps_no_other_from_being_read() {
+    let mut bench = keyed();
+    bench.lanes.limits.ahead = 8;
+    bench.takes(0, 1_000_000);
+    bench.push(0, 0, "a");
+    let _slow = bench.taken();
+    bench.push(0, 1, "aaaaaaaa");
+    (0..80).for_each(|_| bench.takes(0, 1));
+    bench.push(0, 9, "b");
+    assert!(bench.lanes.places[0].bundles.has_some());
+    assert_eq!((bench.allowed(0), bench.lanes.places[0].hauls()), (7, 1));
+}
+
+#[test]
+fn records_that_come_to_lanes_that_are_ready_are_for_more_workers() {
+    let mut bench = keyed();
+    bench.lanes.limits.bundles = 4;
+    bench.takes(0, 3_000);
+    let lanes = bench.push(0, 0, "abcd").ready;
+    assert!(lanes > 1 && bench.lanes.places[0].hauls() == 1, "{lanes} lanes are one worker's");
+    assert_eq!(bench.push(0, 4, &"abcd".repeat(20)).ready, lanes - 1);
+}
+
+#[test]
+fn bundles_stay_a_little_longer_than_they_are_begun() {
+    let mut bench = keyed();
+    let mut is_bundled_after = |first, nanos| {
+        bench.push(0, first, "abab");
+        let held = bench.taken();
+        bench.push(0, first + 4, "cd");
+        (0..80).for_each(|_| bench.takes(0, nanos));
+        bench.succeed(held);
+        let bundled = bench.lanes.places[0].bundles.has_some();
+        std::iter::from_fn(|| bench.take()).collect::<Vec<_>>().into_iter().for_each(|held| drop(bench.succeed(held)));
+        bundled
+    };
+    assert!(is_bundled_after(0, 4_000));
+    (0..80).for_each(|_| bench.takes(0, 4_000));
+    assert_eq!(bench.push(0, 6, "abc").ready, 3);
+    assert!(!bench.lanes.places[0].bundles.has_some(), "none is begun");
 }
 
 #[test]

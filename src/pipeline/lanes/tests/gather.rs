@@ -161,7 +161,7 @@ fn each_lane_of_a_batch_complains_for_itself() {
     let (batch, _entries) = bench.batch();
     let complain = |(run, _): &(Run, usize), lanes: &mut Lanes<OffsetTracker>| {
         let key = lanes.lanes[run.lane()].key().map(KeyHash::new);
-        let complaint = Complaint { offset: Offset(0), key, error: "down".to_owned() };
+        let complaint = Complaint { offset: Offset(0), key, error: "down".to_owned(), beside: 0 };
         lanes.complain(run.lane(), &run.context, complaint, bench.now).breakers
     };
     assert!(!complain(&batch.parts[1], &mut bench.lanes));

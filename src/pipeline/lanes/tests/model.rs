@@ -404,7 +404,7 @@ impl World {
             }
         });
         if let (Ending::Fail(_), Some(offset)) = (ending, offset) {
-            let complaint = Complaint { offset: Offset(offset), key, error: "down".to_owned() };
+            let complaint = Complaint { offset: Offset(offset), key, error: "down".to_owned(), beside: 0 };
             let effects = self.lanes.complain(run.lane, &run.context, complaint, self.now);
             self.hear(effects);
         }
