@@ -10,6 +10,7 @@ pub mod checker;
 pub mod clock;
 pub mod cluster;
 pub mod compose;
+pub mod figures;
 pub mod idle;
 pub mod kafka_home;
 pub mod ledger;
@@ -26,12 +27,14 @@ pub mod sampler;
 pub mod scale;
 pub mod scenario;
 pub mod secured;
+pub mod seed;
 pub mod seeking;
 pub mod topics;
 pub mod vitals;
 pub mod writer;
 
 mod address;
+mod commit_log;
 mod wire;
 
 pub use address::{answers, brokers};

@@ -23,7 +23,9 @@ const BOUND: Duration = Duration::from_secs(30);
 
 /// On all brokers. Commits are frequent, so that some are on their way whatever happens.
 fn start_both(cluster: &Cluster, name: &str) -> Result<Vec<Running>> {
-    Running::start_both(&cluster.bootstrap(), name, |flags| flags.with("commit-interval-ms", 200))
+    let mut both = Running::start_both(&cluster.bootstrap(), name, |flags| flags.with("commit-interval-ms", 200))?;
+    both.iter_mut().for_each(|each| each.scenario.expect_broken_connections());
+    Ok(both)
 }
 
 #[test]
@@ -197,7 +199,7 @@ fn all_brokers_down() -> Result<()> {
     let is_long = outage >= SESSION;
     for each in &mut running {
         if is_long {
-            each.members.iter().for_each(|member| each.scenario.note_gone(member.pid(), killed));
+            each.members.iter().for_each(|member| each.scenario.note_gone(member.pid(), killed, SESSION + BOUND));
         }
         each.resume();
         each.scenario.note_resumption("the brokers were back", if is_long { SESSION + BOUND } else { BOUND });
