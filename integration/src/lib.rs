@@ -45,7 +45,7 @@ pub use compose::Compose;
 pub use member::{Flags, Member, get};
 pub use message::{Message, Stored};
 pub use patience::until;
-pub use proxy::{Link, Proxy};
+pub use proxy::{Commits, Link, Proxy};
 pub use scenario::Scenario;
 pub use secured::{Entry, SecuredBroker, Way};
 pub use seeking::Seeking;
