@@ -83,11 +83,9 @@ fn nothing_lost(evidence: &Evidence, histories: &Histories<'_>, violations: &mut
                 Owed::Since(asked) => format!("was not handled again after the seek of {}", asked.unix_ms),
                 _ => "neither succeeded nor a dead letter".to_owned(),
             },
-            _ => match history
-                .letters
-                .iter()
-                .find_map(|letter| history.unlike(letter).or_else(|| history.misjudged(letter)))
-            {
+            _ => match history.letters.iter().find_map(|letter| {
+                history.unlike(letter).or_else(|| history.misjudged(letter, &evidence.other_reasons))
+            }) {
                 Some(difference) => difference,
                 None => continue,
             },

@@ -17,7 +17,7 @@ use anyhow::Result;
 use daemonry::record::Partition;
 use tempfile::TempDir;
 
-use crate::checker::{Crash, Moment, Order, Produced, Resumption, Sought, Vitals};
+use crate::checker::{Crash, Moment, Order, Produced, Reason, Resumption, Sought, Vitals};
 use crate::figures::Figures;
 use crate::ledger::{self, Ledger};
 use crate::load::{self, Load};
@@ -63,6 +63,7 @@ pub struct Scenario {
     /// Once it was judged.
     figures: Option<Figures>,
     expected_errors: Vec<String>,
+    other_reasons: Vec<Reason>,
     produced: Vec<Produced>,
     early_letters: Vec<Stored>,
     crashes: Vec<Crash>,
@@ -126,6 +127,7 @@ impl Scenario {
             peaks: Vec::new(),
             figures: None,
             // Records ask for panics, and they are caught.
+            other_reasons: Vec::new(),
             expected_errors: vec!["the record asked ".to_owned()],
             produced: Vec::new(),
             early_letters: Vec::new(),

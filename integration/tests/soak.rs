@@ -80,6 +80,7 @@ impl Group {
     fn start(ground: &Ground, protocol: &str) -> Result<Self> {
         let mut scenario = Scenario::open(&ground.cluster.bootstrap(), &format!("soak.{protocol}"), Order::Key)?;
         scenario.expect_broken_connections();
+        scenario.expect_outages();
         let outage = scenario.directory().join("outage");
         let flags = scenario.flags().with("brokers", ground.bootstrap()).with("outage", outage.display());
         // Retries must outlast an outage until the circuit breaker has seen it, and its patience all of it.

@@ -279,6 +279,7 @@ mod tests {
             ends: [(partition, Offset(1))].into(),
             logs: vec![Log::of(PID, "")],
             expected_errors: Vec::new(),
+            other_reasons: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
             late_commits: Vec::new(),

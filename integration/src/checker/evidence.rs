@@ -157,6 +157,8 @@ pub struct Evidence {
     pub logs: Vec<Log>,
     /// Texts of errors that belong to what happened.
     pub expected_errors: Vec<String>,
+    /// Reasons that letters may give in the place of their records' own, as the last attempt failed for another one.
+    pub other_reasons: Vec<Reason>,
     /// The processes that were killed; all others ended gracefully, or not at all.
     pub crashes: Vec<Crash>,
     /// The seeks that were asked for, in order; not those that were refused.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use daemonry::record::Partition;
 
-use super::evidence::{Evidence, Fate, Produced, Sample, origin};
+use super::evidence::{Evidence, Fate, Produced, Reason, Sample, origin};
 use super::seeks::Moment;
 use super::verdict::{Invariant, Violation};
 use crate::ledger::Entry;
@@ -81,10 +81,11 @@ impl<'a> History<'a> {
     }
 
     /// Where a letter gives another reason than its record has given.
-    pub(super) fn misjudged(&self, letter: &Stored) -> Option<String> {
+    pub(super) fn misjudged(&self, letter: &Stored, others: &[Reason]) -> Option<String> {
         let Fate::Letter(expected) = self.produced.fate else { return None };
         let found = reason(letter);
-        (found != expected.name()).then(|| format!("its letter says `{found}`, and it is one of `{}`", expected.name()))
+        let is_one = others.iter().chain([&expected]).any(|reason| found == reason.name());
+        (!is_one).then(|| format!("its letter says `{found}`, and it is one of `{}`", expected.name()))
     }
 
     pub(super) fn violation(&self, invariant: Invariant, what: String) -> Violation {

@@ -34,6 +34,7 @@ impl Run {
             ends: [(Partition(0), Offset(keys.len() as i64))].into(),
             logs: Vec::new(),
             expected_errors: Vec::new(),
+            other_reasons: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
             late_commits: Vec::new(),
@@ -411,6 +412,9 @@ fn a_crash_does_not_excuse_what_ran_twice_before_it() {
 fn a_letter_must_say_the_reason_that_its_record_gave() {
     Run::of(Order::Key, "A").letter_for("poison", 0).holds();
     Run::of(Order::Key, "A").letter_for("timeout", 0).breaks(&[(Invariant::I1, 0)]);
+    let mut outage = Run::of(Order::Key, "A");
+    outage.evidence.other_reasons.push(Reason::Timeout);
+    outage.letter_for("timeout", 0).holds();
 }
 
 #[test]

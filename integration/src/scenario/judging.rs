@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{STOP, Scenario};
-use crate::checker::{Crash, Evidence, Log, Verdict, judge};
+use crate::checker::{Crash, Evidence, Log, Reason, Verdict, judge};
 use crate::commit_log;
 use crate::figures::Figures;
 use crate::member::Member;
@@ -47,6 +47,11 @@ impl Scenario {
     /// Says that an error, or a panic, with this text in it may be logged: it belongs to what happens here.
     pub fn expect_error(&mut self, text: &str) {
         self.expected_errors.push(text.to_owned());
+    }
+
+    /// Says that what handlers need may be gone for a while, so that the last attempt of any record fails for that.
+    pub fn expect_outages(&mut self) {
+        self.other_reasons.push(Reason::Error);
     }
 
     /// As [`expect_error`](Self::expect_error), of connections that break.
@@ -106,6 +111,7 @@ impl Scenario {
             ends: self.topics.ends(&self.topic)?,
             logs,
             expected_errors: self.expected_errors.clone(),
+            other_reasons: self.other_reasons.clone(),
             crashes: self.crashes.clone(),
             seeks: std::mem::take(&mut self.seeks),
             late_commits: std::mem::take(&mut self.late_commits),
