@@ -43,11 +43,16 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	cargo build --locked --workspace --bins --examples
 	$(WITH_KAFKA) cargo test --locked --workspace
 
-# As many kills, moves and minutes as show rare things too; `make test` has some of each. ONLY=rebalance_storm for one of them.
+# As many kills, moves and minutes as show rare things too; `make test` has some of each. ONLY=rebalance_storm for one of them;
+# PAGE=docs/testing.md puts what came of them into the table there.
+FAULT_FIGURES := $(abspath $(TARGET_DIR))/fault-figures.jsonl
 faults: ## Every fault at length, on a real Kafka: kills, stops, storms, clusters, networks; most of an hour
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
-	DAEMONRY_FAULTS=long $(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture --include-ignored $(ONLY)
+	rm -f $(FAULT_FIGURES)
+	DAEMONRY_FAULTS=long DAEMONRY_FIGURES=$(FAULT_FIGURES) \
+		$(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture --include-ignored $(ONLY)
+	$(if $(PAGE),$(TARGET_DIR)/debug/fault-figures $(FAULT_FIGURES) $(PAGE))
 
 soak: ## Half an hour, or MINUTES=…, of every fault at random on three brokers: ledger clean, memory flat
 	@bash scripts/tools.sh tls

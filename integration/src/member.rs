@@ -10,6 +10,8 @@ use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -108,6 +110,8 @@ pub struct Member {
     log: PathBuf,
     /// Where its admin server listens, once that is known.
     admin: Option<String>,
+    /// The most memory that it held, as far as it was asked.
+    peak: Arc<AtomicU64>,
 }
 
 impl Member {
@@ -145,7 +149,12 @@ impl Member {
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
         let child = command.stdout(file.try_clone()?).stderr(file).spawn();
         let child = child.with_context(|| format!("cannot run {}", command.get_program().display()))?;
-        Ok(Self { child, log, admin: None })
+        Ok(Self { child, log, admin: None, peak: Arc::default() })
+    }
+
+    /// The most memory that it held, in bytes, as of the last signal to it; 0 before.
+    pub(crate) fn peak(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.peak)
     }
 
     /// Its process id.
@@ -243,6 +252,10 @@ impl Member {
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("process {} has ended already ({status}); its log is {}", self.pid(), self.log.display());
+        }
+        // It may be the last word to it.
+        if let Ok(peak) = self.peak_memory() {
+            self.peak.fetch_max(peak, Ordering::Relaxed);
         }
         // Not waited for yet, so the id is still its own.
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("an id is above 0")?;

@@ -6,6 +6,8 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::figures;
+
 /// Set for whoever runs in there.
 const INSIDE: &str = "DAEMONRY_IN_NAMESPACE";
 
@@ -77,9 +79,10 @@ fn run_again(own: Own, test: &str, temporary: &Path) -> Result<()> {
     let mut again = unshare(way(own)?, own);
     again.args(["--fork", "--kill-child", "--"]).arg(env::current_exe()?);
     again.args([test, "--exact", "--include-ignored", "--nocapture"]).env(INSIDE, "1").env("TMPDIR", temporary);
+    let left = figures::leave_in(temporary, &mut again);
     let status = again.status().context("`unshare` can't be run")?;
     ensure!(status.success(), "{test} has failed in its namespace: {status}");
-    Ok(())
+    figures::pass_on(left.as_deref())
 }
 
 /// The first way that works here.

@@ -3,7 +3,7 @@
 use daemonry::record::{Offset, Partition};
 use fastrand::Rng;
 
-use crate::checker::{Fate, Produced};
+use crate::checker::{Fate, Produced, Reason};
 use crate::message::{Message, Stored};
 use crate::patience::unix_ms;
 
@@ -28,7 +28,7 @@ impl Payload {
 
     /// The same, where its handler fails for good.
     pub fn poison(id: u64, key: &str) -> Self {
-        Self { fate: Fate::Letter, ..Self::obeyed(id, key, "\"poison\":true") }
+        Self { fate: Fate::Letter(Reason::Poison), ..Self::obeyed(id, key, "\"poison\":true") }
     }
 
     /// What it is once it was stored.
@@ -78,14 +78,16 @@ impl Payloads {
         let random = &mut self.random;
         let orders = match random.u32(0..100) {
             kind if kind < poison => {
-                let orders = match random.u32(0..5) {
-                    0 => return (Some(Vec::new()), None, Fate::Letter),
-                    1 => return (Some(format!("{{\"id\":{id},").into_bytes()), None, Fate::Letter),
-                    2 => "\"panic\":true",
-                    3 => "\"fail_times\":1000",
-                    _ => "\"poison\":true",
+                let poison = Fate::Letter(Reason::Poison);
+                let (orders, reason) = match random.u32(0..5) {
+                    0 => return (Some(Vec::new()), None, poison),
+                    1 => return (Some(format!("{{\"id\":{id},").into_bytes()), None, poison),
+                    2 => ("\"panic\":true", Reason::Panic),
+                    3 => ("\"fail_times\":1000", Reason::Error),
+                    _ => ("\"poison\":true", Reason::Poison),
                 };
-                return (Some(format!("{{\"id\":{id},{orders}}}").into_bytes()), Some(id), Fate::Letter);
+                let value = format!("{{\"id\":{id},{orders}}}").into_bytes();
+                return (Some(value), Some(id), Fate::Letter(reason));
             }
             kind if kind < poison + slow => match random.u32(0..8) {
                 0 => format!(",\"block_ms\":{}", random.u32(1..10)),

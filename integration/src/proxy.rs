@@ -4,8 +4,12 @@
 //! [listener](crate::BrokerOptions::listener_behind) that tells the proxy's. The invariant: bytes come out in the order in which they went
 //! in, and none of a connection that was silenced is lost while the connection is there.
 
+mod commits;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+
+pub use commits::Commits;
+use commits::Conversation;
 
 /// What may be on its way at once in each direction of a connection, in pieces of this many bytes.
 const PIECES: usize = 256;
@@ -40,6 +47,8 @@ struct State {
     /// Connections of an age before this one are closed.
     hung_up: u64,
     target: Option<SocketAddr>,
+    commits: Commits,
+    understands: bool,
     is_over: bool,
 }
 
@@ -59,6 +68,7 @@ impl State {
 pub struct Proxy {
     port: u16,
     state: watch::Sender<State>,
+    met: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,6 +78,18 @@ impl Proxy {
     /// # Errors
     /// When it can't listen.
     pub fn start() -> Result<Self> {
+        Self::start_that(false)
+    }
+
+    /// One before a broker, that can say [what becomes of commits](Self::have_commits): it passes on whole frames of Kafka's protocol.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_understanding() -> Result<Self> {
+        Self::start_that(true)
+    }
+
+    fn start_that(understands: bool) -> Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a proxy can't listen")?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
@@ -76,18 +98,22 @@ impl Proxy {
             age: 0,
             hung_up: 0,
             target: None,
+            commits: Commits::Pass,
+            understands,
             is_over: false,
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let met = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&met);
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 // A listener that is registered with a runtime listens until it is over.
                 if let Ok(listener) = TcpListener::from_std(listener) {
-                    serve(listener, watched).await;
+                    serve(listener, watched, counted).await;
                 }
             });
         });
-        Ok(Self { port, state, thread: Some(thread) })
+        Ok(Self { port, state, met, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -115,6 +141,16 @@ impl Proxy {
         self.state.send_modify(|state| state.link = link);
     }
 
+    /// Says what becomes of commits from now on, where it [understands](Self::start_understanding) what they are.
+    pub fn have_commits(&self, commits: Commits) {
+        self.state.send_modify(|state| state.commits = commits);
+    }
+
+    /// Of how many commits something became so far.
+    pub fn commits_met(&self) -> usize {
+        self.met.load(Ordering::Relaxed)
+    }
+
     /// Closes all connections that there are. New ones are taken.
     pub fn hang_up(&self) {
         self.state.send_modify(|state| {
@@ -140,13 +176,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, state: watch::Receiver<State>) {
+async fn serve(listener: TcpListener, state: watch::Receiver<State>, met: Arc<AtomicUsize>) {
     let mut over = state.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                connections.spawn(connect(client, state.clone()));
+                connections.spawn(connect(client, state.clone(), Arc::clone(&met)));
             },
             Some(_) = connections.join_next() => {}
             _ = over.wait_for(|state| state.is_over) => return,
@@ -155,11 +191,8 @@ async fn serve(listener: TcpListener, state: watch::Receiver<State>) {
 }
 
 /// One connection, until an end closes it or the network does.
-async fn connect(client: TcpStream, mut state: watch::Receiver<State>) {
-    let (born, target) = {
-        let state = state.borrow_and_update();
-        (state.age, state.target)
-    };
+async fn connect(client: TcpStream, mut state: watch::Receiver<State>, met: Arc<AtomicUsize>) {
+    let State { age: born, target, understands, .. } = *state.borrow_and_update();
     let Some(target) = target.filter(|_| !state.borrow().closes(born)) else { return };
     let mut closing = state.clone();
     let passing = async {
@@ -170,9 +203,20 @@ async fn connect(client: TcpStream, mut state: watch::Receiver<State>) {
         broker.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
         let (from_broker, to_broker) = broker.into_split();
+        let conversation = Mutex::new(Conversation::default());
+        let conversation = || conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        let ask = |bytes: &[u8], commits| {
+            if !understands {
+                return Ok(bytes.to_vec());
+            }
+            let (passed, count) = conversation().ask(bytes, commits)?;
+            met.fetch_add(count, Ordering::Relaxed);
+            Ok(passed)
+        };
+        let answer = |bytes: &[u8], _| if understands { conversation().answer(bytes) } else { Ok(bytes.to_vec()) };
         tokio::select! {
-            ended = pass(from_client, to_broker, state.clone(), born) => ended,
-            ended = pass(from_broker, to_client, state.clone(), born) => ended,
+            ended = pass(from_client, to_broker, state.clone(), born, ask) => ended,
+            ended = pass(from_broker, to_client, state.clone(), born, answer) => ended,
         }
     };
     tokio::select! {
@@ -182,12 +226,13 @@ async fn connect(client: TcpStream, mut state: watch::Receiver<State>) {
     }
 }
 
-/// Passes on what comes, each piece as much later as the network is slow.
+/// Passes on what `change` makes of what comes, each piece as much later as the network is slow.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
     born: u64,
+    change: impl Fn(&[u8], Commits) -> Result<Vec<u8>>,
 ) -> io::Result<()> {
     let (under_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let mut reading = state.clone();
@@ -198,11 +243,13 @@ async fn pass(
             if size == 0 {
                 return io::Result::Ok(());
             }
-            let latency = match reading.borrow_and_update().link {
+            let State { link, commits, .. } = *reading.borrow_and_update();
+            let latency = match link {
                 Link::Open(latency) => latency,
                 Link::Cut | Link::Silent => Duration::ZERO,
             };
-            if under_way.send((Instant::now() + latency, piece[..size].to_vec())).await.is_err() {
+            let changed = change(&piece[..size], commits).map_err(io::Error::other)?;
+            if under_way.send((Instant::now() + latency, changed)).await.is_err() {
                 return Ok(());
             }
         }

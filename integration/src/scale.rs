@@ -3,7 +3,7 @@
 use std::env;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 /// The variable that says which.
 const VARIABLE: &str = "DAEMONRY_FAULTS";
@@ -45,15 +45,4 @@ impl Scale {
 /// As [`Scale::of_environment`].
 pub fn seconds(quick: u64, long: u64) -> Result<Duration> {
     Ok(Duration::from_secs(Scale::of_environment()?.of(quick, long)))
-}
-
-/// The seed of everything at random: that of `DAEMONRY_SEED`, or else one from the system.
-///
-/// # Errors
-/// When that isn't a number.
-pub fn seed() -> Result<u64> {
-    match env::var("DAEMONRY_SEED") {
-        Ok(seed) => seed.parse().context("DAEMONRY_SEED is not a number"),
-        Err(_) => Ok(fastrand::u64(..)),
-    }
 }

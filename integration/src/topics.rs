@@ -260,6 +260,23 @@ impl Topics {
     /// # Errors
     /// When there is no such topic, or nothing comes for 30 s.
     pub fn read(&self, topic: &str) -> Result<Vec<Stored>> {
+        let partitions = self.partitions(topic)?.into_iter();
+        self.read_from(topic, &partitions.map(|partition| (partition, rdkafka::Offset::Beginning)).collect::<Vec<_>>())
+    }
+
+    /// As [`read`](Self::read), of one partition what was written from this time on, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_since(&self, topic: &str, partition: Partition, unix_ms: u64) -> Result<Vec<Stored>> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_offset(topic, partition.0, rdkafka::Offset::Offset(i64::try_from(unix_ms)?))?;
+        let found = self.client.offsets_for_times(asked, DEADLINE).context("cannot ask for a time")?;
+        let first = found.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset);
+        self.read_from(topic, &[(partition, first.context("an answer")?)])
+    }
+
+    fn read_from(&self, topic: &str, starts: &[(Partition, rdkafka::Offset)]) -> Result<Vec<Stored>> {
         let consumer: BaseConsumer = config(&self.bootstrap)
             .set("group.id", "unused-but-required")
             .set("enable.auto.commit", "false")
@@ -270,14 +287,13 @@ impl Topics {
             .set("fetch.error.backoff.ms", "20")
             .create()
             .context("cannot make a consumer")?;
-        let partitions = self.partitions(topic)?;
         let mut assignment = TopicPartitionList::new();
-        for partition in &partitions {
-            assignment.add_partition_offset(topic, partition.0, rdkafka::Offset::Beginning)?;
+        for (partition, start) in starts {
+            assignment.add_partition_offset(topic, partition.0, *start)?;
         }
         consumer.assign(&assignment).context("cannot assign the partitions")?;
         let mut read = Vec::new();
-        let mut unfinished = partitions;
+        let mut unfinished: Vec<Partition> = starts.iter().map(|(partition, _)| *partition).collect();
         // A partition's end is told by an event of its own: behind the last record there may be offsets without one.
         while !unfinished.is_empty() {
             match consumer.poll(DEADLINE) {

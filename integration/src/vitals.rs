@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::checker::{Answer, Bounds, Look, Outage, Vitals};
+use crate::checker::{Answer, Bounds, Counts, Look, Outage, Vitals};
 use crate::member::{self, Member};
 use crate::patience::{unix_ms, until};
 
@@ -26,12 +26,14 @@ pub const BOUNDS: Bounds = Bounds { memory: (64 + 64) << 20, descriptors: 256, t
 #[derive(Debug)]
 pub struct Watch {
     pid: u32,
+    from_ms: u64,
     stop: Arc<AtomicBool>,
     looks: Arc<Mutex<Vec<Look>>>,
     outages: Vec<Outage>,
     deaf: Vec<(u64, u64)>,
     bounds: Bounds,
-    thread: Option<JoinHandle<()>>,
+    /// Gives the time at which it saw that the process had ended.
+    thread: Option<JoinHandle<Option<u64>>>,
 }
 
 impl Watch {
@@ -48,12 +50,23 @@ impl Watch {
             while !stopped.load(Ordering::Relaxed) {
                 let due = Instant::now() + EVERY;
                 // One that has ended holds nothing any more.
-                let Ok(look) = look(pid, &address, &inherited) else { return };
+                let Ok(look) = look(pid, &address, &inherited) else { return Some(unix_ms()) };
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(look);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
+            None
         });
-        Ok(Self { pid, stop, looks, outages: Vec::new(), deaf: Vec::new(), bounds: BOUNDS, thread: Some(thread) })
+        let from_ms = unix_ms();
+        Ok(Self {
+            pid,
+            from_ms,
+            stop,
+            looks,
+            outages: Vec::new(),
+            deaf: Vec::new(),
+            bounds: BOUNDS,
+            thread: Some(thread),
+        })
     }
 
     /// The process.
@@ -113,10 +126,13 @@ impl Watch {
     /// When its thread panicked.
     pub fn stop(mut self, is_settled: bool) -> Result<Vitals> {
         self.stop.store(true, Ordering::Relaxed);
+        let asked = unix_ms();
         let thread = self.thread.take().context("it is stopped once")?;
-        thread.join().map_err(|_| anyhow::anyhow!("the watch's thread panicked"))?;
+        let ended = thread.join().map_err(|_| anyhow::anyhow!("the watch's thread panicked"))?;
         Ok(Vitals {
             pid: self.pid,
+            from_ms: self.from_ms,
+            to_ms: ended.map_or(asked, |ended| ended.min(asked)),
             looks: self.looked(),
             bounds: self.bounds,
             outages: std::mem::take(&mut self.outages),
@@ -154,7 +170,7 @@ fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
     let live = member::get(address, "/livez").ok();
     let ready = member::get(address, "/readyz").ok();
     let metrics = member::get(address, "/metrics").ok();
-    let succeeded = metrics.as_ref().map(|(_, page)| successes(page));
+    let counts = metrics.as_ref().map(|(_, page)| counts(page));
     // Last, so that one that has ended meanwhile is not blamed for its silence.
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let number = |name: &str| {
@@ -165,12 +181,21 @@ fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
     let memory = number("VmRSS:")? * 1024;
     let threads = usize::try_from(number("Threads:")?)?;
     let descriptors = open(pid)?.iter().filter(|name| !inherited.contains(*name)).count();
-    Ok(Look { from_ms, unix_ms: unix_ms(), memory, descriptors, threads, live, ready, succeeded })
+    Ok(Look { from_ms, unix_ms: unix_ms(), memory, descriptors, threads, live, ready, counts })
 }
 
-/// What the daemon `ledger` counts as successes.
-fn successes(page: &str) -> u64 {
-    let mut lines = page.lines().filter(|line| line.starts_with("daemon_messages_processed_total{"));
-    let line = lines.find(|line| line.contains(r#"daemon_name="ledger""#) && line.contains(r#"status="success""#));
-    line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse::<f64>().ok()).unwrap_or(0.0) as u64
+/// What the daemon `ledger` counts.
+fn counts(page: &str) -> Counts {
+    let sum = |metric: &str, label: &str| {
+        let of_it = |line: &&str| line.split_once('{').is_some_and(|(name, _)| name == metric);
+        let lines =
+            page.lines().filter(of_it).filter(|line| line.contains(r#"daemon_name="ledger""#) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+    };
+    Counts {
+        succeeded: sum("daemon_messages_processed_total", r#"status="success""#),
+        letters: sum("daemon_dead_letters_total", ""),
+        retries: sum("daemon_retries_total", ""),
+        lag: sum("daemon_lag_messages", ""),
+    }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use integration::checker::{Order, Vitals};
 use integration::load::Load;
+use integration::patience::unix_ms;
 use integration::payload::Mix;
 use integration::{BrokerOptions, Cluster, Flags, Link, Member, Proxy, Scenario};
 use rustix::process::Signal;
@@ -28,6 +29,8 @@ const SESSION: Duration = Duration::from_secs(45);
 const MIX: Mix = Mix { failing: 0, poison: 5, slow: 25, keys: 60 };
 /// What a stop may take: letters that wait in a connection that is half-open are sent again after half a minute.
 const STOP: Duration = Duration::from_secs(75);
+/// What a process that wakes up may take until it has heard what it has lost, and what it was at has ended; in a network that is slow, too.
+const WAKES: Duration = Duration::from_secs(10);
 const FAST: Link = Link::Open(Duration::ZERO);
 
 /// Brokers, each with a network before it.
@@ -76,6 +79,8 @@ struct Group {
 impl Group {
     fn start(ground: &Ground, protocol: &str) -> Result<Self> {
         let mut scenario = Scenario::open(&ground.cluster.bootstrap(), &format!("soak.{protocol}"), Order::Key)?;
+        scenario.expect_broken_connections();
+        scenario.expect_outages();
         let outage = scenario.directory().join("outage");
         let flags = scenario.flags().with("brokers", ground.bootstrap()).with("outage", outage.display());
         // Retries must outlast an outage until the circuit breaker has seen it, and its patience all of it.
@@ -185,10 +190,11 @@ impl Fault {
             Self::Freeze => {
                 let time = ground.session + between(1_000..4_000);
                 let mut zombie = group.any(random);
+                let stopped = unix_ms();
                 zombie.signal(Signal::STOP)?;
-                group.scenario.note_gone(zombie.pid(), integration::patience::unix_ms());
                 thread::sleep(time);
                 zombie.signal(Signal::CONT)?;
+                group.scenario.note_gone(zombie.pid(), stopped, WAKES);
                 group.others.push(zombie);
             }
             Self::Join if group.others.len() < 4 => group.join()?,

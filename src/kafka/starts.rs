@@ -161,12 +161,8 @@ pub(super) fn look_up(
     let missed: Vec<_> = stale.iter().filter(|place| !is_told(place)).cloned().collect();
     let anew: HashSet<&Topic> = anew.iter().chain(stale.iter().map(|place| &place.topic)).collect();
     let origin = |place: &TopicPartition| Origin::new(ids.get(&place.topic).copied(), known.partitions(&place.topic));
-    for start in starts.iter_mut().filter(|start| start.offset.is_none() && anew.contains(&start.place.topic)) {
-        let (first, end) = watermarks(client, &start.place).map_err(unknown)?;
-        let offset = if config.recreated == LossPolicy::Latest { end } else { first };
-        pin(client, &start.place, offset, origin(&start.place)).map_err(unknown)?;
-        start.offset = Some(offset);
-    }
+    let edge = if config.recreated == LossPolicy::Latest { Offset::End } else { Offset::Beginning };
+    settle(client, &mut starts, edge, origin, |start| anew.contains(&start.place.topic))?;
     if policy != StartPolicy::Earliest {
         for place in places {
             known.note(client, place).map_err(unknown)?;
@@ -178,14 +174,12 @@ pub(super) fn look_up(
             known.began_with(topic, later_from(&origins(client, topic, ids.get(topic).copied(), seen)?, seen));
         }
         // Nobody could have read them before, so what they hold is news, wherever the others were to start.
-        for start in starts.iter_mut().filter(|start| start.offset.is_none() && known.came_later(&start.place)) {
-            let (first, _) = watermarks(client, &start.place).map_err(unknown)?;
+        for start in starts.iter().filter(|start| start.offset.is_none() && known.came_later(&start.place)) {
             info!(topic = %start.place.topic, partition = start.place.partition.0, "the partition is new, it is read from its start");
-            pin(client, &start.place, first, origin(&start.place)).map_err(unknown)?;
-            start.offset = Some(first);
         }
+        settle(client, &mut starts, Offset::Beginning, origin, |start| known.came_later(&start.place))?;
     }
-    let new: Vec<&mut Start> = starts.iter_mut().filter(|start| start.offset.is_none()).collect();
+    let new: Vec<&Start> = starts.iter().filter(|start| start.offset.is_none()).collect();
     if let Some(first) = new.first() {
         // Nobody can tell the two apart.
         warn!(partitions = new.len(), first = %first.place, start = ?policy,
@@ -198,14 +192,8 @@ pub(super) fn look_up(
                 start.place
             ))));
         }
-        (StartPolicy::Latest, Some(_)) => {
-            for start in new {
-                start.offset = Some(end_of(client, &start.place).map_err(unknown)?);
-                // Without this, records that came in since and weren't finished would be behind the end of the next start.
-                let offset = start.offset.unwrap_or_default();
-                pin(client, &start.place, offset, origin(&start.place)).map_err(unknown)?;
-            }
-        }
+        // Without a commit, records that came in since and weren't finished would be behind the end of the next start.
+        (StartPolicy::Latest, Some(_)) => settle(client, &mut starts, Offset::End, origin, |_| true)?,
         _ => {}
     }
     Ok(Starts { starts, ids: ids.into_iter().collect(), missed })
@@ -273,9 +261,41 @@ fn ids_of(client: &Client, topics: &[Topic]) -> HashMap<Topic, u128> {
     ids(client.consumer().client(), topics, PATIENCE).into_iter().collect()
 }
 
-/// Where the partition ends now.
-fn end_of(client: &Client, place: &TopicPartition) -> KafkaResult<i64> {
-    watermarks(client, place).map(|(_, end)| end)
+/// Has those of them that have no place yet start at this edge of their partitions, and commits that. All are asked at once, and committed at once:
+/// there may be a thousand.
+fn settle(
+    client: &Client,
+    starts: &mut [Start],
+    edge: Offset,
+    origin: impl Fn(&TopicPartition) -> Origin,
+    which: impl Fn(&Start) -> bool,
+) -> Result<(), NoStart> {
+    let mut open: Vec<&mut Start> = starts.iter_mut().filter(|start| start.offset.is_none() && which(start)).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    // Of an edge one asks as for a time.
+    let asked = list(open.iter().map(|start| (&start.place, edge))).map_err(unknown)?;
+    let answer = client.consumer().offsets_for_times(asked, PATIENCE).map_err(unknown)?;
+    let mut places = HashMap::new();
+    for element in answer.elements() {
+        element.error().map_err(unknown)?;
+        if let Offset::Offset(offset) = element.offset() {
+            places.insert((Topic::from(element.topic()), element.partition()), offset);
+        }
+    }
+    let mut pins = Vec::with_capacity(open.len());
+    for start in &open {
+        let place = &start.place;
+        let offset = places.get(&(place.topic.clone(), place.partition.0));
+        let offset = *offset.ok_or_else(|| NoStart::Unknown(format!("nobody says where {place} begins and ends")))?;
+        pins.push((place.clone(), offset, origin(place)));
+    }
+    pin_all(client, &pins).map_err(unknown)?;
+    for (start, (_, offset, _)) in open.iter_mut().zip(&pins) {
+        start.offset = Some(*offset);
+    }
+    Ok(())
 }
 
 /// Its first offset, and the one behind its last.
@@ -285,16 +305,55 @@ pub(super) fn watermarks(client: &Client, place: &TopicPartition) -> KafkaResult
 
 /// Commits where the partition starts.
 pub(super) fn pin(client: &Client, place: &TopicPartition, offset: i64, origin: Origin) -> KafkaResult<()> {
-    let commit = |metadata: String| {
-        let list = offsets([(place, NextOffset::at(offset), metadata)].into_iter())?;
-        client.consumer().commit(&list, CommitMode::Sync)
+    pin_all(client, &[(place.clone(), offset, origin)])
+}
+
+/// The same of several, in one commit.
+fn pin_all(client: &Client, pins: &[(TopicPartition, i64, Origin)]) -> KafkaResult<()> {
+    let commit = |metadata: &dyn Fn(&Origin) -> String| {
+        let pins = pins.iter().map(|(place, offset, origin)| (place, NextOffset::at(*offset), metadata(origin)));
+        client.consumer().commit(&offsets(pins)?, CommitMode::Sync)
     };
-    match commit(origin.beside("", usize::MAX).unwrap_or_default()) {
-        Err(KafkaError::ConsumerCommit(Code::OffsetMetadataTooLarge)) => commit(String::new()),
+    match commit(&|origin| origin.beside("", usize::MAX).unwrap_or_default()) {
+        Err(KafkaError::ConsumerCommit(Code::OffsetMetadataTooLarge)) => commit(&|_| String::new()),
         outcome => outcome,
     }
 }
 
 fn unknown(error: impl std::fmt::Display) -> NoStart {
     NoStart::Unknown(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::kafka::wake::Wake;
+
+    #[test]
+    fn many_partitions_are_asked_for_and_committed_together() {
+        const PARTITIONS: i32 = 300;
+        const ROUND_TRIP: Duration = Duration::from_millis(40);
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("t", PARTITIONS, 1).expect("a topic");
+        let mut config = KafkaConfig::new(cluster.bootstrap_servers(), "group");
+        config.start = StartPolicy::Latest;
+        let properties = config.consumer().expect("a configuration");
+        let (client, _destroyed) = Client::new(&properties, &config, &Arc::new(Wake::default())).expect("a client");
+        let places: Vec<TopicPartition> = (0..PARTITIONS).map(|number| TopicPartition::new("t", number)).collect();
+        client.consumer().fetch_metadata(Some("t"), PATIENCE).expect("the topic is there");
+        cluster.broker_round_trip_time(1, ROUND_TRIP).expect("a slow broker");
+
+        let before = Instant::now();
+        let found = look_up(&client, &places, &config, &Known::default(), &HashSet::new()).expect("they are found");
+        let took = before.elapsed();
+        // One after the other, each would take two round trips.
+        assert!(took < ROUND_TRIP * 100, "it took {took:?}");
+        assert!(found.starts.iter().all(|start| start.offset == Some(0)), "{:?}", found.starts);
+        let committed = commits(&client, places.iter()).expect("an answer");
+        assert!(committed.iter().all(|commit| commit.offset == Some(0)), "not all places are committed");
+    }
 }

@@ -316,8 +316,8 @@ pub enum CommitError {
         "commit refused, its metadata is too large: raise `offset.metadata.max.bytes` on the broker or lower the queue's capacity"
     )]
     MetadataTooLarge,
-    /// The client can't go on; the source rebuilds it.
-    #[error("commit failed for good with this client, it will be rebuilt: {0}")]
+    /// The client can't go on; where the source can, it makes another one. Nothing that this one was given will be committed.
+    #[error("commit failed for good with this client: {0}")]
     Fatal(String),
 }
 

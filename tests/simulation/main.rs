@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a world's tasks end with its runtime")]
 
 mod handlers;
+mod operators;
 mod plan;
 mod usage;
 mod world;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use handlers::router;
+use operators::Wishes;
 use plan::{Fault, Kind, Plan};
 use world::{Known, World};
 
@@ -53,6 +55,7 @@ const RESTARTED_AFTER: Duration = Duration::from_millis(100);
 
 /// A process that is started again whenever a record kills it.
 struct Process {
+    control: Control,
     stop: CancellationToken,
     running: JoinHandle<Result<Stopped, PipelineError>>,
 }
@@ -64,6 +67,7 @@ struct Simulation {
     broker: MemoryBroker,
     seed: u64,
     processes: Arc<AtomicU64>,
+    wishes: Arc<Mutex<Wishes>>,
 }
 
 /// What happened in a simulation.
@@ -75,6 +79,8 @@ struct Past {
     ran_alone: usize,
     /// Records that became letters since the process ended of them.
     condemned: usize,
+    /// Seeks that were done.
+    moved: usize,
 }
 
 fn recount_letters(world: &SharedWorld, broker: &MemoryBroker) {
@@ -123,17 +129,18 @@ impl Simulation {
         broker.on_letter(move |letter| {
             letters.lock().push(id_of(letter));
         });
-        Self { plan, world, broker, seed, processes: Arc::default() }
+        Self { plan, world, broker, seed, processes: Arc::default(), wishes: Arc::default() }
     }
 
     fn start(&self) -> Process {
         let stop = CancellationToken::new();
-        let (simulation, stopped) = (self.clone(), stop.clone());
+        let control = self.wishes.lock().control();
+        let (simulation, stopped, steered) = (self.clone(), stop.clone(), control.clone());
         let running = tokio::spawn(async move {
             let handlers = Handle::current();
             loop {
                 let killed = Arc::new(Notify::new());
-                let pipeline = simulation.pipeline(&killed);
+                let pipeline = simulation.pipeline(&killed, steered.clone());
                 tokio::select! {
                     biased;
                     () = killed.notified() => simulation.world.lock().ends += 1,
@@ -142,11 +149,11 @@ impl Simulation {
                 sleep(RESTARTED_AFTER).await;
             }
         });
-        Process { stop, running }
+        Process { control, stop, running }
     }
 
     /// A process, until it ends or is killed.
-    fn pipeline(&self, killed: &Arc<Notify>) -> Pipeline<MemorySource> {
+    fn pipeline(&self, killed: &Arc<Notify>, control: Control) -> Pipeline<MemorySource> {
         let process = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let plan = &self.plan;
         let member = Arc::new(Mutex::new(None));
@@ -172,7 +179,7 @@ impl Simulation {
             metrics: Metrics::new().daemon("simulated"),
             beat: Arc::new(|_| {}),
             stop_drain: Duration::from_secs(30),
-            control: Control::new(),
+            control,
         }
     }
 
@@ -301,13 +308,20 @@ impl Simulation {
                 }
                 *process = self.start();
             }
+            Fault::Pause(partition, time) => self.pause(partition, time),
+            Fault::Skip(id) => self.skip(id),
+            Fault::Seek(partition, part) => {
+                let end = broker.end(TOPIC, partition).0;
+                self.seek(process.control.clone(), partition, (end as f64 * part) as i64);
+            }
+            Fault::Grow(records) => self.grow(records),
         }
         Ok(())
     }
 
     /// Whether each partition is committed to its end.
     fn is_committed(&self) -> bool {
-        (0..self.plan.partitions).all(|partition| {
+        (0..self.broker.partitions(TOPIC)).all(|partition| {
             let (end, committed) = (self.broker.end(TOPIC, partition), self.broker.committed(TOPIC, partition));
             end.0 == 0 || committed.is_some_and(|commit| commit.next.offset() == end)
         })
@@ -316,7 +330,7 @@ impl Simulation {
     /// What holds once everything is settled and the last process has stopped.
     fn at_the_end(&self) -> Result<Past, String> {
         recount_letters(&self.world, &self.broker);
-        for partition in 0..self.plan.partitions {
+        for partition in 0..self.broker.partitions(TOPIC) {
             let end = self.broker.end(TOPIC, partition);
             let committed = self.broker.committed(TOPIC, partition);
             if end.0 > 0 && committed.as_ref().is_none_or(|commit| commit.next.offset() != end) {
@@ -333,7 +347,7 @@ impl Simulation {
             let Known { partition, offset, accusations, .. } = &world.records[*id];
             return Err(format!("{partition}/{offset} was given up after {accusations} ends while it ran alone"));
         }
-        let kills = |id: &usize| world.records[*id].behaviour.kind == Kind::Kills;
+        let kills = |id: &usize| world.records[*id].behaviour.kind == Kind::Kills && !world.records[*id].is_waived;
         let killers: Vec<_> = (0..world.records.len()).filter(kills).collect();
         // Of a batch one that was never begun may be given up for the one before it.
         let is_spared =
@@ -341,12 +355,13 @@ impl Simulation {
         if let Some(spared) = killers.iter().find(is_spared) {
             return Err(format!("{spared} killed each process that ran it, and is no letter for that"));
         }
-        Ok(Past { fingerprint: world.fingerprint(), ran_alone: world.ran_alone, condemned: condemned.len() })
+        let (ran_alone, moved) = (world.ran_alone, world.moved);
+        Ok(Past { fingerprint: world.fingerprint(), ran_alone, condemned: condemned.len(), moved })
     }
 
     /// Records that became letters since the process ended of them.
     fn condemned(&self) -> Vec<usize> {
-        let letters = (0..self.plan.partitions).flat_map(|partition| self.broker.records(LETTERS, partition));
+        let letters = (0..self.broker.partitions(TOPIC)).flat_map(|partition| self.broker.records(LETTERS, partition));
         let is_one = |letter: &OwnedRecord| {
             letter.headers.iter().any(|(name, value)| name == b"daemonry-reason" && value.as_deref() == Some(b"crash"))
         };
@@ -389,7 +404,7 @@ fn every_seed_keeps_the_invariants() {
     let seeds = seeds();
     let next = Mutex::new(seeds.clone());
     let failed = Mutex::new(Vec::new());
-    let (ran_alone, condemned) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (ran_alone, condemned, moved) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -401,6 +416,7 @@ fn every_seed_keeps_the_invariants() {
                         Ok(past) => {
                             ran_alone.fetch_add(past.ran_alone, Ordering::Relaxed);
                             condemned.fetch_add(past.condemned, Ordering::Relaxed);
+                            moved.fetch_add(past.moved, Ordering::Relaxed);
                         }
                         Err(error) => failed.lock().push((seed, error)),
                     }
@@ -427,9 +443,9 @@ fn every_seed_keeps_the_invariants() {
     }
     let (failed, all) = (failed.len(), seeds.count());
     assert!(failed == 0, "{failed} of {all} seeds failed; replay one with DAEMONRY_SIM_SEED=<seed>");
-    let (ran_alone, condemned) = (ran_alone.into_inner(), condemned.into_inner());
+    let (ran_alone, condemned, moved) = (ran_alone.into_inner(), condemned.into_inner(), moved.into_inner());
     eprintln!(
-        "{all} seeds kept the invariants; {ran_alone} attempts ran alone, {condemned} records killed the process"
+        "{all} seeds kept the invariants; {ran_alone} attempts ran alone, {condemned} records killed the process, {moved} seeks were done"
     );
 }
 

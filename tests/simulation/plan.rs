@@ -49,6 +49,14 @@ pub(crate) enum Fault {
     Restart,
     /// The process dies, and another takes its place.
     Crash,
+    /// An operator has a partition rest for this long.
+    Pause(i32, Duration),
+    /// An operator has a record passed over, by its index.
+    Skip(usize),
+    /// An operator has a partition go on elsewhere: behind this part of it.
+    Seek(i32, f64),
+    /// The topic gets one partition more, with these records.
+    Grow(Vec<(u64, Behaviour)>),
 }
 
 #[derive(Debug)]
@@ -109,6 +117,10 @@ impl Plan {
                 records[rng.usize(0..count)].2 = Behaviour { sleep, failures: 0, kind: Kind::Kills };
             }
         }
+        let has_killers = records.iter().any(|(_, _, behaviour)| behaviour.kind == Kind::Kills);
+        let steps = (0..rng.usize(0..6)).filter_map(|_| step(&mut rng, partitions, count, keys, gentle, has_killers));
+        faults.extend(steps.collect::<Vec<_>>());
+        faults.sort_by_key(|(at, _)| *at);
         if breaker != CircuitBreaker::off() {
             // What never succeeds is an outage for as long as nothing else is there to be tried.
             let longest = timeout - Duration::from_millis(200);
@@ -197,4 +209,31 @@ fn fault(rng: &mut Rng, partitions: i32, gentle: bool) -> (Duration, Fault) {
         _ => Fault::Crash,
     };
     (at, fault)
+}
+
+/// What operators do, in two of three plans.
+fn step(
+    rng: &mut Rng,
+    partitions: i32,
+    records: usize,
+    keys: u64,
+    gentle: bool,
+    has_killers: bool,
+) -> Option<(Duration, Fault)> {
+    let at = Duration::from_millis(rng.u64(0..20_000));
+    let partition = rng.i32(0..partitions);
+    let step = match rng.u8(0..9) {
+        0 | 1 => Fault::Pause(partition, Duration::from_millis(rng.u64(1..20_000))),
+        2 | 3 => Fault::Skip(rng.usize(0..records)),
+        // What kills is found by how often it did, which going back changes.
+        4 | 5 if has_killers => return None,
+        4 => Fault::Seek(partition, rng.f64()),
+        5 => Fault::Seek(partition, f64::from(rng.u8(0..2))),
+        6 => {
+            let count = rng.usize(0..20);
+            Fault::Grow((0..count).map(|_| (rng.u64(0..keys), behaviour(rng, 0.1, gentle, true))).collect())
+        }
+        _ => return None,
+    };
+    Some((at, step))
 }

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 use crate::plan::Behaviour;
 use crate::usage::Usage;
 
+/// What was taken up before a partition was to rest has begun by then.
+const RESTS: Duration = Duration::from_secs(13);
+
 /// A record, as the world knows it.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -29,14 +32,35 @@ pub(crate) struct Known {
     pub(crate) skips: u32,
     /// How often its partition was taken over without a last commit while it ran alone.
     pub(crate) accusations: u32,
+    /// An operator wants it passed over.
+    pub(crate) is_waived: bool,
+    /// A seek has left it out, by its number.
+    left_out: Option<u64>,
+    /// When the last seek was asked for that has it handled again.
+    owed_since: Duration,
+    /// A seek was asked for that may have it handled again.
+    pub(crate) was_sought: bool,
+    finished_last: Duration,
     /// The processes whose handlers are at it.
     running: Vec<u64>,
 }
 
 impl Known {
     pub(crate) fn is_finished(&self) -> bool {
-        self.successes + self.letters + self.skips > 0
+        if self.is_waived || self.left_out.is_some() {
+            return true;
+        }
+        self.successes + self.letters + self.skips > 0 && self.finished_last >= self.owed_since
     }
+}
+
+/// A seek that is not answered yet.
+#[derive(Debug)]
+struct Sought {
+    number: u64,
+    partition: i32,
+    place: i64,
+    asked: Duration,
 }
 
 #[derive(Debug)]
@@ -58,6 +82,12 @@ pub(crate) struct World {
     alone: HashMap<u64, usize>,
     /// Attempts that ran alone.
     pub(crate) ran_alone: usize,
+    sought: Vec<Sought>,
+    seeks: u64,
+    /// Seeks that were done.
+    pub(crate) moved: usize,
+    /// Partitions that rest, and since when.
+    paused: HashMap<i32, Duration>,
     pub(crate) breaches: Vec<String>,
     trace: DefaultHasher,
 }
@@ -76,6 +106,10 @@ impl World {
             ends: 0,
             alone: HashMap::new(),
             ran_alone: 0,
+            sought: Vec::new(),
+            seeks: 0,
+            moved: 0,
+            paused: HashMap::new(),
             breaches: Vec::new(),
             trace: DefaultHasher::new(),
         }
@@ -93,6 +127,11 @@ impl World {
             letters: 0,
             skips: 0,
             accusations: 0,
+            is_waived: false,
+            left_out: None,
+            owed_since: Duration::ZERO,
+            was_sought: false,
+            finished_last: Duration::ZERO,
             running: Vec::new(),
         };
         self.records.push(known);
@@ -125,7 +164,11 @@ impl World {
         self.note("start", id);
         self.records[id].attempts += 1;
         let (partition, offset, key) = (self.records[id].partition, self.records[id].offset, self.records[id].key);
-        if owner && self.committed.get(&partition).is_some_and(|offsets| offsets.contains(&offset)) {
+        let is_sought = self.sought.iter().any(|sought| sought.partition == partition && sought.place <= offset);
+        if let Some(since) = self.paused.get(&partition).filter(|since| self.elapsed() > **since + RESTS) {
+            self.breach(format!("{partition}/{offset} starts though its partition rests since {since:?}"));
+        }
+        if owner && !is_sought && self.committed.get(&partition).is_some_and(|offsets| offsets.contains(&offset)) {
             self.breach(format!("I4: {partition}/{offset} runs again though its commit was acknowledged"));
         }
         if self.order != ProcessingOrder::Unordered {
@@ -182,18 +225,23 @@ impl World {
     pub(crate) fn succeeded(&mut self, id: usize) {
         self.note("success", id);
         self.records[id].successes += 1;
+        self.records[id].finished_last = self.elapsed();
     }
 
     pub(crate) fn skipped(&mut self, id: usize) {
         self.note("skip", id);
         self.records[id].skips += 1;
+        self.records[id].finished_last = self.elapsed();
     }
 
     /// Counts the letters, as they stand in their topic.
     pub(crate) fn letters(&mut self, letters: impl Iterator<Item = usize>) {
-        let mut counts = vec![0; self.records.len()];
+        let (now, mut counts) = (self.elapsed(), vec![0; self.records.len()]);
         letters.for_each(|id| counts[id] += 1);
         for (known, count) in self.records.iter_mut().zip(counts) {
+            if known.letters < count {
+                known.finished_last = now;
+            }
             known.letters = count;
         }
     }
@@ -211,6 +259,7 @@ impl World {
                 return;
             }
         };
+        let is_moved = self.is_moved(partition, low.0);
         let covers = |offset: i64| offset < low.0 || runs.iter().any(|run| run.start.0 <= offset && offset < run.end.0);
         let covered: Vec<usize> = (0..self.records.len())
             .filter(|&id| self.records[id].partition == partition && covers(self.records[id].offset))
@@ -221,12 +270,67 @@ impl World {
         }
         let offsets = covered.iter().map(|&id| self.records[id].offset).collect::<HashSet<_>>();
         let known = self.committed.entry(partition).or_default();
-        if !known.is_subset(&offsets) {
+        if !is_moved && !known.is_subset(&offsets) {
             let gone: Vec<_> = known.difference(&offsets).copied().collect();
             *known = offsets;
             self.breach(format!("I4: commit of {partition} at {low} forgets {gone:?}, which was committed"));
         } else {
             *known = offsets;
+        }
+    }
+
+    /// Whether a seek that is on its way explains a commit of this place: it may have gone on from there before one was taken.
+    fn is_moved(&self, partition: i32, place: i64) -> bool {
+        self.sought.iter().any(|sought| sought.partition == partition && sought.place <= place)
+    }
+
+    /// A seek to this place is asked for. Answers with its number.
+    pub(crate) fn seeks(&mut self, partition: i32, place: i64) -> u64 {
+        self.note("seek", usize::try_from(place).unwrap_or(0));
+        self.seeks += 1;
+        let (number, asked) = (self.seeks, self.elapsed());
+        self.sought.push(Sought { number, partition, place, asked });
+        for known in self.records.iter_mut().filter(|known| known.partition == partition) {
+            if known.offset >= place {
+                known.was_sought = true;
+            } else if known.left_out.is_none() {
+                known.left_out = Some(number);
+            }
+        }
+        number
+    }
+
+    /// It is answered: from its place on all is owed once more. What was refused changes nothing.
+    pub(crate) fn sought(&mut self, number: u64, is_done: bool) {
+        self.note(if is_done { "sought" } else { "refused" }, usize::try_from(number).unwrap_or(0));
+        let Some(index) = self.sought.iter().position(|sought| sought.number == number) else { return };
+        let Sought { partition, place, asked, .. } = self.sought.remove(index);
+        self.moved += usize::from(is_done);
+        for known in self.records.iter_mut().filter(|known| known.partition == partition) {
+            if !is_done {
+                known.left_out.take_if(|of| *of == number);
+            } else if known.offset >= place {
+                // What was asked for later stands.
+                known.left_out.take_if(|of| *of <= number);
+                known.owed_since = known.owed_since.max(asked);
+            }
+        }
+    }
+
+    /// An operator wants this one passed over.
+    pub(crate) fn waived(&mut self, id: usize) {
+        self.note("waived", id);
+        self.records[id].is_waived = true;
+    }
+
+    /// A partition is to rest, or no longer.
+    pub(crate) fn rests(&mut self, partition: i32, rests: bool) {
+        self.note("rests", usize::from(rests));
+        if rests {
+            let now = self.elapsed();
+            self.paused.entry(partition).or_insert(now);
+        } else {
+            self.paused.remove(&partition);
         }
     }
 
@@ -243,7 +347,8 @@ impl World {
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        self.records.iter().all(Known::is_finished)
+        // A seek that is not answered may yet have something handled again.
+        self.sought.is_empty() && self.records.iter().all(Known::is_finished)
     }
 
     pub(crate) fn unsettled(&self) -> Vec<(i32, i64)> {
@@ -252,7 +357,8 @@ impl World {
 
     /// Records that were finished more than once.
     pub(crate) fn repeated(&self) -> Vec<(i32, i64)> {
-        let again = self.records.iter().filter(|known| known.successes + known.letters + known.skips > 1);
+        let again = self.records.iter().filter(|known| !known.was_sought);
+        let again = again.filter(|known| known.successes + known.letters + known.skips > 1);
         again.map(|known| (known.partition, known.offset)).collect()
     }
 }

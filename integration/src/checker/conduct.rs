@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use daemonry::record::Partition;
 
 use super::evidence::Evidence;
+use super::history::{Histories, History};
 use super::verdict::{Invariant, Violation};
-use crate::ledger::Entry;
 
 /// What memory may grow by beside a tenth: what allocators keep, for the most part.
 const SLACK: u64 = 16 << 20;
@@ -55,8 +56,21 @@ pub struct Look {
     pub live: Answer,
     /// `/readyz`.
     pub ready: Answer,
-    /// What `/metrics` counted as successes.
-    pub succeeded: Option<u64>,
+    /// What `/metrics` counted.
+    pub counts: Option<Counts>,
+}
+
+/// What a process had counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Successes.
+    pub succeeded: u64,
+    /// Letters that were acknowledged.
+    pub letters: u64,
+    /// Retries that were scheduled.
+    pub retries: u64,
+    /// Records from the oldest unfinished one of each partition to its end.
+    pub lag: u64,
 }
 
 /// A time in which a process could do nothing, and had to say so.
@@ -75,6 +89,10 @@ pub struct Outage {
 pub struct Vitals {
     /// Which process.
     pub pid: u32,
+    /// From when it was to be looked at, milliseconds since 1970.
+    pub from_ms: u64,
+    /// Until when: until nobody wanted to any more, or it had ended.
+    pub to_ms: u64,
     /// In order.
     pub looks: Vec<Look>,
     /// What it may hold.
@@ -128,39 +146,57 @@ impl Vitals {
     }
 }
 
-/// I5: whether progress went on in time after each of these moments.
-pub(super) fn resumes_in_time(evidence: &Evidence, violations: &mut Vec<Violation>) {
-    for Resumption { after, unix_ms, bound, committed } in &evidence.resumptions {
-        let within = |time: &Duration| unix_ms.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        let (end, last_commit) = (within(bound), within(committed));
-        let fresh = |partition, offset: i64| {
-            evidence.produced.iter().any(|produced| {
-                produced.stored.partition == partition
-                    && produced.stored.offset.0 == offset
-                    && produced.acknowledged_ms >= *unix_ms
-            })
-        };
-        let mut later = evidence.ledger.iter().filter(|entry| (*unix_ms..=end).contains(&entry.unix_ms));
-        let Some(first) = later.find(|entry| fresh(entry.partition, entry.offset.0)) else {
-            let what = format!("no record that came after {after} was finished within {bound:?}");
+/// I5: whether progress went on in time after each of these moments, in each partition that got a record in the first half of the time.
+pub(super) fn resumes_in_time(evidence: &Evidence, histories: &Histories<'_>, violations: &mut Vec<Violation>) {
+    for resumption in &evidence.resumptions {
+        let Resumption { after, unix_ms, bound, .. } = resumption;
+        let half = unix_ms.saturating_add(millis(*bound) / 2);
+        let mut owed = 0;
+        for (&partition, records) in &histories.partitions {
+            let is_fresh = |history: &&History<'_>| history.produced.acknowledged_ms >= *unix_ms;
+            let fresh: Vec<_> = records.values().filter(is_fresh).collect();
+            if !fresh.iter().any(|history| history.produced.acknowledged_ms <= half) {
+                continue;
+            }
+            owed += 1;
+            if let Err(what) = went_on(resumption, partition, &fresh, evidence) {
+                let record = Some((partition, fresh[0].produced.stored.offset));
+                violations.push(Violation { invariant: Invariant::I5, record, what });
+            }
+        }
+        if owed == 0 {
+            let what = format!("no record came after {after} that could have been finished within {bound:?}");
             violations.push(Violation { invariant: Invariant::I5, record: None, what });
-            continue;
-        };
-        let covers = |entry: &Entry| {
-            let mut samples = evidence.samples.iter().filter(|sample| sample.unix_ms <= last_commit);
-            samples.any(|sample| {
-                sample.committed.get(&entry.partition).is_some_and(|coverage| coverage.covers(entry.offset.0))
-            })
-        };
-        if !covers(first) {
-            let what = format!(
-                "a record was finished {} ms after {after}, but not committed within {committed:?}",
-                first.unix_ms - unix_ms
-            );
-            let record = Some((first.partition, first.offset));
-            violations.push(Violation { invariant: Invariant::I5, record, what });
         }
     }
+}
+
+/// Whether one of these records of a partition was finished in time, and committed.
+fn went_on(
+    resumption: &Resumption,
+    partition: Partition,
+    fresh: &[&History<'_>],
+    evidence: &Evidence,
+) -> Result<(), String> {
+    let Resumption { after, unix_ms, bound, committed } = resumption;
+    let (end, last_commit) = (unix_ms.saturating_add(millis(*bound)), unix_ms.saturating_add(millis(*committed)));
+    let finished = fresh.iter().filter_map(|history| Some((history.finished_ms()?, history.produced.stored.offset.0)));
+    let Some((finished, offset)) = finished.min().filter(|(finished, _)| *finished <= end) else {
+        return Err(format!("no record that came after {after} was finished within {bound:?}"));
+    };
+    let samples = evidence.commits.iter().chain(&evidence.samples).filter(|sample| sample.unix_ms <= last_commit);
+    let mut coverages = samples.filter_map(|sample| sample.committed.get(&partition));
+    if coverages.any(|coverage| coverage.covers(offset)) {
+        return Ok(());
+    }
+    Err(format!(
+        "offset {offset} was finished {} ms after {after}, but not committed within {committed:?}",
+        finished - unix_ms
+    ))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// I6: whether no process held more than it may.
@@ -179,55 +215,13 @@ pub(super) fn stays_within_bounds(evidence: &Evidence, violations: &mut Vec<Viol
     }
 }
 
-/// I7: whether it lived by its own account, was unready when it had to be, and counted no success that wasn't one.
-pub(super) fn tells_the_truth(evidence: &Evidence, violations: &mut Vec<Violation>) {
-    for vitals in &evidence.vitals {
-        let mut wrong = |what: String| {
-            let what = format!("process {}: {what}", vitals.pid);
-            violations.push(Violation { invariant: Invariant::I7, record: None, what });
-        };
-        let is_deaf = |look: &&Look| vitals.deaf.iter().any(|(from, to)| look.from_ms <= *to && *from <= look.unix_ms);
-        let dead = vitals.looks.iter().filter(|look| !is_deaf(look));
-        if let Some(look) = dead.clone().find(|look| look.live.as_ref().is_none_or(|(status, _)| *status != 200)) {
-            wrong(format!("/livez said {:?} at {}", look.live, look.unix_ms));
-        }
-        for Outage { from_ms, to_ms, said } in &vitals.outages {
-            let told =
-                |look: &Look| look.ready.as_ref().is_some_and(|(status, text)| *status == 503 && text.contains(said));
-            let within: Vec<&Look> =
-                vitals.looks.iter().filter(|look| (*from_ms..=*to_ms).contains(&look.unix_ms)).collect();
-            if within.is_empty() {
-                wrong(format!("nobody looked between {from_ms} and {to_ms}"));
-            } else if let Some(look) = within.iter().find(|look| !told(look)) {
-                wrong(format!("/readyz said {:?} at {}, not that `{said}`", look.ready, look.unix_ms));
-            }
-        }
-        let written = |until: u64| {
-            let of_it = |entry: &&Entry| entry.pid == vitals.pid && entry.unix_ms <= until;
-            evidence.ledger.iter().filter(of_it).count() as u64
-        };
-        let ahead = |look: &&Look| look.succeeded.is_some_and(|count| count > written(look.unix_ms));
-        if let Some(look) = vitals.looks.iter().find(ahead) {
-            let (counted, written) = (look.succeeded.unwrap_or_default(), written(look.unix_ms));
-            wrong(format!("/metrics counted {counted} successes at {}, of which {written} were there", look.unix_ms));
-        }
-        if let Some(last) = vitals.looks.last().filter(|_| vitals.is_settled) {
-            if last.succeeded != Some(written(u64::MAX)) {
-                wrong(format!("/metrics counted {:?} of {} successes in the end", last.succeeded, written(u64::MAX)));
-            }
-            if last.ready.as_ref().is_none_or(|(status, _)| *status != 200) {
-                wrong(format!("/readyz said {:?} in the end", last.ready));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use daemonry::record::{Offset, Partition};
+    use daemonry::record::Offset;
 
     use super::*;
-    use crate::checker::{Coverage, Fate, Order, Produced, Sample, judge};
+    use crate::checker::{Coverage, Fate, Log, Order, Produced, Reason, Sample, judge};
+    use crate::ledger::Entry;
     use crate::message::{Message, Stored};
 
     const PID: u32 = 1;
@@ -244,7 +238,7 @@ mod tests {
             threads: 5,
             live: well.clone(),
             ready: well,
-            succeeded: Some(0),
+            counts: Some(Counts::default()),
         }
     }
 
@@ -263,14 +257,29 @@ mod tests {
             unix_ms: 1_500,
         };
         let committed = [(partition, Coverage { next: 1, runs: Vec::new() })].into();
-        let vitals =
-            Vitals { pid: PID, looks, bounds: BOUNDS, outages: Vec::new(), deaf: Vec::new(), is_settled: false };
+        let (from_ms, to_ms) =
+            (looks.first().map_or(1_000, |look| look.from_ms), looks.last().map_or(1_000, |look| look.unix_ms));
+        let vitals = Vitals {
+            pid: PID,
+            from_ms,
+            to_ms,
+            looks,
+            bounds: BOUNDS,
+            outages: Vec::new(),
+            deaf: Vec::new(),
+            is_settled: false,
+        };
         Evidence {
             order: Order::Key,
             produced: vec![Produced { stored, id: None, fate: Fate::Success, acknowledged_ms: 1_000 }],
             ledger: vec![entry],
             letters: Vec::new(),
             samples: vec![Sample { committed, ledger_bytes: 10, unix_ms: 1_600 }],
+            commits: Vec::new(),
+            ends: [(partition, Offset(1))].into(),
+            logs: vec![Log::of(PID, "")],
+            expected_errors: Vec::new(),
+            other_reasons: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
             late_commits: Vec::new(),
@@ -345,7 +354,8 @@ mod tests {
     #[test]
     fn a_count_must_be_what_was_done() {
         let counted = |unix_ms, succeeded, is_settled| {
-            let mut evidence = run(vec![Look { succeeded: Some(succeeded), ..look(unix_ms) }]);
+            let counts = Some(Counts { succeeded, ..Counts::default() });
+            let mut evidence = run(vec![Look { counts, ..look(unix_ms) }]);
             evidence.vitals[0].is_settled = is_settled;
             evidence
         };
@@ -353,5 +363,108 @@ mod tests {
         breaks(&counted(1_500, 1, true), &[]);
         breaks(&counted(1_600, 0, false), &[]);
         breaks(&counted(1_600, 0, true), &[Invariant::I7]);
+    }
+
+    /// The same run with a second record, in another partition, that is acknowledged at 1,000, and perhaps succeeds.
+    fn of_two_partitions(succeeds_ms: Option<u64>) -> Evidence {
+        let mut evidence = run(Vec::new());
+        let partition = Partition(1);
+        let stored = Stored { partition, offset: Offset(0), unix_ms: None, message: Message::new("x") };
+        evidence.produced.push(Produced { stored, id: None, fate: Fate::Success, acknowledged_ms: 1_000 });
+        let entry = evidence.ledger[0].clone();
+        evidence.ledger.extend(succeeds_ms.map(|unix_ms| Entry { at: 5, partition, unix_ms, ..entry }));
+        if succeeds_ms.is_some() {
+            evidence.samples[0].committed.insert(partition, Coverage { next: 1, runs: Vec::new() });
+        }
+        let bound = Duration::from_millis(700);
+        evidence.resumptions = vec![Resumption { after: "the end".to_owned(), unix_ms: 900, bound, committed: bound }];
+        evidence
+    }
+
+    #[test]
+    fn progress_of_one_partition_does_not_excuse_another() {
+        breaks(&of_two_partitions(Some(1_500)), &[]);
+        breaks(&of_two_partitions(Some(1_601)), &[Invariant::I5]);
+        breaks(&of_two_partitions(None), &[Invariant::I1, Invariant::I5]);
+        // What came when most of the time was over shows nothing.
+        let mut late = of_two_partitions(Some(1_601));
+        late.produced[1].acknowledged_ms = 1_300;
+        breaks(&late, &[]);
+    }
+
+    #[test]
+    fn a_process_must_be_looked_at_all_the_time() {
+        let looks = || run(vec![look(1_000), look(3_000), look(9_000)]);
+        breaks(&looks(), &[Invariant::I7]);
+        let mut deaf = looks();
+        deaf.vitals[0].deaf = vec![(3_500, 4_500), (5_000, 8_800)];
+        breaks(&deaf, &[]);
+        // Nor may the first look be late, or the last one early.
+        let mut late = run(vec![look(8_000)]);
+        late.vitals[0].from_ms = 1_000;
+        breaks(&late, &[Invariant::I7]);
+        let mut early = run(vec![look(1_000)]);
+        early.vitals[0].to_ms = 8_000;
+        breaks(&early, &[Invariant::I7]);
+    }
+
+    /// The run with these counts in the end, where its record succeeds at this attempt.
+    fn counted_in_the_end(attempt: u32, counts: Counts) -> Evidence {
+        let mut evidence = run(vec![Look { counts: Some(counts), ..look(1_600) }]);
+        evidence.vitals[0].is_settled = true;
+        evidence.ledger[0].attempt = attempt;
+        evidence
+    }
+
+    #[test]
+    fn letters_retries_and_lag_must_be_what_there_was() {
+        let all = Counts { succeeded: 1, ..Counts::default() };
+        breaks(&counted_in_the_end(1, all), &[]);
+        breaks(&counted_in_the_end(1, Counts { letters: 1, ..all }), &[Invariant::I7]);
+        breaks(&counted_in_the_end(1, Counts { lag: 1, ..all }), &[Invariant::I7]);
+        breaks(&counted_in_the_end(3, all), &[Invariant::I7]);
+        breaks(&counted_in_the_end(3, Counts { retries: 2, ..all }), &[]);
+    }
+
+    #[test]
+    fn a_letter_must_be_counted_and_so_must_its_retries() {
+        let counted = |letters, retries| {
+            let mut evidence = counted_in_the_end(1, Counts { succeeded: 0, letters, retries, lag: 0 });
+            evidence.ledger.clear();
+            evidence.produced[0].fate = Fate::Letter(Reason::Error);
+            let said = [("partition", "0"), ("offset", "0"), ("reason", "error"), ("attempts", "3")];
+            let message = said.iter().fold(evidence.produced[0].stored.message.clone(), |message, (name, value)| {
+                message.header(format!("daemonry-{name}"), *value)
+            });
+            let stored = Stored { partition: Partition(0), offset: Offset(0), unix_ms: Some(1_500), message };
+            evidence.letters.push(stored);
+            evidence
+        };
+        breaks(&counted(1, 2), &[]);
+        breaks(&counted(0, 2), &[Invariant::I7]);
+        breaks(&counted(1, 1), &[Invariant::I7]);
+        // Who else could have counted it, nobody knows.
+        let mut beside = counted(0, 0);
+        beside.logs.push(Log::of(PID + 1, ""));
+        breaks(&beside, &[]);
+    }
+
+    #[test]
+    fn an_error_in_a_log_must_belong_to_what_happened() {
+        let logged = |text: &str| {
+            let mut evidence = run(Vec::new());
+            evidence.logs = vec![Log::of(PID, text)];
+            evidence
+        };
+        let error = "2026-11-28T01:06:26.369061Z ERROR daemonry::supervisor: process ends exit_code=4";
+        let panic = "thread 'worker' panicked at src/lanes.rs:7:9:\nindex out of bounds";
+        breaks(&logged("2026-11-28T01:06:26.369061Z  INFO daemonry: no ERROR to speak of"), &[]);
+        breaks(&logged(error), &[Invariant::I7]);
+        breaks(&logged(panic), &[Invariant::I7]);
+        let mut expected = logged(&format!("{error}\n{panic}"));
+        expected.expected_errors = vec!["exit_code=4".to_owned()];
+        breaks(&expected, &[Invariant::I7]);
+        expected.expected_errors.push("out of bounds".to_owned());
+        breaks(&expected, &[]);
     }
 }

@@ -20,6 +20,11 @@ impl Coverage {
         Self { next: next.0, runs: runs(next.0, metadata).unwrap_or_default() }
     }
 
+    /// What lies at or behind this offset it does not cover.
+    pub fn end(&self) -> i64 {
+        self.runs.last().map_or(self.next, |&(_, end)| end.max(self.next))
+    }
+
     /// Whether it covers this offset.
     pub fn covers(&self, offset: i64) -> bool {
         let behind = self.runs.partition_point(|&(_, end)| end <= offset);

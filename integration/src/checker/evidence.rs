@@ -16,8 +16,36 @@ use crate::message::Stored;
 pub enum Fate {
     /// Its handler succeeds at last, and says so in the ledger.
     Success,
-    /// It becomes a dead letter.
-    Letter,
+    /// It becomes a dead letter, and this is why.
+    Letter(Reason),
+}
+
+/// Why a record becomes a dead letter, in the words of the letter's header `daemonry-reason`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// Its handler says that no attempt will succeed.
+    Poison,
+    /// Its handler fails each time.
+    Error,
+    /// Its handler panics each time.
+    Panic,
+    /// Its handler takes longer than it may, each time.
+    Timeout,
+    /// The process ends each time.
+    Crash,
+}
+
+impl Reason {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Poison => "poison",
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Timeout => "timeout",
+            Self::Crash => "crash",
+        }
+    }
 }
 
 /// An acknowledged record, and what ought to become of it.
@@ -76,8 +104,36 @@ pub struct Crash {
     pub pid: u32,
     /// When, milliseconds since 1970; at the latest.
     pub unix_ms: u64,
-    /// Until when a letter that it had on its way may still be appended.
-    pub last_letter_ms: u64,
+    /// Until when something that it was at then may still end, and be written down: soon after it has gone, or has heard that it is given up.
+    /// Nothing that is later is excused by this.
+    pub until_ms: u64,
+}
+
+/// What a process has logged that needs an explanation.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Which process.
+    pub pid: u32,
+    /// Its lines of the level ERROR, and what its panics said.
+    pub errors: Vec<String>,
+}
+
+impl Log {
+    /// Reads what a process has logged.
+    pub fn of(pid: u32, text: &str) -> Self {
+        let mut lines = text.lines().peekable();
+        let mut errors = Vec::new();
+        while let Some(line) = lines.next() {
+            if line.contains("panicked at ") {
+                // Where, and on the next line why.
+                let why = lines.next_if(|next| !next.contains("panicked at ")).unwrap_or_default();
+                errors.push(format!("{line} {why}"));
+            } else if line.split_whitespace().take(2).any(|word| word == "ERROR") {
+                errors.push(line.to_owned());
+            }
+        }
+        Self { pid, errors }
+    }
 }
 
 /// Everything that a verdict rests on.
@@ -91,8 +147,18 @@ pub struct Evidence {
     pub ledger: Vec<Entry>,
     /// The dead-letter topic, partition by partition in the order of offsets; its timestamps are those of the broker's append.
     pub letters: Vec<Stored>,
-    /// The commits over time, in order.
+    /// The commits as they were seen over time, in order.
     pub samples: Vec<Sample>,
+    /// The same after each commit that the brokers took, as their log of them has it: all there were, and not only those that were seen.
+    pub commits: Vec<Sample>,
+    /// Where each partition ends, once all is done.
+    pub ends: BTreeMap<Partition, Offset>,
+    /// What the processes have logged; of each that there was.
+    pub logs: Vec<Log>,
+    /// Texts of errors that belong to what happened.
+    pub expected_errors: Vec<String>,
+    /// Reasons that letters may give in the place of their records' own, as the last attempt failed for another one.
+    pub other_reasons: Vec<Reason>,
     /// The processes that were killed; all others ended gracefully, or not at all.
     pub crashes: Vec<Crash>,
     /// The seeks that were asked for, in order; not those that were refused.
@@ -109,9 +175,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Whether this was written by a process that its group had given up before: a handler that was in flight then.
+    /// Whether this was written by a process that its group had given up before: a handler that was in flight then, and ended soon after.
     pub(super) fn by_a_zombie(&self, entry: &Entry) -> bool {
-        self.crashes.iter().any(|crash| crash.pid == entry.pid && crash.unix_ms <= entry.unix_ms)
+        let of_it = |crash: &&Crash| crash.pid == entry.pid;
+        self.crashes.iter().filter(of_it).any(|crash| (crash.unix_ms..=crash.until_ms).contains(&entry.unix_ms))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use daemonry::record::Partition;
 
-use super::evidence::{Evidence, Produced, Sample, origin};
+use super::evidence::{Evidence, Fate, Produced, Reason, Sample, origin};
 use super::seeks::Moment;
 use super::verdict::{Invariant, Violation};
 use crate::ledger::Entry;
@@ -30,6 +30,12 @@ impl<'a> History<'a> {
         (self.successes.len() + self.letters.len()).saturating_sub(1)
     }
 
+    /// When it was first finished, milliseconds since 1970.
+    pub(super) fn finished_ms(&self) -> Option<u64> {
+        let successes = self.successes.iter().map(|entry| entry.unix_ms);
+        successes.chain(self.letters.iter().map(|letter| appended(letter))).min()
+    }
+
     /// Whether it was finished when the sample was taken.
     pub(super) fn finished_in(&self, sample: &Sample) -> bool {
         self.successes.first().is_some_and(|entry| entry.at < sample.ledger_bytes)
@@ -37,13 +43,14 @@ impl<'a> History<'a> {
     }
 
     /// How it ran once more behind the sample of this index, whose commit covers it, and no seek asked for that.
-    pub(super) fn again_after(&self, index: usize, evidence: &Evidence) -> Option<String> {
-        let sample = &evidence.samples[index];
+    pub(super) fn again_after(&self, samples: &[Sample], index: usize, evidence: &Evidence) -> Option<String> {
+        let sample = &samples[index];
         if !self.finished_in(sample) {
             // It ran once, too late: that is another matter than twice.
             return None;
         }
-        let is_sought = |ledger_bytes, unix_ms| evidence.is_sought_again(index, self, Moment { ledger_bytes, unix_ms });
+        let is_sought =
+            |ledger_bytes, unix_ms| evidence.is_sought_again(samples, index, self, Moment { ledger_bytes, unix_ms });
         let mut later = self.successes.iter().filter(|entry| entry.at >= sample.ledger_bytes);
         let success = later.find(|entry| !evidence.by_a_zombie(entry) && !is_sought(entry.at, u64::MAX));
         let mut letters = self.letters.iter().filter(|letter| appended(letter) > sample.unix_ms);
@@ -53,7 +60,7 @@ impl<'a> History<'a> {
             (None, Some(letter)) => format!("a letter at {}", appended(letter)),
             (None, None) => return None,
         };
-        Some(format!("ran again although a commit seen at {} covers it: {again}", sample.unix_ms))
+        Some(format!("ran again although a commit at {} covers it: {again}", sample.unix_ms))
     }
 
     /// How a letter differs from its record, which must be in it untouched.
@@ -73,6 +80,14 @@ impl<'a> History<'a> {
         }
     }
 
+    /// Where a letter gives another reason than its record has given.
+    pub(super) fn misjudged(&self, letter: &Stored, others: &[Reason]) -> Option<String> {
+        let Fate::Letter(expected) = self.produced.fate else { return None };
+        let found = reason(letter);
+        let is_one = others.iter().chain([&expected]).any(|reason| found == reason.name());
+        (!is_one).then(|| format!("its letter says `{found}`, and it is one of `{}`", expected.name()))
+    }
+
     pub(super) fn violation(&self, invariant: Invariant, what: String) -> Violation {
         let Stored { partition, offset, .. } = self.produced.stored;
         Violation { invariant, record: Some((partition, offset)), what }
@@ -82,6 +97,18 @@ impl<'a> History<'a> {
 /// When a letter was appended, milliseconds since 1970.
 pub(super) fn appended(letter: &Stored) -> u64 {
     letter.unix_ms.map_or(0, i64::cast_unsigned)
+}
+
+/// Why its record became a letter, as it says itself.
+pub(super) fn reason(letter: &Stored) -> String {
+    let said = letter.message.header_values("daemonry-reason").last().flatten().unwrap_or_default();
+    String::from_utf8_lossy(said).into_owned()
+}
+
+/// How many attempts it tells of.
+pub(super) fn attempts(letter: &Stored) -> u64 {
+    let said = letter.message.header_values("daemonry-attempts").last().flatten();
+    said.and_then(|said| std::str::from_utf8(said).ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// A line of the ledger as it stands there.

@@ -90,27 +90,27 @@ impl Evidence {
     }
 
     /// What was owed to a record when the sample of this index was taken.
-    pub(super) fn owed_in(&self, sample: usize, partition: Partition, offset: i64) -> Owed {
-        let taken = &self.samples[sample];
+    pub(super) fn owed_in(&self, samples: &[Sample], sample: usize, partition: Partition, offset: i64) -> Owed {
+        let taken = &samples[sample];
         let seeks = self.seeks_of(partition).filter(|sought| sought.asked.unix_ms <= taken.unix_ms);
-        owed_by(seeks, offset, |done| self.is_behind(sample, done))
-    }
-
-    /// Whether a sample shows only what was committed after this.
-    fn is_behind(&self, sample: usize, moment: Moment) -> bool {
-        // It was asked for after the one before had come.
-        sample.checked_sub(1).is_some_and(|before| self.samples[before].unix_ms >= moment.unix_ms)
+        owed_by(seeks, offset, |done| is_behind(samples, sample, done))
     }
 
     /// Whether a seek explains that a record ran again after a sample whose commit covers it.
-    pub(super) fn is_sought_again(&self, sample: usize, history: &History<'_>, at: Moment) -> bool {
+    pub(super) fn is_sought_again(&self, samples: &[Sample], sample: usize, history: &History<'_>, at: Moment) -> bool {
         let stored = &history.produced.stored;
         self.seeks_of(stored.partition).any(|sought| {
-            let is_later = sought.done.is_none_or(|done| !self.is_behind(sample, done));
+            let is_later = sought.done.is_none_or(|done| !is_behind(samples, sample, done));
             let is_before = sought.asked.ledger_bytes <= at.ledger_bytes && sought.asked.unix_ms <= at.unix_ms;
             !sought.skips(stored.offset.0) && is_later && is_before
         })
     }
+}
+
+/// Whether a sample shows only what was committed after this.
+fn is_behind(samples: &[Sample], sample: usize, moment: Moment) -> bool {
+    // It was asked for after the one before had come.
+    sample.checked_sub(1).is_some_and(|before| samples[before].unix_ms >= moment.unix_ms)
 }
 
 impl History<'_> {

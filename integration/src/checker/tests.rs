@@ -18,7 +18,7 @@ impl Run {
     /// Records 0, 1, 2… of partition 0 with these keys; `-` is none, and an upper-case one ought to become a letter.
     fn of(order: Order, keys: &str) -> Self {
         let produced = keys.chars().enumerate().map(|(offset, key)| {
-            let fate = if key.is_uppercase() { Fate::Letter } else { Fate::Success };
+            let fate = if key.is_uppercase() { Fate::Letter(Reason::Poison) } else { Fate::Success };
             let message =
                 Message { key: (key != '-').then(|| key.to_lowercase().to_string().into_bytes()), ..Message::new("x") };
             let stored = Stored { partition: Partition(0), offset: Offset(offset as i64), unix_ms: None, message };
@@ -30,6 +30,11 @@ impl Run {
             ledger: Vec::new(),
             letters: Vec::new(),
             samples: Vec::new(),
+            commits: Vec::new(),
+            ends: [(Partition(0), Offset(keys.len() as i64))].into(),
+            logs: Vec::new(),
+            expected_errors: Vec::new(),
+            other_reasons: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
             late_commits: Vec::new(),
@@ -56,27 +61,49 @@ impl Run {
         self
     }
 
-    fn letter(mut self, offset: usize) -> Self {
+    fn letter(self, offset: usize) -> Self {
+        self.letter_for("poison", offset)
+    }
+
+    fn letter_for(mut self, reason: &str, offset: usize) -> Self {
         self.now += 10;
         let Stored { partition, offset, message, .. } = self.evidence.produced[offset].stored.clone();
-        let message =
-            message.header("daemonry-partition", partition.to_string()).header("daemonry-offset", offset.to_string());
+        let message = message
+            .header("daemonry-partition", partition.to_string())
+            .header("daemonry-offset", offset.to_string())
+            .header("daemonry-reason", reason);
         let (offset, unix_ms) = (Offset(self.evidence.letters.len() as i64), Some(self.now.cast_signed()));
         self.evidence.letters.push(Stored { partition: Partition(0), offset, unix_ms, message });
         self
     }
 
     fn commit(mut self, next: i64, runs: &[(i64, i64)]) -> Self {
-        self.now += 10;
-        let committed = [(Partition(0), Coverage { next, runs: runs.to_vec() })].into();
-        let ledger_bytes = self.evidence.ledger.len() as u64 * 10;
-        self.evidence.samples.push(Sample { committed, ledger_bytes, unix_ms: self.now });
+        let sample = self.committed(next, runs);
+        self.evidence.samples.push(sample);
         self
     }
 
-    fn crash(mut self, pid: u32) -> Self {
+    /// One that nobody looked at, and the brokers' log has.
+    fn unseen_commit(mut self, next: i64, runs: &[(i64, i64)]) -> Self {
+        let sample = self.committed(next, runs);
+        self.evidence.commits.push(sample);
+        self
+    }
+
+    fn committed(&mut self, next: i64, runs: &[(i64, i64)]) -> Sample {
         self.now += 10;
-        self.evidence.crashes.push(Crash { pid, unix_ms: self.now, last_letter_ms: self.now + 15 });
+        let committed = [(Partition(0), Coverage { next, runs: runs.to_vec() })].into();
+        Sample { committed, ledger_bytes: self.evidence.ledger.len() as u64 * 10, unix_ms: self.now }
+    }
+
+    fn crash(self, pid: u32) -> Self {
+        self.crash_for(15, pid)
+    }
+
+    /// What was in flight may end for so long.
+    fn crash_for(mut self, ms: u64, pid: u32) -> Self {
+        self.now += 10;
+        self.evidence.crashes.push(Crash { pid, unix_ms: self.now, until_ms: self.now + ms });
         self
     }
 
@@ -275,7 +302,7 @@ fn what_was_finished_long_before_the_crash_ought_to_be_committed() {
 
 #[test]
 fn a_handler_in_flight_in_a_zombie_may_write_once_more() {
-    Run::of(Order::Key, "a").crash(1).succeed(0, 2).commit(1, &[]).succeed(0, 1).holds();
+    Run::of(Order::Key, "a").crash_for(35, 1).succeed(0, 2).commit(1, &[]).succeed(0, 1).holds();
     Run::of(Order::Key, "a").succeed(0, 1).crash(1).commit(1, &[]).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
 }
 
@@ -367,4 +394,62 @@ fn a_letter_that_a_seek_takes_back_is_written_again() {
     back().letter(0).commit(1, &[]).holds();
     back().breaks(&[(Invariant::I1, 0)]);
     back().letter(0).letter(0).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn a_zombie_is_not_excused_for_ever() {
+    // What was in flight has ended by then: this one has begun once more.
+    Run::of(Order::Key, "a").crash(1).succeed(0, 2).commit(1, &[]).succeed(0, 1).breaks(&[(Invariant::I4, 0)]);
+    Run::of(Order::Key, "a").crash(1).pass(10).succeed(0, 1).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn a_crash_does_not_excuse_what_ran_twice_before_it() {
+    Run::of(Order::Key, "a").succeed(0, 1).succeed(0, 1).crash(1).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn a_letter_must_say_the_reason_that_its_record_gave() {
+    Run::of(Order::Key, "A").letter_for("poison", 0).holds();
+    Run::of(Order::Key, "A").letter_for("timeout", 0).breaks(&[(Invariant::I1, 0)]);
+    let mut outage = Run::of(Order::Key, "A");
+    outage.evidence.other_reasons.push(Reason::Timeout);
+    outage.letter_for("timeout", 0).holds();
+}
+
+#[test]
+fn nothing_behind_the_end_of_a_partition_may_be_committed() {
+    let all = || Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1);
+    all().commit(2, &[]).holds();
+    all().commit(3, &[]).commit(4, &[]).breaks(&[(Invariant::I2, 2)]);
+    all().commit(2, &[(3, 5)]).breaks(&[(Invariant::I2, 2)]);
+}
+
+#[test]
+fn a_commit_that_nobody_saw_counts_as_well() {
+    // Put right before anybody looked.
+    Run::of(Order::Key, "ab")
+        .unseen_commit(1, &[])
+        .succeed(0, 1)
+        .succeed(1, 1)
+        .commit(1, &[])
+        .breaks(&[(Invariant::I2, 0)]);
+    Run::of(Order::Key, "ab")
+        .succeed(0, 1)
+        .succeed(1, 1)
+        .unseen_commit(2, &[])
+        .unseen_commit(1, &[])
+        .unseen_commit(2, &[])
+        .commit(2, &[])
+        .breaks(&[(Invariant::I4, 1)]);
+    // The last one before a crash.
+    let crashed = |run: Run| run.crash(1).succeed(0, 2).commit(1, &[]);
+    crashed(Run::of(Order::Key, "a").commit(0, &[]).succeed(0, 1)).holds();
+    crashed(Run::of(Order::Key, "a").commit(0, &[]).succeed(0, 1).unseen_commit(1, &[])).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
+fn what_two_views_show_is_told_once() {
+    let run = Run::of(Order::Key, "ab").unseen_commit(1, &[]).commit(1, &[]).succeed(0, 1).succeed(1, 1);
+    run.breaks(&[(Invariant::I2, 0)]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
-use integration::checker::{Fate, Order, Verdict};
+use integration::checker::{Fate, Order, Reason, Verdict};
 use integration::patience::until;
 use integration::payload::{Mix, Payload};
 use integration::scale::Scale;
@@ -26,15 +26,16 @@ fn killed_at_random(setting: Setting) -> Result<Verdict> {
     let load = scenario.load(200, Mix::default());
     let mut running = Vec::new();
     for _ in 0..setting.members {
-        running.push(scenario.start(&flags)?);
+        running.push(scenario.start_watched(&flags)?);
     }
     for _ in 0..kills()? {
         let mut victim = running.swap_remove(random.usize(0..running.len()));
         // One that has no partition yet has nothing to lose.
         scenario.until_works(&mut victim, Duration::from_secs(40))?;
         thread::sleep(Duration::from_millis(random.u64(0..1_500)));
+        scenario.unwatch(&victim)?;
         scenario.kill(victim)?;
-        running.push(scenario.start(&flags)?);
+        running.push(scenario.start_watched(&flags)?);
     }
     scenario.unload(load)?;
     scenario.pass(running, Duration::from_secs(60))
@@ -52,12 +53,14 @@ fn kill9_in_flight() -> Result<()> {
 fn killed_by_a_record(order: &str) -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, &format!("killer.{order}"), Order::Key)?;
     let plain = |id: u64| Payload::obeyed(id, &format!("key-{}", id % 20), "\"sleep_ms\":2");
-    let killer = Payload { fate: Fate::Letter, ..Payload::obeyed(50, "killer", &format!("\"{order}\":true")) };
+    let killer =
+        Payload { fate: Fate::Letter(Reason::Crash), ..Payload::obeyed(50, "killer", &format!("\"{order}\":true")) };
     scenario.produce_to(Partition(0), (0..50).map(plain))?;
     scenario.produce_to(Partition(0), [killer])?;
     scenario.produce_to(Partition(0), (51..150).map(plain))?;
     scenario.produce_to(Partition(1), (150..300).map(plain))?;
     let flags = scenario.flags().with("session-timeout-ms", 2_000);
+    scenario.expect_error("it becomes a dead letter");
     let mut ends = 0;
     let last = loop {
         let mut member = scenario.start(&flags)?;

@@ -45,11 +45,12 @@ fn static_member_fenced() -> Result<()> {
     let mut second = scenario.start(&flags)?;
 
     assert_eq!(first.wait(SOON)?, 4);
+    scenario.note_gone(first.pid(), started, Duration::ZERO);
+    scenario.expect_error("fenced");
     let log = first.log()?;
     assert!(log.contains("fenced") && log.contains("the-only-one"), "it doesn't say why: {log}");
     scenario.until_works(&mut second, SOON)?;
     scenario.unload(load)?;
-    scenario.note_gone(first.pid(), started);
     let verdict = scenario.finish(vec![second], Duration::from_secs(60))?;
     verdict.ensure_clean()?;
     scenario.close()
@@ -65,6 +66,8 @@ fn static_member_refused_and_let_in_once_the_other_has_died() -> Result<()> {
 
     let mut refused = scenario.start(&flags.clone().with("instance-wait-ms", 3_000))?;
     assert_eq!(refused.wait(SOON)?, 4);
+    scenario.expect_error("has not left yet");
+    scenario.expect_error("The instance ID is still used by another member in the consumer group");
     let log = refused.log()?;
     assert!(log.contains("has not left yet") && log.contains("the-only-one"), "it doesn't say why: {log}");
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
-use integration::checker::{Fate, Order, Produced};
+use integration::checker::{Fate, Order, Produced, Reason};
 use integration::ledger::Entry;
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload, Payloads};
@@ -18,7 +18,7 @@ fn letters_equal_their_records_byte_for_byte() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "letters", Order::Key)?;
     let payloads: Vec<Payload> =
         Payloads::new(scenario.seed(), Mix { keys: 20, ..Mix::default() }).take(4_000).collect();
-    let poison = payloads.iter().filter(|payload| payload.fate == Fate::Letter);
+    let poison = payloads.iter().filter(|payload| payload.fate != Fate::Success);
     let [mut letters, mut foreign, mut null, mut empty] = [0; 4];
     for Payload { message, .. } in poison {
         letters += 1;
@@ -104,7 +104,7 @@ fn dead_letter_too_large() -> Result<()> {
     let mut member = scenario.start(&flags)?;
     let filler = "x".repeat(50_000);
     let large = Payload {
-        fate: Fate::Letter,
+        fate: Fate::Letter(Reason::Poison),
         ..Payload::obeyed(1_000, "large", &format!("\"poison\":true,\"filler\":\"{filler}\""))
     };
     let obeyed = |ids: std::ops::Range<u64>, key: &'static str| ids.map(move |id| Payload::obeyed(id, key, ""));
@@ -173,6 +173,8 @@ fn dead_letter_broker_down() -> Result<()> {
     scenario.until_committed_to_the_end(BOUND)?;
     scenario.watch(&mut member)?;
 
+    scenario.expect_broken_connections();
+    scenario.expect_error("nothing of the partition is processed though records wait");
     cluster.broker(DOWN).kill()?;
     for partition in POISON {
         scenario.produce_to(partition, with_poison(partition))?;

@@ -7,6 +7,7 @@ mod bounds;
 mod checker;
 mod clocks;
 mod clusters;
+mod commits;
 mod crashes;
 mod cuts;
 mod downstream;

@@ -35,7 +35,10 @@ impl Network {
 
 /// Behind the proxy.
 fn start_both(network: &Network, name: &str) -> Result<Vec<Running>> {
-    Running::start_both(&network.broker.bootstrap(), name, |flags| flags.with("brokers", network.proxy.address()))
+    let way = network.proxy.address();
+    let mut both = Running::start_both(&network.broker.bootstrap(), name, |flags| flags.with("brokers", &way))?;
+    both.iter_mut().for_each(|each| each.scenario.expect_broken_connections());
+    Ok(both)
 }
 
 fn millis(random: &mut Rng, between: std::ops::Range<u64>) -> Duration {
@@ -107,6 +110,7 @@ fn network_link_down() -> Result<()> {
     let rounds = Scale::of_environment()?.of(3, 20);
     let broker = Broker::start(BrokerOptions::default())?;
     let mut running = Running::start_both(&broker.bootstrap(), "link-down", |flags| flags)?;
+    running.iter_mut().for_each(|each| each.scenario.expect_broken_connections());
     let mut random = Rng::with_seed(running[0].scenario.seed());
     for _ in 0..rounds {
         // Ours would be down as well.
@@ -153,6 +157,7 @@ fn network_half_open() -> Result<()> {
             flags.properties(scenario.directory(), &[("socket.timeout.ms", u64::try_from(patience.as_millis())?)])?;
         Ok(flags.with("session-timeout-ms", 45_000))
     })?;
+    running.scenario.expect_broken_connections();
     let mut random = Rng::with_seed(running.scenario.seed());
 
     network.proxy.set(Link::Silent);

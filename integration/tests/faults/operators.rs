@@ -118,6 +118,8 @@ fn retention_removed_unread() -> Result<()> {
     let mut scenario = removed_unread("removed.stop")?;
     let mut stopped = scenario.start(&scenario.flags())?;
     assert_eq!(stopped.wait(SOON)?, 4);
+    scenario.expect_error("its records were removed before they were read");
+    scenario.expect_error("records were removed before they were read, they are lost to this group");
     let log = stopped.log()?;
     ensure!(log.contains("its records were removed before they were read"), "it doesn't say why: {log}");
     let group = scenario.topics().group(scenario.topic())?;

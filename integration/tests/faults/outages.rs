@@ -33,6 +33,7 @@ fn broker_killed_and_restarted() -> Result<()> {
     }
 
     // The watches see that each process is live all the time, and that it is ready in the end.
+    scenarios.iter_mut().for_each(|(scenario, ..)| scenario.expect_broken_connections());
     broker.kill()?;
     for (scenario, _, _) in &mut scenarios {
         for watch in scenario.watches() {
@@ -75,6 +76,7 @@ fn broker_that_keeps_its_connections_and_says_nothing_is_noticed_by_an_idle_proc
         scenarios.push((scenario, member));
     }
 
+    scenarios.iter_mut().for_each(|(scenario, _)| scenario.expect_broken_connections());
     broker.freeze()?;
     let frozen = Instant::now();
     for (scenario, member) in &mut scenarios {

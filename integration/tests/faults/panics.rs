@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use integration::checker::{Bounds, Fate, Order};
+use integration::checker::{Bounds, Fate, Order, Reason};
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload};
 use integration::scale::Scale;
@@ -38,7 +38,7 @@ fn handler_panics() -> Result<()> {
             // Some of the load's keys among them, so that records wait for the letters.
             let key = format!("key-{}", id % 100);
             match id % 2 {
-                0 => Payload { fate: Fate::Letter, ..Payload::obeyed(id, &key, "\"panic\":true") },
+                0 => Payload { fate: Fate::Letter(Reason::Panic), ..Payload::obeyed(id, &key, "\"panic\":true") },
                 _ => Payload::obeyed(id, &key, "\"panic_times\":2"),
             }
         };

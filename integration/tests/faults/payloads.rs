@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
 use fastrand::Rng;
-use integration::checker::{Bounds, Fate, Order};
+use integration::checker::{Bounds, Fate, Order, Reason};
 use integration::payload::Payload;
 use integration::scale::Scale;
 use integration::vitals::BOUNDS;
@@ -18,7 +18,7 @@ const MANY: u64 = 200;
 const HEADERS: usize = 10_000;
 
 fn letter(message: Message) -> Payload {
-    Payload { message, id: None, fate: Fate::Letter }
+    Payload { message, id: None, fate: Fate::Letter(Reason::Poison) }
 }
 
 fn large(id: u64, sleep_ms: u64) -> Payload {

@@ -14,6 +14,10 @@ use integration::{Member, Scenario, brokers};
 
 use crate::side_by_side::{Setting, side_by_side};
 
+/// What a process that wakes up may take until it has heard what it has lost, and what it was at has ended.
+const WAKES: Duration = Duration::from_secs(3);
+/// What it may take until it answers again, in milliseconds.
+const ANSWER: u64 = 1_000;
 /// Time between two changes.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -24,7 +28,7 @@ fn storm(setting: Setting) -> Result<Verdict> {
     let load = scenario.load(150, Mix::default());
     let mut running: VecDeque<Member> = VecDeque::new();
     for _ in 0..setting.members {
-        running.push_back(scenario.start(&flags)?);
+        running.push_back(scenario.start_watched(&flags)?);
     }
     scenario.until_more(1, Duration::from_secs(30))?;
     let end = Instant::now() + seconds(40, 180)?;
@@ -33,8 +37,9 @@ fn storm(setting: Setting) -> Result<Verdict> {
     while Instant::now() < end {
         thread::sleep(EVERY);
         if joins {
-            running.push_back(scenario.start(&flags)?);
+            running.push_back(scenario.start_watched(&flags)?);
         } else if let Some(mut leaver) = running.pop_front() {
+            scenario.unwatch(&leaver)?;
             leaver.signal(rustix::process::Signal::TERM)?;
             leaving.push(leaver);
         }
@@ -108,13 +113,12 @@ fn sigstop_past_session_then_cont() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "sigstop", Order::Key)?;
     let flags = scenario.flags().with("session-timeout-ms", 2_000);
     let load = scenario.load(200, Mix { slow: 60, ..Mix::default() });
-    let (mut zombie, mut heir) = (scenario.start(&flags)?, scenario.start(&flags)?);
+    let (mut zombie, mut heir) = (scenario.start_watched(&flags)?, scenario.start_watched(&flags)?);
     scenario.until_works(&mut zombie, Duration::from_secs(30))?;
     scenario.until_works(&mut heir, Duration::from_secs(30))?;
 
+    let stopped = unix_ms();
     zombie.signal(Signal::STOP)?;
-    // It is dead to its group, so that what it had not committed runs again; a handler that wakes up may write once more.
-    scenario.note_gone(zombie.pid(), unix_ms());
     // Until the heir has all partitions, and has worked on each of them.
     let (pid, since) = (heir.pid(), scenario.entries()?.len());
     scenario.until_ledger(Duration::from_secs(40), "work of the heir on each partition", |entries| {
@@ -122,6 +126,9 @@ fn sigstop_past_session_then_cont() -> Result<()> {
         of_heir.map(|entry| entry.partition).collect::<std::collections::BTreeSet<_>>().len() == 8
     })?;
     zombie.signal(Signal::CONT)?;
+    // It is dead to its group, so that what it had not committed runs again; a handler that wakes up may write once more.
+    scenario.note_gone(zombie.pid(), stopped, WAKES);
+    scenario.watch_of(&zombie)?.note_deaf(stopped, unix_ms() + ANSWER);
     scenario.until_more(500, Duration::from_secs(30))?;
 
     scenario.unload(load)?;

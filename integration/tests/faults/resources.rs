@@ -42,6 +42,8 @@ fn file_descriptors_exhausted() -> Result<()> {
     scenario.watch(&mut member)?;
     scenario.until_more(100, SOON)?;
 
+    scenario.expect_broken_connections();
+    scenario.expect_error("Too many open files");
     // Those that are open stay so; the next one is refused. Its admin server can't take a connection either.
     let deaf = unix_ms();
     limit_descriptors(&member, Some(3))?;

@@ -1,6 +1,5 @@
 //! Two daemons in one process, and what the one that fails means for the other.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -8,7 +7,7 @@ use daemonry::record::{Offset, Partition};
 use integration::checker::Order;
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload};
-use integration::{Broker, BrokerOptions, Member, Message, Scenario, Topics, brokers};
+use integration::{Broker, BrokerOptions, Member, Message, Scenario, Topics, brokers, figures};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -124,8 +123,10 @@ fn one_panics(membership: Membership) -> Result<()> {
 
 #[test]
 fn daemon_that_panics_is_restarted_while_the_other_flows() -> Result<()> {
-    let running = MEMBERSHIPS.map(|membership| (membership, thread::spawn(move || one_panics(membership))));
-    for (membership, thread) in running.map(|(membership, thread)| (membership, thread.join())) {
+    let start = |membership| Ok((membership, figures::spawn(move || one_panics(membership))?));
+    let running: Vec<_> = MEMBERSHIPS.into_iter().map(start).collect::<Result<_>>()?;
+    let ended: Vec<_> = running.into_iter().map(|(membership, thread)| (membership, thread.join())).collect();
+    for (membership, thread) in ended {
         match thread {
             Ok(result) => result.with_context(|| format!("with {membership:?}"))?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -145,6 +146,9 @@ fn ends_with_4(name: &str, orders: &str, said: &str, restarts: usize) -> Result<
     scenario.until_works(&mut member, SOON)?;
     beside.write(&["", orders, ""])?;
 
+    // What the process ends for.
+    scenario.expect_error("the record asked to be poison");
+    scenario.expect_error("failed for good");
     assert_eq!(member.wait(Duration::from_secs(40))?, 4);
 
     let log = member.log()?;
@@ -183,6 +187,7 @@ fn daemon_whose_cluster_is_down_waits_while_one_of_another_cluster_flows() -> Re
     beside.write(&["", ""])?;
     beside.until_committed(SOON)?;
 
+    scenario.expect_broken_connections();
     cluster.kill()?;
     until_true(SOON, "the second daemon's trouble", || Ok(member.get("/readyz")?.1.contains("beside: no broker of")))?;
     scenario.until_more(200, Duration::from_secs(10))?;

@@ -109,6 +109,7 @@ fn a_seek_past_a_letter_that_cannot_be_written_lets_its_partition_go_on() -> Res
 fn a_seek_while_the_broker_is_down_is_refused_and_changes_nothing() -> Result<()> {
     let mut broker = Broker::start(BrokerOptions::default())?;
     let mut scenario = Scenario::open(&broker.bootstrap(), "seek.down", Order::Partition)?;
+    scenario.expect_broken_connections();
     scenario.produce_to(FIRST, plain(0..100))?;
     let mut member = scenario.start(&scenario.flags().steered())?;
     scenario.settle(SOON)?;
@@ -133,6 +134,7 @@ fn a_broker_that_goes_in_the_middle_of_a_seek_leaves_it_done_or_not() -> Result<
     for protocol in ["classic", "consumer"] {
         let mut broker = Broker::start(BrokerOptions::default())?;
         let mut scenario = Scenario::open(&broker.bootstrap(), &format!("seek.outage.{protocol}"), Order::Partition)?;
+        scenario.expect_broken_connections();
         scenario.produce_to(FIRST, plain(0..50))?;
         scenario.produce_to(FIRST, [Payload::obeyed(50, "any", "\"sleep_ms\":3000")])?;
         scenario.produce_to(FIRST, plain(51..100))?;
@@ -160,6 +162,7 @@ fn a_broker_that_goes_in_the_middle_of_a_seek_leaves_it_done_or_not() -> Result<
 fn a_stop_while_a_seek_asks_a_broker_that_says_nothing_does_not_hang() -> Result<()> {
     let mut broker = Broker::start(BrokerOptions::default())?;
     let mut scenario = Scenario::open(&broker.bootstrap(), "seek.frozen", Order::Partition)?;
+    scenario.expect_broken_connections();
     scenario.produce_to(FIRST, plain(0..100))?;
     // Its last commit, that it ends, is never answered; so it can't leave, and the group waits for it as long.
     let flags = scenario.flags().with("drain-ms", 2_000).with("session-timeout-ms", 6_000);

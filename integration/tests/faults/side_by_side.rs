@@ -5,7 +5,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use integration::checker::Order;
-use integration::{Flags, Scenario};
+use integration::{Flags, Scenario, figures};
 
 /// One way to run a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,8 @@ pub(crate) fn side_by_side<T: Send + Debug + 'static>(
     settings: &[Setting],
     scenario: fn(Setting) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let threads: Vec<_> = settings.iter().map(|&setting| (setting, thread::spawn(move || scenario(setting)))).collect();
+    let start = |&setting: &Setting| Ok((setting, figures::spawn(move || scenario(setting))?));
+    let threads: Vec<_> = settings.iter().map(start).collect::<Result<_>>()?;
     let ended: Vec<_> = threads.into_iter().map(|(setting, thread)| (setting, thread.join())).collect();
     let result = |(setting, ended): (Setting, thread::Result<Result<T>>)| match ended {
         Ok(result) => result.with_context(|| format!("with {setting:?}")),

@@ -28,15 +28,16 @@ fn stopped_under_load(setting: Setting) -> Result<Verdict> {
     let load = scenario.load(200, Mix::default());
     let mut running = Vec::new();
     for _ in 0..setting.members {
-        running.push(scenario.start(&flags)?);
+        running.push(scenario.start_watched(&flags)?);
     }
     for _ in 0..stops()? {
         let mut leaver = running.swap_remove(random.usize(0..running.len()));
         scenario.until_works(&mut leaver, Duration::from_secs(40))?;
         thread::sleep(Duration::from_millis(random.u64(0..1_000)));
+        scenario.unwatch(&leaver)?;
         let code = leaver.stop(STOP)?;
         ensure!(code == 0, "process {} ended with code {code}, log {}", leaver.pid(), leaver.log_path().display());
-        running.push(scenario.start(&flags)?);
+        running.push(scenario.start_watched(&flags)?);
     }
     scenario.unload(load)?;
     scenario.pass(running, Duration::from_secs(60))
@@ -70,7 +71,7 @@ fn sigterm_during_rebalance() -> Result<()> {
     let took = before.elapsed();
     assert!(took < Duration::from_secs(10), "it took {took:?}");
     scenario.unload(load)?;
-    let heir = scenario.start(&flags)?;
+    let heir = scenario.start_watched(&flags)?;
     let verdict = scenario.pass(vec![heir], Duration::from_secs(60))?;
     assert_eq!(verdict.duplicates, 0, "{verdict}");
     Ok(())
@@ -96,10 +97,11 @@ fn sigterm_during_dead_letter_publish() -> Result<()> {
     let code = member.stop(STOP)?;
 
     let took = before.elapsed();
+    scenario.expect_error("exit_code=3");
     ensure!(code == 0 || code == 3, "it ended with code {code}, log {}", member.log_path().display());
     assert!(took < Duration::from_secs(10), "it took {took:?}");
     scenario.create_letters()?;
-    let heir = scenario.start(&flags)?;
+    let heir = scenario.start_watched(&flags)?;
     let verdict = scenario.pass(vec![heir], Duration::from_secs(40))?;
     assert_eq!((verdict.letters, verdict.duplicates), (40, 0), "{verdict}");
     Ok(())
@@ -128,12 +130,13 @@ fn sigterm_with_blocked_handler() -> Result<()> {
     member.signal(Signal::TERM)?;
     assert_eq!(member.wait(STOP)?, 3);
 
+    scenario.expect_error("exit_code=3");
     // The drain's time, and little more.
     let took = before.elapsed();
     assert!((Duration::from_secs(2)..Duration::from_secs(8)).contains(&took), "it took {took:?}");
     assert!(member.log()?.contains("unfinished"), "the log doesn't say so");
     // The unfinished one runs again, and nothing else does.
-    let other = scenario.start(&flags)?;
+    let other = scenario.start_watched(&flags)?;
     let verdict = scenario.pass(vec![other], Duration::from_secs(40))?;
     assert_eq!((verdict.successes, verdict.duplicates), (199, 0));
     Ok(())
@@ -148,14 +151,14 @@ fn second_sigterm() -> Result<()> {
 
     member.signal(Signal::TERM)?;
     member.until_log("signal received", Duration::from_secs(5))?;
-    // Such an end is a crash for its group: what isn't committed yet runs again, and nothing else.
-    scenario.note_gone(member.pid(), unix_ms());
-    let before = Instant::now();
+    let (gone, before) = (unix_ms(), Instant::now());
     member.signal(Signal::TERM)?;
     assert_eq!(member.wait(STOP)?, 143);
+    // Such an end is a crash for its group: what isn't committed yet runs again, and nothing else.
+    scenario.note_gone(member.pid(), gone, Duration::ZERO);
 
     assert!(before.elapsed() < Duration::from_secs(1), "it took {:?}", before.elapsed());
-    let other = scenario.start(&flags)?;
+    let other = scenario.start_watched(&flags)?;
     scenario.pass(vec![other], Duration::from_secs(40))?;
     Ok(())
 }
@@ -165,11 +168,15 @@ fn sigterm_during_startup() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "sigterm.startup", Order::Key)?;
     let mut random = fastrand::Rng::with_seed(scenario.seed());
     let flags = scenario.flags();
+    scenario.produce((0..400).map(|id| Payload::obeyed(id, &format!("key-{}", id % 20), "\"sleep_ms\":5")))?;
     for _ in 0..5 {
         let mut member = scenario.start(&flags)?;
         member.until_log("daemon starts", Duration::from_secs(10))?;
         thread::sleep(Duration::from_millis(random.u64(0..400)));
         assert_eq!(member.stop(Duration::from_secs(10))?, 0);
     }
-    scenario.close()
+    let heir = scenario.start_watched(&flags)?;
+    let verdict = scenario.pass(vec![heir], Duration::from_secs(60))?;
+    assert_eq!((verdict.successes, verdict.duplicates), (400, 0), "{verdict}");
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use daemonry::record::Partition;
-use integration::checker::Order;
+use daemonry::record::{Offset, Partition};
+use integration::checker::{Fate, Order, Reason};
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload};
 use integration::scale::Scale;
@@ -26,7 +26,7 @@ fn one_partition_stuck_while_seven_flow() -> Result<()> {
         .produce_to(Partition(0), [Payload::obeyed(STUCK, "any", "\"sleep_ms\":25000")].into_iter().chain(behind))?;
     let flags = scenario.flags().with("admin", "127.0.0.1:0");
     let started = Instant::now();
-    let mut member = scenario.start(&flags)?;
+    let mut member = scenario.start_watched(&flags)?;
 
     let load = scenario.load(300, Mix::default());
     scenario.until_more(3_000, Duration::from_secs(20))?;
@@ -51,7 +51,7 @@ fn all_workers_but_one_blocked_while_the_rest_flows() -> Result<()> {
         scenario.produce_to(partition, [Payload::obeyed(id, &key, "\"block_ms\":20000")])?;
     }
     let flags = scenario.flags().with("workers", 8).with("admin", "127.0.0.1:0");
-    let mut member = scenario.start(&flags)?;
+    let mut member = scenario.start_watched(&flags)?;
     let load = scenario.load(100, Mix { slow: 5, ..Mix::default() });
     scenario.until_more(800, Duration::from_secs(15))?;
     scenario.unload(load)?;
@@ -75,7 +75,7 @@ fn handler_never_ends() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "never-ends", Order::Partition)?;
     scenario.produce_to(Partition(0), [Payload::obeyed(STUCK, "stuck", "\"block_ms\":1000000000")])?;
     let flags = scenario.flags().with("timeout-ms", 1_000).with("stall-after-ms", 6_000).with("drain-ms", 1_000);
-    let mut member = scenario.start(&flags.with("admin", "127.0.0.1:0"))?;
+    let mut member = scenario.start_watched(&flags)?;
     let load = scenario.load(100, Mix::default());
     until_true(Duration::from_secs(20), "the partition among those that stall", || {
         Ok(member.metric("daemon_partition_stalled", "partition=\"0\"")? == 1.0)
@@ -89,6 +89,7 @@ fn handler_never_ends() -> Result<()> {
         (1..8).map(|n| member.metric("daemon_partition_stalled", &format!("partition=\"{n}\""))).sum::<Result<_>>()?;
     ensure!(others < 0.5, "{others} others stall");
     scenario.until_more(200, Duration::from_secs(5))?;
+    scenario.unwatch(&member)?;
     assert_eq!(member.wait(Duration::from_secs(30))?, 4);
     scenario.unload(load)?;
     let log = member.log()?;
@@ -99,7 +100,46 @@ fn handler_never_ends() -> Result<()> {
     }
     let stuck = scenario.entries()?.iter().filter(|entry| entry.partition == Partition(0)).count();
     assert_eq!(stuck, 0);
-    scenario.close()
+
+    // What it says as it stalls and ends.
+    scenario.expect_error("nothing of the partition is processed though records wait");
+    scenario.expect_error("was processed for");
+    // Nobody else would fare better with that record: an operator passes over it, and all the rest is done, none of it twice.
+    until_true(Duration::from_secs(60), "a group without members", || {
+        Ok(scenario.reset(Partition(0), Offset(1)).is_ok())
+    })?;
+    let heir = scenario.start_watched(&flags)?;
+    let verdict = scenario.pass(vec![heir], Duration::from_secs(60))?;
+    assert_eq!(verdict.duplicates, 0, "{verdict}");
+    Ok(())
+}
+
+/// Handlers that wait for ever, and give their threads back meanwhile: each attempt ends with its timeout, and the record becomes a dead letter.
+/// Nobody waits for that but its own partition.
+#[test]
+fn handler_never_ends_and_awaits() -> Result<()> {
+    let mut scenario = Scenario::open(&brokers()?, "awaits-for-ever", Order::Partition)?;
+    let fate = Fate::Letter(Reason::Timeout);
+    let never = Payload { fate, ..Payload::obeyed(STUCK, "stuck", "\"sleep_ms\":1000000000") };
+    scenario.produce_to(Partition(0), [never])?;
+    scenario.produce_to(Partition(0), (1..100).map(|n| Payload::obeyed(STUCK + n, "stuck", "")))?;
+    let flags = scenario.flags().with("timeout-ms", 3_000);
+    let mut member = scenario.start_watched(&flags)?;
+    let load = scenario.load(100, Mix::default());
+    scenario.until_more(500, Duration::from_secs(15))?;
+    let before = Instant::now();
+    assert_eq!(member.get("/livez")?.0, 200);
+    assert_eq!(member.get("/readyz")?.0, 200, "one record that takes long is no reason");
+    ensure!(before.elapsed() < Duration::from_secs(1), "the probes took {:?}", before.elapsed());
+    let passed = scenario.entries()?.iter().filter(|entry| entry.partition == Partition(0)).count();
+    assert_eq!(passed, 0, "what is behind it did not wait");
+    scenario.unload(load)?;
+    scenario.settle(Duration::from_secs(40))?;
+    let failed = member.metric("daemon_dead_letters_total", "reason=\"timeout\"")?;
+    assert_eq!(failed, 1.0);
+    let verdict = scenario.pass(vec![member], Duration::from_secs(30))?;
+    assert_eq!(verdict.duplicates, 0, "{verdict}");
+    Ok(())
 }
 
 /// More records of one key come at once than can be done in seconds, one after the other. The other keys, in its partition too, don't wait
@@ -113,7 +153,7 @@ fn hot_key() -> Result<()> {
     let is_hot = |produced: &integration::checker::Produced| produced.stored.message.key.as_deref() == Some(b"hot");
     let mut scenario = Scenario::open(&brokers()?, "hot-key", Order::Key)?;
     let flags = scenario.flags().with("queue", 1_000);
-    let mut member = scenario.start(&flags)?;
+    let mut member = scenario.start_watched(&flags)?;
     let cold = scenario.load(100, Mix { poison: 0, slow: 0, failing: 0, keys: 40 });
     scenario.until_works(&mut member, Duration::from_secs(30))?;
     for burst in 0..Scale::of_environment()?.of(2, 15) {

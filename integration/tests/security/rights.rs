@@ -167,16 +167,15 @@ fn withdrawn_and_granted_again(
     // What it finished last can't be committed; but what it has lost is not its own to commit.
     let said_so = code == 3 || (code == 0 && keeps == Keeps::Nothing);
     assert!(said_so, "it ended with {code}, log {}", leaver.log_path().display());
-    scene.scenario.note_gone(leaver.pid(), withdrawn);
+    scene.scenario.note_gone(leaver.pid(), withdrawn, Duration::ZERO);
     let stays: &mut Member = members.first_mut().context("one is left")?;
     assert!(stays.ended()?.is_none(), "it gave up, log {}", stays.log_path().display());
-    if keeps == Keeps::Nothing {
-        scene.scenario.note_gone(stays.pid(), withdrawn);
-    }
-
     thread::sleep(after);
     scene.grant(operation, resource)?;
     until_ready(stays)?;
+    if keeps == Keeps::Nothing {
+        scene.scenario.note_gone(stays.pid(), withdrawn, HEARTBEAT);
+    }
     scene.scenario.until_more(200, SOON)?;
     scene.scenario.unload(load)?;
     let verdict = scene.scenario.pass(members, Duration::from_secs(60))?;
