@@ -30,13 +30,15 @@ use super::letters::{begun, own_name, refused};
 use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
-use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, LettersError, Plan, Redrive};
+use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, Left, LettersError, Plan, Redrive};
 use crate::fleet::Fleet;
 use crate::record::{Timestamp, Topic};
 
 /// Jobs that are known, and that run at once.
 const KEPT: usize = 50;
 const RUNNING: usize = 4;
+/// So many letters that were left are named.
+const NAMED: usize = 100;
 /// How long a transaction that is under way may take to end once it is told to: as long as one is open, and some.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer may wait for a job's end. A connection's time is longer.
@@ -226,6 +228,8 @@ pub(super) struct Progress {
     pub(super) counts: Counts,
     /// What would be done, once that is counted.
     pub(super) plan: Option<Plan>,
+    /// The first letters that were left since nothing could be done with them.
+    pub(super) left: Vec<Left>,
     pub(super) end: Option<End>,
 }
 
@@ -264,6 +268,15 @@ impl Job {
                     std::ops::ControlFlow::Break(())
                 } else {
                     std::ops::ControlFlow::Continue(())
+                }
+            }
+        });
+        let letters = letters.hearing_of_left({
+            let job = Arc::clone(&self);
+            move |left| {
+                let mut progress = job.progress.lock();
+                if progress.left.len() < NAMED {
+                    progress.left.push(left.clone());
                 }
             }
         });

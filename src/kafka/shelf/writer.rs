@@ -124,30 +124,6 @@ impl KafkaWriter {
         }
         Ok(())
     }
-
-    /// A topic that isn't there would hold up the transaction until its time is over.
-    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError> {
-        if self.known.contains(topic) {
-            return Ok(());
-        }
-        let described = describe(self.producer().client(), std::slice::from_ref(topic), PATIENCE);
-        let described = described.map_err(|code| self.failed_with(code))?;
-        let Some(described) = described.into_iter().next() else {
-            return Err(LettersError::UnknownTopic(topic.clone()));
-        };
-        match described.partitions {
-            Ok(_) if described.rights.is_some_and(|rights| !rights.write) => Err(forbidden(topic)),
-            Ok(_) => {
-                self.known.insert(topic.clone());
-                Ok(())
-            }
-            Err(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic) => {
-                Err(LettersError::UnknownTopic(topic.clone()))
-            }
-            Err(Code::TopicAuthorizationFailed) => Err(forbidden(topic)),
-            Err(code) => Err(self.failed_with(code)),
-        }
-    }
 }
 
 fn forbidden(topic: &Topic) -> LettersError {
@@ -204,6 +180,30 @@ impl Writer for KafkaWriter {
         }
         self.group = Some(client);
         Ok(progress)
+    }
+
+    /// A topic that isn't there would hold up the transaction until its time is over.
+    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError> {
+        if self.known.contains(topic) {
+            return Ok(());
+        }
+        let described = describe(self.producer().client(), std::slice::from_ref(topic), PATIENCE);
+        let described = described.map_err(|code| self.failed_with(code))?;
+        let Some(described) = described.into_iter().next() else {
+            return Err(LettersError::UnknownTopic(topic.clone()));
+        };
+        match described.partitions {
+            Ok(_) if described.rights.is_some_and(|rights| !rights.write) => Err(forbidden(topic)),
+            Ok(_) => {
+                self.known.insert(topic.clone());
+                Ok(())
+            }
+            Err(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic) => {
+                Err(LettersError::UnknownTopic(topic.clone()))
+            }
+            Err(Code::TopicAuthorizationFailed) => Err(forbidden(topic)),
+            Err(code) => Err(self.failed_with(code)),
+        }
     }
 
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError> {
@@ -263,6 +263,18 @@ impl Writer for KafkaWriter {
         self.is_open = false;
         let written = std::mem::take(&mut *self.reports().written.lock());
         self.last = written;
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), LettersError> {
+        if self.is_open {
+            self.retried(|producer| producer.abort_transaction(END)).map_err(|error| self.failed(&error))?;
+            self.is_open = false;
+        }
+        // What was thrown away with it is told by now.
+        self.reports().wait_until(Instant::now() + PATIENCE);
+        *self.reports().failure.lock() = None;
+        self.reports().written.lock().clear();
         Ok(())
     }
 
