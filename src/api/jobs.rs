@@ -128,7 +128,7 @@ struct ResumeRequest {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     Redrive { which: Which, to: Option<String>, redrive: Box<Redrive> },
-    Discard { which: Which, filter: Filter, because: String },
+    Discard { which: Which, filter: Box<Filter>, because: String },
 }
 
 impl Work {
@@ -142,7 +142,7 @@ impl Work {
         if because.trim().is_empty() {
             return Err(Problem::bad_request("say in `reason` why they are given up"));
         }
-        Ok(Self::Discard { which, filter, because })
+        Ok(Self::Discard { which, filter: Box::new(filter), because })
     }
 
     pub(super) fn which(&self) -> &Which {
@@ -156,7 +156,7 @@ impl Work {
         match self {
             Self::Redrive { redrive, .. } => redrive.as_ref().clone(),
             // Whatever was re-driven how often can be given up.
-            Self::Discard { filter, .. } => Redrive::new(own_name(), filter.clone()).cap(u32::MAX),
+            Self::Discard { filter, .. } => Redrive::new(own_name(), filter.as_ref().clone()).cap(u32::MAX),
         }
     }
 }
@@ -306,7 +306,9 @@ impl Job {
                 return Ok(());
             }
             Work::Redrive { redrive, .. } => letters.redrive(redrive.as_ref().clone()).await,
-            Work::Discard { filter, because, .. } => letters.discard(filter.clone(), &*by.name, because.as_str()).await,
+            Work::Discard { filter, because, .. } => {
+                letters.discard(filter.as_ref().clone(), &*by.name, because.as_str()).await
+            }
         };
         let (counts, ended) = match done {
             Ok(counts) => (counts, Ok(())),

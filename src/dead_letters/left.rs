@@ -23,7 +23,9 @@ pub struct Left {
 
 /// Whoever hears of letters that are left; nobody by default.
 #[derive(Clone, Default)]
-pub(super) struct Ear(Option<Arc<dyn Fn(&Left) + Send + Sync>>);
+pub(super) struct Ear(Option<Arc<Hear>>);
+
+type Hear = dyn Fn(&Left) + Send + Sync;
 
 impl Ear {
     pub(super) fn of(hear: impl Fn(&Left) + Send + Sync + 'static) -> Self {

@@ -13,7 +13,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::{DeadLetter, Filter};
 use super::error::{Interrupted, LettersError};
 use super::left::{Ear, Left, Obstacles};
 use super::letter::{NotALetter, View};
@@ -23,6 +22,7 @@ use super::redrive::{Counts, Redrive, Verdict, judge, outgoing};
 use super::register::Time;
 use super::shelf::{Batching, Pace, Progress, Span, Writer};
 use super::watch::Watch;
+use super::{DeadLetter, Filter};
 use crate::record::{NextOffset, Offset, Partition, Record, Topic};
 
 /// How many letters go into one transaction, at most.
@@ -65,9 +65,7 @@ impl Work {
         let Self::Redrive(Redrive { edit: None, target, .. }) = self else { return false };
         match error {
             LettersError::TooLarge { target, .. } => *target != topic_of(letters),
-            LettersError::UnknownTopic(topic) => {
-                target.is_none() && topic != letters && *topic != topic_of(letters)
-            }
+            LettersError::UnknownTopic(topic) => target.is_none() && topic != letters && *topic != topic_of(letters),
             _ => false,
         }
     }

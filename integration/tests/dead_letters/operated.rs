@@ -148,10 +148,17 @@ fn what_cant_be_written_is_left_named_and_told_by_the_exit_code() -> Result<()> 
         row.map(|row| row["left"].clone()).unwrap_or_default()
     };
     let (unwritten, foreign) = (left("not_written"), left("no_letter"));
-    assert_eq!((&unwritten[0]["offset"], &unwritten[1]["offset"], &foreign[0]["offset"]), (&1.into(), &3.into(), &4.into()));
+    assert_eq!(
+        (&unwritten[0]["offset"], &unwritten[1]["offset"], &foreign[0]["offset"]),
+        (&1.into(), &3.into(), &4.into())
+    );
     let why = unwritten[1]["why"].as_str();
     assert_eq!(why, Some("there is no topic `no-such-topic`: check its name, or create it"));
-    assert!(done.said.contains("3 records were left where they are:\n  1:1 the letter at offset 1 of"), "{}", done.said);
+    assert!(
+        done.said.contains("3 records were left where they are:\n  1:1 the letter at offset 1 of"),
+        "{}",
+        done.said
+    );
     assert!(done.said.contains("\n  1:4 the record at offset 4 of partition 1 can't be re-driven: "), "{}", done.said);
 
     let again = ["--execute", "--yes", "--output=json", "--except=1:1", "--except=1:3", "--except=1:4"];

@@ -34,6 +34,7 @@ pub(super) struct KafkaWriter {
     producer: Option<ThreadedProducer<Callbacks<Transaction>>>,
     config: KafkaConfig,
     letters: Topic,
+    batching: Batching,
     /// The request's group, if it is one.
     group: Option<Arc<Client>>,
     /// Topics that were seen to be there.
@@ -61,7 +62,8 @@ impl KafkaWriter {
             properties.create_with_context(callbacks).map_err(|error| unusable(config.refused(&error)))?;
         let config = config.clone();
         let (letters, known, last) = (letters.clone(), HashSet::new(), HashMap::new());
-        let this = Self { producer: Some(producer), config, letters, group: None, known, is_open: false, last };
+        let producer = Some(producer);
+        let this = Self { producer, config, letters, batching, group: None, known, is_open: false, last };
         this.retried(|producer| producer.init_transactions(PATIENCE)).map_err(|error| this.failed(&error))?;
         Ok(this)
     }
@@ -266,15 +268,12 @@ impl Writer for KafkaWriter {
         Ok(())
     }
 
+    /// By another producer of the same id, which takes this one's place. librdkafka would go on behind the sequence numbers of what was refused, and be
+    /// refused for that.
     fn undo(&mut self) -> Result<(), LettersError> {
-        if self.is_open {
-            self.retried(|producer| producer.abort_transaction(END)).map_err(|error| self.failed(&error))?;
-            self.is_open = false;
-        }
-        // What was thrown away with it is told by now.
-        self.reports().wait_until(Instant::now() + PATIENCE);
-        *self.reports().failure.lock() = None;
-        self.reports().written.lock().clear();
+        let mut fresh = Self::new(&self.config, &self.letters, self.batching)?;
+        std::mem::swap(&mut self.producer, &mut fresh.producer);
+        self.is_open = false;
         Ok(())
     }
 

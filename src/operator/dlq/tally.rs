@@ -70,11 +70,7 @@ pub(super) fn planned(verb: Verb, plan: &Plan) -> Vec<Tally> {
 /// What was done, and which records were left.
 pub(super) fn done(verb: Verb, counts: &Counts, named: &[Left]) -> Vec<Tally> {
     let is_foreign = |left: &&Left| matches!(left.why, LettersError::NotALetter { .. });
-    let place = |left: &Left| Place {
-        partition: left.partition.0,
-        offset: left.offset.0,
-        why: left.why.to_string(),
-    };
+    let place = |left: &Left| Place { partition: left.partition.0, offset: left.offset.0, why: left.why.to_string() };
     let mut rows = vec![Tally::new(verb.done(), counts.selected)];
     // Which can't be known before.
     if counts.unwritten > 0 {

@@ -111,7 +111,9 @@ impl FromStr for Spot {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        place_of(text).map(|(partition, offset)| Self(partition, offset)).ok_or("allowed: as in `2:41`, a partition and an offset")
+        place_of(text)
+            .map(|(partition, offset)| Self(partition, offset))
+            .ok_or("allowed: as in `2:41`, a partition and an offset")
     }
 }
 
