@@ -1,6 +1,8 @@
 //! Daemons: what they are at, and how they are steered.
 
+mod reads;
 pub(crate) mod shown;
+pub(super) mod stake;
 pub(super) mod steering;
 
 use axum::Json;
@@ -45,6 +47,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .with::<DaemonName>(),
     ];
     endpoints.extend(steering::endpoints());
+    endpoints.push(stake::endpoint());
     endpoints
 }
 

@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub(crate) use super::reads::Reads;
+#[cfg(feature = "cli")]
+pub(crate) use super::stake::StakeShown;
 use super::steering::Limits;
 pub(crate) use super::steering::{Destination, RateLimit, Scope};
 #[cfg(feature = "cli")]
@@ -78,8 +81,14 @@ impl State {
 /// A daemon that reads partitions.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Consumer {
+    /// The topics that its routes are for; null before it has begun.
+    #[serde(default)]
+    pub(crate) reads: Option<Reads>,
     /// What somebody has paused.
     pub(crate) paused: Vec<Scope>,
+    /// How much of that is left out, as there is too much.
+    #[serde(default)]
+    pub(crate) paused_left_out: usize,
     /// What somebody has limited.
     pub(crate) limits: Limits,
     /// What became of records since the process began.
@@ -284,7 +293,9 @@ impl Daemon {
         let Inspected { status, metrics, control } = inspected;
         let messages = |status| metrics.messages.of(status).get();
         let consumer = control.as_ref().map(|control| Consumer {
+            reads: control.reading().map(|reading| Reads::of(&reading)),
             paused: control.paused().iter().map(Scope::of).collect(),
+            paused_left_out: 0,
             limits: Limits::of(control),
             counts: Counts {
                 succeeded: messages(MessageStatus::Success),
@@ -305,6 +316,16 @@ impl Daemon {
             last_error: status.last_error.as_deref().map(str::to_owned),
             consumer,
         }
+    }
+
+    /// Leaves out half of what is paused, and of what its routes are for. Whether there was anything.
+    pub(crate) fn shorten(&mut self) -> bool {
+        let Some(consumer) = &mut self.consumer else { return false };
+        let paused = consumer.paused.len();
+        consumer.paused.truncate(paused / 2);
+        consumer.paused_left_out += paused - consumer.paused.len();
+        let reads = consumer.reads.as_mut().is_some_and(Reads::shorten);
+        paused > 0 || reads
     }
 
     pub(crate) fn condition(&self) -> Condition {

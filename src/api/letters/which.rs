@@ -108,7 +108,10 @@ impl Which {
                     except.chars().take(100).collect::<String>()
                 ))
             };
-            filter = places.ok_or_else(refused)?.into_iter().fold(filter, |filter, (partition, offset)| filter.except(partition, offset));
+            filter = places
+                .ok_or_else(refused)?
+                .into_iter()
+                .fold(filter, |filter, (partition, offset)| filter.except(partition, offset));
         }
         filter = if self.with_redriven { filter.with_redriven() } else { filter };
         Ok(if self.with_discarded { filter.with_discarded() } else { filter })

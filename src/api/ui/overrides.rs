@@ -109,6 +109,6 @@ pub(super) async fn lift(
     Named(OverrideId { id }): Named<OverrideId>,
     Form(LiftForm { reason }): Form<LiftForm>,
 ) -> Response {
-    let lifted = Lifted::one(&api, &id, &reason).await.map(|lifted| Done::new(lifted.told(), reason));
+    let lifted = Lifted::one(&api, &identity, &id, &reason).await.map(|lifted| Done::new(lifted.told(), reason));
     Done::back(lifted, &api, &identity, ("/overrides", "the overrides"))
 }

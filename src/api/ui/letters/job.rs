@@ -64,7 +64,8 @@ pub(in crate::api::ui) async fn live_job(
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let may_act = identity.role >= Role::Operator;
-    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
+    let page = format!("job {} {name}", identity.role);
+    live_of(api, page, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
 }
 
 fn fragment(job: &Job, may_act: bool) -> Markup {
