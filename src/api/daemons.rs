@@ -1,5 +1,6 @@
 //! Daemons: what they are at, and how they are steered.
 
+mod held;
 mod reads;
 pub(crate) mod shown;
 pub(super) mod stake;

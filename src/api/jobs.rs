@@ -5,6 +5,7 @@
 
 pub(super) mod shown;
 mod told;
+mod work;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -25,14 +26,14 @@ use super::access::{Identity, Role};
 use super::audit::Audit;
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::instance::Instance;
-use super::letters::which::Which;
-use super::letters::{begun, own_name, refused};
+use super::letters::begun;
 use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
-use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, Left, LettersError, Plan, Redrive};
+use crate::dead_letters::{Counts, DeadLetters, Interrupted, Left, LettersError, Plan};
 use crate::fleet::Fleet;
 use crate::record::{Timestamp, Topic};
+pub(super) use work::Work;
 
 /// Jobs that are known, and that run at once.
 const KEPT: usize = 50;
@@ -122,43 +123,6 @@ struct StopRequest {
 struct ResumeRequest {
     /// Why; for the audit log.
     reason: String,
-}
-
-/// What is done to letters.
-#[derive(Clone, Debug)]
-pub(super) enum Work {
-    Redrive { which: Which, to: Option<String>, redrive: Box<Redrive> },
-    Discard { which: Which, filter: Box<Filter>, because: String },
-}
-
-impl Work {
-    pub(super) fn redrive(which: Which, to: Option<String>, redrive: Redrive) -> Result<Self, Problem> {
-        redrive.check().map_err(refused)?;
-        Ok(Self::Redrive { which, to, redrive: Box::new(redrive) })
-    }
-
-    pub(super) fn discard(which: Which, because: String) -> Result<Self, Problem> {
-        let filter = which.filter()?;
-        if because.trim().is_empty() {
-            return Err(Problem::bad_request("say in `reason` why they are given up"));
-        }
-        Ok(Self::Discard { which, filter: Box::new(filter), because })
-    }
-
-    pub(super) fn which(&self) -> &Which {
-        match self {
-            Self::Redrive { which, .. } | Self::Discard { which, .. } => which,
-        }
-    }
-
-    /// What it is counted by.
-    fn counted(&self) -> Redrive {
-        match self {
-            Self::Redrive { redrive, .. } => redrive.as_ref().clone(),
-            // Whatever was re-driven how often can be given up.
-            Self::Discard { filter, .. } => Redrive::new(own_name(), filter.as_ref().clone()).cap(u32::MAX),
-        }
-    }
 }
 
 /// A job to begin.

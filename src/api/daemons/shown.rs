@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub(crate) use super::held::HeldBack;
 pub(crate) use super::reads::Reads;
 #[cfg(feature = "cli")]
 pub(crate) use super::stake::StakeShown;
@@ -16,7 +17,7 @@ pub(crate) use super::steering::{LimitChange, ScopeChange, SeekRequest, SkipRequ
 use crate::metrics::{self, MessageStatus};
 use crate::pipeline::failures::FailureGroup;
 use crate::pipeline::rebalances;
-use crate::pipeline::view::{self, AttemptView, PartitionView, View};
+use crate::pipeline::view::{AttemptView, PartitionView, View};
 use crate::supervisor::{DaemonState, Inspected};
 
 /// A daemon.
@@ -187,34 +188,6 @@ pub(crate) struct Partition {
     pub(crate) uncommitted: u64,
     /// Offsets above the oldest unfinished record that need no work any more.
     pub(crate) finished_ahead: u64,
-}
-
-/// Why nothing more of a partition is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum HeldBack {
-    /// What is finished could no longer be remembered in the commit's metadata; or nothing is, before the first commit.
-    Window,
-    /// The bound of the parked records is reached.
-    Parked,
-    /// A dead letter can't be written.
-    DeadLetter,
-    /// Somebody has paused it.
-    Paused,
-    /// The circuit breaker of its route is open.
-    CircuitBreaker,
-}
-
-impl HeldBack {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Window => "window",
-            Self::Parked => "parked",
-            Self::DeadLetter => "dead_letter",
-            Self::Paused => "paused",
-            Self::CircuitBreaker => "circuit_breaker",
-        }
-    }
 }
 
 /// A handler that runs.
@@ -427,18 +400,6 @@ impl Partition {
     pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         let of_itself = (Reverse(self.stalled), Reverse(self.held.is_some()), Reverse(self.behind), Reverse(self.lag));
         (of_itself, self.topic.clone(), self.partition)
-    }
-}
-
-impl From<view::HeldBack> for HeldBack {
-    fn from(held: view::HeldBack) -> Self {
-        match held {
-            view::HeldBack::Window => Self::Window,
-            view::HeldBack::Parked => Self::Parked,
-            view::HeldBack::DeadLetter => Self::DeadLetter,
-            view::HeldBack::Paused => Self::Paused,
-            view::HeldBack::CircuitBreaker => Self::CircuitBreaker,
-        }
     }
 }
 

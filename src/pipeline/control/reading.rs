@@ -5,11 +5,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::pipeline::subscription::Subscription;
+#[cfg(feature = "api")]
 use crate::record::Topic;
 use crate::records::Records;
 
 /// See the module.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "api"), allow(dead_code, reason = "it is the API that asks"))]
 pub(crate) struct Reading {
     subscription: Subscription,
     /// Reads its topics beside it, where its source can.
