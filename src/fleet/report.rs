@@ -260,7 +260,7 @@ mod tests {
         let told = size(&small);
         assert_eq!(size(&small.bounded(BYTES)), told, "what is small stays as it is");
         for (daemons, count, long) in
-            [(1, 500, 249), (40, 200, 100), (3, 20, 100_000), (2_000, 1, 10), (1, 1, 10_000_000)]
+            [(1, 500, 249), (40, 200, 100), (3, 20, 100_000), (2_000, 1, 10), (1, 1, 1_000_000)]
         {
             let whole = report((0..daemons).map(|number| daemon(number, count, long)).collect());
             let bounded = whole.bounded(BYTES);

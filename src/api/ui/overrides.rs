@@ -16,6 +16,9 @@ use crate::api::state::Api;
 use crate::fleet::Standing;
 use crate::record::Timestamp;
 
+/// So many of a daemon stand on its page.
+const SHOWN: usize = 20;
+
 pub(super) async fn overrides(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
@@ -37,7 +40,8 @@ pub(super) fn of_daemon(api: &Api, daemon: &str) -> Markup {
     html! {
         @if !overrides.is_empty() {
             h2 { "Overrides (" (overrides.len()) ")" }
-            (table(&overrides, false))
+            (table(&overrides[..overrides.len().min(SHOWN)], false))
+            @if overrides.len() > SHOWN { p.faint { "The latest " (SHOWN) " are shown: " a href="/overrides" { "all overrides" } "." } }
         }
     }
 }
