@@ -16,6 +16,7 @@
 
 mod access;
 mod audit;
+mod commands;
 mod daemons;
 mod doctor;
 mod endpoint;
@@ -28,10 +29,13 @@ mod masks;
 mod openapi;
 mod overrides;
 mod problem;
+mod proxies;
 mod rate;
 mod routes;
 mod server;
 mod state;
+mod streams;
+mod topics;
 mod ui;
 
 #[cfg(test)]
@@ -46,6 +50,8 @@ pub use access::{Role, Token};
 pub(crate) use audit::AuditEntry;
 #[cfg(feature = "cli")]
 pub(crate) use audit::AuditShown;
+#[cfg(feature = "cli")]
+pub(crate) use commands::{Acknowledgement, CommandShown, CommandsShown, InInstance};
 pub(crate) use daemons::shown;
 use doctor::Examine;
 pub use doctor::{Finding, Severity};
@@ -54,6 +60,7 @@ pub(crate) use fleet::{DaemonInFleet, DaemonInInstance, DaemonShown, FleetShown,
 pub(crate) use instance::Instance;
 #[cfg(feature = "cli")]
 pub(crate) use overrides::{LiftRequest, Lifted, OverridesShown};
+pub use proxies::{Network, NotANetwork};
 pub(crate) use server::ApiServer;
 #[cfg(feature = "cli")]
 pub(crate) use ui::encoded;
@@ -77,6 +84,7 @@ pub struct ApiConfig {
     pub(crate) address: SocketAddr,
     pub(crate) tokens: Vec<Token>,
     pub(crate) hosts: Vec<String>,
+    pub(crate) proxies: Vec<Network>,
     pub(crate) configuration: Option<String>,
     pub(crate) masked: Vec<String>,
     pub(crate) tls: Option<CertificateFiles>,
@@ -108,6 +116,7 @@ impl ApiConfig {
             address,
             tokens: Vec::new(),
             hosts: Vec::new(),
+            proxies: Vec::new(),
             configuration: None,
             masked: Vec::new(),
             tls: None,
@@ -126,6 +135,14 @@ impl ApiConfig {
     #[must_use]
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.hosts.push(name.into());
+        self
+    }
+
+    /// Who asks by way of a proxy in this network is whom `X-Forwarded-For` or `Forwarded` names, for all that is counted or written down by address; of
+    /// whoever else has sent such a header it is not believed. A proxy must be one that puts whom it was asked by at its end.
+    #[must_use]
+    pub fn trusted_proxy(mut self, network: Network) -> Self {
+        self.proxies.push(network);
         self
     }
 

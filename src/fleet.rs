@@ -7,6 +7,7 @@
 //! shows and steers itself alone.
 
 mod helm;
+mod lacks;
 mod log;
 mod lookout;
 mod members;
@@ -31,13 +32,14 @@ use crate::producer::Producer;
 use crate::record::Topic;
 use crate::supervisor::Roster;
 use crate::testing::MemoryBroker;
-pub(crate) use helm::Deed;
 use helm::Helm;
 #[cfg(test)]
 use helm::OrderTrouble;
+pub(crate) use helm::{Carried, Command, Deed, Meant, Stands};
+pub(crate) use lacks::lacking;
 use lookout::Lookout;
 pub(crate) use members::Heard;
-pub(crate) use orders::{LONGEST, NotSought, Order, Outcome, Reached, seek_here};
+pub(crate) use orders::{LONGEST, NotSought, Order, Outcome, Reached, tally};
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use overrides::Override;
 pub(crate) use overrides::{Change, Seek, Standing};
@@ -212,6 +214,13 @@ impl Fleet {
         let (mut deeds, trouble) = self.helm.deeds();
         deeds.retain(|deed| deed.instance.id != self.instance.id);
         (deeds, trouble.or(unknown))
+    }
+
+    /// What was ordered in all processes, the latest first, and why some of it may be missing.
+    pub(crate) async fn commands(&self) -> (Vec<Command>, Option<String>) {
+        let unknown = self.helm.refresh().await.err().map(|why| why.to_string());
+        let (commands, trouble) = self.helm.commands();
+        (commands, trouble.or(unknown))
     }
 
     fn told(&self, sighting: Sighting) -> Sighting {

@@ -35,6 +35,7 @@ mod payload;
 pub mod pipeline;
 pub mod producer;
 pub mod record;
+pub mod records;
 pub mod retry;
 pub mod shutdown;
 pub mod supervisor;

@@ -4,7 +4,9 @@
 //! daemonry ps [DAEMON]                              what the daemons of a process are at
 //! daemonry pause|resume DAEMON [TOPIC[:P,…]]         and `rate`, `scale`, `skip`, `seek`: steer them
 //! daemonry overrides                                what was changed so, until when and why; `lift` takes it back
+//! daemonry commands                                 what was ordered, and which processes have acknowledged it
 //! daemonry topics --brokers localhost:9092          topics of a cluster
+//! daemonry records orders:3 --brokers … --from end  records of a partition
 //! daemonry dlq ls --config shop.yaml --of orders    dead letters: `ls`, `show`, `redrive`, `edit`, `discard`
 //! daemonry doctor --config shop.yaml                 what is wrong, and what to do
 //! daemonry config print --config shop.yaml           what is in force, without secrets; `schema` what can be
@@ -30,6 +32,7 @@ mod agent;
 mod audit;
 mod chosen;
 mod cluster;
+mod commands;
 pub(crate) mod config;
 mod console;
 mod dlq;
@@ -41,6 +44,7 @@ mod lag;
 mod moment;
 mod overrides;
 mod ps;
+mod records;
 mod reset;
 mod rows;
 mod standing;
@@ -82,12 +86,16 @@ pub(crate) enum Request {
     Overrides(overrides::Overrides),
     /// Takes back what one of them has changed
     Lift(overrides::Lift),
+    /// Shows what operators have ordered of the daemons, and which processes have acknowledged it
+    Commands(commands::Commands),
     /// Shows who has done what in the processes of a program, and was turned away
     Audit(audit::Audit),
     /// Has a partition go on elsewhere while its daemon runs
     Seek(steer::Seek),
     /// Lists a cluster's topics
     Topics(topics::Topics),
+    /// Shows records of a topic, in no group and without a trace
+    Records(records::Records),
     /// Dead letters: lists them, shows one, re-drives, edits, discards
     Dlq(Box<dlq::Dlq>),
     /// Finds what usually goes wrong, and says what to do
@@ -123,9 +131,11 @@ impl Request {
             Self::Skip(skip) => skip.run(read),
             Self::Overrides(overrides) => overrides.run(read),
             Self::Lift(lift) => lift.run(read),
+            Self::Commands(commands) => commands.run(read),
             Self::Audit(audit) => audit.run(read),
             Self::Seek(seek) => seek.run(read),
             Self::Topics(topics) => topics.run(read),
+            Self::Records(records) => records.run(read),
             Self::Dlq(dlq) => dlq.run(read),
             Self::Doctor(doctor) => doctor.run(read),
             Self::Lag(lag) => lag.run(read),

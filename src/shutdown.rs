@@ -133,7 +133,8 @@ impl Shutdown {
 pub enum Exit {
     /// Everything that was started has ended, or was done. Code 0.
     Drained,
-    /// A command has found what it was to look for: `doctor` something that is wrong; `pause` a process that is not known to obey. Code 1.
+    /// A command has found what it was to look for: `doctor` something that is wrong; `pause` a process that is not known to obey; `dlq redrive`
+    /// letters that can't be written. Code 1.
     Found,
     /// The deadline of the stop passed with work unfinished, or finished and not committed. Code 3.
     Unfinished,

@@ -206,13 +206,18 @@ fn entry(who: Option<&Identity>, request: &Request, detail: Option<String>, stat
         count: 1,
         who: who.map(|who| who.name.to_string()),
         role: who.map(|who| who.role),
-        from: request.from.to_string(),
+        from: told(request.from),
         method: shortened(request.method.as_str()),
         path: shortened(&request.path),
         detail: detail.map(|detail| shortened(&detail)),
         status: status.as_u16(),
         is_open: false,
     }
+}
+
+/// Where somebody asks from. Of one who asks through a proxy no port is known.
+fn told(from: SocketAddr) -> String {
+    if from.port() == 0 { from.ip().to_string() } else { from.to_string() }
 }
 
 impl Key {

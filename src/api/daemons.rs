@@ -1,6 +1,9 @@
 //! Daemons: what they are at, and how they are steered.
 
+mod held;
+mod reads;
 pub(crate) mod shown;
+pub(super) mod stake;
 pub(super) mod steering;
 
 use axum::Json;
@@ -45,6 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .with::<DaemonName>(),
     ];
     endpoints.extend(steering::endpoints());
+    endpoints.push(stake::endpoint());
     endpoints
 }
 

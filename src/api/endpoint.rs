@@ -19,8 +19,10 @@ use super::problem::Problem;
 use super::server::Peer;
 use super::state::Api;
 
-/// Bytes that a request may bring.
+/// Bytes that a request may bring …
 const BODY: usize = 64 * 1024;
+/// … and the changed value of a letter, of which a form makes three bytes of one where that is no letter or digit.
+const LARGE: usize = 256 * 1024;
 
 /// The schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -38,6 +40,8 @@ pub(super) struct Endpoint {
     /// What it answers; none for a page, which is for people.
     pub(super) response: Option<SchemaOf>,
     route: MethodRouter<Api>,
+    /// More may be sent than elsewhere.
+    is_large: bool,
 }
 
 impl Endpoint {
@@ -82,7 +86,17 @@ impl Endpoint {
     }
 
     fn new(method: Method, path: &'static str, role: Role, summary: &'static str, route: MethodRouter<Api>) -> Self {
-        Self { method, path, role, summary, parameters: Vec::new(), request: None, response: None, route }
+        Self {
+            method,
+            path,
+            role,
+            summary,
+            parameters: Vec::new(),
+            request: None,
+            response: None,
+            route,
+            is_large: false,
+        }
     }
 
     fn answers<R: JsonSchema>(self) -> Self {
@@ -97,6 +111,11 @@ impl Endpoint {
             inline.into_generator().into_root_schema_for::<P>()
         });
         self
+    }
+
+    /// It takes as much as a letter's value may have.
+    pub(super) fn large(self) -> Self {
+        Self { is_large: true, ..self }
     }
 
     /// It takes a `B` as JSON.
@@ -116,7 +135,8 @@ pub(super) struct Guarded {
 impl Guarded {
     fn of(endpoint: &Endpoint) -> Self {
         // A letter is a record, and so are those of a list of them; what they are counted by is none.
-        let shows_records = endpoint.path.contains("/letters/{topic}") && !endpoint.path.ends_with("/kinds");
+        let is_letters = endpoint.path.contains("/letters/{topic}") && !endpoint.path.ends_with("/kinds");
+        let shows_records = is_letters || endpoint.path.contains("/topics/{topic}/{partition}");
         Self { role: endpoint.role, shows_records }
     }
 }
@@ -125,7 +145,8 @@ impl Guarded {
 pub(super) fn router(endpoints: Vec<Endpoint>, api: Api) -> Router {
     let router = endpoints.into_iter().fold(Router::new(), |router, endpoint| {
         let guarded = Guarded::of(&endpoint);
-        let Endpoint { path, route, .. } = endpoint;
+        let Endpoint { path, route, is_large, .. } = endpoint;
+        let route = if is_large { route.layer(DefaultBodyLimit::max(LARGE)) } else { route };
         let guard = move |State(api): State<Api>,
                           ConnectInfo(Peer { address: peer, .. }): ConnectInfo<Peer>,
                           Extension(identity): Extension<Identity>,

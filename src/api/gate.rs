@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::rate::{REQUEST, WRONG_TOKEN};
 use super::server::Peer;
 use super::state::Api;
+use super::streams::Open;
 use super::ui;
 use crate::admin::household;
 
@@ -50,10 +51,13 @@ fn without_port(host: &str) -> &str {
 /// What every request passes.
 pub(super) async fn admit(
     State(api): State<Api>,
-    ConnectInfo(Peer { address: peer, has_asked }): ConnectInfo<Peer>,
+    ConnectInfo(Peer { address: connected, has_asked }): ConnectInfo<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    // From here on whoever asks is who a proxy says that it is asked by.
+    let peer = api.proxies.client(connected, request.headers());
+    request.extensions_mut().insert(ConnectInfo(Peer { address: peer, has_asked: has_asked.clone() }));
     // What has a body may be on its way for as long as its sender likes.
     if request.body().is_end_stream() {
         has_asked.note();
@@ -216,7 +220,16 @@ pub(super) async fn authorize(
         let api = api.clone();
         async move {
             let response = if identity.role >= route.role {
-                next.run(request).await
+                match open_stream(&api, peer, &identity, &asked.path) {
+                    Ok(open) => {
+                        let response = next.run(request).await;
+                        match open {
+                            Some(open) => open.along(response),
+                            None => response,
+                        }
+                    }
+                    Err(too_many) => too_many.into_response(),
+                }
             } else {
                 let detail = format!("`{}` is {}, this takes {}", identity.name, identity.role, route.role);
                 Problem::new(StatusCode::FORBIDDEN, detail).into_response()
@@ -234,6 +247,25 @@ pub(super) async fn authorize(
     };
     // Whoever hangs up in the middle of a change leaves it neither half done nor without its entry.
     if is_change { api.carry_out(answer).await } else { answer.await }
+}
+
+/// That somebody has one more live page open, where it is one.
+fn open_stream(api: &Api, peer: SocketAddr, identity: &Identity, path: &str) -> Result<Option<Open>, Problem> {
+    if !path.starts_with(ui::LIVE) {
+        return Ok(None);
+    }
+    // Where nobody shows a token they are told apart by their addresses alone.
+    let who = match api.admitted.is_everybody() {
+        true => household(peer.ip()).to_string(),
+        false => identity.name.to_string(),
+    };
+    match api.streams.open(who) {
+        Some(open) => Ok(Some(open)),
+        None => {
+            let detail = "as many live pages of yours are open as may be: close one";
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail))
+        }
+    }
 }
 
 /// What every answer has.

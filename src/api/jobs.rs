@@ -5,6 +5,7 @@
 
 pub(super) mod shown;
 mod told;
+mod work;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -25,18 +26,20 @@ use super::access::{Identity, Role};
 use super::audit::Audit;
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::instance::Instance;
-use super::letters::which::Which;
-use super::letters::{begun, own_name, refused};
+use super::letters::begun;
 use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
-use crate::dead_letters::{Counts, DeadLetters, Filter, Interrupted, LettersError, Plan, Redrive};
+use crate::dead_letters::{Counts, DeadLetters, Interrupted, Left, LettersError, Plan};
 use crate::fleet::Fleet;
 use crate::record::{Timestamp, Topic};
+pub(super) use work::Work;
 
 /// Jobs that are known, and that run at once.
 const KEPT: usize = 50;
 const RUNNING: usize = 4;
+/// So many letters that were left are named.
+const NAMED: usize = 100;
 /// How long a transaction that is under way may take to end once it is told to: as long as one is open, and some.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer may wait for a job's end. A connection's time is longer.
@@ -122,43 +125,6 @@ struct ResumeRequest {
     reason: String,
 }
 
-/// What is done to letters.
-#[derive(Clone, Debug)]
-pub(super) enum Work {
-    Redrive { which: Which, to: Option<String>, redrive: Box<Redrive> },
-    Discard { which: Which, filter: Filter, because: String },
-}
-
-impl Work {
-    pub(super) fn redrive(which: Which, to: Option<String>, redrive: Redrive) -> Result<Self, Problem> {
-        redrive.check().map_err(refused)?;
-        Ok(Self::Redrive { which, to, redrive: Box::new(redrive) })
-    }
-
-    pub(super) fn discard(which: Which, because: String) -> Result<Self, Problem> {
-        let filter = which.filter()?;
-        if because.trim().is_empty() {
-            return Err(Problem::bad_request("say in `reason` why they are given up"));
-        }
-        Ok(Self::Discard { which, filter, because })
-    }
-
-    pub(super) fn which(&self) -> &Which {
-        match self {
-            Self::Redrive { which, .. } | Self::Discard { which, .. } => which,
-        }
-    }
-
-    /// What it is counted by.
-    fn counted(&self) -> Redrive {
-        match self {
-            Self::Redrive { redrive, .. } => redrive.as_ref().clone(),
-            // Whatever was re-driven how often can be given up.
-            Self::Discard { filter, .. } => Redrive::new(own_name(), filter.clone()).cap(u32::MAX),
-        }
-    }
-}
-
 /// A job to begin.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -226,6 +192,8 @@ pub(super) struct Progress {
     pub(super) counts: Counts,
     /// What would be done, once that is counted.
     pub(super) plan: Option<Plan>,
+    /// The first letters that were left since nothing could be done with them.
+    pub(super) left: Vec<Left>,
     pub(super) end: Option<End>,
 }
 
@@ -267,6 +235,15 @@ impl Job {
                 }
             }
         });
+        let letters = letters.hearing_of_left({
+            let job = Arc::clone(&self);
+            move |left| {
+                let mut progress = job.progress.lock();
+                if progress.left.len() < NAMED {
+                    progress.left.push(left.clone());
+                }
+            }
+        });
         let error = {
             let mut work = pin!(self.work(&letters));
             tokio::select! {
@@ -293,7 +270,9 @@ impl Job {
                 return Ok(());
             }
             Work::Redrive { redrive, .. } => letters.redrive(redrive.as_ref().clone()).await,
-            Work::Discard { filter, because, .. } => letters.discard(filter.clone(), &*by.name, because.as_str()).await,
+            Work::Discard { filter, because, .. } => {
+                letters.discard(filter.as_ref().clone(), &*by.name, because.as_str()).await
+            }
         };
         let (counts, ended) = match done {
             Ok(counts) => (counts, Ok(())),

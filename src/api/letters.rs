@@ -98,7 +98,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             edit,
         )
         .with::<LetterPlace>()
-        .takes::<EditRequest>(),
+        .takes::<EditRequest>()
+        .large(),
     ]
 }
 
@@ -190,15 +191,15 @@ pub(super) fn open(api: &Api, daemon: &str, topic: &str) -> Result<DeadLetters, 
 }
 
 /// Leave to read, for so long.
-struct Turn<'a> {
-    time: Duration,
+pub(super) struct Turn<'a> {
+    pub(super) time: Duration,
     /// Of all of the answer.
-    end: Instant,
+    pub(super) end: Instant,
     _permit: SemaphorePermit<'a>,
 }
 
 /// Waits until few enough others read; `None` where that takes too long.
-async fn turn(api: &Api) -> Option<Turn<'_>> {
+pub(super) async fn turn(api: &Api) -> Option<Turn<'_>> {
     let begun = Instant::now();
     let permit = timeout(TURN, api.readers.acquire()).await.ok()?.expect("it is never closed");
     let time = READING.min(READ.saturating_sub(begun.elapsed()));
@@ -206,11 +207,14 @@ async fn turn(api: &Api) -> Option<Turn<'_>> {
 }
 
 /// Waits for it until then.
-async fn in_time<T>(end: Instant, read: impl Future<Output = Result<T, LettersError>>) -> Result<T, Problem> {
+pub(super) async fn in_time<T>(
+    end: Instant,
+    read: impl Future<Output = Result<T, LettersError>>,
+) -> Result<T, Problem> {
     timeout_at(end, read).await.map_err(|_| slow())?.map_err(refused)
 }
 
-fn slow() -> Problem {
+pub(super) fn slow() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the cluster takes too long, ask again")
 }
 

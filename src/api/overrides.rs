@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::access::Role;
+use super::access::{Identity, Role};
 use super::audit::Detail;
 use super::endpoint::{Endpoint, Named, Sent};
 use super::problem::{Problem, asked_for, says_why};
@@ -75,16 +75,17 @@ impl OverridesShown {
 
 impl Lifted {
     /// Takes this one back.
-    pub(super) async fn one(api: &Api, id: &str, reason: &str) -> Result<Self, Problem> {
+    pub(super) async fn one(api: &Api, identity: &Identity, id: &str, reason: &str) -> Result<Self, Problem> {
         asked_for(format!("lift {id}: {reason}"), async {
             says_why(reason)?;
-            Self::taken_back(api, id).await
+            Self::taken_back(api, identity, id, reason).await
         })
         .await
     }
 
-    async fn taken_back(api: &Api, id: &str) -> Result<Self, Problem> {
-        let (lifted, Outcome { reached, trouble, .. }) = api.fleet.lift(id).await.ok_or_else(|| {
+    async fn taken_back(api: &Api, identity: &Identity, id: &str, reason: &str) -> Result<Self, Problem> {
+        let lifted = api.fleet.lift(id, &identity.name, reason).await;
+        let (lifted, Outcome { reached, trouble, .. }) = lifted.ok_or_else(|| {
             Problem::not_found(format!("there is no override `{id}` any more: `/api/v1/overrides` lists them"))
         })?;
         Ok(Self { lifted, reached, trouble: trouble.map(|trouble| trouble.to_string()) })
@@ -103,10 +104,11 @@ async fn all(State(api): State<Api>) -> Json<OverridesShown> {
 
 async fn lift(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(OverrideId { id }): Named<OverrideId>,
     Sent(LiftRequest { reason }): Sent<LiftRequest>,
 ) -> Result<Response, Problem> {
-    let lifted = Lifted::one(&api, &id, &reason).await?;
+    let lifted = Lifted::one(&api, &identity, &id, &reason).await?;
     let detail = Extension(Detail(format!("{}: {reason}", lifted.told())));
     Ok((detail, Json(lifted)).into_response())
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::access::{Identity, Role};
 use super::audit::AuditShown;
+use super::commands;
 use super::daemons;
 use super::doctor;
 use super::endpoint::Endpoint;
@@ -18,6 +19,7 @@ use super::jobs;
 use super::letters;
 use super::overrides;
 use super::state::Api;
+use super::topics;
 use super::ui;
 
 /// Every endpoint.
@@ -37,6 +39,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints.extend(daemons::endpoints());
     endpoints.extend(fleet::endpoints());
     endpoints.extend(overrides::endpoints());
+    endpoints.extend(commands::endpoints());
+    endpoints.extend(topics::endpoints());
     endpoints.extend(letters::endpoints());
     endpoints.extend(jobs::endpoints());
     endpoints.extend(doctor::endpoints());

@@ -19,7 +19,10 @@ use super::jobs::{Books, Jobs};
 use super::letters::READERS;
 use super::masks::Masks;
 use super::problem::Problem;
+use super::proxies::Proxies;
 use super::rate::RateLimit;
+use super::streams::Streams;
+use super::ui::Rendered;
 use crate::fleet::Fleet;
 use crate::supervisor::{Inspected, Roster};
 
@@ -35,6 +38,12 @@ pub(super) struct Inner {
     pub(super) admitted: Admitted,
     pub(super) hosts: Hosts,
     pub(super) rate: RateLimit,
+    /// Those that are believed whom they ask for.
+    pub(super) proxies: Proxies,
+    /// The live pages that are open.
+    pub(super) streams: Streams,
+    /// What was rendered of them.
+    pub(super) rendered: Rendered,
     pub(super) audit: Arc<Audit>,
     /// Work on dead letters.
     pub(super) jobs: Jobs,
@@ -61,7 +70,7 @@ impl Api {
         fleet: Arc<Fleet>,
         document: Value,
     ) -> Self {
-        let ApiConfig { tokens, hosts, configuration, masked, tls, doctor, .. } = config;
+        let ApiConfig { tokens, hosts, proxies, configuration, masked, tls, doctor, .. } = config;
         let (admitted, hosts) = (Admitted::holders(tokens), Hosts::new(hosts));
         let audit = Arc::new(Audit::default());
         let books = Books { audit: Arc::clone(&audit), fleet: Arc::clone(&fleet) };
@@ -71,6 +80,9 @@ impl Api {
             admitted,
             hosts,
             rate: RateLimit::default(),
+            proxies: Proxies::new(proxies),
+            streams: Streams::default(),
+            rendered: Rendered::default(),
             audit,
             jobs: Jobs::of_process(&instance, books),
             instance,

@@ -2,6 +2,7 @@
 
 mod audited;
 mod bounded;
+mod commands;
 mod doctor;
 mod elsewhere;
 mod jobs;
@@ -10,7 +11,9 @@ mod large;
 mod letters;
 mod overrides;
 mod pages;
+mod proxied;
 mod slow;
+mod topics;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -4,6 +4,7 @@
 //! escapes it. The invariant: a page loads nothing but from here, and runs no script but the one that is served here.
 
 mod audit;
+mod commands;
 mod daemon;
 mod doctor;
 mod errors;
@@ -13,10 +14,13 @@ mod login;
 mod overrides;
 mod overview;
 mod page;
+mod record;
+mod rendered;
 mod room;
 mod rows;
 mod seek;
 mod steering;
+mod topics;
 mod workers;
 
 use std::convert::Infallible;
@@ -38,6 +42,7 @@ pub(super) use page::asset;
 #[cfg(feature = "cli")]
 pub(crate) use page::encoded;
 use page::{Page, shell};
+pub(super) use rendered::Rendered;
 use steering::{LimitForm, PauseForm, ResumeForm, SkipForm, WorkersForm, act};
 
 /// How often a page is rendered anew.
@@ -61,6 +66,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::form("/daemons/{daemon}/skip", Role::Operator, "Has a record passed over", act::<SkipForm>),
         Endpoint::page("/overrides", Role::Viewer, "What operators have changed", overrides::overrides),
         Endpoint::form("/overrides/{id}/lift", Role::Operator, "Takes it back", overrides::lift),
+        Endpoint::page("/commands", Role::Viewer, "What operators have ordered", commands::commands),
+        Endpoint::page("/commands/{id}", Role::Viewer, "One of their commands", commands::command),
+        Endpoint::page("/topics", Role::Operator, "The topics that are read", topics::topics),
+        Endpoint::page("/topics/{topic}", Role::Operator, "The partitions of a topic", topics::topic),
+        Endpoint::page("/topics/{topic}/{partition}", Role::Operator, "Records of a partition", topics::records),
+        Endpoint::page("/topics/{topic}/{partition}/{offset}", Role::Operator, "A record", topics::record),
         Endpoint::page("/workers", Role::Viewer, "The handlers that run", workers::workers),
         Endpoint::page("/live/workers", Role::Viewer, "The handlers that run, each second", workers::live),
         Endpoint::page("/errors", Role::Viewer, "Attempts that failed", errors::errors),
@@ -98,7 +109,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             Role::Admin,
             "Writes the changed record of a letter",
             letters::edit,
-        ),
+        )
+        .large(),
         Endpoint::page("/jobs/{job}", Role::Viewer, "Work on dead letters", letters::job),
         Endpoint::page("/live/jobs/{job}", Role::Viewer, "Work on dead letters, each second", letters::live_job),
         Endpoint::form("/jobs/{job}/execute", Role::Operator, "Does what was counted", letters::execute),
@@ -107,9 +119,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// What is rendered each second.
-fn live(api: Api, render: impl Fn(&Api) -> Result<Markup, Problem> + Send + 'static) -> Response {
-    Sse::new(events(api, render)).into_response()
+/// What the paths of live pages begin with.
+pub(super) const LIVE: &str = "/live/";
+
+/// What is rendered each second, once for all who look at the same: `page` has to tell apart what they see.
+fn live(api: Api, page: String, render: impl Fn(&Api) -> Result<Markup, Problem> + Send + 'static) -> Response {
+    Sse::new(events(api, move |api| api.rendered.get(&page, || render(api)))).into_response()
 }
 
 pub(super) fn events(
@@ -128,7 +143,7 @@ pub(super) fn events(
 }
 
 async fn live_overview(State(api): State<Api>) -> Response {
-    live(api, |api| Ok(overview::fragment(api)))
+    live(api, "overview".to_owned(), |api| Ok(overview::fragment(api)))
 }
 
 /// What a form leaves behind in the address: what it did.

@@ -4,7 +4,7 @@ use super::document::Document;
 use super::key::KeyPath;
 use super::raw::{ApiSection, CertificateSection, TokenSection};
 use super::secret::secret;
-use crate::api::{ApiConfig, ApiConfigError, Token};
+use crate::api::{ApiConfig, ApiConfigError, NotANetwork, Token};
 
 /// Where the API is served, and to whom; none where it is not. What is wrong with it is told to the document.
 pub(super) fn api(document: &mut Document, section: &ApiSection) -> Option<ApiConfig> {
@@ -14,6 +14,16 @@ pub(super) fn api(document: &mut Document, section: &ApiSection) -> Option<ApiCo
     let mut config = ApiConfig::new(section.address.0);
     for host in &section.hosts {
         config = config.host(host);
+    }
+    for (index, text) in section.trusted_proxies.iter().enumerate() {
+        match text.parse() {
+            Ok(network) => config = config.trusted_proxy(network),
+            Err(error) => {
+                let error: NotANetwork = error;
+                let key = path.child("trusted_proxies");
+                document.fault(&key, &[], format!("has `{text}` as its {}. one, which is {error}", index + 1));
+            }
+        }
     }
     if let Some(CertificateSection { certificate, key }) = &section.tls {
         config = config.tls(certificate, key);

@@ -50,7 +50,7 @@ impl Entry {
     pub(super) fn of(record: &Record, view: Result<View<'_>, NotALetter>, mark: Option<MarkKind>) -> Self {
         let content = match view {
             Ok(view) => Content::Letter(Box::new(view.letter(record.key(), record.value()))),
-            Err(why) => Content::Foreign { record: owned(record), why },
+            Err(why) => Content::Foreign { record: OwnedRecord::of(record), why },
         };
         let (partition, offset) = (record.partition(), record.offset());
         Self { partition, offset, written_at: record.timestamp(), content, mark }
@@ -78,15 +78,5 @@ impl Entry {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers: usize = record.headers.iter().map(|(name, value)| name.len() + length(value) + 64).sum();
         length(&record.key) + length(&record.value) + headers + 512
-    }
-}
-
-fn owned(record: &Record) -> OwnedRecord {
-    let headers = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
-    OwnedRecord {
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.value().map(<[u8]>::to_vec),
-        headers: headers.collect(),
-        timestamp: record.timestamp(),
     }
 }

@@ -16,6 +16,7 @@ use crate::record::{Offset, Partition, Record, Timestamp, Topic};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub(super) places: Vec<(Partition, Offset)>,
+    except: Vec<(Partition, Offset)>,
     pub(super) partitions: Vec<Partition>,
     pub(super) since: Option<Timestamp>,
     until: Option<Timestamp>,
@@ -39,6 +40,13 @@ impl Filter {
     #[must_use]
     pub fn at(mut self, partition: Partition, offset: Offset) -> Self {
         self.places.push((partition, offset));
+        self
+    }
+
+    /// Not the letter at this place of the letters' topic.
+    #[must_use]
+    pub fn except(mut self, partition: Partition, offset: Offset) -> Self {
+        self.except.push((partition, offset));
         self
     }
 
@@ -132,6 +140,7 @@ impl Filter {
         let any = |empty: bool, found: bool| empty || found;
         any(self.partitions.is_empty(), self.partitions.contains(&record.partition()))
             && any(self.places.is_empty(), self.places.contains(&(record.partition(), record.offset())))
+            && !self.except.contains(&(record.partition(), record.offset()))
             && self.key.as_deref().is_none_or(|key| record.key() == Some(key))
             && self.headers.iter().all(|(name, value)| {
                 record.headers().any(|found| found.name == name && (value.is_none() || value.as_deref() == found.value))

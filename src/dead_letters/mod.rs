@@ -50,6 +50,9 @@
 //! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
 //!   letter has that header too, and at the cap it is left alone. What a letter says of its topic is believed, but no record goes where
 //!   the marks are.
+//! - **What can't be done is left.** A letter whose record is too large for its topic, or whose topic is gone, or may not be written, and a record that
+//!   is no letter, end nothing: each is passed over, [counted](Counts::unwritten) and [told](DeadLetters::hearing_of_left) with its place and why, and has no
+//!   mark. Where all records were to go to one topic that can't be written, nothing is done.
 //! - **What became of them is read once.** A [`DeadLetters`] and its clones keep it, in some 300 bytes for 512 letters, and read on from there for
 //!   each page, letter and list. Those that are done with are passed over unread where there are many of them.
 //! - **Measured** with 1,000,000 letters, each with a mark: the figures are in the book, under "Operating", and `make letters` repeats them. Letters to
@@ -61,6 +64,7 @@ mod entry;
 mod error;
 mod filter;
 mod kinds;
+mod left;
 mod letter;
 mod listing;
 mod marked;
@@ -88,16 +92,20 @@ pub use entry::{Content, Entry, Shown};
 pub use error::{Interrupted, LettersError};
 pub use filter::Filter;
 pub use kinds::{Kind, Kinds, Waiting};
+pub use left::Left;
 pub use letter::{DeadLetter, NotALetter};
 pub use listing::Listing;
 pub use marks::{Mark, MarkKind};
 pub(crate) use marks::{TopicId, letters_of_marks};
+#[cfg(feature = "api")]
+pub(crate) use page::place_of;
 pub use page::{Cursor, LettersPage, NotACursor};
 pub use plan::{Plan, Way};
 pub use redrive::{Counts, Edit, Redrive};
 
+use self::left::Ear;
 use self::opened::Pile;
-use self::pass::Work;
+use self::pass::{Heard, Work};
 use self::register::{Register, Time};
 use self::shelf::{Shelf, StopOnDrop};
 use self::watch::Watch;
@@ -113,6 +121,7 @@ pub struct DeadLetters {
     shelf: Arc<dyn Shelf>,
     topic: Topic,
     watch: Watch,
+    ear: Ear,
     /// What became of them, as far as it was read; clones share it.
     register: Arc<Register>,
 }
@@ -133,7 +142,7 @@ impl DeadLetters {
     }
 
     pub(crate) fn on(shelf: Arc<dyn Shelf>, topic: Topic) -> Self {
-        Self { shelf, topic, watch: Watch::default(), register: Arc::default() }
+        Self { shelf, topic, watch: Watch::default(), ear: Ear::default(), register: Arc::default() }
     }
 
     /// The same with somebody who watches. A re-drive or a discard tells after each of its transactions what it has done, for good; what
@@ -157,6 +166,23 @@ impl DeadLetters {
     #[must_use]
     pub fn watched(self, watch: impl Fn(Counts) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self { watch: Watch::by(watch), ..self }
+    }
+
+    /// The same with somebody who hears of each letter that a re-drive leaves since nothing can be done with it: its record can't be written, or it
+    /// is no letter. Called on the thread that does the work, once the transaction that is past the letter is committed.
+    ///
+    /// ```no_run
+    /// use daemonry::dead_letters::{DeadLetters, Filter, Redrive};
+    ///
+    /// # async fn example(letters: DeadLetters) -> Result<(), Box<dyn std::error::Error>> {
+    /// let heard = letters.hearing_of_left(|left| println!("{}:{} {}", left.partition, left.offset, left.why));
+    /// heard.redrive(Redrive::new("after-the-outage", Filter::all())).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hearing_of_left(self, hear: impl Fn(&Left) + Send + Sync + 'static) -> Self {
+        Self { ear: Ear::of(hear), ..self }
     }
 
     /// The topic.
@@ -345,8 +371,8 @@ impl DeadLetters {
         if let Work::Redrive(request) = &work {
             request.check().map_err(nothing)?;
         }
-        let watch = self.watch.clone();
-        self.run(move |pile| pass::work(pile, &work, &watch)).await.map_err(nothing)?
+        let (watch, ear) = (self.watch.clone(), self.ear.clone());
+        self.run(move |pile| pass::work(pile, &work, Heard { watch: &watch, ear: &ear })).await.map_err(nothing)?
     }
 
     /// Does what blocks on a thread for it; stops it when nobody waits any more.

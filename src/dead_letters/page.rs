@@ -76,14 +76,16 @@ impl FromStr for Cursor {
     type Err = NotACursor;
 
     fn from_str(text: &str) -> Result<Self, NotACursor> {
-        let place = |part: &str| {
-            let (partition, offset) = part.split_once(':').ok_or(NotACursor)?;
-            match (partition.parse(), offset.parse()) {
-                (Ok(partition @ 0..), Ok(offset @ 0..)) => Ok((Partition(partition), Offset(offset))),
-                _ => Err(NotACursor),
-            }
-        };
-        text.split(',').map(place).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(|part| place_of(part).ok_or(NotACursor)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A place of a topic as `0:17`.
+pub(crate) fn place_of(text: &str) -> Option<(Partition, Offset)> {
+    let (partition, offset) = text.split_once(':')?;
+    match (partition.parse(), offset.parse()) {
+        (Ok(partition @ 0..), Ok(offset @ 0..)) => Some((Partition(partition), Offset(offset))),
+        _ => None,
     }
 }
 

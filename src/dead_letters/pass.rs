@@ -6,18 +6,23 @@
 //! Letters are taken by their time over all partitions, and in the order of offsets within each. So those of a key keep their order even
 //! where the letters' topic got more partitions and the key moved to another one. The producer sends them to the partition of their key,
 //! as the topic has them now: that is where the key's other records are.
+//!
+//! A letter that can't be written is left, told and passed over. What the brokers refuse only once it was sent undoes its transaction: the pass is
+//! begun again from the last one, now that it is known. A record that is as large as one that was refused has a transaction to itself, so
+//! that nothing else is undone with it.
 
 use std::time::{Duration, Instant};
 
-use super::Filter;
 use super::error::{Interrupted, LettersError};
-use super::letter::View;
+use super::left::{Ear, Left, Obstacles};
+use super::letter::{NotALetter, View};
 use super::marks::{Mark, MarkKind, TopicId, topic_of};
 use super::opened::Pile;
 use super::redrive::{Counts, Redrive, Verdict, judge, outgoing};
 use super::register::Time;
 use super::shelf::{Batching, Pace, Progress, Span, Writer};
 use super::watch::Watch;
+use super::{DeadLetter, Filter};
 use crate::record::{NextOffset, Offset, Partition, Record, Topic};
 
 /// How many letters go into one transaction, at most.
@@ -53,16 +58,51 @@ impl Work {
             Self::Discard { .. } => None,
         }
     }
+
+    /// Whether what went wrong with this topic has to do with single letters, so that the others can be gone on with. Of a change of one letter,
+    /// and of the one topic that all are to go to, it is the whole that can't be done.
+    fn is_of_letters(&self, error: &LettersError, letters: &Topic) -> bool {
+        let Self::Redrive(Redrive { edit: None, target, .. }) = self else { return false };
+        match error {
+            LettersError::TooLarge { target, .. } => *target != topic_of(letters),
+            LettersError::UnknownTopic(topic) => target.is_none() && topic != letters && *topic != topic_of(letters),
+            _ => false,
+        }
+    }
+}
+
+/// Why a record can't be written.
+enum Trouble {
+    /// It is this letter's, or its topic's: the others can be gone on with.
+    OfLetter(LettersError),
+    OfAll(LettersError),
+}
+
+impl From<LettersError> for Trouble {
+    fn from(error: LettersError) -> Self {
+        Self::OfAll(error)
+    }
+}
+
+/// Who hears of the work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard<'a> {
+    pub(super) watch: &'a Watch,
+    pub(super) ear: &'a Ear,
 }
 
 /// Does the work, and counts. On an error all that was committed stands.
-pub(super) fn work(pile: &Pile<'_>, work: &Work, watch: &Watch) -> Result<Counts, Interrupted> {
+pub(super) fn work(pile: &Pile<'_>, work: &Work, heard: Heard<'_>) -> Result<Counts, Interrupted> {
     let mut counts = Counts::default();
     let mut batching = Batching::Together;
+    let mut obstacles = Obstacles::default();
     loop {
-        match write(pile, work, batching, watch, &mut counts) {
+        match write(pile, work, batching, heard, &mut counts, &mut obstacles) {
             // Perhaps only together with others. The request goes on where it is.
             Err(LettersError::TooLarge { .. }) if batching == Batching::Together => batching = Batching::Alone,
+            // Authorisation is learned of before anything is sent.
+            Err(error @ (LettersError::TooLarge { .. } | LettersError::UnknownTopic(_)))
+                if work.is_of_letters(&error, pile.topic) && obstacles.learn(&error) => {}
             outcome => return outcome.map(|()| counts).map_err(|error| Interrupted { counts, error }),
         }
     }
@@ -72,8 +112,9 @@ fn write(
     pile: &Pile<'_>,
     work: &Work,
     batching: Batching,
-    watch: &Watch,
+    heard: Heard<'_>,
     counts: &mut Counts,
+    obstacles: &mut Obstacles,
 ) -> Result<(), LettersError> {
     let Pile { shelf, topic: letters, stop, .. } = *pile;
     // Before anything is made or fenced: a name that is misspelt must have no effect.
@@ -82,8 +123,8 @@ fn write(
     // First, so that nobody else writes from here on, and nothing is left undecided: marks and progress are true when they are read.
     let writer = shelf.writer(letters, batching)?;
     let mut opened = pile.open(work.filter(), Time::any())?;
-    let mut pass =
-        Pass { letters, work, writer, id: opened.id.clone(), progress: Vec::new(), batch: Batch::default(), counts };
+    let (id, progress, batch) = (opened.id.clone(), Vec::new(), Batch::default());
+    let mut pass = Pass { letters, work, writer, id, progress, batch, counts, obstacles, ear: heard.ear };
     let spans = pass.begin(&opened.all, &opened.spans)?;
     opened.reader.open(letters, &spans)?;
     let mut pace = match work {
@@ -95,23 +136,21 @@ fn write(
         let view = View::of(record.headers().collect());
         let mark = opened.marks.of(record.partition(), record.offset());
         let verdict = judge(&record, &view, mark, work.filter(), work.cap());
-        if let (Verdict::Selected, Ok(view)) = (verdict, &view) {
-            if let Some(pace) = &mut pace {
-                let now = Instant::now();
-                let due = pace.next(now);
-                if due.saturating_duration_since(now) > SHORT {
-                    pass.commit()?;
-                    watch.tell(*pass.counts)?;
-                }
-                stop.wait_until(due)?;
+        if verdict == Verdict::Selected
+            && let Some(pace) = &mut pace
+        {
+            let now = Instant::now();
+            let due = pace.next(now);
+            if due.saturating_duration_since(now) > SHORT {
+                pass.commit()?;
+                heard.watch.tell(*pass.counts)?;
             }
-            pass.send(&record, view)?;
+            stop.wait_until(due)?;
         }
-        pass.batch.counts.count(verdict);
-        pass.passed(record.partition(), record.offset().next());
+        pass.deal(&record, &view, verdict)?;
         if pass.batch.is_full() {
             pass.commit()?;
-            watch.tell(*pass.counts)?;
+            heard.watch.tell(*pass.counts)?;
         }
     }
     pass.finish(&spans)
@@ -123,13 +162,20 @@ struct Batch {
     letters: usize,
     bytes: usize,
     since: Option<Instant>,
-    /// Counted only once it is committed.
+    /// The only letter in it, where that may be too large.
+    suspect: Option<(Partition, Offset)>,
+    /// Counted, and told, only once it is committed.
     counts: Counts,
+    left: Vec<Left>,
 }
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.letters >= BATCH || self.bytes >= BATCH_BYTES || self.since.is_some_and(|since| since.elapsed() >= OPEN)
+        self.letters >= BATCH
+            || self.bytes >= BATCH_BYTES
+            || self.left.len() >= BATCH
+            || self.suspect.is_some()
+            || self.since.is_some_and(|since| since.elapsed() >= OPEN)
     }
 }
 
@@ -142,6 +188,8 @@ struct Pass<'a> {
     progress: Vec<Progress>,
     batch: Batch,
     counts: &'a mut Counts,
+    obstacles: &'a mut Obstacles,
+    ear: &'a Ear,
 }
 
 impl Pass<'_> {
@@ -185,21 +233,42 @@ impl Pass<'_> {
         (self.noted(redrive, &span).note == progress.note).then_some(end)
     }
 
-    fn send(&mut self, record: &Record, view: &View<'_>) -> Result<(), LettersError> {
+    /// Does what is to be done with a record, and is past it.
+    fn deal(
+        &mut self,
+        record: &Record,
+        view: &Result<View<'_>, NotALetter>,
+        verdict: Verdict,
+    ) -> Result<(), LettersError> {
+        let (partition, offset) = (record.partition(), record.offset());
+        let (verdict, why) = match (verdict, view) {
+            (Verdict::Selected, Ok(view)) => match self.send(record, view)? {
+                None => (verdict, None),
+                why => (Verdict::Unwritten, why),
+            },
+            (Verdict::Foreign, Err(why)) => {
+                (verdict, Some(LettersError::NotALetter { partition, offset, why: why.clone() }))
+            }
+            _ => (verdict, None),
+        };
+        self.passed(partition, offset.next());
+        self.batch.counts.count(verdict);
+        self.batch.left.extend(why.map(|why| Left { partition, offset, why }));
+        Ok(())
+    }
+
+    /// Writes the record of a letter, or nothing, and its mark. Why it is to be left, where that is so.
+    fn send(&mut self, record: &Record, view: &View<'_>) -> Result<Option<LettersError>, LettersError> {
         let (partition, offset) = (record.partition(), record.offset());
         let mark = match self.work {
             Work::Redrive(redrive) => {
                 let letter = view.letter(record.key(), record.value());
                 let target = redrive.target.as_ref().unwrap_or(&letter.origin.topic);
-                if *target == topic_of(self.letters) {
-                    return Err(LettersError::Unusable(format!(
-                        "the record of the letter at offset {offset} of partition {partition} can't go to `{target}`, where the letters' \
-                         marks are: name another topic, or discard the letter"
-                    )));
+                match self.write(record, redrive, target, &letter) {
+                    Ok(()) => {}
+                    Err(Trouble::OfLetter(why)) => return Ok(Some(why)),
+                    Err(Trouble::OfAll(error)) => return Err(error),
                 }
-                let from = format!("{}:{partition}:{offset}", self.letters);
-                let out = outgoing(&letter, redrive.edit.as_ref(), &from);
-                self.writer.send(target, &out, (partition, offset))?;
                 Mark {
                     by: redrive.by.clone(),
                     request: Some(redrive.request.clone()),
@@ -217,7 +286,49 @@ impl Pass<'_> {
         self.batch.letters += 1;
         self.batch.bytes += record.size();
         self.batch.since.get_or_insert_with(Instant::now);
-        Ok(())
+        Ok(None)
+    }
+    fn write(
+        &mut self,
+        record: &Record,
+        redrive: &Redrive,
+        target: &Topic,
+        letter: &DeadLetter,
+    ) -> Result<(), Trouble> {
+        let place @ (partition, offset) = (record.partition(), record.offset());
+        let of = if redrive.edit.is_none() { Trouble::OfLetter } else { Trouble::OfAll };
+        let of_target = if redrive.target.is_none() { of } else { Trouble::OfAll };
+        if let Some(why) = self.obstacles.of(place, target, record.size()) {
+            return Err(of(why));
+        }
+        if *target == topic_of(self.letters) {
+            return Err(of_target(LettersError::Unusable(format!(
+                "the record of the letter at offset {offset} of partition {partition} can't go to `{target}`, where the letters' \
+                 marks are: name another topic, or discard the letter"
+            ))));
+        }
+        match self.writer.learn(target) {
+            Err(why @ (LettersError::UnknownTopic(_) | LettersError::NotAuthorized { .. })) => {
+                if redrive.target.is_none() {
+                    self.obstacles.close(target, &why);
+                }
+                return Err(of_target(why));
+            }
+            learned => learned?,
+        }
+        if self.obstacles.suspects(target, record.size()) {
+            self.commit()?;
+            self.batch.suspect = Some(place);
+        }
+        let out = outgoing(letter, redrive.edit.as_ref(), &format!("{}:{partition}:{offset}", self.letters));
+        self.writer.send(target, &out, place).map_err(|error| match error {
+            // Before it was sent: later it is the transaction that fails.
+            LettersError::TooLarge { partition, offset, .. } if (partition, offset) == place => {
+                self.batch.suspect = None;
+                of(error)
+            }
+            error => Trouble::OfAll(error),
+        })
     }
 
     fn passed(&mut self, partition: Partition, next: NextOffset) {
@@ -227,9 +338,24 @@ impl Pass<'_> {
     }
 
     fn commit(&mut self) -> Result<(), LettersError> {
-        self.writer.commit(self.letters, &self.progress)?;
-        let counted = std::mem::take(&mut self.batch).counts;
-        self.counts.add(counted);
+        let suspect = self.batch.suspect;
+        match (self.writer.commit(self.letters, &self.progress), suspect) {
+            (Err(why @ LettersError::TooLarge { partition, offset, .. }), Some(place))
+                if (partition, offset) == place && self.work.is_of_letters(&why, self.letters) =>
+            {
+                self.writer.undo()?;
+                // It was counted as written.
+                let Batch { counts, mut left, .. } = std::mem::take(&mut self.batch);
+                left.push(Left { partition, offset, why });
+                let counts = Counts { selected: counts.selected - 1, unwritten: counts.unwritten + 1, ..counts };
+                self.batch = Batch { counts, left, ..Batch::default() };
+                self.writer.commit(self.letters, &self.progress)?;
+            }
+            (done, _) => done?,
+        }
+        let Batch { counts, left, .. } = std::mem::take(&mut self.batch);
+        self.counts.add(counts);
+        left.iter().for_each(|left| self.ear.tell(left));
         Ok(())
     }
 

@@ -63,10 +63,14 @@ pub(crate) trait Writer: Send {
         request: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Progress>, LettersError>;
+    /// Sees that a topic is there and may be written to. Once it was, it isn't asked for again.
+    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError>;
     /// Writes a record, to the partition of its key. `letter`: the one that it comes from.
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError>;
     /// Ends the transaction, with the request's progress in it.
     fn commit(&mut self, letters: &Topic, progress: &[Progress]) -> Result<(), LettersError>;
+    /// Undoes the transaction, whatever has failed in it.
+    fn undo(&mut self) -> Result<(), LettersError>;
     /// Waits until what was committed last can be read.
     fn settle(&mut self);
 }

@@ -157,7 +157,7 @@ async fn a_dry_run_counts_and_does_nothing() {
     letters.discard(Filter::all().at(Partition(0), Offset(0)), "ada", "a test").await.expect("it works");
     let counts = letters.dry_run(Redrive::new("r", Filter::all().key("a"))).await.expect("it works");
     let expected =
-        Counts { selected: 1, at_cap: 1, already_discarded: 1, foreign: 1, unmatched: 1, already_redriven: 0 };
+        Counts { selected: 1, at_cap: 1, already_discarded: 1, foreign: 1, unmatched: 1, ..Counts::default() };
     assert_eq!(counts, expected);
     assert_eq!(values(&broker, "orders", "a"), Vec::<String>::new());
     // And it is what is done.
@@ -268,17 +268,28 @@ async fn records_may_go_to_another_topic() {
     assert_eq!((nowhere.error, nowhere.counts.selected), (LettersError::UnknownTopic("nowhere".into()), 0));
 }
 
+/// The same, with the letters that it has left.
+fn heard(letters: &DeadLetters) -> (DeadLetters, std::sync::mpsc::Receiver<(i32, i64, LettersError)>) {
+    let (told, heard) = std::sync::mpsc::channel();
+    let letters = letters.clone().hearing_of_left(move |left| {
+        told.send((left.partition.0, left.offset.0, left.why.clone())).expect("it is listened to");
+    });
+    (letters, heard)
+}
+
 #[tokio::test]
 async fn no_record_goes_where_the_marks_are() {
     let (broker, letters) = broker(&[(0, 1, "a")]);
     let forged = letter_of(OwnedRecord::new("{}").with_key("memory:0:0"));
     broker.produce(LETTERS, 1, forged.with_header("daemonry-topic", "orders.dlq.marks"));
-    let refused = letters.redrive(all("r")).await.expect_err("a letter of the marks");
+    let (letters, left) = heard(&letters);
+    let counts = letters.redrive(all("r")).await.expect("the other one can be done");
+    assert_eq!((counts.selected, counts.unwritten), (1, 1));
     let said = "the record of the letter at offset 0 of partition 1 can't go to `orders.dlq.marks`, where the letters' marks are: \
                 name another topic, or discard the letter";
-    assert_eq!(refused.error, LettersError::Unusable(said.to_owned()));
+    assert_eq!(left.try_iter().collect::<Vec<_>>(), [(1, 0, LettersError::Unusable(said.to_owned()))]);
     letters.discard(Filter::all().at(Partition(1), Offset(0)), "ada", "forged").await.expect("it works");
-    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(1));
+    assert_eq!(letters.redrive(all("again")).await.map(|counts| (counts.selected, counts.unwritten)), Ok((0, 0)));
     let there = letters.redrive(Redrive::new("s", Filter::all().with_redriven()).to_topic("orders.dlq.marks")).await;
     assert!(matches!(there.expect_err("it is refused").error, LettersError::Unusable(_)));
 }
@@ -287,11 +298,45 @@ async fn no_record_goes_where_the_marks_are() {
 async fn a_letter_that_is_too_large_is_named() {
     let (broker, letters) = broker(&[(0, 1, "a")]);
     broker.refuse_sends(Some(SendError::TooLarge("orders".into())));
-    let large = letters.redrive(all("r")).await.expect_err("it is too large");
     let (partition, offset, target) = (Partition(0), Offset(0), "orders".into());
-    assert_eq!(large.error, LettersError::TooLarge { partition, offset, target });
+    let large = LettersError::TooLarge { partition, offset, target };
+    let (letters, left) = heard(&letters);
+    let counts = letters.redrive(all("r")).await.expect("it is left");
+    assert_eq!((counts.selected, counts.unwritten), (0, 1));
+    assert_eq!(left.try_iter().collect::<Vec<_>>(), [(0, 0, large.clone())]);
+    let edited = letters.redrive_edited(Partition(0), Offset(0), Edit::by("ada").value(None)).await;
+    assert_eq!(edited.expect_err("it is about this letter alone").error, large);
     broker.refuse_sends(None);
-    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(1));
+    assert_eq!(letters.redrive(all("again")).await.map(|counts| counts.selected), Ok(1));
+}
+
+#[tokio::test]
+async fn letters_that_cant_be_done_are_left_told_and_passed_over() {
+    let (broker, letters) = broker(&[(0, 1, "a"), (0, 2, "b")]);
+    let gone = || letter_of(OwnedRecord::new("v").with_key("gone")).with_header("daemonry-topic", "gone");
+    broker.produce(LETTERS, 0, gone());
+    broker.produce(LETTERS, 0, OwnedRecord::new("foreign"));
+    broker.produce(LETTERS, 1, gone());
+    broker.produce(LETTERS, 1, letter_of(OwnedRecord::new("last").with_key("c")));
+    let (letters, left) = heard(&letters);
+    let counts = letters.redrive(all("r")).await.expect("it goes on");
+    assert_eq!((counts.selected, counts.unwritten, counts.foreign), (3, 2, 1));
+    assert_eq!((values(&broker, "orders", "a").len(), values(&broker, "orders", "c").len()), (1, 1));
+    let mut left: Vec<_> = left.try_iter().collect();
+    left.sort_unstable_by_key(|(partition, offset, _)| (*partition, *offset));
+    let places: Vec<_> = left.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
+    assert_eq!(places, [(0, 2), (0, 3), (1, 0)]);
+    assert_eq!(left[0].2, LettersError::UnknownTopic("gone".into()));
+    assert!(matches!(left[1].2, LettersError::NotALetter { .. }), "{:?}", left[1]);
+    // They are where they were, and the next one meets them; not who leaves them out, nor who has found them a place.
+    assert_eq!(listed(&letters, Filter::all()).await, [(0, 2), (0, 3), (1, 0)]);
+    assert_eq!(letters.redrive(all("s")).await.map(|counts| counts.unwritten), Ok(2));
+    let but = Filter::all().except(Partition(0), Offset(2)).except(Partition(0), Offset(3));
+    let counts = letters.redrive(Redrive::new("t", but).to_topic("repaired")).await.expect("it works");
+    assert_eq!((counts.selected, counts.unwritten, counts.foreign, counts.unmatched), (1, 0, 0, 2));
+    broker.create_topic("gone", 1);
+    assert_eq!(letters.redrive(all("u")).await.map(|counts| (counts.selected, counts.unwritten)), Ok((1, 0)));
+    assert_eq!((values(&broker, "gone", "gone").len(), values(&broker, "repaired", "gone").len()), (1, 1));
 }
 
 #[tokio::test]

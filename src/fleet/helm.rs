@@ -4,8 +4,10 @@
 //! written since. Its keys are a program's name and an order's; a value is an [`Entry`], or none for what is taken back. The invariant: the daemons are
 //! as the log says, up to the offset that is told; where it can't be written, what is ordered of this process holds in this process alone.
 
+mod commands;
 mod deeds;
 mod following;
+mod places;
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,6 +22,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::commands::Commands;
+pub(crate) use self::commands::{Carried, Command, Meant, Stands};
 pub(crate) use self::deeds::Deed;
 use self::deeds::Deeds;
 use self::following::steer;
@@ -62,8 +66,10 @@ struct Shared {
     roster: Roster,
     overrides: Mutex<Overrides>,
     answers: Mutex<VecDeque<Answer>>,
-    /// What was done in all processes.
+    /// What was done in all processes …
     deeds: Deeds,
+    /// … and ordered.
+    commands: Commands,
     /// The offset that is read next; `None` before the log was read once.
     read: watch::Sender<Option<Offset>>,
     trouble: Trouble,
@@ -126,11 +132,23 @@ impl From<NotPut> for OrderTrouble {
     }
 }
 
+impl OrderTrouble {
+    /// Whether it may stand for nobody else.
+    pub(super) fn is_unwritten(&self) -> bool {
+        matches!(self, Self::Unwritten(_) | Self::Unacknowledged(_))
+    }
+}
+
 /// An order that was written: whoever has read up to there knows of it. The default is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ordered(Option<Offset>);
 
 impl Ordered {
+    /// Where it stands, where there was something to order.
+    pub(super) fn offset(self) -> Option<i64> {
+        self.0.map(|offset| offset.0)
+    }
+
     /// Whether a process that has read up to this offset knows of it.
     pub(super) fn is_known(self, read: Option<i64>) -> bool {
         self.0.is_none_or(|order| read.is_some_and(|read| read > order.0))
@@ -146,7 +164,8 @@ impl Helm {
         is_alone: bool,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        let (deeds, to_tell) = Deeds::new();
+        let (deeds, done) = Deeds::new(deeds::UNTOLD);
+        let (commands, ordered) = Commands::new(commands::UNTOLD);
         let shared = Arc::new(Shared {
             program: instance.program.clone(),
             topic,
@@ -156,6 +175,7 @@ impl Helm {
             overrides: Mutex::default(),
             answers: Mutex::default(),
             deeds,
+            commands,
             read: watch::Sender::new(None),
             trouble: Trouble::of("what operators have ordered can't be read"),
             nudge: Notify::new(),
@@ -172,7 +192,8 @@ impl Helm {
                     biased;
                     () = stopped.cancelled() => {}
                     () = steer(&steering) => {}
-                    () = deeds::tell(&steering, to_tell) => {}
+                    () = places::tell(&steering, &steering.deeds, done) => {}
+                    () = places::tell(&steering, &steering.commands, ordered) => {}
                 }
             });
             // What still asks a broker is not waited for.
@@ -215,6 +236,11 @@ impl Helm {
     fn unread(&self) -> String {
         let topic = &self.shared.topic;
         self.trouble().unwrap_or_else(|| format!("`{topic}` could not be read within {READ:?}"))
+    }
+
+    /// The daemons that it steers.
+    pub(super) fn roster(&self) -> Roster {
+        self.shared.roster.clone()
     }
 
     /// What operators have changed, the earliest first.

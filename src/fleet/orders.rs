@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::helm::{OrderTrouble, Ordered};
+use super::lacks::lacking;
 use super::overrides::{Change, Entry, Errand, Override, Seek, Standing};
-use super::{Fleet, Steered};
-use crate::api::shown::millis;
+use super::{Carried, Command, Fleet, Meant, Report, Reported, Stands, Steered};
+use crate::api::shown::{Scope, millis};
 use crate::pipeline::control::Control;
 use crate::pipeline::seek::{SeekError, SeekTo};
 use crate::record::{Timestamp, TopicPartition};
@@ -30,6 +31,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What is to be changed of a daemon.
 pub(crate) struct Order {
     pub(crate) daemon: String,
+    /// In words.
+    pub(crate) what: String,
+    /// What of the daemon it is about.
+    pub(crate) about: Scope,
     pub(crate) changes: Vec<Change>,
     /// Who wants it …
     pub(crate) by: String,
@@ -37,6 +42,15 @@ pub(crate) struct Order {
     pub(crate) reason: String,
     /// For how long, [`LONGEST`] at most.
     pub(crate) lasts: Duration,
+}
+
+/// What is told of an order.
+struct Ordering<'a> {
+    daemon: &'a str,
+    what: String,
+    about: &'a Scope,
+    by: &'a str,
+    reason: &'a str,
 }
 
 /// What came of an order.
@@ -57,6 +71,18 @@ pub(crate) struct Reached {
     pub(crate) instance: String,
     /// It is known to do as was ordered.
     pub(crate) obeys: bool,
+    /// What it has not of what the order is about; left out where it has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lacks: Option<String>,
+}
+
+/// How many do as was ordered, and of how many: of those that have what it is about, or of all where none has.
+pub(crate) fn tally(reached: &[Reached]) -> (usize, usize) {
+    let has = || reached.iter().filter(|one| one.lacks.is_none());
+    match has().count() {
+        0 => (0, reached.len()),
+        all => (has().filter(|one| one.obeys).count(), all),
+    }
 }
 
 /// Where a partition goes on, or why it doesn't.
@@ -65,10 +91,13 @@ pub(crate) type Sought = Result<i64, NotSought>;
 impl Fleet {
     /// Changes this of a daemon in all processes; what stands already and is `replaced` by it is taken back. Done here when it returns.
     pub(crate) async fn order(&self, order: Order, replaced: impl Fn(&Change) -> bool) -> Outcome {
-        let Order { daemon, changes, by, reason, lasts } = order;
+        let Order { daemon, what, about, changes, by, reason, lasts } = order;
         let at = Timestamp::now().as_millis();
         let until = at.saturating_add(millis(lasts));
         let is_set = !changes.is_empty();
+        let told = Ordering { daemon: &daemon, what, about: &about, by: &by, reason: &reason };
+        let mut command = self.command(at, told);
+        command.until = is_set.then_some(until);
         // Another process may have ordered a moment ago what this one is asked to take back.
         let unknown = self.helm.refresh().await.err();
         let gone = self.helm.standing().into_iter().map(|known| known.of);
@@ -77,15 +106,19 @@ impl Fleet {
             let (id, daemon, by, reason) = (name(at), daemon.clone(), by.clone(), reason.clone());
             Entry::Override(Override { id, daemon, change, by, reason, at, until })
         });
-        let outcome = self.tell(entries.collect(), gone).await;
+        let outcome = self.tell(entries.collect(), gone, command, &about).await;
         Outcome { until: is_set.then_some(until), trouble: outcome.trouble.or(unknown), ..outcome }
     }
 
     /// Takes an override back; `None` where there is none of this name.
-    pub(crate) async fn lift(&self, id: &str) -> Option<(Standing, Outcome)> {
+    pub(crate) async fn lift(&self, id: &str, by: &str, reason: &str) -> Option<(Standing, Outcome)> {
         self.helm.refresh().await.ok();
         let known = self.helm.standing().into_iter().find(|known| known.of.id == id)?;
-        let outcome = self.tell(Vec::new(), vec![id.to_owned()]).await;
+        let what = format!("lifted {}, which {} had ordered", known.of.change, known.of.by);
+        let about = known.of.change.about();
+        let told = Ordering { daemon: &known.of.daemon, what, about: &about, by, reason };
+        let command = self.command(Timestamp::now().as_millis(), told);
+        let outcome = self.tell(Vec::new(), vec![id.to_owned()], command, &about).await;
         Some((known, outcome))
     }
 
@@ -104,18 +137,67 @@ impl Fleet {
         self.helm.steered()
     }
 
-    async fn tell(&self, entries: Vec<Entry>, gone: Vec<String>) -> Outcome {
+    async fn tell(&self, entries: Vec<Entry>, gone: Vec<String>, mut command: Command, about: &Scope) -> Outcome {
         let (begun, is_nothing) = (Instant::now(), entries.is_empty() && gone.is_empty());
         let (ordered, trouble) = if is_nothing { Default::default() } else { self.helm.order(entries, gone).await };
+        command.stands = match (&trouble, ordered.offset()) {
+            (Some(trouble), _) if trouble.is_unwritten() => Stands::HereAlone(trouble.to_string()),
+            (_, Some(offset)) => Stands::At(offset),
+            (_, None) => Stands::Already,
+        };
+        let daemon = command.daemon.clone();
+        self.helm.commanded(command);
         let obeys = !matches!(trouble, Some(OrderTrouble::Unread(_)));
-        let this = Reached { instance: self.instance.id.clone(), obeys };
-        let is_unwritten = matches!(trouble, Some(OrderTrouble::Unwritten(_) | OrderTrouble::Unacknowledged(_)));
-        if is_unwritten || is_nothing || self.is_alone() {
-            return Outcome { reached: vec![this], trouble, until: None };
+        let this = Reached { instance: self.instance.id.clone(), obeys, lacks: None };
+        let is_unwritten = trouble.as_ref().is_some_and(OrderTrouble::is_unwritten);
+        let mut outcome = if is_unwritten || is_nothing || self.is_alone() {
+            Outcome { reached: vec![this], trouble, until: None }
+        } else {
+            let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
+            let reached = std::iter::once(this).chain(others.reached).collect();
+            Outcome { reached, trouble: trouble.or(others.trouble), until: None }
+        };
+        self.look_for(&mut outcome.reached, &daemon, about);
+        outcome
+    }
+
+    /// Says of each what it lacks.
+    fn look_for(&self, reached: &mut [Reached], daemon: &str, about: &Scope) {
+        let own = Report::whole(&self.instance, &self.helm.roster(), Steered::default());
+        let others = self.seen().others;
+        let daemons = |id: &str| match others.iter().find(|heard| heard.report.instance.id == id) {
+            Some(heard) => &heard.report.daemons[..],
+            None => &own.daemons[..],
+        };
+        let told: Vec<&[Reported]> = reached.iter().map(|one| daemons(&one.instance)).collect();
+        // A partition may be that of one that didn't have to hear of it.
+        let told_by_all = others.iter().map(|heard| &heard.report.daemons[..]).chain(told.iter().copied());
+        let all: Vec<&[Reported]> = told.iter().copied().chain(told_by_all).collect();
+        let lacking = lacking(&all, daemon, about);
+        for (one, lacks) in reached.iter_mut().zip(lacking) {
+            one.lacks = lacks;
         }
-        let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
-        let reached = std::iter::once(this).chain(others.reached).collect();
-        Outcome { reached, trouble: trouble.or(others.trouble), until: None }
+    }
+
+    /// What is ordered here, for all who ask.
+    fn command(&self, at: u64, Ordering { daemon, what, about, by, reason }: Ordering<'_>) -> Command {
+        let others = if self.is_alone() { Vec::new() } else { self.seen().others };
+        let others = others.iter().filter(|heard| !heard.is_silent()).map(|heard| Meant::of(&heard.report.instance));
+        Command {
+            id: name(at),
+            at,
+            daemon: daemon.to_owned(),
+            what,
+            topic: about.topic.clone(),
+            partition: about.partition,
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+            until: None,
+            asked: self.instance.clone(),
+            meant: std::iter::once(Meant::of(&self.instance)).chain(others).collect(),
+            stands: Stands::Pending,
+            answer: None,
+        }
     }
 
     /// Waits for the others to hear of it, those of which nothing is heard left aside.
@@ -126,6 +208,7 @@ impl Fleet {
             let others = sighting.others.iter().filter(|heard| !heard.is_silent()).map(|heard| Reached {
                 instance: heard.report.instance.id.clone(),
                 obeys: ordered.is_known(heard.report.steered.read),
+                lacks: None,
             });
             let reached: Vec<Reached> = others.collect();
             if reached.iter().all(|one| one.obeys) || Instant::now() >= until {
@@ -135,11 +218,38 @@ impl Fleet {
         }
     }
 
-    /// Has whichever process has the partition let it go on elsewhere.
+    /// Has a partition go on elsewhere: by this process where `here` steers it, else by whichever has it.
     ///
     /// # Errors
     /// Why it doesn't, or why that is not known.
-    pub(crate) async fn seek(&self, seek: Seek) -> Sought {
+    pub(crate) async fn seek(&self, seek: Seek, here: Option<&Control>) -> Sought {
+        let Seek { daemon, topic, partition, to, by, reason } = &seek;
+        let about = Scope { topic: Some(topic.clone()), partition: Some(*partition), key: None };
+        let what = format!("seek {topic}[{partition}] to {to}");
+        let mut command =
+            self.command(Timestamp::now().as_millis(), Ordering { daemon, what, about: &about, by, reason });
+        self.helm.commanded(command.clone());
+        let (instance, went) = match here {
+            Some(control) => {
+                command.stands = Stands::Here;
+                let place = TopicPartition::new(topic.as_str(), *partition);
+                let went = match to.meant() {
+                    Ok(to) => seek_here(control, place, to).await,
+                    Err(wrong) => Err(NotSought::Elsewhere(wrong)),
+                };
+                (Some(self.instance.id.clone()), went)
+            }
+            None => self.seek_elsewhere(seek.clone(), &mut command).await,
+        };
+        let (next, error) = (went.as_ref().ok().copied(), went.as_ref().err());
+        let (refused, is_open) = (error.map(ToString::to_string), error.is_some_and(NotSought::is_open));
+        command.answer = Some(Carried { instance, next, refused, is_open });
+        self.helm.commanded(command);
+        went
+    }
+
+    /// By another process; which one, where it has answered.
+    async fn seek_elsewhere(&self, seek: Seek, command: &mut Command) -> (Option<String>, Sought) {
         let until = Instant::now() + DONE;
         let at = Timestamp::now().as_millis();
         let id = name(at);
@@ -147,42 +257,57 @@ impl Fleet {
         let mut heard = sighting.others.iter().filter(|heard| !heard.is_silent());
         if !heard.any(|heard| may_have(&heard.report.daemons, &seek)) {
             let Seek { topic, partition, .. } = &seek;
-            return Err(NotSought::Elsewhere(format!("no process that is heard of has {topic}[{partition}] now")));
+            let why = format!("no process that is heard of has {topic}[{partition}] now");
+            command.stands = Stands::HereAlone(why.clone());
+            return (None, Err(NotSought::Elsewhere(why)));
         }
         let errand = Errand { id: id.clone(), seek, until: at + millis(DONE) };
-        let (_, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
+        let (ordered, trouble) = self.helm.order(vec![Entry::Errand(errand)], Vec::new()).await;
         match trouble {
-            Some(OrderTrouble::Unwritten(why)) => return Err(NotSought::Elsewhere(why)),
+            Some(OrderTrouble::Unwritten(why)) => {
+                command.stands = Stands::HereAlone(why.clone());
+                return (None, Err(NotSought::Elsewhere(why)));
+            }
             // Whoever has the partition may read it yet.
-            Some(OrderTrouble::Unacknowledged(why)) => return Err(NotSought::Open(why)),
+            Some(OrderTrouble::Unacknowledged(why)) => return (None, Err(NotSought::Open(why))),
             _ => {}
         }
-        let mut refused: Option<(NotSought, Instant)> = None;
-        let went = loop {
+        command.stands = ordered.offset().map_or(Stands::Pending, Stands::At);
+        let mut refused: Option<(String, NotSought, Instant)> = None;
+        let (by, went) = loop {
             let (sighting, own) = (self.look().await, self.helm.steered());
-            let others = sighting.others.iter().flat_map(|heard| &heard.report.steered.answers);
+            let others = sighting.others.iter().flat_map(|heard| {
+                heard.report.steered.answers.iter().map(|answer| (&heard.report.instance.id, answer))
+            });
+            let own = own.answers.iter().map(|answer| (&self.instance.id, answer));
+            let mut done = None;
             // The partition may have moved meanwhile: then one refuses what another one does.
-            for answer in others.chain(&own.answers).filter(|answer| answer.id == id) {
+            for (by, answer) in others.chain(own).filter(|(_, answer)| answer.id == id) {
                 match (answer.next, &answer.refused) {
-                    (Some(next), _) => return self.forget(id, Ok(next)).await,
+                    (Some(next), _) => done = Some((by.clone(), next)),
                     (None, Some(why)) if refused.is_none() => {
                         let why = if answer.is_open { NotSought::Open } else { NotSought::Elsewhere }(why.clone());
-                        refused = Some((why, Instant::now()));
+                        refused = Some((by.clone(), why, Instant::now()));
                     }
                     _ => {}
                 }
             }
-            if let Some((why, _)) = refused.take_if(|(_, since)| since.elapsed() >= DOUBT || Instant::now() >= until) {
-                break Err(why);
+            if let Some((by, next)) = done {
+                break (Some(by), Ok(next));
+            }
+            if let Some((by, why, _)) =
+                refused.take_if(|(.., since)| since.elapsed() >= DOUBT || Instant::now() >= until)
+            {
+                break (Some(by), Err(why));
             }
             if Instant::now() >= until {
                 let why =
                     format!("no process has answered within {DONE:?}: look at the partition before you ask again");
-                break Err(NotSought::Open(why));
+                break (None, Err(NotSought::Open(why)));
             }
             tokio::time::sleep(LOOK).await;
         };
-        self.forget(id, went).await
+        (by, self.forget(id, went).await)
     }
 
     /// Nobody is to do it any more who hears of it only now. Where that can't be written it is over soon.

@@ -156,6 +156,17 @@ impl Overrides {
 }
 
 impl Change {
+    /// What of the daemon it is about.
+    pub(super) fn about(&self) -> Scope {
+        match self {
+            Self::Pause(scope) => scope.clone(),
+            Self::Skip { topic, partition, .. } => {
+                Scope { topic: Some(topic.clone()), partition: Some(*partition), key: None }
+            }
+            Self::Rate(_) | Self::KeyRate(_) | Self::Workers(_) => Scope::default(),
+        }
+    }
+
     /// Whether it can be meant.
     fn add_to(&self, layer: &mut Layer) -> bool {
         match self {

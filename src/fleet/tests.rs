@@ -96,7 +96,7 @@ fn who_is_not_heard_of_is_silent_and_then_forgotten() {
     let (mut members, start) = (Members::default(), Instant::now());
     let report = |id: &str| {
         let instance = Instance { id: id.to_owned(), ..Instance::this("shop", None) };
-        Some(Report { instance, at: 0, daemons: Vec::new(), steered: Steered::default() })
+        Some(Report { instance, at: 0, daemons: Vec::new(), daemons_left_out: 0, steered: Steered::default() })
     };
     members.hear("one", report("one"), start);
     members.hear("two", report("two"), start + Duration::from_secs(10));

@@ -25,6 +25,7 @@ use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Event, Source, SourceError};
 use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::OffsetTracker;
+use crate::records::Records;
 
 /// How long a source that is dropped, and not closed, goes on trying to leave its group. Nobody waits for it.
 const ABANDONED: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ pub struct KafkaSource {
     wake: Arc<Wake>,
     thread: Option<JoinHandle<()>>,
     ended: CancellationToken,
+    records: Records,
 }
 
 impl KafkaSource {
@@ -69,6 +71,7 @@ impl KafkaSource {
         if subscription.is_empty() {
             return Err(ConfigError::one("no topic is subscribed, name one at least"));
         }
+        let records = Records::kafka(config)?;
         let wake = Arc::new(Wake::default());
         let (client, destroyed) = Client::new(&properties, config, &wake).map_err(|error| config.refused(&error))?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
@@ -92,7 +95,7 @@ impl KafkaSource {
             .name("kafka-events".to_owned())
             .spawn(work)
             .map_err(|error| ConfigError::one(format!("no thread could be started for the Kafka client: {error}")))?;
-        Ok(Self { mailbox, reading, wake, thread: Some(thread), ended })
+        Ok(Self { mailbox, reading, wake, thread: Some(thread), ended, records })
     }
 
     /// Cancelled when its client has left the group, or has given up trying to, some time after it was closed or dropped.
@@ -148,6 +151,10 @@ impl Source for KafkaSource {
 
     fn seek(&mut self, seek: Seek) {
         self.mailbox.seek(seek);
+    }
+
+    fn records(&self) -> Option<Records> {
+        Some(self.records.clone())
     }
 
     async fn close(mut self, deadline: Instant) -> Result<(), SourceError> {

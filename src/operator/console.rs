@@ -36,6 +36,11 @@ pub(super) struct ConsentArgs {
 }
 
 impl ConsentArgs {
+    /// Whether it is said beforehand that it is meant.
+    pub(super) fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// The same answer again.
     pub(super) fn again(&self, again: &mut Again) {
         again.flag("yes", self.yes);

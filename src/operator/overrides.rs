@@ -11,7 +11,7 @@ use super::rows::{Cell, Column, Row, Tone};
 use super::steer::{Asked, holds};
 use crate::api::{LiftRequest, Lifted, OverridesShown};
 use crate::config::overrides_as_yaml;
-use crate::fleet::Standing;
+use crate::fleet::{Standing, tally};
 use crate::record::Timestamp;
 use crate::shutdown::Exit;
 
@@ -90,8 +90,8 @@ impl Lift {
         let Lifted { lifted, reached, trouble } =
             self.asked.api.agent(read)?.post(&path, &LiftRequest { reason: self.asked.why.reason })?;
         console.answer([&lifted], "")?;
-        let obey = reached.iter().filter(|one| one.obeys).count();
-        console.note(&format!("taken back in {obey} of {} processes", reached.len()));
+        let (obey, all) = tally(&reached);
+        console.note(&format!("taken back in {obey} of {all} processes"));
         Ok(holds(&console, &reached, trouble.as_deref()))
     }
 }

@@ -13,10 +13,11 @@ use super::failure::Failure;
 use super::moment::Moment;
 use super::rows::{Cell, Column, Row, Tone};
 use crate::api::shown::{
-    Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, SkipRequest, Sought, Steered, WorkersChange,
+    Destination, LimitChange, RateLimit, ScopeChange, SeekRequest, SkipRequest, Sought, StakeShown, Steered,
+    WorkersChange,
 };
 use crate::config::{PerTime, Period};
-use crate::fleet::Reached;
+use crate::fleet::{Reached, tally};
 use crate::record::{Partition, Timestamp, Topic};
 use crate::shutdown::Exit;
 
@@ -195,7 +196,7 @@ impl Row for SteeredRow {
     fn cells(&self) -> Vec<Cell> {
         let paused = (!self.paused.is_empty()).then(|| self.paused.join(", "));
         let until = self.until.and_then(|until| Timestamp::from_millis(i64::try_from(until).ok()?));
-        let (all, obey) = (self.reached.len(), self.reached.iter().filter(|one| one.obeys).count());
+        let (obey, all) = tally(&self.reached);
         vec![
             Cell::of(paused),
             Cell::of(self.rate.clone()),
@@ -304,11 +305,22 @@ impl Seek {
         let (topic, partition) = one_partition(&self.partition)?;
         let to = destination(&self.to)?;
         let mut console = Console::new(&self.asked.output);
-        let question =
-            format!("{topic}:{partition} of `{}` goes on at {}, and that is committed", self.daemon, self.to);
-        console.consent(&self.consent, &question, "seek")?;
+        let agent = self.asked.api.agent(read)?;
+        if !self.consent.is_given() {
+            let query = [("topic", topic.as_str()), ("partition", &partition.to_string()), ("to", &self.to)];
+            let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+            let stake: StakeShown = agent.get(&format!("{}?{}", path(&self.daemon, "seek"), query.join("&")))?;
+            let about = match (stake.records, stake.effect) {
+                (Some(records), Some(effect)) => format!("{records} records {}", effect.said()),
+                _ => "how many records that is about is not known".to_owned(),
+            };
+            let (daemon, to) = (&self.daemon, &self.to);
+            let question = format!("{topic}:{partition} of `{daemon}` goes on at {to}, and that is committed: {about}");
+            let word = stake.records.map_or("seek".to_owned(), |records| records.to_string());
+            console.consent(&self.consent, &question, &word)?;
+        }
         let request = SeekRequest { topic, partition, to, reason: self.asked.why.reason };
-        let sought: Sought = self.asked.api.agent(read)?.post(&path(&self.daemon, "seek"), &request)?;
+        let sought: Sought = agent.post(&path(&self.daemon, "seek"), &request)?;
         console.answer([&sought], "")?;
         Ok(Exit::Drained)
     }
@@ -326,7 +338,11 @@ pub(super) fn holds(console: &Console, reached: &[Reached], trouble: Option<&str
     if let Some(trouble) = trouble {
         console.note(trouble);
     }
-    if trouble.is_none() && reached.iter().all(|one| one.obeys) { Exit::Drained } else { Exit::Found }
+    for (instance, why) in reached.iter().filter_map(|one| Some((&one.instance, one.lacks.as_ref()?))) {
+        console.note(&format!("{instance}: {why}"));
+    }
+    let (obey, all) = tally(reached);
+    if trouble.is_none() && obey == all { Exit::Drained } else { Exit::Found }
 }
 
 /// The one partition that this names.

@@ -1,6 +1,7 @@
 //! Control: what is changed of a daemon while it runs. It outlives the daemon's restarts, and its partitions' assignments.
 
 mod layer;
+mod reading;
 mod seat;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::record::{NextOffset, Offset, Topic, TopicPartition};
 pub(crate) use layer::Layer;
 pub(super) use layer::Overrides;
+pub(crate) use reading::Reading;
 pub(crate) use seat::Seat;
 
 /// Steers a daemon while it runs: pauses it or parts of it, limits its rate and its workers, and shows what it is at. Cloning gives another handle
@@ -48,6 +50,7 @@ pub struct Control {
     view: Arc<Mutex<Option<Arc<View>>>>,
     past: Past,
     letters: Arc<Letters>,
+    reading: reading::Known,
 }
 
 /// What was, through restarts of the daemon.
@@ -147,8 +150,8 @@ impl Control {
     /// Nothing is paused, and no rate is limited.
     pub fn new() -> Self {
         let overrides = Arc::new(watch::Sender::new(Overrides::default()));
-        let (view, past, letters) = Default::default();
-        Self { overrides, seeks: Arc::default(), view, past, letters }
+        let (view, past, letters, reading) = Default::default();
+        Self { overrides, seeks: Arc::default(), view, past, letters, reading }
     }
 
     /// What the program wants from the start.
@@ -302,6 +305,17 @@ impl Control {
     /// back.
     pub fn dead_letters(&self, topic: &Topic) -> Option<DeadLetters> {
         self.letters.0.lock().get(topic).cloned().flatten()
+    }
+
+    /// What it reads; `None` before it has run.
+    #[cfg(feature = "api")]
+    pub(crate) fn reading(&self) -> Option<Arc<Reading>> {
+        self.reading.now()
+    }
+
+    /// What it reads is known from now on.
+    pub(crate) fn reads(&self, reading: Reading) {
+        self.reading.know(reading);
     }
 
     pub(crate) fn letters(&self) -> Arc<Letters> {

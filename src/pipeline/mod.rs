@@ -62,7 +62,7 @@ use crate::metrics::DaemonMetrics;
 use crate::panic;
 use crate::producer::Producer;
 use committer::CommitDesk;
-use control::Control;
+use control::{Control, Reading};
 use dead_letter::DeadLetterSink;
 use lanes::{Limits, Load};
 use meter::Meter;
@@ -182,6 +182,7 @@ impl<S: Source> Pipeline<S> {
             stop_drain,
             control,
         } = self;
+        control.reads(Reading::new(router.subscription(), source.records()));
         let letters = control.letters();
         for topic in router.topics_and_letters().iter().filter_map(|(_, letters)| letters.as_ref()) {
             letters.go_to(topic, &*dead_letters);

@@ -18,6 +18,7 @@ use super::seek::{Seek, SeekError};
 use super::ticket::Settled;
 use super::view::Reach;
 use crate::record::{NextOffset, Offset, Record, Timestamp, TopicPartition};
+use crate::records::Records;
 
 /// One assignment of one partition to this process. A partition that is revoked and assigned again gets a new epoch, so
 /// whatever is still on its way from the old one can be told apart, and ignored. Unique within a source, for its lifetime.
@@ -51,6 +52,11 @@ pub trait Source: Send + 'static {
     /// by default, refuses.
     fn seek(&mut self, seek: Seek) {
         seek.refuse(SeekError::Unsupported);
+    }
+
+    /// What shows the records of its topics to operators, beside what it reads itself; by default nothing does.
+    fn records(&self) -> Option<Records> {
+        None
     }
 
     /// Gives up what is still assigned and leaves the group, within the time until `deadline`. No commit is made here.

@@ -47,6 +47,17 @@ impl OwnedRecord {
 }
 
 impl OwnedRecord {
+    /// A copy of a record.
+    pub(crate) fn of(record: &Record) -> Self {
+        let headers = record.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
+        Self {
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.value().map(<[u8]>::to_vec),
+            headers: headers.collect(),
+            timestamp: record.timestamp(),
+        }
+    }
+
     /// The record as it would be read from `offset` of a partition: to test a handler, a filter or a key function with.
     pub fn into_record(self, topic_partition: TopicPartition, offset: i64) -> Record {
         let backing = OwnedRecords { topic_partition, records: vec![(Offset(offset), Arc::new(self))] };

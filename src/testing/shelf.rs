@@ -122,11 +122,18 @@ impl Writer for MemoryWriter {
         Ok(progress.iter().filter(|progress| partitions.contains(&progress.partition)).cloned().collect())
     }
 
+    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError> {
+        match self.broker.partitions(topic.as_str()) {
+            0 => Err(LettersError::UnknownTopic(topic.clone())),
+            _ => Ok(()),
+        }
+    }
+
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError> {
         let fault = self.broker.state.lock().send_fault.clone();
         match fault {
-            None if self.broker.partitions(topic.as_str()) == 0 => Err(LettersError::UnknownTopic(topic.clone())),
             None => {
+                self.learn(topic)?;
                 self.open.push((topic.clone(), record.clone()));
                 Ok(())
             }
@@ -153,6 +160,11 @@ impl Writer for MemoryWriter {
         }
         drop(state);
         self.broker.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), LettersError> {
+        self.open.clear();
         Ok(())
     }
 

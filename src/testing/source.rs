@@ -10,6 +10,7 @@ use crate::pipeline::seek::Seek;
 use crate::pipeline::source::{Assigned, Batch, CommitError, Committer, Epoch, Event, Source, SourceError};
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::record::{NextOffset, OwnedRecords, TopicPartition};
+use crate::records::Records;
 
 /// How many records of a partition one poll delivers at most.
 const BATCH: usize = 50;
@@ -169,6 +170,10 @@ impl Source for MemorySource {
     fn seek(&mut self, seek: Seek) {
         self.broker.state.lock().seek(self.member, seek);
         self.broker.changed.notify_waiters();
+    }
+
+    fn records(&self) -> Option<Records> {
+        Some(Records::in_memory(&self.broker))
     }
 
     async fn close(self, _deadline: Instant) -> Result<(), SourceError> {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use integration::Message;
+use integration::letter::letter_of;
 use serde_json::Value;
 
 use daemonry::record::{Offset, Partition};
@@ -125,6 +126,46 @@ fn a_letter_is_edited_from_the_command_line_and_by_an_editor() -> Result<()> {
     assert_eq!(told(0), (r#"{"id":7}"#.into(), vec!["y".into()], vec!["ada".into()]));
     assert_eq!(told(1), (r#"{"id":8}"#.into(), vec!["x".into()], vec!["ada".into()]));
     Ok(())
+}
+
+#[test]
+fn what_cant_be_written_is_left_named_and_told_by_the_exit_code() -> Result<()> {
+    let scene = Scene::open("left")?;
+    scene.topics.set(&scene.topic, &[("max.message.bytes", "20000")])?;
+    let small = |number: u32| scene.letter(Message::new(number.to_string()).key("a"), "error", "down", 1_000);
+    let large = scene.letter(Message::new("x".repeat(30_000)).key("a"), "error", "down", 1_000);
+    let gone = letter_of(Message::new("v").key("a"), "no-such-topic", "error", "down", 1_000);
+    let letters = [small(0), large, small(1), gone, Message::new("foreign").key("a"), small(2)];
+    scene.topics.produce_to(&scene.letters, Partition(1), &letters)?;
+
+    let done = scene.dlq("redrive", &["--execute", "--yes", "--output=json"])?;
+    assert_eq!((done.code, tally(&done, "redriven")?, tally(&done, "not_written")?), (1, 3, 2), "{}", done.said);
+    assert_eq!(tally(&done, "no_letter")?, 1, "{}", done.out);
+    scene.written()?.ensure_is(3, 1)?;
+    let rows = json(&done)?;
+    let left = |outcome: &str| {
+        let row = rows.as_array().into_iter().flatten().find(|row| row["outcome"] == outcome);
+        row.map(|row| row["left"].clone()).unwrap_or_default()
+    };
+    let (unwritten, foreign) = (left("not_written"), left("no_letter"));
+    assert_eq!(
+        (&unwritten[0]["offset"], &unwritten[1]["offset"], &foreign[0]["offset"]),
+        (&1.into(), &3.into(), &4.into())
+    );
+    let why = unwritten[1]["why"].as_str();
+    assert_eq!(why, Some("there is no topic `no-such-topic`: check its name, or create it"));
+    assert!(
+        done.said.contains("3 records were left where they are:\n  1:1 the letter at offset 1 of"),
+        "{}",
+        done.said
+    );
+    assert!(done.said.contains("\n  1:4 the record at offset 4 of partition 1 can't be re-driven: "), "{}", done.said);
+
+    let again = ["--execute", "--yes", "--output=json", "--except=1:1", "--except=1:3", "--except=1:4"];
+    scene.topics.produce_to(&scene.letters, Partition(1), &[small(3)])?;
+    let done = scene.dlq("redrive", &again)?;
+    assert_eq!((done.code, tally(&done, "redriven")?, tally(&done, "not_written")?), (0, 1, 0), "{}", done.said);
+    scene.written()?.ensure_is(4, 1)
 }
 
 #[test]

@@ -143,16 +143,34 @@ fn a_record_that_is_too_large_is_named_and_small_company_goes_through() -> Resul
     assert_eq!(counts.selected, 50);
     scene.written()?.ensure_is(50, 1)?;
 
-    let large = scene.letter(Message::new("x".repeat(50_000)).key("a"), "error", "down", 1);
-    scene.topics.produce_to(&scene.letters, Partition(0), &[small(50), large, small(51)])?;
-    let interrupted = scene.runtime.block_on(letters.redrive(Redrive::new("large", Filter::all())));
-    let (partition, offset) = (Partition(0), Offset(51));
-    let error = interrupted.expect_err("one is too large").error;
-    assert_eq!(error, LettersError::TooLarge { partition, offset, target: scene.topic.as_str().into() });
-    scene.written()?.ensure_is(50, 1)?;
-    // As it says.
-    scene.runtime.block_on(letters.discard(Filter::all().at(partition, offset), "ada", "too large"))?;
+    let large = || scene.letter(Message::new("x".repeat(50_000)).key("a"), "error", "down", 1);
+    let larger = scene.letter(Message::new("x".repeat(60_000)).key("a"), "error", "down", 1);
+    scene.topics.produce_to(&scene.letters, Partition(0), &[small(50), large(), small(51), larger, small(52)])?;
+    let (told, left) = std::sync::mpsc::channel();
+    let letters = letters.hearing_of_left(move |left| drop(told.send(left.clone())));
     let counts = scene.runtime.block_on(letters.redrive(Redrive::new("large", Filter::all())))?;
-    assert_eq!((counts.selected, counts.already_discarded), (2, 1));
-    scene.written()?.ensure_is(52, 1)
+    assert_eq!((counts.selected, counts.unwritten, counts.already_redriven), (3, 2, 50));
+    scene.written()?.ensure_is(53, 1)?;
+    let left: Vec<_> = left.try_iter().map(|left| (left.partition, left.offset, left.why)).collect();
+    let partition = Partition(0);
+    let expected = [51, 53].map(Offset).map(|offset| {
+        let error = LettersError::TooLarge { partition, offset, target: scene.topic.as_str().into() };
+        (partition, offset, error)
+    });
+    assert_eq!(left, expected, "each once, in their order");
+    let waiting: Vec<_> = scene.list(Filter::all())?.iter().map(|entry| entry.offset).collect();
+    assert_eq!(waiting, [Offset(51), Offset(53)], "they are where they were");
+    // The request is through, and another one meets them again.
+    let again = |name: &str| scene.runtime.block_on(letters.redrive(Redrive::new(name, Filter::all())));
+    assert_eq!((again("large")?.unwritten, again("again")?.unwritten), (0, 2));
+    // As it says.
+    scene.runtime.block_on(letters.discard(Filter::all().at(partition, Offset(51)), "ada", "too large"))?;
+    scene.topics.set(&scene.topic, &[("max.message.bytes", "200000")])?;
+    let counts = integration::patience::until(crate::scene::PATIENCE, "the topic to take it", || {
+        let name = format!("raised-{}", fastrand::u32(..));
+        Ok(Some(again(&name)?).filter(|counts| counts.unwritten == 0))
+    })?;
+    assert_eq!((counts.selected, counts.already_discarded), (1, 1));
+    assert_eq!(scene.topics.read(&scene.topic)?.len(), 54);
+    Ok(())
 }

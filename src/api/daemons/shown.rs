@@ -6,6 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub(crate) use super::held::HeldBack;
+pub(crate) use super::reads::Reads;
+#[cfg(feature = "cli")]
+pub(crate) use super::stake::StakeShown;
 use super::steering::Limits;
 pub(crate) use super::steering::{Destination, RateLimit, Scope};
 #[cfg(feature = "cli")]
@@ -13,7 +17,7 @@ pub(crate) use super::steering::{LimitChange, ScopeChange, SeekRequest, SkipRequ
 use crate::metrics::{self, MessageStatus};
 use crate::pipeline::failures::FailureGroup;
 use crate::pipeline::rebalances;
-use crate::pipeline::view::{self, AttemptView, PartitionView, View};
+use crate::pipeline::view::{AttemptView, PartitionView, View};
 use crate::supervisor::{DaemonState, Inspected};
 
 /// A daemon.
@@ -78,8 +82,14 @@ impl State {
 /// A daemon that reads partitions.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Consumer {
+    /// The topics that its routes are for; null before it has begun.
+    #[serde(default)]
+    pub(crate) reads: Option<Reads>,
     /// What somebody has paused.
     pub(crate) paused: Vec<Scope>,
+    /// How much of that is left out, as there is too much.
+    #[serde(default)]
+    pub(crate) paused_left_out: usize,
     /// What somebody has limited.
     pub(crate) limits: Limits,
     /// What became of records since the process began.
@@ -180,34 +190,6 @@ pub(crate) struct Partition {
     pub(crate) finished_ahead: u64,
 }
 
-/// Why nothing more of a partition is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum HeldBack {
-    /// What is finished could no longer be remembered in the commit's metadata; or nothing is, before the first commit.
-    Window,
-    /// The bound of the parked records is reached.
-    Parked,
-    /// A dead letter can't be written.
-    DeadLetter,
-    /// Somebody has paused it.
-    Paused,
-    /// The circuit breaker of its route is open.
-    CircuitBreaker,
-}
-
-impl HeldBack {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Window => "window",
-            Self::Parked => "parked",
-            Self::DeadLetter => "dead_letter",
-            Self::Paused => "paused",
-            Self::CircuitBreaker => "circuit_breaker",
-        }
-    }
-}
-
 /// A handler that runs.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Attempt {
@@ -284,7 +266,9 @@ impl Daemon {
         let Inspected { status, metrics, control } = inspected;
         let messages = |status| metrics.messages.of(status).get();
         let consumer = control.as_ref().map(|control| Consumer {
+            reads: control.reading().map(|reading| Reads::of(&reading)),
             paused: control.paused().iter().map(Scope::of).collect(),
+            paused_left_out: 0,
             limits: Limits::of(control),
             counts: Counts {
                 succeeded: messages(MessageStatus::Success),
@@ -305,6 +289,16 @@ impl Daemon {
             last_error: status.last_error.as_deref().map(str::to_owned),
             consumer,
         }
+    }
+
+    /// Leaves out half of what is paused, and of what its routes are for. Whether there was anything.
+    pub(crate) fn shorten(&mut self) -> bool {
+        let Some(consumer) = &mut self.consumer else { return false };
+        let paused = consumer.paused.len();
+        consumer.paused.truncate(paused / 2);
+        consumer.paused_left_out += paused - consumer.paused.len();
+        let reads = consumer.reads.as_mut().is_some_and(Reads::shorten);
+        paused > 0 || reads
     }
 
     pub(crate) fn condition(&self) -> Condition {
@@ -406,18 +400,6 @@ impl Partition {
     pub(in crate::api) fn rank(&self) -> impl Ord + use<> {
         let of_itself = (Reverse(self.stalled), Reverse(self.held.is_some()), Reverse(self.behind), Reverse(self.lag));
         (of_itself, self.topic.clone(), self.partition)
-    }
-}
-
-impl From<view::HeldBack> for HeldBack {
-    fn from(held: view::HeldBack) -> Self {
-        match held {
-            view::HeldBack::Window => Self::Window,
-            view::HeldBack::Parked => Self::Parked,
-            view::HeldBack::DeadLetter => Self::DeadLetter,
-            view::HeldBack::Paused => Self::Paused,
-            view::HeldBack::CircuitBreaker => Self::CircuitBreaker,
-        }
     }
 }
 

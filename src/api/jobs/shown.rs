@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Order, Progress, Work};
 use crate::api::letters::which::Which;
 use crate::api::masks::Sight;
-use crate::dead_letters::{Counts, LettersError, Way};
+use crate::dead_letters::{Counts, Left, LettersError, Way};
 
 /// Work on dead letters.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -37,6 +37,8 @@ pub(in crate::api) struct Job {
     /// Why it failed.
     pub(in crate::api) error: Option<String>,
     pub(in crate::api) counts: Tally,
+    /// The first hundred that were left where they are since nothing could be done with them.
+    pub(in crate::api) left: Vec<LeftShown>,
     /// Where the records of the selected letters go; once that is counted.
     pub(in crate::api) ways: Vec<WayShown>,
 }
@@ -89,8 +91,19 @@ pub(in crate::api) struct Tally {
     pub(in crate::api) already_discarded: u64,
     /// Left, since they are no letters.
     pub(in crate::api) no_letter: u64,
+    /// Left, since their records can't be written: `left` says why. Not known before it is done.
+    pub(in crate::api) not_written: u64,
     /// Those that don't meet the conditions.
     pub(in crate::api) not_meant: u64,
+}
+
+/// A record of the letters' topic that was left.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct LeftShown {
+    pub(in crate::api) partition: i32,
+    pub(in crate::api) offset: i64,
+    /// Why nothing could be done with it.
+    pub(in crate::api) why: String,
 }
 
 /// Records that come from one topic and go to one.
@@ -107,7 +120,7 @@ impl Job {
     /// As whoever sees this much of records sees it.
     pub(in crate::api) fn of(job: &super::Job, sight: Sight<'_>) -> Self {
         let Order { daemon, work, executes, by, reason } = &job.order;
-        let Progress { counts, plan, end } = job.progress();
+        let Progress { counts, plan, left, end } = job.progress();
         let (what, request, to) = match work {
             Work::Redrive { redrive, to, .. } => (What::Redrive, Some(redrive.name().to_owned()), to.clone()),
             Work::Discard { .. } => (What::Discard, None, None),
@@ -140,14 +153,29 @@ impl Job {
             state,
             error: error.filter(|_| state == State::Failed).map(ToString::to_string),
             counts: counts.into(),
+            left: left.iter().map(LeftShown::of).collect(),
             ways: plan.iter().flat_map(|plan| &plan.ways).map(way).collect(),
         }
     }
 }
 
+impl LeftShown {
+    fn of(Left { partition, offset, why, .. }: &Left) -> Self {
+        Self { partition: partition.0, offset: offset.0, why: why.to_string() }
+    }
+}
+
 impl From<Counts> for Tally {
     fn from(counts: Counts) -> Self {
-        let Counts { selected, at_cap, already_redriven, already_discarded, foreign, unmatched } = counts;
-        Self { selected, at_cap, already_redriven, already_discarded, no_letter: foreign, not_meant: unmatched }
+        let Counts { selected, at_cap, already_redriven, already_discarded, foreign, unwritten, unmatched } = counts;
+        Self {
+            selected,
+            at_cap,
+            already_redriven,
+            already_discarded,
+            no_letter: foreign,
+            not_written: unwritten,
+            not_meant: unmatched,
+        }
     }
 }

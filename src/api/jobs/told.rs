@@ -43,7 +43,12 @@ impl Job {
             Some(LettersError::Stopped) => ("is stopped", String::new()),
             Some(error) => ("has failed", format!(": {error}")),
         };
-        let detail = format!("job {name} {state}: {} letters of {topic} {did}{why}", counts.selected);
+        // What they lack to be done is told by the job itself.
+        let left = match counts.unwritten + counts.foreign {
+            left if left > 0 && order.executes => format!(", {left} left since nothing can be done with them"),
+            _ => String::new(),
+        };
+        let detail = format!("job {name} {state}: {} letters of {topic} {did}{left}{why}", counts.selected);
         let status = error.filter(|error| *error != LettersError::Stopped).map_or(200, |error| refused(error).status());
         AuditEntry::of_job(&order.by, name, status, detail, Timestamp::now())
     }

@@ -227,7 +227,7 @@ impl Failure {
 }
 
 impl RecordShown {
-    fn of(Seen { record, masked, .. }: Seen<'_>) -> Self {
+    pub(in crate::api) fn of(Seen { record, masked, .. }: Seen<'_>) -> Self {
         let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(Bytes::of);
         let header =
             |(name, value): &(Vec<u8>, Option<Vec<u8>>)| HeaderShown { name: Bytes::of(name), value: bytes(value) };

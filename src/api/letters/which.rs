@@ -4,12 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::problem::Problem;
-use crate::dead_letters::Filter;
+use crate::dead_letters::{Filter, place_of};
 use crate::pipeline::dead_letter::Reason;
 use crate::record::{Offset, Partition, Timestamp};
 
 /// The last time that can be meant, in milliseconds since 1970 UTC: the largest number that every reader of JSON has exactly.
 const LAST: u64 = (1 << 53) - 1;
+
+/// So many letters can be left out.
+const EXCEPTED: usize = 500;
 
 /// Letters that meet every condition; without any, all that were neither re-driven nor discarded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +52,9 @@ pub(in crate::api) struct Which {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub(in crate::api) offset: Option<i64>,
+    /// Not those at these places of the letters' topic, as `0:17,1:4`: partition and offset of each, 500 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) except: Option<String>,
     /// Those too that were re-driven.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::api) with_redriven: bool,
@@ -93,6 +99,20 @@ impl Which {
             (None, None) => filter,
             (None, Some(_)) => return Err(Problem::bad_request("an `offset` needs its `partition`")),
         };
+        if let Some(except) = &self.except {
+            let places: Option<Vec<_>> = except.split(',').map(|place| place_of(place.trim())).collect();
+            let places = places.filter(|places| places.len() <= EXCEPTED);
+            let refused = || {
+                Problem::bad_request(format!(
+                    "`except` is `{}`, but must be up to {EXCEPTED} places as in `0:17,1:4`",
+                    except.chars().take(100).collect::<String>()
+                ))
+            };
+            filter = places
+                .ok_or_else(refused)?
+                .into_iter()
+                .fold(filter, |filter, (partition, offset)| filter.except(partition, offset));
+        }
         filter = if self.with_redriven { filter.with_redriven() } else { filter };
         Ok(if self.with_discarded { filter.with_discarded() } else { filter })
     }
@@ -130,7 +150,7 @@ mod tests {
     #[test]
     fn conditions_become_a_filter_and_an_address_again() {
         let query = "since=1000&until=2000&reason=poison&error=down&origin=orders&origin_partition=3&key=ada\
-                     &header=origin%3Dload%3Dtest&partition=1&offset=7&with_redriven=true&with_discarded=true";
+                     &header=origin%3Dload%3Dtest&partition=1&offset=7&except=1%3A8%2C2%3A0&with_redriven=true&with_discarded=true";
         let time = |millis| Timestamp::from_millis(millis).expect("not negative");
         let expected = Filter::all()
             .since(time(1_000))
@@ -142,6 +162,8 @@ mod tests {
             .key("ada")
             .header("origin", "load=test")
             .at(Partition(1), Offset(7))
+            .except(Partition(1), Offset(8))
+            .except(Partition(2), Offset(0))
             .with_redriven()
             .with_discarded();
         assert_eq!(read(query).filter(), Ok(expected));
@@ -158,6 +180,9 @@ mod tests {
         let said = format!("`reason` is `luck`, but must be one of: {reasons}");
         assert_eq!(refused("reason=luck"), Err(said));
         assert_eq!(refused("offset=7"), Err("an `offset` needs its `partition`".to_owned()));
+        let said = "`except` is `7`, but must be up to 500 places as in `0:17,1:4`";
+        assert_eq!(refused("except=7"), Err(said.to_owned()));
+        assert!(refused(&format!("except={}", vec!["0:1"; 501].join(","))).is_err());
         assert!(serde_urlencoded::from_str::<Which>("sinec=7").is_err());
     }
 }

@@ -7,7 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::pages::page;
 use super::{Scene, open, until};
-use crate::fleet::{DEFAULT_REPORTS, FleetConfig};
+use crate::api::Instance;
+use crate::fleet::{DEFAULT_CONTROL, DEFAULT_REPORTS, FleetConfig};
 use crate::handler::{HandlerError, ProcessingOrder, Router, on};
 use crate::pipeline::control::Scope;
 use crate::record::{OwnedRecord, Timestamp, TopicPartition};
@@ -24,6 +25,42 @@ const TIMES: usize = 30;
 /// A handler that always fails.
 async fn fail() -> Result<(), HandlerError> {
     Err(HandlerError::retry(anyhow::anyhow!("the tax service is down")))
+}
+
+/// What operators have ordered: two hundred overrides, and as many commands as are kept, each meant for all processes.
+fn order_much(broker: &MemoryBroker) -> usize {
+    const OVERRIDES: usize = 200;
+    let now = Timestamp::now().as_millis();
+    let put = |key: String, value: Value| {
+        let record = OwnedRecord::new(value.to_string()).with_key(format!("shop/{key}"));
+        broker.produce(DEFAULT_CONTROL, 0, OwnedRecord { timestamp: Some(Timestamp::now()), ..record });
+    };
+    let reason = "the tax service answers nothing but errors, and each order costs it another one";
+    for number in 0..OVERRIDES {
+        let id = format!("19dc5a1f0b3-{number:08x}");
+        let change =
+            json!({"pause": {"topic": "orders.created", "partition": null, "key": format!("customer-{number}")}});
+        put(
+            id.clone(),
+            json!({"override": {
+                "id": id, "daemon": "orders", "change": change, "by": "ada", "reason": reason, "at": now, "until": now + 3_600_000,
+            }}),
+        );
+    }
+    let meant: Vec<Value> = (0..PROCESSES)
+        .map(|number| json!({"id": format!("shop-{number}"), "host": format!("shop-7f5d8c9b44-{number:05}"), "pid": 1}))
+        .collect();
+    for number in 0..256 {
+        let instance = Instance::this("shop", None);
+        put(
+            format!("command/{number}"),
+            json!({
+                "id": format!("19dc5a1f0b4-{number:08x}"), "at": now - number, "daemon": "orders", "what": format!("paused orders.created, key customer-{number}"),
+                "by": "ada", "reason": reason, "until": now + 3_600_000, "asked": instance, "meant": meant, "stands": {"at": 1_000_000},
+            }),
+        );
+    }
+    OVERRIDES
 }
 
 #[test]
@@ -43,7 +80,15 @@ fn five_hundred_partitions_and_fifty_processes_are_fast_pages_of_less_than_200_k
     }
     let broker = MemoryBroker::new();
     broker.create_topic(DEFAULT_REPORTS, 1);
+    broker.create_topic(DEFAULT_CONTROL, 1);
+    let ordered = order_much(&broker);
     let scene = Scene::of(open(), Some(FleetConfig::in_memory(&broker)), daemon.control().clone());
+    until(|| (scene.get("/api/v1/overrides").json()["overrides"].as_array()?.len() == ordered).then_some(()));
+    let counting = scene.post(
+        "/api/v1/daemons/orders/letters/orders.created.dlq/redrives",
+        &json!({"reason": "the tax service is up"}),
+    );
+    let job = format!("/jobs/{}", counting.json()["job"].as_str().expect("a job's name"));
     let partitions = until(|| {
         let all = scene.get("/api/v1/daemons/orders/partitions").json();
         all.as_array().filter(|all| all.len() == PARTITIONS as usize).cloned()
@@ -65,7 +110,10 @@ fn five_hundred_partitions_and_fifty_processes_are_fast_pages_of_less_than_200_k
     std::thread::park_timeout(Duration::from_secs(4));
 
     let mut times = Vec::new();
-    for path in ["/", "/daemons/orders", "/fleet", "/fleet/shop-7", "/errors", "/workers"] {
+    let pages = ["/", "/daemons/orders", "/fleet", "/fleet/shop-7", "/errors", "/workers"];
+    for path in pages.into_iter().chain(["/overrides", "/commands", "/topics", "/doctor", "/letters", &job]) {
+        // Nobody may ask as often as all of this takes.
+        std::thread::park_timeout(Duration::from_millis(600));
         let mut largest = 0;
         let began = times.len();
         for _ in 0..TIMES {

@@ -383,3 +383,28 @@ fn what_stands_in_a_letter_does_nothing_on_a_page() {
         assert_eq!(body.matches("<textarea").count(), body.matches("</textarea>").count(), "{path}: {body}");
     }
 }
+
+#[test]
+fn a_value_of_60_kb_of_json_is_edited_by_a_form_and_its_page_stays_small() {
+    let scene = Scene::open();
+    // A fifth of it are quotes, of which a page makes six bytes each, and a form three.
+    let members: Vec<String> = (0..5_400).map(|number| format!("\"{number:04}\":1")).collect();
+    let value = format!("{{{}}}", members.join(","));
+    assert!((45_000..61_000).contains(&value.len()), "{}", value.len());
+    let larger = value.replace(":1", ":10");
+    let broker = broker(&scene, &[&value, &"x".repeat(66_000)]);
+    let shown = page(&scene, "/daemons/orders/letters/orders.dlq/0/0");
+    assert!(shown.body.contains("<textarea") && shown.body.len() < 200_000, "{} bytes", shown.body.len());
+    let too_large = page(&scene, "/daemons/orders/letters/orders.dlq/1/0").body;
+    assert!(!too_large.contains("<textarea") && too_large.contains("too large for a form"));
+    let sent = serde_urlencoded::to_string([("value", larger.as_str()), ("why", "x"), ("confirm", "redrive")]);
+    let sent = sent.expect("it can be sent");
+    assert!(sent.len() > 64 * 1024, "{} bytes", sent.len());
+    let edited = form(&scene, "/daemons/orders/letters/orders.dlq/0/0/edit", &sent);
+    assert_eq!(edited.status, 303, "{edited:?}");
+    let written = broker.records("orders", 0);
+    assert_eq!(written[0].1.value.as_deref(), Some(larger.as_bytes()));
+    // Elsewhere as much as ever.
+    let pause = json!({"reason": "x".repeat(70_000)});
+    assert_eq!(scene.post("/api/v1/daemons/orders/pause", &pause).status, 413);
+}

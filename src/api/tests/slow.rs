@@ -137,6 +137,10 @@ impl Writer for LateWriter {
         self.0.progress(letters, request, of)
     }
 
+    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError> {
+        self.0.learn(topic)
+    }
+
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError> {
         self.1 = Duration::from_secs(9);
         self.0.send(topic, record, letter)
@@ -148,6 +152,10 @@ impl Writer for LateWriter {
             std::thread::park_timeout(left);
         }
         self.0.commit(letters, progress)
+    }
+
+    fn undo(&mut self) -> Result<(), LettersError> {
+        self.0.undo()
     }
 
     fn settle(&mut self) {

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, encoded, grouped, not_shown, shell, time};
+use super::record::address;
 use super::rows::{Of, Origin, left_out, of_each, process};
 use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
@@ -77,7 +78,8 @@ pub(super) async fn live(
     Query(filter): Query<Filter>,
 ) -> Response {
     let may_steer = identity.role >= Role::Operator;
-    live_of(api, move |api| fragment(api, &daemon, &filter, may_steer))
+    let page = format!("daemon {may_steer} {} {daemon}", serde_urlencoded::to_string(&filter).unwrap_or_default());
+    live_of(api, page, move |api| fragment(api, &daemon, &filter, may_steer))
 }
 
 fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<Markup, Problem> {
@@ -179,7 +181,10 @@ fn row(of: &Of<'_, Partition>, origin: Origin, may_steer: bool) -> Markup {
                 @else if let Some(held) = one.held { b.warning-text { (held.name().replace('_', " ")) } }
                 @else if one.silent { "no broker answers" } @else if one.probation { "on probation" } @else { "–" } }
             td { (one.lag.map_or("?".to_owned(), grouped)) } td { (time(one.behind)) }
-            td { (offset(one.committed)) } td { (offset(one.oldest_unfinished)) } td { (offset(one.position)) }
+            td { (offset(one.committed)) } td { @match one.oldest_unfinished {
+                Some(oldest) if may_steer => a href=(address(&one.topic, one.partition, oldest)) { (oldest) },
+                oldest => (offset(oldest)),
+            } } td { (offset(one.position)) }
             td { (grouped(one.finished_ahead)) } td { (one.queued) } td { (one.parked) }
             td { (one.lanes) } td { (one.deepest_lane) } td { (one.busy) }
         }

@@ -31,7 +31,7 @@ pub(super) async fn doctor(State(api): State<Api>, Extension(identity): Extensio
 }
 
 pub(super) async fn live(State(api): State<Api>) -> Response {
-    live_of(api, |api| Ok(fragment(&api.doctor.shown())))
+    live_of(api, "doctor".to_owned(), |api| Ok(fragment(&api.doctor.shown())))
 }
 
 pub(super) async fn look(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Response {

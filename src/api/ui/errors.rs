@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::live as live_of;
 use super::page::{Page, ago, grouped, reasons, shell};
+use super::record::address;
 use super::rows::{Of, Origin, left_out, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::FailedAttempts;
@@ -48,7 +49,8 @@ pub(super) async fn errors(
 }
 
 pub(super) async fn live(State(api): State<Api>, Query(filter): Query<Filter>) -> Response {
-    live_of(api, move |api| Ok(fragment(api, &filter)))
+    let page = format!("errors {}", serde_urlencoded::to_string(&filter).unwrap_or_default());
+    live_of(api, page, move |api| Ok(fragment(api, &filter)))
 }
 
 fn fragment(api: &Api, filter: &Filter) -> Markup {
@@ -132,7 +134,7 @@ pub(super) fn table(groups: &[Group<'_>], origin: Origin) -> Markup {
                 (origin.named(group.daemon, &group.processes()))
                 td.n { (grouped(*count)) } td { (ago(Some(*last))) } td { (ago(Some(*first))) }
                 td { (reason) } td { (topic) } td.wide { (pattern) }
-                td.wide { "[" (example.partition) "] " (example.offset) ", attempt " (example.attempt) ": " (example.error) }
+                td.wide { a href=(address(topic, example.partition, example.offset)) { "[" (example.partition) "] " (example.offset) } ", attempt " (example.attempt) ": " (example.error) }
                 td { (handler) }
             } } }
         } } }

@@ -37,7 +37,7 @@ pub(super) async fn fleet(
 }
 
 pub(super) async fn live(State(api): State<Api>, Query(filter): Query<TextFilter>) -> Response {
-    live_of(api, move |api| Ok(fragment(api, &filter)))
+    live_of(api, format!("fleet {}", filter.query()), move |api| Ok(fragment(api, &filter)))
 }
 
 /// How many rebalances the page shows.
@@ -178,7 +178,7 @@ pub(super) async fn live_instance(
     State(api): State<Api>,
     Named(InstanceName { instance }): Named<InstanceName>,
 ) -> Response {
-    live_of(api, move |api| {
+    live_of(api, format!("instance {instance}"), move |api| {
         let member = Members::now(api).all.into_iter().find(|member| member.report.instance.id == instance);
         member.as_ref().map(told).ok_or_else(|| unheard(&instance))
     })

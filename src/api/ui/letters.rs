@@ -195,6 +195,7 @@ fn filter(which: &Which, within: Option<&str>, sees_records: bool) -> Markup {
         ("origin_partition", "Record's partition", number(which.origin_partition)),
         ("partition", "Letter's partition", number(which.partition)),
         ("offset", "Letter's offset", which.offset.map(|offset| offset.to_string())),
+        ("except", "But not (partition:offset, …)", which.except.clone()),
     ];
     html! {
         form.steer method="get" aria-label="Which letters" {

@@ -16,6 +16,9 @@ use crate::api::state::Api;
 use crate::fleet::Standing;
 use crate::record::Timestamp;
 
+/// So many of a daemon stand on its page.
+const SHOWN: usize = 20;
+
 pub(super) async fn overrides(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
@@ -37,7 +40,8 @@ pub(super) fn of_daemon(api: &Api, daemon: &str) -> Markup {
     html! {
         @if !overrides.is_empty() {
             h2 { "Overrides (" (overrides.len()) ")" }
-            (table(&overrides, false))
+            (table(&overrides[..overrides.len().min(SHOWN)], false))
+            @if overrides.len() > SHOWN { p.faint { "The latest " (SHOWN) " are shown: " a href="/overrides" { "all overrides" } "." } }
         }
     }
 }
@@ -109,6 +113,6 @@ pub(super) async fn lift(
     Named(OverrideId { id }): Named<OverrideId>,
     Form(LiftForm { reason }): Form<LiftForm>,
 ) -> Response {
-    let lifted = Lifted::one(&api, &id, &reason).await.map(|lifted| Done::new(lifted.told(), reason));
+    let lifted = Lifted::one(&api, &identity, &id, &reason).await.map(|lifted| Done::new(lifted.told(), reason));
     Done::back(lifted, &api, &identity, ("/overrides", "the overrides"))
 }

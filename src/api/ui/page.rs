@@ -43,6 +43,8 @@ pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body:
         ("/errors", "Errors", "e", Role::Viewer),
         ("/letters", "Dead letters", "d", Role::Viewer),
         ("/overrides", "Overrides", "v", Role::Viewer),
+        ("/commands", "Commands", "m", Role::Viewer),
+        ("/topics", "Topics", "t", Role::Operator),
         ("/config", "Configuration", "c", Role::Operator),
         ("/audit", "Audit", "a", Role::Operator),
         ("/doctor", "Doctor", "r", Role::Operator),
@@ -73,6 +75,7 @@ pub(super) fn shell(api: &Api, identity: &Identity, title: &str, at: &str, body:
                 main #main {
                     button #pause hidden aria-pressed="false" title="Key p" { "Stop updating" }
                     p #lost.notice.bad hidden { "Nothing was heard of this process for five seconds: what is shown may be old." }
+                    p #signed-out.notice.bad role="alert" hidden { "You are no longer signed in, so this is updated no more. " a href="" { "Sign in" } }
                     (body)
                 }
                 (keys(&links, identity))

@@ -11,10 +11,9 @@ use super::steering::{Done, partition};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
-use crate::api::daemons::shown::Partition;
+use crate::api::daemons::stake::Stake;
 use crate::api::daemons::steering::{Destination, Wish};
 use crate::api::endpoint::Named;
-use crate::api::fleet::Members;
 use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 
@@ -46,7 +45,7 @@ pub(super) async fn seek(
 ) -> Response {
     let (back, wanted) = (format!("/daemons/{}", encoded(&daemon)), form.wanted());
     if form.confirm.is_none() {
-        return match form.asks(&api, &daemon) {
+        return match form.asks(&api, &daemon).await {
             Ok(body) => {
                 let detail = Extension(Detail(format!("asked what it would do to {wanted}")));
                 (detail, Page(shell(&api, &identity, "Seek", "", body))).into_response()
@@ -76,7 +75,7 @@ impl SeekForm {
         }
         let (partition, to) = self.read()?;
         // What came in since it was told is none of what was meant.
-        let grown = self.stake(api, daemon, partition, to).map(|stake| stake.records);
+        let grown = Stake::of(api, daemon, (&self.topic, partition), to).await.map(|stake| stake.records);
         if let (Ok(told), Some(now)) = (asked.parse::<u64>(), grown)
             && now > told.saturating_add(told / 10).saturating_add(ALLOWED)
         {
@@ -87,28 +86,20 @@ impl SeekForm {
         Ok(Done::new(format!("{place} goes on at {next}"), self.reason))
     }
 
-    /// What it would do to the partition, as far as that is known.
-    fn stake(&self, api: &Api, daemon: &str, partition: i32, to: Destination) -> Option<Stake> {
-        let members = Members::now(api);
-        let mut all = members.of_daemon(daemon).flat_map(|(_, reported)| &reported.partitions);
-        let stands = all.find(|one| one.topic == self.topic && one.partition == partition)?;
-        Stake::of(stands, to)
-    }
-
     /// Tells what it would do, and asks whether that is meant.
-    fn asks(&self, api: &Api, daemon: &str) -> Result<Markup, Problem> {
+    async fn asks(&self, api: &Api, daemon: &str) -> Result<Markup, Problem> {
         let (partition, to) = self.read()?;
         if self.reason.trim().is_empty() {
             return Err(Problem::bad_request("say why"));
         }
-        let stake = self.stake(api, daemon, partition, to);
+        let stake = Stake::of(api, daemon, (&self.topic, partition), to).await;
         let asked = stake.as_ref().map_or(WORD.to_owned(), |stake| stake.records.to_string());
         let hidden =
             [("topic", &self.topic), ("partition", &self.partition), ("to", &self.to), ("reason", &self.reason)];
         Ok(html! {
             h1 { "Seek " (self.topic) "[" (partition) "]" }
             @match &stake {
-                Some(Stake { records, what }) => { p { "If it goes on at " code { (self.to) } ", " b { (grouped(*records)) " records" } " " (what) "." } },
+                Some(Stake { records, effect }) => { p { "If it goes on at " code { (self.to) } ", " b { (grouped(*records)) " records" } " " (effect.said()) "." } },
                 None => { p.notice.warning { "It is not known how many records that is about: no process tells of that partition, or nothing of it is committed. Those behind " code { (self.to) } " are handled, again where they were; others never." } },
             }
             form.steer method="post" action={ "/daemons/" (encoded(daemon)) "/seek" } {
@@ -119,29 +110,5 @@ impl SeekForm {
             }
             p { a href={ "/daemons/" (encoded(daemon)) } { "Back to " (daemon) } ", without it" }
         })
-    }
-}
-
-/// What a seek is about.
-struct Stake {
-    records: u64,
-    what: &'static str,
-}
-
-impl Stake {
-    /// What it does to a partition that stands so; `None` where that is not known.
-    fn of(stands: &Partition, to: Destination) -> Option<Self> {
-        let about = |records: i64, what| u64::try_from(records).ok().map(|records| Self { records, what });
-        let committed = stands.committed;
-        match to {
-            // Where its first record is only the broker knows.
-            Destination::Beginning => about(committed?, "at most are handled again"),
-            Destination::End => stands.lag.map(|records| Self { records, what: "that wait are never handled" }),
-            Destination::Offset(offset) if offset <= committed? => {
-                about(committed?.saturating_sub(offset), "at most are handled again")
-            }
-            Destination::Offset(offset) => about(offset.saturating_sub(committed?), "at most are never handled"),
-            Destination::Time(_) => None,
-        }
     }
 }

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::live as live_of;
 use super::overview::now;
 use super::page::{Page, grouped, shell, time};
+use super::record::address;
 use super::rows::{Of, Origin, TextFilter, left_out, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::Attempt;
@@ -28,7 +29,7 @@ pub(super) async fn workers(
 }
 
 pub(super) async fn live(State(api): State<Api>, Query(filter): Query<TextFilter>) -> Response {
-    live_of(api, move |api| Ok(fragment(api, &filter)))
+    live_of(api, format!("workers {}", filter.query()), move |api| Ok(fragment(api, &filter)))
 }
 
 fn fragment(api: &Api, filter: &TextFilter) -> Markup {
@@ -71,7 +72,7 @@ pub(super) fn table(attempts: &[Of<'_, Attempt>], origin: Origin) -> Markup {
             tbody { @for of in attempts { tr class=[of.one.overdue.then_some("bad")] {
                 (origin.cells(of))
                 td.n { (of.one.worker) } td.n { (time(of.one.runs)) } td.n { (of.one.timeout.map_or("none".to_owned(), time)) }
-                td { (of.one.topic) "[" (of.one.partition) "] " (of.one.offset) } td.wide { (of.one.handler) }
+                td { a href=(address(&of.one.topic, of.one.partition, of.one.offset)) { (of.one.topic) "[" (of.one.partition) "] " (of.one.offset) } } td.wide { (of.one.handler) }
             } } }
         } } }
     }

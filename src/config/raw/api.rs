@@ -22,6 +22,9 @@ pub(in crate::config) struct ApiSection {
     pub(in crate::config) tls: Option<CertificateSection>,
     /// Names that it is reached by, beside `localhost` and addresses: those of a Service, or an Ingress.
     pub(in crate::config) hosts: Vec<String>,
+    /// Networks of proxies that are believed whom they ask for, by `X-Forwarded-For` or `Forwarded`: as in `10.0.0.0/8`. Without them whoever comes through a
+    /// proxy is counted, and written down, as that.
+    pub(in crate::config) trusted_proxies: Vec<String>,
     /// Fields that are hidden from all but admins, by their names: in records that are JSON, at any depth and in any case, and in headers. Values
     /// that are not JSON are hidden as a whole then.
     pub(in crate::config) masked_fields: Vec<String>,
@@ -36,6 +39,7 @@ impl Default for ApiSection {
             address: Address(DEFAULT_ADDRESS),
             tls: None,
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             masked_fields: Vec::new(),
             tokens: BTreeMap::new(),
         }

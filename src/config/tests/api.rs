@@ -26,6 +26,9 @@ fn api_is_not_served_unless_it_is_asked_for_and_then_on_loopback() {
     assert!(Role::Operator > Role::Viewer);
     let config = served("{enabled: true, masked_fields: [card, PIN]}").expect("it is served");
     assert_eq!(config.masked, ["card", "PIN"]);
+    let config = served("{enabled: true, trusted_proxies: [10.0.0.0/8, \"fd00::1\"]}").expect("it is served");
+    let trusted: Vec<String> = config.proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "fd00::1/128"]);
 }
 
 #[test]

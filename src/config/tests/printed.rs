@@ -40,6 +40,7 @@ api:
   hosts: []
   masked_fields: []
   tokens: {}
+  trusted_proxies: []
 app:
   api_key: \"***\"
   currency: USD

@@ -105,7 +105,7 @@ impl Shared {
             overrides.begin_anew();
         }
         for record in &page.records {
-            if self.deeds.hear(record, &self.program) {
+            if self.deeds.hear(record, &self.program) || self.commands.hear(record, &self.program) {
                 continue;
             }
             let Some(id) = self.named(record) else { continue };

@@ -12,7 +12,8 @@ use crate::record::Timestamp;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn order(changes: Vec<Change>, lasts: Duration) -> Order {
-    Order { daemon: "orders".to_owned(), changes, by: "ada".to_owned(), reason: "why".to_owned(), lasts }
+    let (daemon, what, about) = ("orders".to_owned(), "changed".to_owned(), Scope::default());
+    Order { daemon, what, about, changes, by: "ada".to_owned(), reason: "why".to_owned(), lasts }
 }
 
 fn pause() -> Change {
@@ -83,12 +84,12 @@ async fn one_process_is_asked_and_all_do_it_and_whoever_begins_later_does_from_i
 
     // Another one than who has ordered it takes it back.
     let id = late.fleet.standing()[0].of.id.clone();
-    let (lifted, _) = late.fleet.lift(&id).await.expect("it stands");
+    let (lifted, _) = late.fleet.lift(&id, "ada", "mended").await.expect("it stands");
     assert_eq!(lifted.of.change, pause());
     for each in [&one, &two, &late] {
         each.until("goes on", |control| control.paused().is_empty()).await;
     }
-    assert!(one.fleet.lift(&id).await.is_none());
+    assert!(one.fleet.lift(&id, "ada", "mended").await.is_none());
 }
 
 #[tokio::test]
@@ -109,7 +110,7 @@ async fn fifty_processes_obey_one_order_and_each_is_known_to() {
     assert_eq!(trouble, None);
     assert!(shops.iter().all(|shop| shop.control.workers() == NonZeroUsize::new(3)));
     let id = shops[49].fleet.standing()[0].of.id.clone();
-    let (_, Outcome { reached, .. }) = shops[0].fleet.lift(&id).await.expect("it stands");
+    let (_, Outcome { reached, .. }) = shops[0].fleet.lift(&id, "ada", "mended").await.expect("it stands");
     assert!(reached.iter().all(|one| one.obeys), "{reached:?}");
     assert!(shops.iter().all(|shop| shop.control.workers().is_none()));
 }
@@ -170,7 +171,7 @@ async fn what_can_not_be_written_holds_here_alone_and_says_so() {
     assert_eq!(one.control.workers(), NonZeroUsize::new(3));
     let standing = one.fleet.standing();
     let [Standing { of, here_alone: true }] = &standing[..] else { panic!("{standing:?}") };
-    one.fleet.lift(&of.id).await.expect("it stands");
+    one.fleet.lift(&of.id, "ada", "mended").await.expect("it stands");
     assert_eq!(one.control.workers(), None);
 }
 
@@ -187,7 +188,7 @@ async fn nobody_who_has_the_partition_is_told_at_once() {
         by: "ada".to_owned(),
         reason: "again".to_owned(),
     };
-    let went = one.fleet.seek(seek).await;
+    let went = one.fleet.seek(seek, None).await;
     let why = went.expect_err("nobody has it");
     assert_eq!((why.to_string(), why.is_open()), ("no process that is heard of has created[3] now".to_owned(), false));
     assert!(begun.elapsed() < Duration::from_secs(6));
@@ -308,7 +309,7 @@ async fn a_seek_whose_order_may_have_been_written_is_not_refused() {
     broker.delay_sends(Duration::from_secs(60));
     let (daemon, topic, by, reason) = ("orders".to_owned(), "created".to_owned(), "ada".to_owned(), "why".to_owned());
     let seek = Seek { daemon, topic, partition: 3, to: Destination::End, by, reason };
-    let why = one.fleet.seek(seek).await.expect_err("nobody has answered");
+    let why = one.fleet.seek(seek, None).await.expect_err("nobody has answered");
     assert!(why.is_open() && why.to_string().contains("not acknowledged within 4s"), "{why:?}");
     let Outcome { trouble, .. } = one.fleet.order(order(vec![workers(3)], DAY), |_| false).await;
     let trouble = trouble.expect("it was not acknowledged");

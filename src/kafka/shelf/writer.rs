@@ -34,6 +34,7 @@ pub(super) struct KafkaWriter {
     producer: Option<ThreadedProducer<Callbacks<Transaction>>>,
     config: KafkaConfig,
     letters: Topic,
+    batching: Batching,
     /// The request's group, if it is one.
     group: Option<Arc<Client>>,
     /// Topics that were seen to be there.
@@ -61,7 +62,8 @@ impl KafkaWriter {
             properties.create_with_context(callbacks).map_err(|error| unusable(config.refused(&error)))?;
         let config = config.clone();
         let (letters, known, last) = (letters.clone(), HashSet::new(), HashMap::new());
-        let this = Self { producer: Some(producer), config, letters, group: None, known, is_open: false, last };
+        let producer = Some(producer);
+        let this = Self { producer, config, letters, batching, group: None, known, is_open: false, last };
         this.retried(|producer| producer.init_transactions(PATIENCE)).map_err(|error| this.failed(&error))?;
         Ok(this)
     }
@@ -124,30 +126,6 @@ impl KafkaWriter {
         }
         Ok(())
     }
-
-    /// A topic that isn't there would hold up the transaction until its time is over.
-    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError> {
-        if self.known.contains(topic) {
-            return Ok(());
-        }
-        let described = describe(self.producer().client(), std::slice::from_ref(topic), PATIENCE);
-        let described = described.map_err(|code| self.failed_with(code))?;
-        let Some(described) = described.into_iter().next() else {
-            return Err(LettersError::UnknownTopic(topic.clone()));
-        };
-        match described.partitions {
-            Ok(_) if described.rights.is_some_and(|rights| !rights.write) => Err(forbidden(topic)),
-            Ok(_) => {
-                self.known.insert(topic.clone());
-                Ok(())
-            }
-            Err(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic) => {
-                Err(LettersError::UnknownTopic(topic.clone()))
-            }
-            Err(Code::TopicAuthorizationFailed) => Err(forbidden(topic)),
-            Err(code) => Err(self.failed_with(code)),
-        }
-    }
 }
 
 fn forbidden(topic: &Topic) -> LettersError {
@@ -204,6 +182,30 @@ impl Writer for KafkaWriter {
         }
         self.group = Some(client);
         Ok(progress)
+    }
+
+    /// A topic that isn't there would hold up the transaction until its time is over.
+    fn learn(&mut self, topic: &Topic) -> Result<(), LettersError> {
+        if self.known.contains(topic) {
+            return Ok(());
+        }
+        let described = describe(self.producer().client(), std::slice::from_ref(topic), PATIENCE);
+        let described = described.map_err(|code| self.failed_with(code))?;
+        let Some(described) = described.into_iter().next() else {
+            return Err(LettersError::UnknownTopic(topic.clone()));
+        };
+        match described.partitions {
+            Ok(_) if described.rights.is_some_and(|rights| !rights.write) => Err(forbidden(topic)),
+            Ok(_) => {
+                self.known.insert(topic.clone());
+                Ok(())
+            }
+            Err(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic) => {
+                Err(LettersError::UnknownTopic(topic.clone()))
+            }
+            Err(Code::TopicAuthorizationFailed) => Err(forbidden(topic)),
+            Err(code) => Err(self.failed_with(code)),
+        }
     }
 
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError> {
@@ -263,6 +265,15 @@ impl Writer for KafkaWriter {
         self.is_open = false;
         let written = std::mem::take(&mut *self.reports().written.lock());
         self.last = written;
+        Ok(())
+    }
+
+    /// By another producer of the same id, which takes this one's place. librdkafka would go on behind the sequence numbers of what was refused, and be
+    /// refused for that.
+    fn undo(&mut self) -> Result<(), LettersError> {
+        let mut fresh = Self::new(&self.config, &self.letters, self.batching)?;
+        std::mem::swap(&mut self.producer, &mut fresh.producer);
+        self.is_open = false;
         Ok(())
     }
 

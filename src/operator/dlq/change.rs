@@ -2,9 +2,11 @@
 
 use std::ops::ControlFlow;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::super::again::Again;
@@ -12,12 +14,14 @@ use super::super::console::{ConsentArgs, Console};
 use super::super::failure::Failure;
 use super::super::work::block_on;
 use super::tally;
-use crate::dead_letters::{Counts, DeadLetters, Interrupted, LettersError, Plan, Redrive};
+use crate::dead_letters::{Counts, DeadLetters, Interrupted, Left, LettersError, Plan, Redrive};
 use crate::payload::harmless;
 use crate::shutdown::{Exit, Shutdown};
 
 /// How long a transaction that is under way may take to end once it is told to: as long as one is open, and some.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So many letters that were left are named.
+const NAMED: usize = 100;
 
 /// Whether it is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -114,7 +118,7 @@ impl Change<'_> {
         }
         let (total, topic) = (plan.counts.selected, letters.topic().clone());
         if total == 0 {
-            console.answer(&tally::done(verb, &plan.counts), "")?;
+            console.answer(&tally::done(verb, &plan.counts, &[]), "")?;
             console.note("no such letter is left, and nothing was changed");
             return Ok(Exit::Drained);
         }
@@ -122,11 +126,45 @@ impl Change<'_> {
         let question = format!("this {} {} of `{}`", verb.asked(), tally::letters(total), harmless(topic.as_str()));
         console.consent(&execute.consent, &question, &total.to_string())?;
         console.note(&format!("if it is interrupted, this goes on:\n{again}"));
-        let counts =
-            watched(letters, &console, total, work)?.map_err(|interrupted| interruption(interrupted, total, &again))?;
-        console.answer(&tally::done(verb, &counts), "")?;
-        Ok(Exit::Drained)
+        let named = Arc::new(Mutex::new(Vec::new()));
+        let letters = letters.hearing_of_left({
+            let named = Arc::clone(&named);
+            move |left| {
+                let mut named = named.lock();
+                if named.len() < NAMED {
+                    named.push(left.clone());
+                }
+            }
+        });
+        let done = watched(letters, &console, total, work)?;
+        let named = std::mem::take(&mut *named.lock());
+        let counts = match &done {
+            Ok(counts) => counts,
+            Err(interrupted) => &interrupted.counts,
+        };
+        let left = counts.unwritten + counts.foreign;
+        if left > 0 {
+            console.note(&told(left, &named));
+        }
+        let counts = done.map_err(|interrupted| interruption(interrupted, total, &again))?;
+        console.answer(&tally::done(verb, &counts, &named), "")?;
+        Ok(if left > 0 { Exit::Found } else { Exit::Drained })
     }
+}
+
+/// Which letters were left where they are, and why.
+fn told(left: u64, named: &[Left]) -> String {
+    let mut text = match left {
+        1 => "1 record was left where it is:".to_owned(),
+        left => format!("{left} records were left where they are:"),
+    };
+    for Left { partition, offset, why, .. } in named {
+        text += &format!("\n  {partition}:{offset} {}", harmless(&why.to_string()));
+    }
+    if left > named.len() as u64 {
+        text += &format!("\n  and {} more", left - named.len() as u64);
+    }
+    text + "\n`--except PARTITION:OFFSET` leaves a record out"
 }
 
 /// Counts, and shows how many were looked at so far.
@@ -145,8 +183,8 @@ fn plan(letters: &DeadLetters, console: &Console, counted: Redrive) -> Result<Pl
 }
 
 fn looked_at(counts: &Counts) -> u64 {
-    let Counts { selected, at_cap, already_redriven, already_discarded, foreign, unmatched } = counts;
-    selected + at_cap + already_redriven + already_discarded + foreign + unmatched
+    let Counts { selected, at_cap, already_redriven, already_discarded, foreign, unwritten, unmatched } = counts;
+    selected + at_cap + already_redriven + already_discarded + foreign + unwritten + unmatched
 }
 
 /// Does the work, shows how far it is, and has it end behind its transaction at a signal.
@@ -205,6 +243,7 @@ fn interruption(interrupted: Interrupted, total: u64, again: &Again) -> Failure 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Offset, Partition};
 
     #[test]
     fn whoever_is_interrupted_learns_how_to_go_on() {
@@ -220,6 +259,22 @@ mod tests {
         // To which going on would be no answer.
         let Failure::Usage(text) = said(LettersError::AnotherRequest("r".to_owned())) else { panic!("it can't work") };
         assert!(text.starts_with("request `r` was begun with another selection"), "{text}");
+    }
+
+    #[test]
+    fn what_was_left_is_named_with_its_place_and_why() {
+        let left = |offset: i64| Left {
+            partition: Partition(2),
+            offset: Offset(offset),
+            why: LettersError::UnknownTopic("a\u{1b}b".into()),
+        };
+        let text = told(3, &[left(7), left(9)]);
+        let expected = "3 records were left where they are:
+  2:7 there is no topic `a\\u{1b}b`: check its name, or create it
+  2:9 there is no topic `a\\u{1b}b`: check its name, or create it
+  and 1 more
+`--except PARTITION:OFFSET` leaves a record out";
+        assert_eq!(text, expected);
     }
 
     #[test]

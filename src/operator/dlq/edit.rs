@@ -94,7 +94,7 @@ impl Edit {
         let edit = edit(&before, after, by);
         let done = block_on(async { Ok(letters.redrive_edited(partition, offset, edit).await) })?;
         let counts = done.map_err(|interrupted| Failure::from(interrupted.error))?;
-        console.answer(&tally::done(Verb::Redrive, &counts), "")?;
+        console.answer(&tally::done(Verb::Redrive, &counts, &[]), "")?;
         if counts.selected == 0 {
             console.note("this very change was written before, and not a second time");
         }

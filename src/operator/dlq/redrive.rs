@@ -136,6 +136,7 @@ mod tests {
             "--partition=1",
             "--offset=7",
             "--offset=9",
+            "--except=1:8",
             "--with-redriven",
             "--with-discarded",
             "--output=json",

@@ -5,7 +5,10 @@ use serde::Serialize;
 use super::super::failure::Failure;
 use super::super::rows::{Cell, Column, Format, Row, Rows, Tone};
 use super::change::Verb;
-use crate::dead_letters::{Counts, Plan};
+use crate::dead_letters::{Counts, Left, LettersError, Plan};
+
+/// Records that nothing can be done with, whatever is asked.
+const NO_LETTER: &str = "no_letter";
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Tally {
@@ -15,6 +18,23 @@ pub(super) struct Tally {
     origin: Option<String>,
     /// Where their records go; in a plan of a re-drive alone.
     target: Option<String>,
+    /// Those that were left since nothing could be done with them, the first hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<Place>,
+}
+
+/// A record that was left.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Place {
+    partition: i32,
+    offset: i64,
+    why: String,
+}
+
+impl Tally {
+    fn new(outcome: &'static str, letters: u64) -> Self {
+        Self { outcome, letters, origin: None, target: None, left: Vec::new() }
+    }
 }
 
 impl Row for Tally {
@@ -37,24 +57,33 @@ pub(super) fn planned(verb: Verb, plan: &Plan) -> Vec<Tally> {
     let mut rows = Vec::new();
     for way in &plan.ways {
         let target = (verb == Verb::Redrive).then(|| way.target.to_string());
-        rows.push(Tally {
-            outcome: verb.planned(),
-            letters: way.letters,
-            origin: Some(way.origin.to_string()),
-            target,
-        });
+        let origin = Some(way.origin.to_string());
+        rows.push(Tally { origin, target, ..Tally::new(verb.planned(), way.letters) });
     }
     if plan.others > 0 || plan.ways.is_empty() {
-        rows.push(Tally { outcome: verb.planned(), letters: plan.others, origin: None, target: None });
+        rows.push(Tally::new(verb.planned(), plan.others));
     }
     rows.extend(left(verb, &plan.counts));
     rows
 }
 
-/// What was done.
-pub(super) fn done(verb: Verb, counts: &Counts) -> Vec<Tally> {
-    let done = Tally { outcome: verb.done(), letters: counts.selected, origin: None, target: None };
-    std::iter::once(done).chain(left(verb, counts)).collect()
+/// What was done, and which records were left.
+pub(super) fn done(verb: Verb, counts: &Counts, named: &[Left]) -> Vec<Tally> {
+    let is_foreign = |left: &&Left| matches!(left.why, LettersError::NotALetter { .. });
+    let place = |left: &Left| Place { partition: left.partition.0, offset: left.offset.0, why: left.why.to_string() };
+    let mut rows = vec![Tally::new(verb.done(), counts.selected)];
+    // Which can't be known before.
+    if counts.unwritten > 0 {
+        let left = named.iter().filter(|left| !is_foreign(left)).map(place).collect();
+        rows.push(Tally { left, ..Tally::new("not_written", counts.unwritten) });
+    }
+    for mut row in left(verb, counts) {
+        if row.outcome == NO_LETTER {
+            row.left = named.iter().filter(is_foreign).map(place).collect();
+        }
+        rows.push(row);
+    }
+    rows
 }
 
 /// What became of the others, each of which stays as it is.
@@ -63,11 +92,10 @@ fn left(verb: Verb, counts: &Counts) -> impl Iterator<Item = Tally> {
     let rest = [
         ("already_redriven", counts.already_redriven),
         ("already_discarded", counts.already_discarded),
-        ("no_letter", counts.foreign),
+        (NO_LETTER, counts.foreign),
         ("not_meant", counts.unmatched),
     ];
-    let row = |(outcome, letters)| Tally { outcome, letters, origin: None, target: None };
-    at_cap.into_iter().chain(rest).map(row)
+    at_cap.into_iter().chain(rest).map(|(outcome, letters)| Tally::new(outcome, letters))
 }
 
 /// So many letters, as people say it.
@@ -96,7 +124,7 @@ mod tests {
     #[test]
     fn a_tally_has_every_outcome_however_few_letters_there_are() {
         let counts = Counts { selected: 7, at_cap: 1, ..Counts::default() };
-        let text = table(&done(Verb::Redrive, &counts)).expect("a vector takes everything");
+        let text = table(&done(Verb::Redrive, &counts, &[])).expect("a vector takes everything");
         let expected = "OUTCOME            LETTERS  ORIGIN  TARGET
 redriven                 7  -       -
 at_cap                   1  -       -
@@ -105,7 +133,7 @@ already_discarded        0  -       -
 no_letter                0  -       -
 not_meant                0  -       -";
         assert_eq!(text, expected);
-        let discarded = done(Verb::Discard, &counts);
+        let discarded = done(Verb::Discard, &counts, &[]);
         assert_eq!((discarded[0].outcome, discarded.len()), ("discarded", 5), "a discard knows no cap");
         let nothing = planned(Verb::Redrive, &Plan::default());
         assert_eq!((nothing[0].outcome, nothing[0].letters, nothing.len()), ("would_redrive", 0, 6));

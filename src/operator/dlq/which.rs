@@ -1,6 +1,8 @@
 //! Which letters: of which topic, and which of them.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
@@ -11,7 +13,7 @@ use super::super::cluster::ClusterArgs;
 use super::super::failure::Failure;
 use super::super::moment::Moment;
 use crate::config::DeployedConsumer;
-use crate::dead_letters::{DeadLetters, Filter};
+use crate::dead_letters::{DeadLetters, Filter, place_of};
 use crate::handler::letters_of;
 use crate::pipeline::dead_letter::Reason;
 use crate::record::{Offset, Partition, Topic};
@@ -101,6 +103,26 @@ impl PlaceArgs {
     }
 }
 
+/// A place of the letters' topic, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Spot(Partition, Offset);
+
+impl FromStr for Spot {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        place_of(text)
+            .map(|(partition, offset)| Self(partition, offset))
+            .ok_or("allowed: as in `2:41`, a partition and an offset")
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0, self.1)
+    }
+}
+
 /// Which of the topic's letters.
 #[derive(Debug, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Which letters")]
@@ -135,6 +157,9 @@ pub(super) struct FilterArgs {
     /// The one at this offset of that partition; can be repeated
     #[arg(long, value_name = "OFFSET", requires = "partition", value_parser = value_parser!(i64).range(0..))]
     offset: Vec<i64>,
+    /// Not the one at this place of the letters' topic; can be repeated
+    #[arg(long, value_name = "PARTITION:OFFSET")]
+    except: Vec<Spot>,
     /// Those too that were re-driven
     #[arg(long)]
     with_redriven: bool,
@@ -169,6 +194,7 @@ impl FilterArgs {
                 false => places.fold(filter, |filter, offset| filter.at(partition, offset)),
             };
         }
+        filter = self.except.iter().fold(filter, |filter, spot| filter.except(spot.0, spot.1));
         filter = if self.with_redriven { filter.with_redriven() } else { filter };
         if self.with_discarded { filter.with_discarded() } else { filter }
     }
@@ -185,6 +211,7 @@ impl FilterArgs {
             .options("header", &self.header)
             .options("partition", self.partition)
             .options("offset", &self.offset)
+            .options("except", &self.except)
             .flag("with-redriven", self.with_redriven)
             .flag("with-discarded", self.with_discarded);
     }
@@ -278,6 +305,8 @@ mod tests {
             "--partition=1",
             "--offset=7",
             "--offset=9",
+            "--except=1:8",
+            "--except=2:0",
             "--with-redriven",
             "--with-discarded",
         ]);
@@ -295,6 +324,8 @@ mod tests {
             .header("origin", "load=test")
             .at(Partition(1), Offset(7))
             .at(Partition(1), Offset(9))
+            .except(Partition(1), Offset(8))
+            .except(Partition(2), Offset(0))
             .with_redriven()
             .with_discarded();
         assert_eq!(filter.expect("it is well formed").filter.filter(), expected);
@@ -308,6 +339,9 @@ mod tests {
         assert!(refused(&["--reason", "bad luck"]).contains("undecodable, poison, not_retryable"));
         assert!(refused(&["--since", "yesterday"]).contains("allowed: a time as in `2026-11-26T18:00:00Z`"));
         assert!(refused(&["--partition", "x"]).contains("invalid value 'x' for '--partition <PARTITION>'"));
+        for wrong in ["7", "1:", "1:-1", "-1:1", "x:1"] {
+            assert!(refused(&[&format!("--except={wrong}")]).contains("allowed: as in `2:41`"), "{wrong}");
+        }
         assert!(refused(&["--offset", "7"]).contains("--partition <PARTITION>"));
         assert!(refused(&["--topic", "a", "--of", "b"]).contains("cannot be used with"));
     }

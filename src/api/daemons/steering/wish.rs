@@ -13,7 +13,7 @@ use crate::api::audit::Detail;
 use crate::api::daemons::steered;
 use crate::api::problem::{Problem, asked_for, says_why};
 use crate::api::state::Api;
-use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Seek, Standing, seek_here};
+use crate::fleet::{Change, LONGEST, NotSought, Order, Outcome, Reached, Seek, Standing, tally};
 use crate::pipeline::control::{self, Control};
 use crate::pipeline::seek::SeekError;
 use crate::record::TopicPartition;
@@ -53,7 +53,7 @@ impl Wish {
         self,
         api: &Api,
         daemon: &str,
-        did: String,
+        (did, about): (String, Scope),
         changes: Vec<Change>,
         replaced: impl Fn(&Change) -> bool,
     ) -> Result<Changed, Problem> {
@@ -63,7 +63,8 @@ impl Wish {
         if lasts.is_zero() || lasts > LONGEST {
             return Err(Problem::bad_request("`lasts` must be 1 at least and 30 days at most, in milliseconds"));
         }
-        let order = Order { daemon: daemon.to_owned(), changes, by: self.by, reason: self.reason, lasts };
+        let (daemon, what) = (daemon.to_owned(), did.clone());
+        let order = Order { daemon, what, about, changes, by: self.by, reason: self.reason, lasts };
         let outcome = api.fleet.order(order, replaced).await;
         Ok(Changed { did, outcome, control })
     }
@@ -90,12 +91,12 @@ impl Wish {
             Halt::Pause => {
                 let did = format!("paused {scope}");
                 let replaced = |change: &Change| is_in(change, &|paused| *paused == meant);
-                self.order(api, daemon, did, vec![Change::Pause(scope)], replaced).await
+                self.order(api, daemon, (did, scope.clone()), vec![Change::Pause(scope)], replaced).await
             }
             Halt::Resume => {
                 let did = format!("resumed {scope}");
                 let replaced = |change: &Change| is_in(change, &|paused| meant.contains(paused));
-                self.order(api, daemon, did, Vec::new(), replaced).await
+                self.order(api, daemon, (did, scope), Vec::new(), replaced).await
             }
         }
     }
@@ -122,7 +123,7 @@ impl Wish {
             Change::KeyRate(_) => limits.key_rate.is_some(),
             _ => false,
         };
-        self.order(api, daemon, did, changes, replaced).await
+        self.order(api, daemon, (did, Scope::default()), changes, replaced).await
     }
 
     /// Has so many workers at something at once; as many as are configured where none are said.
@@ -151,7 +152,7 @@ impl Wish {
             None => "scaled as configured".to_owned(),
         };
         let changes = workers.map(Change::Workers).into_iter().collect();
-        self.order(api, daemon, did, changes, |change| matches!(change, Change::Workers(_))).await
+        self.order(api, daemon, (did, Scope::default()), changes, |change| matches!(change, Change::Workers(_))).await
     }
 
     /// Has a record passed over.
@@ -174,11 +175,17 @@ impl Wish {
             let record = did.trim_start_matches("skip ");
             return Err(Problem::bad_request(format!("there is no record {record}")));
         }
+        let about = match &change {
+            Change::Skip { topic, partition, .. } => {
+                Scope { topic: Some(topic.clone()), partition: Some(*partition), key: None }
+            }
+            _ => Scope::default(),
+        };
         let replaced = {
             let change = change.clone();
             move |other: &Change| *other == change
         };
-        self.order(api, daemon, did, vec![change], replaced).await
+        self.order(api, daemon, (did, about), vec![change], replaced).await
     }
 
     /// Has a partition go on elsewhere, by whichever process has it, and answers which, and where.
@@ -202,28 +209,27 @@ impl Wish {
     ) -> Result<(TopicPartition, i64), Problem> {
         says_why(&self.reason)?;
         let place = TopicPartition::new(topic.clone(), partition);
-        let meant = to.meant().map_err(Problem::bad_request)?;
+        to.meant().map_err(Problem::bad_request)?;
         let has_it = |control: &Control| control.view().is_some_and(|view| view.has(&place));
         let control = steered(api, daemon).await?.filter(|control| api.fleet.is_alone() || has_it(control));
-        let next = match control {
-            Some(control) => seek_here(&control, place.clone(), meant).await,
-            None => {
-                let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
-                api.fleet.seek(seek).await
-            }
-        };
+        let seek = Seek { daemon: daemon.to_owned(), topic, partition, to, by: self.by, reason: self.reason };
+        let next = api.fleet.seek(seek, control.as_ref()).await;
         Ok((place, next.map_err(refused)?))
     }
 }
 
 impl Changed {
-    /// In words, with who does so where that is not this process alone.
+    /// In words, with who does so where that is not this process alone, and what isn't there.
     pub(in crate::api) fn told(&self) -> String {
         let Self { did, outcome: Outcome { reached, trouble, .. }, .. } = self;
-        let (all, obey) = (reached.len(), reached.iter().filter(|one| one.obeys).count());
-        let who = if all > 1 { format!(", in {obey} of {all} processes") } else { String::new() };
+        let (obey, all) = tally(reached);
+        let who = match all {
+            1 if obey == 1 && reached.len() == 1 => String::new(),
+            1 => format!(", in {obey} of 1 process"),
+            _ => format!(", in {obey} of {all} processes"),
+        };
         let trouble = trouble.as_ref().map_or(String::new(), |trouble| format!("; {trouble}"));
-        format!("{did}{who}{trouble}")
+        format!("{did}{who}{}{trouble}", lacked(reached))
     }
 
     /// The order stands by now, whatever has become of the daemon here.
@@ -265,6 +271,16 @@ impl Steered {
             }
         }
         steered
+    }
+}
+
+/// Who has not what an order is about.
+fn lacked(reached: &[Reached]) -> String {
+    let mut lacking = reached.iter().filter_map(|one| Some((&one.instance, one.lacks.as_ref()?)));
+    let Some((instance, why)) = lacking.next() else { return String::new() };
+    match lacking.count() {
+        0 => format!("; {instance}: {why}"),
+        more => format!("; {instance}: {why}, and {more} more have it not"),
     }
 }
 

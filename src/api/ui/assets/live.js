@@ -20,7 +20,7 @@ const become = (old, next) => {
 
 const live = document.querySelector("[data-live]");
 if (live) {
-  const [lost, pause] = [document.getElementById("lost"), document.getElementById("pause")];
+  const [lost, signedOut, pause] = ["lost", "signed-out", "pause"].map((id) => document.getElementById(id));
   let events, silence, latest, isPaused = false;
   // Whoever is at something in it, with the keyboard or with text that is selected, is not to lose it.
   const isInUse = () => {
@@ -43,11 +43,23 @@ if (live) {
   pause.hidden = false;
   pause.addEventListener("click", () => { isPaused = !isPaused; show(); });
   document.addEventListener("focusout", () => setTimeout(show, 0));
+  // What the answer was none for, an event source does not say.
+  const refused = async () => {
+    const answer = await fetch(live.dataset.live, { cache: "no-store" }).catch(() => undefined);
+    answer?.body?.cancel();
+    if (answer?.status === 401) {
+      clearTimeout(silence);
+      lost.hidden = true;
+      signedOut.hidden = false;
+      return;
+    }
+    setTimeout(listen, 5000);
+  };
   const listen = () => {
     events = new EventSource(live.dataset.live);
     events.onmessage = (event) => { latest = event.data; heard(); show(); };
     // By itself it comes back from what was broken off, but not from an answer that was none.
-    events.onerror = () => { if (events.readyState === EventSource.CLOSED) { setTimeout(listen, 5000); } };
+    events.onerror = () => { if (events.readyState === EventSource.CLOSED) { refused(); } };
   };
   listen();
   heard();

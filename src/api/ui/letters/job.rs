@@ -10,9 +10,10 @@ use serde::Deserialize;
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
 use crate::api::endpoint::Named;
-use crate::api::jobs::shown::{Job, State as At, What};
+use crate::api::jobs::shown::{Job, LeftShown, State as At, What};
 use crate::api::jobs::{JobName, wanted};
 use crate::api::letters::LettersName;
+use crate::api::letters::which::Which;
 use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -63,7 +64,8 @@ pub(in crate::api::ui) async fn live_job(
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
     let may_act = identity.role >= Role::Operator;
-    live_of(api, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
+    let page = format!("job {} {name}", identity.role);
+    live_of(api, page, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
 }
 
 fn fragment(job: &Job, may_act: bool) -> Markup {
@@ -81,6 +83,7 @@ fn fragment(job: &Job, may_act: bool) -> Markup {
         ("re-driven before", counts.already_redriven),
         ("discarded before", counts.already_discarded),
         ("no letters", counts.no_letter),
+        ("left, since they can't be written", counts.not_written),
         ("not meant", counts.not_meant),
     ];
     html! {
@@ -100,6 +103,7 @@ fn fragment(job: &Job, may_act: bool) -> Markup {
             thead { tr { th { "Letters" } th.n { "Count" } } }
             tbody { @for (what, count) in rows { tr { td { (what) } td.n { (grouped(count)) } } } }
         } }
+        @if !job.left.is_empty() { (left(job)) }
         @if !job.ways.is_empty() {
             h2 { "Where they are from" }
             div.scroll.narrow { table {
@@ -109,6 +113,34 @@ fn fragment(job: &Job, may_act: bool) -> Markup {
         }
         @if may_act { (actions(job)) }
     }
+}
+
+/// What was left where it is, and why.
+fn left(job: &Job) -> Markup {
+    let all = job.counts.not_written + job.counts.no_letter;
+    let address = address(&job.daemon, &job.topic);
+    html! {
+        h2 { "Left where they are" }
+        p.faint {
+            "Nothing could be done with these, so they wait still. "
+            @if all > job.left.len() as u64 { "The first " (job.left.len()) " of " (grouped(all)) " are named. " }
+            a href={ (address) "?" (without(job).query()) } { "The others" }
+        }
+        div.scroll { table {
+            thead { tr { th { "Letter" } th { "Why" } } }
+            tbody { @for left in &job.left { tr {
+                td { a href={ (address) "/" (left.partition) "/" (left.offset) } { (left.partition) ":" (left.offset) } }
+                td.wide { (left.why) }
+            } } }
+        } }
+    }
+}
+
+/// What the job means, without what it has left.
+fn without(job: &Job) -> Which {
+    let place = |left: &LeftShown| format!("{}:{}", left.partition, left.offset);
+    let except = job.which.except.iter().cloned().chain(job.left.iter().map(place)).collect::<Vec<_>>().join(",");
+    Which { except: Some(except), ..job.which.clone() }
 }
 
 fn actions(job: &Job) -> Markup {

@@ -13,21 +13,22 @@ use crate::api::endpoint::Named;
 use crate::api::letters::shown::EditRequest;
 use crate::api::letters::which::Which;
 use crate::api::letters::{LetterPlace, show, write};
-use crate::api::masks::{Seen, Sight};
+use crate::api::masks::Sight;
 use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 use crate::api::ui::page::{Page, not_done, not_shown, shell};
+use crate::api::ui::record::{VALUE, content, cut, lies};
 use crate::api::ui::room::Room;
 use crate::dead_letters::{Content, Mark, Shown};
-use crate::payload::{Bytes, Payload, inline};
-use crate::record::{OwnedRecord, Timestamp};
+use crate::payload::Bytes;
+use crate::record::Timestamp;
 
-/// So much of a value is shown, and may be edited in a form, as it is sent …
-const VALUE: usize = 64 * 1024;
-/// … so much of its key and of each header, and of all headers …
-const KEY: usize = 4 * 1024;
-const HEADERS: usize = 24 * 1024;
-/// … and so much of the error that it became a letter with.
+/// A value of so many bytes may be edited in a form; and it takes no more than that as it is sent, together with what is shown of it.
+const EDITED: usize = 64 * 1024;
+const BOTH: usize = 148 * 1024;
+/// So much of it is shown at least.
+const SHOWN: usize = 8 * 1024;
+/// So much of the error that it became a letter with is shown.
 const ERROR: usize = 8 * 1024;
 
 pub(in crate::api::ui) async fn one(
@@ -38,15 +39,16 @@ pub(in crate::api::ui) async fn one(
     let address = address(&place.daemon, &place.topic);
     match show(&api, &place).await {
         Ok(shown) => {
+            let form = form_size(&shown).filter(|_| identity.role >= Role::Admin);
             let title = format!("Letter {}:{} of {}", place.partition, place.offset, place.topic);
             let body = html! {
                 h1 { "Letter " (place.partition) ":" (place.offset) " of " a href=(address) { (place.topic) } }
                 (said(&shown, &place))
                 @match Sight::of(&api, &identity).see(shown.entry.record()) {
-                    Some(seen) => (content(&seen, &place)),
+                    Some(seen) => (content(&seen, &whole(&place), VALUE.min(BOTH - form.unwrap_or(0)))),
                     None => p.notice { "What stands in records is hidden from viewers." },
                 }
-                @if identity.role >= Role::Operator && shown.entry.letter().is_some() { (actions(&address, &place, &shown, &identity)) }
+                @if identity.role >= Role::Operator && shown.entry.letter().is_some() { (actions(&address, &place, &shown, (&identity, form.is_some()))) }
             };
             Page(shell(&api, &identity, &title, "/letters", body)).into_response()
         }
@@ -61,12 +63,6 @@ fn whole(place: &LetterPlace) -> Markup {
     html! { a href={ "/api/v1" (address) "/" (partition) "/" (offset) } { "the API has all of it" } ", and so has " code { "dlq show" } }
 }
 
-/// A text, cut to what there is room for.
-fn cut(text: &str, bytes: usize, place: &LetterPlace) -> Markup {
-    let shown = Room::of(bytes).take(text);
-    html! { (shown) @if shown.len() < text.len() { "… (" (whole(place)) ")" } }
-}
-
 /// What it says of the failure, and what became of it.
 fn said(shown: &Shown, place: &LetterPlace) -> Markup {
     let entry = &shown.entry;
@@ -76,10 +72,10 @@ fn said(shown: &Shown, place: &LetterPlace) -> Markup {
             @match &entry.content {
                 Content::Letter(letter) => {
                     dt { "Failed" } dd { (when(letter.failed_at.map(Timestamp::as_millis))) }
-                    dt { "Record" } dd { (letter.origin) "@" (letter.offset)
+                    dt { "Record" } dd { (lies(letter.origin.topic.as_str(), letter.origin.partition.0, letter.offset.0))
                         @if let Some(time) = letter.timestamp { ", of " (when(Some(time.as_millis()))) } }
                     dt { "Reason" } dd { (letter.reason.name()) }
-                    dt { "Error" } dd { pre { (cut(&letter.error, ERROR, place)) } }
+                    dt { "Error" } dd { pre { (cut(&letter.error, ERROR, &whole(place))) } }
                     dt { "Attempts" } dd { (letter.attempts) ", re-driven " (letter.redrives) " times before" }
                     dt { "By" } dd { (letter.daemon) ", handler " (letter.handler) }
                 },
@@ -107,51 +103,13 @@ fn became(mark: &Mark) -> Markup {
     }
 }
 
-/// The record: decoded where it can be, hexadecimal where it can't.
-fn content(seen: &Seen<'_>, place: &LetterPlace) -> Markup {
-    let record = &seen.record;
-    let payload = record.value.as_deref().map(|value| (value.len(), Payload::of(value)));
-    let headers = headers(record);
-    html! {
-        h2 { "The record" }
-        @if !seen.masked.is_empty() { p.notice { "Masked, but for admins: " (seen.masked.join(", ")) "." } }
-        dl {
-            dt { "Key" } dd { @match record.key.as_deref() { Some(key) => code { (cut(&inline(key), KEY, place)) }, None => "none" } }
-            @for (name, value) in &headers {
-                dt { (cut(name, KEY, place)) } dd { @match value { Some(value) => code { (cut(value, KEY, place)) }, None => "null" } }
-            }
-        }
-        @let left = record.headers.len() - headers.len();
-        @if left > 0 { p.notice { (left) " more headers: " (whole(place)) "." } }
-        @match &payload {
-            Some((bytes, payload)) => {
-                p.faint { (payload.kind) ", " (bytes) " bytes" }
-                @let mut room = Room::of(VALUE);
-                @let lines: Vec<&str> = payload.lines.iter().map_while(|line| room.line(line)).collect();
-                pre.value tabindex="0" { @for line in &lines { (line) "\n" } }
-                @let is_whole = lines.len() == payload.lines.len() && lines.last().map(|line| line.len()) == payload.lines.last().map(String::len);
-                @if !is_whole { p.notice { "Its first 64 KiB: " (whole(place)) "." } }
-            },
-            None if seen.hides_value => { p.empty { "Its value is not JSON, so nobody knows whether a masked field is in it: it is hidden as a whole." } },
-            None => { p.empty { "No value: it is a tombstone." } },
-        }
-    }
+/// How many bytes a form for its value takes, where there is room for one.
+fn form_size(shown: &Shown) -> Option<usize> {
+    let value = shown.entry.letter()?.record.value.as_deref().filter(|value| value.len() <= EDITED)?;
+    Some(Room::size(std::str::from_utf8(value).ok()?)).filter(|size| size + SHOWN <= BOTH)
 }
 
-/// The headers that there is room for, as text.
-fn headers(record: &OwnedRecord) -> Vec<(String, Option<String>)> {
-    let mut room = HEADERS;
-    let text = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
-        let (name, value) = (inline(name), value.as_deref().map(inline));
-        // Each takes what stands around it as well.
-        let size = Room::size(&name).min(KEY) + value.as_deref().map_or(0, |value| Room::size(value).min(KEY)) + 64;
-        room = room.checked_sub(size)?;
-        Some((name, value))
-    };
-    record.headers.iter().map_while(text).collect()
-}
-
-fn actions(address: &str, place: &LetterPlace, shown: &Shown, identity: &Identity) -> Markup {
+fn actions(address: &str, place: &LetterPlace, shown: &Shown, (identity, has_form): (&Identity, bool)) -> Markup {
     // It alone, whatever became of it.
     let which = Which {
         partition: Some(place.partition),
@@ -177,7 +135,7 @@ fn actions(address: &str, place: &LetterPlace, shown: &Shown, identity: &Identit
         @if identity.role >= Role::Admin {
             details {
                 summary { "Edit its value, and re-drive it" }
-                @if value.is_some_and(|value| Room::size(value) > VALUE) {
+                @if value.is_some() && !has_form {
                     p.empty { "Its value is too large for a form: edit it by " code { "dlq edit" } " or the API." }
                 } @else if let Some(value) = value {
                     form.edit method="post" action={ (address) "/" (place.partition) "/" (place.offset) "/edit" } {

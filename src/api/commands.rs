@@ -1,0 +1,261 @@
+//! Commands over HTTP: what operators have ordered of daemons, and what each process has made of it.
+
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::access::Role;
+use super::daemons::shown::Scope;
+use super::endpoint::{Asked, Endpoint, Named};
+use super::fleet::{Member, Members};
+use super::problem::Problem;
+use super::state::Api;
+use crate::fleet::{Carried, Command, Meant, Stands, lacking};
+
+/// Commands that are listed where nothing is said, and all that are kept.
+pub(super) const USUAL: usize = 50;
+const MOST: usize = 256;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get::<CommandsShown, _>(
+            "/api/v1/commands",
+            Role::Viewer,
+            "What operators have ordered of daemons, the latest first, and how many processes do so",
+            all,
+        )
+        .with::<Part>(),
+        Endpoint::get::<CommandShown, _>(
+            "/api/v1/commands/{id}",
+            Role::Viewer,
+            "One of them, with what each process has made of it",
+            one,
+        )
+        .with::<CommandId>(),
+    ]
+}
+
+/// How many.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// So many, the latest; 50 where nothing is said.
+    #[schemars(range(min = 1, max = 256))]
+    limit: Option<usize>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct CommandId {
+    /// Its `id`.
+    pub(super) id: String,
+}
+
+/// What operators have ordered.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct CommandsShown {
+    /// Why some may be missing, or what has come of them may not be known; null where neither is so.
+    pub(crate) trouble: Option<String>,
+    /// They, the latest first; in `instances` those processes alone that have not acknowledged it.
+    pub(crate) commands: Vec<CommandShown>,
+}
+
+/// A command.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct CommandShown {
+    /// Its name.
+    pub(crate) id: String,
+    /// When, in milliseconds since 1970 UTC.
+    pub(crate) at: u64,
+    pub(crate) daemon: String,
+    /// In words.
+    pub(crate) what: String,
+    /// Who has ordered it …
+    pub(crate) by: String,
+    /// … and why.
+    pub(crate) reason: String,
+    /// Until when what was changed holds, in milliseconds since 1970 UTC; null where something was taken back, or is done once.
+    pub(crate) until: Option<u64>,
+    /// The process that was asked, as people call it.
+    pub(crate) asked: String,
+    /// Where the partition goes on, of a seek that is done.
+    pub(crate) next: Option<i64>,
+    /// Why it could not be done, or may be known to one process alone.
+    pub(crate) trouble: Option<String>,
+    /// How many processes have acknowledged it …
+    pub(crate) acknowledged: usize,
+    /// … of so many that it was meant for.
+    pub(crate) of: usize,
+    /// What it came to in each of these.
+    pub(crate) instances: Vec<InInstance>,
+}
+
+/// What a command came to in a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct InInstance {
+    /// Its `id`.
+    pub(crate) instance: String,
+    /// As people call it.
+    pub(crate) name: String,
+    pub(crate) state: Acknowledgement,
+    /// Why, where that is known.
+    pub(crate) why: Option<String>,
+}
+
+/// What a process has made of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Acknowledgement {
+    /// It is known to have heard of it, and does so.
+    Acknowledged,
+    /// It does not do so.
+    Refused,
+    /// It is not known to have heard of it.
+    NotHeard,
+    /// It has ended, or nothing was heard of it for some time.
+    Gone,
+}
+
+impl Acknowledgement {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Refused => "refused",
+            Self::NotHeard => "not heard",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl CommandShown {
+    fn of(command: &Command, members: &[Member]) -> Self {
+        let instances = Instances::of(command, members);
+        let states: Vec<InInstance> = command.meant.iter().map(|meant| instances.of_one(meant)).collect();
+        let acknowledged = states.iter().filter(|one| one.state == Acknowledgement::Acknowledged).count();
+        let refused = command.answer.as_ref().and_then(|answer| answer.refused.clone());
+        let alone = match &command.stands {
+            Stands::HereAlone(why) => Some(why.clone()),
+            _ => None,
+        };
+        Self {
+            id: command.id.clone(),
+            at: command.at,
+            daemon: command.daemon.clone(),
+            what: command.what.clone(),
+            by: command.by.clone(),
+            reason: command.reason.clone(),
+            until: command.until,
+            asked: format!("{} · {}", command.asked.host, command.asked.pid),
+            next: command.answer.as_ref().and_then(|answer| answer.next),
+            trouble: refused.or(alone),
+            acknowledged,
+            of: states.len(),
+            instances: states,
+        }
+    }
+
+    /// Without those that have acknowledged it: of these there are many.
+    fn short(mut self) -> Self {
+        self.instances.retain(|one| one.state != Acknowledgement::Acknowledged);
+        self
+    }
+}
+
+/// What is known of the processes that a command was meant for.
+struct Instances<'a> {
+    command: &'a Command,
+    members: Vec<(&'a Member, Option<String>)>,
+}
+
+impl<'a> Instances<'a> {
+    fn of(command: &'a Command, members: &'a [Member]) -> Self {
+        let about = Scope { topic: command.topic.clone(), partition: command.partition, key: None };
+        let told: Vec<_> = members.iter().map(|member| &member.report.daemons[..]).collect();
+        let lacking = lacking(&told, &command.daemon, &about);
+        Self { command, members: members.iter().zip(lacking).collect() }
+    }
+
+    fn of_one(&self, meant: &Meant) -> InInstance {
+        let (state, why) = self.state(&meant.id);
+        InInstance { instance: meant.id.clone(), name: format!("{} · {}", meant.host, meant.pid), state, why }
+    }
+
+    fn state(&self, id: &str) -> (Acknowledgement, Option<String>) {
+        use Acknowledgement::{Acknowledged, Gone, NotHeard, Refused};
+        let Command { answer, stands, asked, .. } = self.command;
+        // What has answered has heard of it, whatever became of it since.
+        if let Some(Carried { instance: Some(by), next, refused, is_open }) = answer
+            && by == id
+        {
+            return match (next, refused) {
+                (Some(next), _) => (Acknowledged, Some(format!("goes on at {next}"))),
+                (None, why) if *is_open => (NotHeard, why.clone()),
+                (None, why) => (Refused, why.clone()),
+            };
+        }
+        let Some((member, lacks)) = self.members.iter().find(|(member, _)| member.report.instance.id == id) else {
+            return (Gone, Some("nothing is heard of it any more".to_owned()));
+        };
+        if member.is_silent {
+            return (Gone, Some(format!("nothing was heard of it for {} s", member.heard / 1_000)));
+        }
+        let is_asked = asked.id == id;
+        match stands {
+            Stands::HereAlone(why) if !is_asked => return (NotHeard, Some(why.clone())),
+            Stands::Here if !is_asked => return (Acknowledged, Some("it is another one's partition".to_owned())),
+            Stands::Pending => return (NotHeard, None),
+            Stands::At(offset) if member.report.steered.read.is_none_or(|read| read <= *offset) => {
+                return (NotHeard, None);
+            }
+            _ => {}
+        }
+        match (lacks, answer) {
+            (_, Some(Carried { instance: Some(_), .. })) => {
+                (Acknowledged, Some("it is another one's partition".to_owned()))
+            }
+            (_, Some(Carried { refused: Some(why), is_open, .. })) => {
+                (if *is_open { NotHeard } else { Refused }, Some(why.clone()))
+            }
+            (Some(lacks), _) => (Refused, Some(lacks.clone())),
+            (None, _) => (Acknowledged, None),
+        }
+    }
+}
+
+impl CommandsShown {
+    /// The latest, as it is known by now.
+    pub(super) async fn now(api: &Api, limit: usize) -> Self {
+        let (commands, trouble) = api.fleet.commands().await;
+        let Members { all, trouble: unseen } = Members::of(api, api.fleet.look().await);
+        let shown = commands.iter().take(limit).map(|command| CommandShown::of(command, &all).short()).collect();
+        let unseen = unseen.filter(|_| !api.fleet.is_alone());
+        Self { trouble: trouble.or(unseen), commands: shown }
+    }
+}
+
+impl CommandShown {
+    /// This one, with all processes.
+    pub(super) async fn named(api: &Api, id: &str) -> Result<Self, Problem> {
+        let (commands, _) = api.fleet.commands().await;
+        let command = commands.iter().find(|command| command.id == id);
+        let command = command.ok_or_else(|| {
+            let why = format!("there is no command `{id}`, or no longer: the latest {MOST} are kept, and `/api/v1/commands` lists them");
+            Problem::not_found(why)
+        })?;
+        let Members { all, .. } = Members::of(api, api.fleet.look().await);
+        Ok(Self::of(command, &all))
+    }
+}
+
+async fn all(State(api): State<Api>, Asked(Part { limit }): Asked<Part>) -> Result<Json<CommandsShown>, Problem> {
+    let limit = limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::bad_request(format!("`limit` is {limit}, but must be between 1 and {MOST}")));
+    }
+    Ok(Json(CommandsShown::now(&api, limit).await))
+}
+
+async fn one(State(api): State<Api>, Named(CommandId { id }): Named<CommandId>) -> Result<Json<CommandShown>, Problem> {
+    Ok(Json(CommandShown::named(&api, &id).await?))
+}

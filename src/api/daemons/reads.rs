@@ -1,0 +1,47 @@
+//! What a daemon reads, as it is shown.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::handler::TopicPattern;
+use crate::pipeline::control::Reading;
+use crate::record::Topic;
+
+/// So many topics and patterns are told, at most.
+const MOST: usize = 200;
+
+/// The topics that a daemon's routes are for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Reads {
+    /// Those with a route of their own: two hundred at most.
+    pub(crate) topics: Vec<String>,
+    /// Patterns of others.
+    pub(crate) patterns: Vec<String>,
+    /// How many of both are left out.
+    #[serde(default)]
+    pub(crate) left_out: usize,
+}
+
+impl Reads {
+    pub(super) fn of(reading: &Reading) -> Self {
+        let topics: Vec<String> = reading.topics().take(MOST).map(Topic::to_string).collect();
+        let patterns: Vec<String> = reading.patterns().take(MOST).map(str::to_owned).collect();
+        let left_out = reading.topics().count() + reading.patterns().count() - topics.len() - patterns.len();
+        Self { topics, patterns, left_out }
+    }
+
+    /// Leaves out half of it. Whether there was anything.
+    pub(super) fn shorten(&mut self) -> bool {
+        let all = self.topics.len() + self.patterns.len();
+        self.topics.truncate(self.topics.len() / 2);
+        self.patterns.truncate(self.patterns.len() / 2);
+        self.left_out += all - self.topics.len() - self.patterns.len();
+        all > 0
+    }
+
+    /// Whether it may read this one.
+    pub(crate) fn has(&self, topic: &str) -> bool {
+        let matches = |pattern: &String| TopicPattern::new(pattern).is_ok_and(|pattern| pattern.matches(&topic.into()));
+        self.left_out > 0 || self.topics.iter().any(|one| one == topic) || self.patterns.iter().any(matches)
+    }
+}
