@@ -344,16 +344,17 @@ mod tests {
         let properties = config.consumer().expect("a configuration");
         let (client, _destroyed) = Client::new(&properties, &config, &Arc::new(Wake::default())).expect("a client");
         let places: Vec<TopicPartition> = (0..PARTITIONS).map(|number| TopicPartition::new("t", number)).collect();
+        let asked = Asked { places, anew: HashSet::new(), found: HashSet::new() };
         client.consumer().fetch_metadata(Some("t"), PATIENCE).expect("the topic is there");
         cluster.broker_round_trip_time(1, ROUND_TRIP).expect("a slow broker");
 
         let before = Instant::now();
-        let found = look_up(&client, &places, &config, &Known::default(), &HashSet::new()).expect("they are found");
+        let found = look_up(&client, &asked, &config, &Known::default()).expect("they are found");
         let took = before.elapsed();
         // One after the other, each would take two round trips.
         assert!(took < ROUND_TRIP * 100, "it took {took:?}");
         assert!(found.starts.iter().all(|start| start.offset == Some(0)), "{:?}", found.starts);
-        let committed = commits(&client, places.iter()).expect("an answer");
+        let committed = commits(&client, asked.places.iter()).expect("an answer");
         assert!(committed.iter().all(|commit| commit.offset == Some(0)), "not all places are committed");
     }
 }
