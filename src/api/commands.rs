@@ -217,8 +217,9 @@ impl<'a> Instances<'a> {
             (_, Some(Carried { refused: Some(why), is_open, .. })) => {
                 (if *is_open { NotHeard } else { Refused }, Some(why.clone()))
             }
-            (Some(lacks), _) => (Refused, Some(lacks.clone())),
-            (None, _) => (Acknowledged, None),
+            // What is taken back may be of something that is there no more.
+            (Some(lacks), _) if self.command.until.is_some() => (Refused, Some(lacks.clone())),
+            (Some(_) | None, _) => (Acknowledged, None),
         }
     }
 }

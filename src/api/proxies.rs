@@ -105,13 +105,39 @@ impl Proxies {
 /// What a header has, in its order: who each proxy says that it was asked by.
 fn named(headers: &HeaderMap, name: &str, of: impl Fn(&str) -> &str) -> Vec<Option<IpAddr>> {
     let lines = headers.get_all(name).into_iter().map(|line| line.to_str().unwrap_or_default());
-    lines.flat_map(|line| line.split(',')).map(|hop| address(of(hop.trim()))).collect()
+    lines.flat_map(|line| parts(line, ',')).map(|hop| address(of(hop.trim()))).collect()
 }
 
-/// The `for` of an element of `Forwarded`.
+/// The `for` of an element of `Forwarded`. Of two nobody knows which one the proxy has written.
 fn of_forwarded(element: &str) -> &str {
-    let pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, value)| value).next().unwrap_or_default()
+    let pairs = parts(element, ';').into_iter().filter_map(|pair| pair.trim().split_once('='));
+    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    match (named.next(), named.next()) {
+        (Some((_, value)), None) => value,
+        _ => "",
+    }
+}
+
+/// What stands between these separators, but for those within quotes: what a client has sent stands in there. With a quote that doesn't end, nothing.
+fn parts(text: &str, separator: char) -> Vec<&str> {
+    let (mut parts, mut from, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if letter == separator && !is_quoted => {
+                parts.push(&text[from..at]);
+                from = at + letter.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    if is_quoted {
+        return vec![""];
+    }
+    parts.push(&text[from..]);
+    parts
 }
 
 /// An address, as proxies write it: in quotes, with brackets or a port.
@@ -175,6 +201,12 @@ mod tests {
             ("for=_hidden, for=192.0.2.61", "192.0.2.61"),
             ("for=unknown", "10.0.0.1"),
             ("proto=https", "10.0.0.1"),
+            // What a client has sent, in the words of a proxy.
+            ("host=\"x;for=203.0.113.9\";for=192.0.2.62", "192.0.2.62"),
+            ("for=192.0.2.63;host=\"x, for=203.0.113.9\"", "192.0.2.63"),
+            ("host=\"x\\\", for=203.0.113.9\";for=192.0.2.64", "192.0.2.64"),
+            ("for=192.0.2.65;for=203.0.113.9", "10.0.0.1"),
+            ("for=192.0.2.66;host=\"x, for=203.0.113.9", "10.0.0.1"),
         ] {
             assert_eq!(client(&trusted, "10.0.0.1", &[("forwarded", written)]), read, "{written}");
         }

@@ -50,9 +50,10 @@
 //! - **The loop.** A record goes out with its own headers, and `daemonry-redrives`, one more than before. If it fails again its next
 //!   letter has that header too, and at the cap it is left alone. What a letter says of its topic is believed, but no record goes where
 //!   the marks are.
-//! - **What can't be done is left.** A letter whose record is too large for its topic, or whose topic is gone, or may not be written, and a record that
+//! - **What can't be done is left.** A letter whose record is too large for its topic, or whose topic is gone, and a record that
 //!   is no letter, end nothing: each is passed over, [counted](Counts::unwritten) and [told](DeadLetters::hearing_of_left) with its place and why, and has no
-//!   mark. Where all records were to go to one topic that can't be written, nothing is done.
+//!   mark. A right that is missing ends the work: it goes on once that is granted. Where all records were to go to one topic that isn't there,
+//!   nothing is done.
 //! - **What became of them is read once.** A [`DeadLetters`] and its clones keep it, in some 300 bytes for 512 letters, and read on from there for
 //!   each page, letter and list. Those that are done with are passed over unread where there are many of them.
 //! - **Measured** with 1,000,000 letters, each with a mark: the figures are in the book, under "Operating", and `make letters` repeats them. Letters to

@@ -100,7 +100,6 @@ pub(super) fn work(pile: &Pile<'_>, work: &Work, heard: Heard<'_>) -> Result<Cou
         match write(pile, work, batching, heard, &mut counts, &mut obstacles) {
             // Perhaps only together with others. The request goes on where it is.
             Err(LettersError::TooLarge { .. }) if batching == Batching::Together => batching = Batching::Alone,
-            // Authorisation is learned of before anything is sent.
             Err(error @ (LettersError::TooLarge { .. } | LettersError::UnknownTopic(_)))
                 if work.is_of_letters(&error, pile.topic) && obstacles.learn(&error) => {}
             outcome => return outcome.map(|()| counts).map_err(|error| Interrupted { counts, error }),
@@ -162,8 +161,8 @@ struct Batch {
     letters: usize,
     bytes: usize,
     since: Option<Instant>,
-    /// The only letter in it, where that may be too large.
-    suspect: Option<(Partition, Offset)>,
+    /// There is only one letter in it, which may be too large.
+    is_suspect: bool,
     /// Counted, and told, only once it is committed.
     counts: Counts,
     left: Vec<Left>,
@@ -174,7 +173,7 @@ impl Batch {
         self.letters >= BATCH
             || self.bytes >= BATCH_BYTES
             || self.left.len() >= BATCH
-            || self.suspect.is_some()
+            || self.is_suspect
             || self.since.is_some_and(|since| since.elapsed() >= OPEN)
     }
 }
@@ -288,6 +287,7 @@ impl Pass<'_> {
         self.batch.since.get_or_insert_with(Instant::now);
         Ok(None)
     }
+
     fn write(
         &mut self,
         record: &Record,
@@ -308,7 +308,7 @@ impl Pass<'_> {
             ))));
         }
         match self.writer.learn(target) {
-            Err(why @ (LettersError::UnknownTopic(_) | LettersError::NotAuthorized { .. })) => {
+            Err(why @ LettersError::UnknownTopic(_)) => {
                 if redrive.target.is_none() {
                     self.obstacles.close(target, &why);
                 }
@@ -318,13 +318,13 @@ impl Pass<'_> {
         }
         if self.obstacles.suspects(target, record.size()) {
             self.commit()?;
-            self.batch.suspect = Some(place);
+            self.batch.is_suspect = true;
         }
         let out = outgoing(letter, redrive.edit.as_ref(), &format!("{}:{partition}:{offset}", self.letters));
         self.writer.send(target, &out, place).map_err(|error| match error {
             // Before it was sent: later it is the transaction that fails.
             LettersError::TooLarge { partition, offset, .. } if (partition, offset) == place => {
-                self.batch.suspect = None;
+                self.batch.is_suspect = false;
                 of(error)
             }
             error => Trouble::OfAll(error),
@@ -338,21 +338,7 @@ impl Pass<'_> {
     }
 
     fn commit(&mut self) -> Result<(), LettersError> {
-        let suspect = self.batch.suspect;
-        match (self.writer.commit(self.letters, &self.progress), suspect) {
-            (Err(why @ LettersError::TooLarge { partition, offset, .. }), Some(place))
-                if (partition, offset) == place && self.work.is_of_letters(&why, self.letters) =>
-            {
-                self.writer.undo()?;
-                // It was counted as written.
-                let Batch { counts, mut left, .. } = std::mem::take(&mut self.batch);
-                left.push(Left { partition, offset, why });
-                let counts = Counts { selected: counts.selected - 1, unwritten: counts.unwritten + 1, ..counts };
-                self.batch = Batch { counts, left, ..Batch::default() };
-                self.writer.commit(self.letters, &self.progress)?;
-            }
-            (done, _) => done?,
-        }
+        self.writer.commit(self.letters, &self.progress)?;
         let Batch { counts, left, .. } = std::mem::take(&mut self.batch);
         self.counts.add(counts);
         left.iter().for_each(|left| self.ear.tell(left));

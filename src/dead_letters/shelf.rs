@@ -69,8 +69,6 @@ pub(crate) trait Writer: Send {
     fn send(&mut self, topic: &Topic, record: &OwnedRecord, letter: (Partition, Offset)) -> Result<(), LettersError>;
     /// Ends the transaction, with the request's progress in it.
     fn commit(&mut self, letters: &Topic, progress: &[Progress]) -> Result<(), LettersError>;
-    /// Undoes the transaction, whatever has failed in it.
-    fn undo(&mut self) -> Result<(), LettersError>;
     /// Waits until what was committed last can be read.
     fn settle(&mut self);
 }

@@ -145,8 +145,8 @@ impl Fleet {
             (_, Some(offset)) => Stands::At(offset),
             (_, None) => Stands::Already,
         };
-        let daemon = command.daemon.clone();
-        self.helm.commanded(command);
+        let (daemon, is_set) = (command.daemon.clone(), command.until.is_some());
+        self.helm.commanded(command.clone());
         let obeys = !matches!(trouble, Some(OrderTrouble::Unread(_)));
         let this = Reached { instance: self.instance.id.clone(), obeys, lacks: None };
         let is_unwritten = trouble.as_ref().is_some_and(OrderTrouble::is_unwritten);
@@ -154,10 +154,15 @@ impl Fleet {
             Outcome { reached: vec![this], trouble, until: None }
         } else {
             let others = self.reach(ordered, (begun + DONE).min(Instant::now() + REACH)).await;
+            // Whoever it is meant for may be known only now: before, perhaps nobody looked.
+            self.helm.commanded(Command { meant: self.meant(), ..command });
             let reached = std::iter::once(this).chain(others.reached).collect();
             Outcome { reached, trouble: trouble.or(others.trouble), until: None }
         };
-        self.look_for(&mut outcome.reached, &daemon, about);
+        // What is taken back may be of something that is there no more.
+        if is_set {
+            self.look_for(&mut outcome.reached, &daemon, about);
+        }
         outcome
     }
 
@@ -181,8 +186,6 @@ impl Fleet {
 
     /// What is ordered here, for all who ask.
     fn command(&self, at: u64, Ordering { daemon, what, about, by, reason }: Ordering<'_>) -> Command {
-        let others = if self.is_alone() { Vec::new() } else { self.seen().others };
-        let others = others.iter().filter(|heard| !heard.is_silent()).map(|heard| Meant::of(&heard.report.instance));
         Command {
             id: name(at),
             at,
@@ -194,10 +197,17 @@ impl Fleet {
             reason: reason.to_owned(),
             until: None,
             asked: self.instance.clone(),
-            meant: std::iter::once(Meant::of(&self.instance)).chain(others).collect(),
+            meant: self.meant(),
             stands: Stands::Pending,
             answer: None,
         }
+    }
+
+    /// All processes, as far as they were heard of.
+    fn meant(&self) -> Vec<Meant> {
+        let others = if self.is_alone() { Vec::new() } else { self.seen().others };
+        let others = others.iter().filter(|heard| !heard.is_silent()).map(|heard| Meant::of(&heard.report.instance));
+        std::iter::once(Meant::of(&self.instance)).chain(others).collect()
     }
 
     /// Waits for the others to hear of it, those of which nothing is heard left aside.
@@ -254,6 +264,7 @@ impl Fleet {
         let at = Timestamp::now().as_millis();
         let id = name(at);
         let sighting = self.look().await;
+        command.meant = self.meant();
         let mut heard = sighting.others.iter().filter(|heard| !heard.is_silent());
         if !heard.any(|heard| may_have(&heard.report.daemons, &seek)) {
             let Seek { topic, partition, .. } = &seek;

@@ -163,10 +163,5 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    fn undo(&mut self) -> Result<(), LettersError> {
-        self.open.clear();
-        Ok(())
-    }
-
     fn settle(&mut self) {}
 }

@@ -1,5 +1,7 @@
 //! What a re-drive writes, byte for byte and in which order.
 
+use std::sync::mpsc::channel;
+
 use anyhow::Result;
 use daemonry::dead_letters::{Filter, LettersError, Redrive};
 use daemonry::record::Partition;
@@ -79,14 +81,16 @@ fn letters_of_several_topics_go_each_to_its_own_or_all_to_another() -> Result<()
         topic.1 = Some(origin.into());
         foreign.clone()
     };
-    let letters = scene.dead_letters()?;
+    let (tell, left) = channel();
+    let letters = scene.dead_letters()?.hearing_of_left(move |left| drop(tell.send(left.why.clone())));
     // Some can't even be asked for.
     for (number, origin) in ["no-such-topic", "a b", "", "a\0b", &"x".repeat(600)].into_iter().enumerate() {
         let offset = scene.topics.produce_to(&scene.letters, Partition(0), &[from(origin)])?[0];
         let this = || Filter::all().at(Partition(0), offset);
         let request = Redrive::new(format!("r-{number}"), this());
-        let missing = scene.runtime.block_on(letters.redrive(request)).expect_err("no topic");
-        assert_eq!(missing.error, LettersError::UnknownTopic(origin.into()));
+        let counts = scene.runtime.block_on(letters.redrive(request))?;
+        assert_eq!((counts.selected, counts.unwritten), (0, 1));
+        assert_eq!(left.try_iter().collect::<Vec<_>>(), [LettersError::UnknownTopic(origin.into())]);
         scene.runtime.block_on(letters.discard(this(), "ada", "a test"))?;
     }
     scene.topics.produce_to(&scene.letters, Partition(0), &[from("no-such-topic")])?;

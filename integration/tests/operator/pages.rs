@@ -35,6 +35,8 @@ fn every_page_is_there_fits_its_window_and_goes_on_by_itself() -> Result<()> {
                 "Errors",
                 "Dead letters",
                 "Overrides",
+                "Commands",
+                "Topics",
                 "Configuration",
                 "Audit",
                 "Doctor"
@@ -188,7 +190,7 @@ fn a_daemon_is_steered_by_its_forms_and_what_was_done_is_taken_back() -> Result<
     browser.submit(&form("/workers"), &[("workers", "100000"), ("reason", "more")], "button")?;
     browser.sees("Not done")?;
     browser.sees("workers at most")?;
-    browser.click("main p a")?;
+    browser.click("main p:not([hidden]) a")?;
     ensure!(browser.at()? == DAEMON, "{}", browser.at()?);
 
     // All of it stands there, and is taken back.
@@ -405,7 +407,7 @@ fn who_signs_in_sees_what_they_may() -> Result<()> {
 
     sign_in("vera")?;
     let pages = browser.texts("header nav a")?;
-    ensure!(pages == ["Overview", "Fleet", "Workers", "Errors", "Dead letters", "Overrides"], "{pages:?}");
+    ensure!(pages == ["Overview", "Fleet", "Workers", "Errors", "Dead letters", "Overrides", "Commands"], "{pages:?}");
     browser.goto(&letter)?;
     browser.sees("What stands in records is hidden from viewers.")?;
     ensure!(!browser.seen().contains(&shop.customer), "{}", browser.seen());

@@ -146,6 +146,9 @@ fn withdrawn_and_granted_again(
     after: Duration,
 ) -> Result<()> {
     let operation = Operation::Read;
+    // The one that stops meanwhile can't commit all of it; and librdkafka calls a consumer group's refusal fatal.
+    scene.scenario.expect_error("exit_code=3");
+    scene.scenario.expect_error("Group authorization failed");
     // Nothing can be committed meanwhile. A partition that was revoked is kept for its last commit, and a stop waits behind it.
     let flags = scene.flags()?.with("group-protocol", protocol).with("drain-ms", 10_000);
     // One that may not leave is missed only at its session timeout; of the consumer protocol it is the broker's.

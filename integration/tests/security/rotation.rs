@@ -13,6 +13,7 @@ use crate::scene::{SOON, Scene, broker, says, until_ready, until_unready};
 #[test]
 fn a_rotated_password_is_waited_for() -> Result<()> {
     let mut scene = Scene::granted("rotated")?;
+    scene.scenario.expect_error("SASL authentication error");
     scene.entry = scene.entry.to(broker()?.address(Way::Renewed));
     let load = scene.scenario.load(100, Mix::default());
     let mut member = scene.start()?;

@@ -154,10 +154,6 @@ impl Writer for LateWriter {
         self.0.commit(letters, progress)
     }
 
-    fn undo(&mut self) -> Result<(), LettersError> {
-        self.0.undo()
-    }
-
     fn settle(&mut self) {
         self.0.settle();
     }

@@ -34,7 +34,6 @@ pub(super) struct KafkaWriter {
     producer: Option<ThreadedProducer<Callbacks<Transaction>>>,
     config: KafkaConfig,
     letters: Topic,
-    batching: Batching,
     /// The request's group, if it is one.
     group: Option<Arc<Client>>,
     /// Topics that were seen to be there.
@@ -63,7 +62,7 @@ impl KafkaWriter {
         let config = config.clone();
         let (letters, known, last) = (letters.clone(), HashSet::new(), HashMap::new());
         let producer = Some(producer);
-        let this = Self { producer, config, letters, batching, group: None, known, is_open: false, last };
+        let this = Self { producer, config, letters, group: None, known, is_open: false, last };
         this.retried(|producer| producer.init_transactions(PATIENCE)).map_err(|error| this.failed(&error))?;
         Ok(this)
     }
@@ -265,15 +264,6 @@ impl Writer for KafkaWriter {
         self.is_open = false;
         let written = std::mem::take(&mut *self.reports().written.lock());
         self.last = written;
-        Ok(())
-    }
-
-    /// By another producer of the same id, which takes this one's place. librdkafka would go on behind the sequence numbers of what was refused, and be
-    /// refused for that.
-    fn undo(&mut self) -> Result<(), LettersError> {
-        let mut fresh = Self::new(&self.config, &self.letters, self.batching)?;
-        std::mem::swap(&mut self.producer, &mut fresh.producer);
-        self.is_open = false;
         Ok(())
     }
 
