@@ -26,6 +26,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked who leads a topic's partitions.
+const ASKED: usize = 3;
 /// How long there may be none until that is trouble. With what a question takes it is noticed within 30 s.
 pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
@@ -140,7 +142,9 @@ fn by_leader(client: &Client, places: &[TopicPartition]) -> (HashMap<i32, Vec<To
     let topics: BTreeSet<&Topic> = places.iter().map(|place| &place.topic).collect();
     let mut leaders: HashMap<TopicPartition, i32> = HashMap::new();
     for topic in topics {
-        let Ok(metadata) = client.consumer().fetch_metadata(Some(topic.as_str()), PATIENCE) else { continue };
+        // Whoever is asked may be the one that says nothing: it is not asked again at once, as it counts as gone then.
+        let ask = |_| client.consumer().fetch_metadata(Some(topic.as_str()), PATIENCE).ok();
+        let Some(metadata) = (0..ASKED).find_map(ask) else { continue };
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let known = partitions.filter(|partition| partition.leader() >= 0);
         leaders.extend(known.map(|known| (TopicPartition::new(topic.clone(), known.id()), known.leader())));

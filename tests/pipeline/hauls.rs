@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemonry::handler::on;
+use daemonry::handler::{Route, on};
 use daemonry::record::Record;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
@@ -15,10 +15,8 @@ use crate::scene::{Journal, Scene, millis, secs, text, until};
 /// Enough for it to be known that they are quick.
 const QUICK: usize = 2_000;
 
-#[tokio::test(start_paused = true)]
-async fn handler_that_waits_holds_no_other_key_up() {
-    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
-    let journal = Journal::new();
+/// Waits for a minute where the record says so.
+fn waits(journal: &Journal) -> Route {
     let seen = journal.clone();
     let handle = move |record: Record| {
         let attempt = seen.begin(&record);
@@ -29,7 +27,14 @@ async fn handler_that_waits_holds_no_other_key_up() {
             drop(attempt);
         }
     };
-    let process = scene.start(on(handle).timeout(secs(120)));
+    on(handle).timeout(secs(120))
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_waits_holds_no_other_key_up() {
+    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
+    let journal = Journal::new();
+    let process = scene.start(waits(&journal));
     scene.fill(0, QUICK);
     until("the quick ones", || journal.ended().len() == QUICK).await;
     let start = Instant::now();
@@ -45,17 +50,7 @@ async fn handler_that_waits_holds_no_other_key_up() {
 async fn key_that_is_done_waits_for_no_handler_behind_it() {
     let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
     let journal = Journal::new();
-    let seen = journal.clone();
-    let handle = move |record: Record| {
-        let attempt = seen.begin(&record);
-        async move {
-            if text(&record).starts_with("slow") {
-                sleep(secs(60)).await;
-            }
-            drop(attempt);
-        }
-    };
-    let process = scene.start(on(handle).timeout(secs(120)));
+    let process = scene.start(waits(&journal));
     scene.fill(0, QUICK);
     until("the quick ones", || journal.ended().len() == QUICK).await;
     let start = Instant::now();
