@@ -18,9 +18,9 @@ use crate::patience::{unix_ms, until};
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// What a process of a scenario may hold, with records of some hundred bytes: memory as the budget of a pipeline and as much for all the
+/// What a process of a scenario may hold, with records of some hundred bytes: memory as the budget of a pipeline and a quarter of it for all the
 /// rest; threads for three brokers, each client and 16 workers; and as many descriptors as they need, which was up to 142, and some more.
-pub const BOUNDS: Bounds = Bounds { memory: (64 + 64) << 20, descriptors: 256, threads: 64 };
+pub const BOUNDS: Bounds = Bounds { memory: (64 + 16) << 20, descriptors: 256, threads: 64 };
 
 /// The looking, in the background until it is stopped or the process has ended.
 #[derive(Debug)]
@@ -178,7 +178,8 @@ fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
         let line = line.with_context(|| format!("no {name} has it ended?"))?;
         line.trim().trim_end_matches("kB").trim().parse::<u64>().context("a number")
     };
-    let memory = number("VmRSS:")? * 1024;
+    // Without the program's file, of which a debug build maps 64 MiB, and more with each feature.
+    let memory = number("VmRSS:")?.saturating_sub(number("RssFile:")?) * 1024;
     let threads = usize::try_from(number("Threads:")?)?;
     let descriptors = open(pid)?.iter().filter(|name| !inherited.contains(*name)).count();
     Ok(Look { from_ms, unix_ms: unix_ms(), memory, descriptors, threads, live, ready, counts })

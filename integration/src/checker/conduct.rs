@@ -28,7 +28,7 @@ pub struct Resumption {
 /// What a process may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Resident memory, in bytes.
+    /// Resident memory, in bytes, without what is mapped of files.
     pub memory: u64,
     /// Open files and sockets.
     pub descriptors: usize,
@@ -46,7 +46,7 @@ pub struct Look {
     pub from_ms: u64,
     /// When it was over, so too.
     pub unix_ms: u64,
-    /// Resident memory, in bytes.
+    /// Resident memory, in bytes, without what is mapped of files.
     pub memory: u64,
     /// Open files and sockets.
     pub descriptors: usize,

@@ -47,6 +47,8 @@ fn static_member_fenced() -> Result<()> {
     assert_eq!(first.wait(SOON)?, 4);
     scenario.note_gone(first.pid(), started, Duration::ZERO);
     scenario.expect_error("fenced");
+    // Or a commit is refused before the client hears of it.
+    scenario.expect_error("another member uses the same instance id");
     let log = first.log()?;
     assert!(log.contains("fenced") && log.contains("the-only-one"), "it doesn't say why: {log}");
     scenario.until_works(&mut second, SOON)?;
