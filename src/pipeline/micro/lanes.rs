@@ -56,7 +56,7 @@ impl Passage {
     }
 
     fn new(router: Router, keys: usize) -> Self {
-        let settings = PipelineSettings { queue_records: 10 * RECORDS, ..PipelineSettings::default() };
+        let settings = PipelineSettings { queue_records: 10 * RECORDS, seed: Some(1), ..PipelineSettings::default() };
         let topic_partition = TopicPartition::new("orders", 0);
         let route = Arc::clone(router.into_routes().of(&topic_partition.topic).expect("just made"));
         let mut lanes = Lanes::new(limits(&settings), Instant::now());
