@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::gate::{Gate, Opens, within};
 use crate::overdue::blocks;
-use crate::scene::{Journal, Scene, millis, secs, text, until};
+use crate::scene::{Journal, Process, Scene, millis, secs, text, until};
 
 /// Enough for it to be known that they are quick.
 const QUICK: usize = 2_000;
@@ -30,13 +30,19 @@ fn waits(journal: &Journal) -> Route {
     on(handle).timeout(secs(120))
 }
 
-#[tokio::test(start_paused = true)]
-async fn handler_that_waits_holds_no_other_key_up() {
+/// A process of such handlers whose records took no time so far.
+async fn known_as_quick() -> (Scene, Journal, Process) {
     let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
     let journal = Journal::new();
     let process = scene.start(waits(&journal));
     scene.fill(0, QUICK);
     until("the quick ones", || journal.ended().len() == QUICK).await;
+    (scene, journal, process)
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_waits_holds_no_other_key_up() {
+    let (scene, journal, process) = known_as_quick().await;
     let start = Instant::now();
     scene.write(0, "slow");
     scene.fill(0, 50);
@@ -48,11 +54,7 @@ async fn handler_that_waits_holds_no_other_key_up() {
 
 #[tokio::test(start_paused = true)]
 async fn key_that_is_done_waits_for_no_handler_behind_it() {
-    let scene = Scene::with(1, |settings| (settings.workers, settings.queue_records) = (2, 100));
-    let journal = Journal::new();
-    let process = scene.start(waits(&journal));
-    scene.fill(0, QUICK);
-    until("the quick ones", || journal.ended().len() == QUICK).await;
+    let (scene, journal, process) = known_as_quick().await;
     let start = Instant::now();
     // In one delivery.
     scene.fill(0, 20);
