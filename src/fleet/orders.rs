@@ -1,5 +1,6 @@
 //! Orders: what operators want done by all processes, and who of them is known to have heard of it.
 
+use std::sync::atomic::{self, AtomicU16};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -366,7 +367,9 @@ fn may_have(daemons: &[super::Reported], seek: &Seek) -> bool {
     })
 }
 
-/// A name that no other order has.
+/// A name that no other order has. What a process orders within one millisecond sorts as it was ordered: people are told of the latest first.
 fn name(at: u64) -> String {
-    format!("{at:x}-{:08x}", fastrand::u32(..))
+    static NUMBER: AtomicU16 = AtomicU16::new(0);
+    let number = NUMBER.fetch_add(1, atomic::Ordering::Relaxed);
+    format!("{at:x}-{number:04x}{:08x}", fastrand::u32(..))
 }

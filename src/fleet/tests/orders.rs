@@ -316,3 +316,15 @@ async fn a_seek_whose_order_may_have_been_written_is_not_refused() {
     assert!(trouble.to_string().contains("whether for the others is not known"), "{trouble}");
     assert_eq!(one.control.workers(), NonZeroUsize::new(3));
 }
+
+#[tokio::test]
+async fn the_latest_command_is_the_first_within_a_millisecond_too() {
+    let one = Shop::start(None, "one");
+    for number in 1..=200 {
+        let what = number.to_string();
+        one.fleet.order(Order { what, ..order(Vec::new(), DAY) }, |_| false).await;
+    }
+    let (commands, _) = one.fleet.commands().await;
+    let told: Vec<_> = commands.iter().map(|one| one.what.parse::<u32>().expect("a number")).collect();
+    assert_eq!(told, (1..=200).rev().collect::<Vec<_>>());
+}
