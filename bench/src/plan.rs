@@ -173,10 +173,12 @@ fn growth() -> Vec<Step> {
         consume(format!("partitions {}", topic.partitions), peer, topic, Flags::new(topic.messages))
     };
     let partitions = |topic: &'static Topic| partitions_by("daemonry", topic);
-    let daemons = |label: &str, count: u64, topic: &'static Topic| {
+    let daemons_by = |peer: &str, label: &str, count: u64, topic: &'static Topic| {
         let flags = Flags::new(count * topic.messages).with("daemons", count);
-        consume(format!("daemons {count}{label}"), "daemonry", topic, flags)
+        consume(format!("daemons {count}{label}"), peer, topic, flags)
     };
+    let daemons = |label: &str, count: u64, topic: &'static Topic| daemons_by("daemonry", label, count, topic);
+    let one = |peer: &str| consume("daemons 1", peer, &topic::SMALL, Flags::new(50 * topic::EACH.messages));
     vec![
         workers(10, 10_000),
         workers(1_000, 200_000),
@@ -188,8 +190,10 @@ fn growth() -> Vec<Step> {
         partitions_by("rawb", &topic::PARTITIONS_8),
         partitions_by("rawb", &topic::PARTITIONS_1000),
         // As many messages in all.
-        consume("daemons 1", "daemonry", &topic::SMALL, Flags::new(50 * topic::EACH.messages)),
+        one("daemonry"),
         daemons("", 50, &topic::EACH),
+        one("rawb"),
+        daemons_by("rawb", "", 50, &topic::EACH),
         // For the memory: else it is what is read ahead that is measured.
         daemons(", few messages", 1, &topic::FEW),
         daemons(", few messages", 10, &topic::FEW),

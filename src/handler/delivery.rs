@@ -27,15 +27,37 @@ use crate::trace::{TRACESTATE, TraceContext};
 pub struct Delivery {
     record: Record,
     attempt: u32,
+    circumstances: Circumstances,
+    /// The span that this attempt is, where a layer has begun one.
+    trace: Option<TraceContext>,
+    /// What this attempt has sent, once it has asked for the producer.
+    sends: OnceLock<Arc<Sends>>,
+}
+
+/// What attempts at the records of an assignment have in common. Layers clone it with each of them.
+#[derive(Clone)]
+pub(crate) struct Circumstances(Arc<Provision>);
+
+#[derive(Clone)]
+struct Provision {
     cancellation: Cancellation,
     /// Counts what goes on after the attempt's future is dropped, where that may be.
     remains: Option<TaskTracker>,
     /// What handlers write with.
     producer: Option<Producer>,
-    /// The span that this attempt is, where a layer has begun one.
-    trace: Option<TraceContext>,
-    /// What this attempt has sent, once it has asked for the producer.
-    sends: OnceLock<Arc<Sends>>,
+}
+
+impl Circumstances {
+    /// Those of attempts that this cancels.
+    pub(crate) fn new(cancellation: Cancellation, remains: Option<&TaskTracker>, producer: Option<&Producer>) -> Self {
+        let (remains, producer) = (remains.cloned(), producer.cloned());
+        Self(Arc::new(Provision { cancellation, remains, producer }))
+    }
+
+    /// Whether the work is still wanted.
+    pub(crate) fn cancellation(&self) -> &Cancellation {
+        &self.0.cancellation
+    }
 }
 
 impl Delivery {
@@ -46,9 +68,12 @@ impl Delivery {
 
     /// The same, cancelled by this: a [`Cancellation`], or a token that stands for all of it.
     pub fn cancelled_by(record: Record, attempt: u32, cancellation: impl Into<Cancellation>) -> Self {
-        let cancellation = cancellation.into();
-        let (remains, producer, trace, sends) = (None, None, None, OnceLock::new());
-        Self { record, attempt, cancellation, remains, producer, trace, sends }
+        Self::under(record, attempt, Circumstances::new(cancellation.into(), None, None))
+    }
+
+    /// The `attempt`-th attempt (from 1) at a record.
+    pub(crate) fn under(record: Record, attempt: u32, circumstances: Circumstances) -> Self {
+        Self { record, attempt, circumstances, trace: None, sends: OnceLock::new() }
     }
 
     /// The record.
@@ -63,13 +88,14 @@ impl Delivery {
 
     /// Whether the work is still wanted.
     pub fn cancellation(&self) -> &Cancellation {
-        &self.cancellation
+        self.circumstances.cancellation()
     }
 
     /// The same, whose handler writes with this.
     #[must_use]
-    pub fn producing_with(self, producer: Producer) -> Self {
-        Self { producer: Some(producer), ..self }
+    pub fn producing_with(mut self, producer: Producer) -> Self {
+        Arc::make_mut(&mut self.circumstances.0).producer = Some(producer);
+        self
     }
 
     /// The trace that the attempt belongs to: the span that a [`TraceLayer`](super::layer::TraceLayer) has begun, else its sender's.
@@ -84,7 +110,7 @@ impl Delivery {
 
     /// What the handler writes with; `None` where nobody gave it anything.
     pub(super) fn outgoing(&self) -> Option<extract::Producer> {
-        let producer = self.producer.as_ref()?;
+        let producer = self.circumstances.0.producer.as_ref()?;
         let sends = self.sends.get_or_init(|| Arc::new(Sends::new(producer.clone())));
         Some(extract::Producer::new(Arc::clone(sends), self.outgoing_trace()))
     }
@@ -103,19 +129,14 @@ impl Delivery {
         self.sends.get().cloned()
     }
 
-    /// The same, where what goes on after the attempt is counted.
-    pub(crate) fn counted_by(self, remains: &TaskTracker) -> Self {
-        Self { remains: Some(remains.clone()), ..self }
-    }
-
-    /// What counts it, if anything.
+    /// What counts what goes on after the attempt, if anything.
     pub(super) fn remains(&self) -> Option<&TaskTracker> {
-        self.remains.as_ref()
+        self.circumstances.0.remains.as_ref()
     }
 
     /// Work goes on as long as this is held, whatever becomes of the attempt's future.
     pub(super) fn running(&self) -> Option<TaskTrackerToken> {
-        self.remains.as_ref().map(TaskTracker::token)
+        self.remains().map(TaskTracker::token)
     }
 
     /// Goes on to another record of the same assignment.
@@ -123,6 +144,12 @@ impl Delivery {
         self.record = record;
         self.attempt = attempt;
         self.sends.take();
+    }
+}
+
+impl fmt::Debug for Circumstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circumstances").finish_non_exhaustive()
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) use batch::BatchSize;
 pub use batch::{BatchContext, BatchHandler, BatchResult, FromBatch, IntoBatchResult, on_batch};
 pub use blocking::{BlockingHandler, on_blocking};
 pub use check::{RouterError, Selector};
+pub(crate) use delivery::Circumstances;
 pub use delivery::Delivery;
 pub(crate) use erased::{Attempts, Verdict};
 pub use error::{ErrorClass, HandlerError, Rejection};

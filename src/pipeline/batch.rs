@@ -161,8 +161,8 @@ impl<P: Copy> Part<P> {
             self.refused = Some((entry, Next::Letter(failure)));
             return;
         }
-        let cancellation = self.run.context.cancellation.clone();
-        let delivery = Delivery::cancelled_by(entry.record.clone(), entry.failures + 1, cancellation);
+        let circumstances = self.run.context.circumstances.clone();
+        let delivery = Delivery::under(entry.record.clone(), entry.failures + 1, circumstances);
         match add(&delivery) {
             Ok(()) => self.tried.push_back(entry),
             Err(judged) => match outcome(judged, entry.failures) {
@@ -247,7 +247,7 @@ impl Ending {
     fn of<P>(parts: &[Part<P>]) -> Self {
         let mut all: Vec<Cancellation> = Vec::new();
         for part in parts {
-            let cancellation = &part.run.context.cancellation;
+            let cancellation = part.run.context.circumstances.cancellation();
             if !all.iter().any(|known| known.is_of(cancellation)) {
                 all.push(cancellation.clone());
             }

@@ -20,8 +20,7 @@ use super::shared::Shared;
 use super::source::Progress;
 use super::ticket::{Settled, Ticket};
 use super::watchdog::Slot;
-use crate::handler::{Attempts, Delivery, Verdict, Work};
-use crate::record::Record;
+use crate::handler::{Attempts, Circumstances, Delivery, Verdict, Work};
 use crate::sync::wakes::take_turns;
 
 /// A run ends after this time, so that other lanes get their turn.
@@ -43,7 +42,7 @@ pub(super) async fn work<G: Progress>(
     seed: u64,
 ) {
     let mut bench = Bench::new();
-    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut random, mut latest) = (fastrand::Rng::with_seed(seed), Latest::default());
     let mut attempted = shared.meter.attempted();
     let mut stopped = pin!(stop.cancelled());
     let mut finished = None;
@@ -73,6 +72,7 @@ pub(super) async fn work<G: Progress>(
             haul: &haul,
             bench: &mut bench,
             random: &mut random,
+            latest: &mut latest,
             delivery: None,
             current: None,
             halt: None,
@@ -154,6 +154,7 @@ struct Shift<'a, G: Progress> {
     haul: &'a Haul,
     bench: &'a mut Bench<G::Position>,
     random: &'a mut fastrand::Rng,
+    latest: &'a mut Latest,
     /// The record that is being tried, or that was tried last.
     delivery: Option<Delivery>,
     /// What else is known of the record that is being tried.
@@ -174,22 +175,31 @@ struct Shift<'a, G: Progress> {
     attempted: &'a mut Attempted,
 }
 
-/// The first delivery of a haul.
-fn delivery<G: Progress>(
-    shared: &Shared<G>,
-    slot: &Slot<G::Position>,
-    context: &AssignmentContext,
-    record: Record,
-    attempt: u32,
-) -> Delivery {
-    let delivery = Delivery::cancelled_by(record, attempt, context.cancellation.clone());
-    let delivery = match &context.route.work {
-        Work::Each(handler) if handler.outlives_its_future() => delivery.counted_by(&slot.remains),
-        _ => delivery,
-    };
-    match &shared.producer {
-        Some(producer) => delivery.producing_with(producer.clone()),
-        None => delivery,
+/// What a worker's attempts have in common, of the assignment that its last haul was of. Its own: layers clone it for each attempt, and what all workers
+/// counted up and down would be in the way of all cores.
+#[derive(Default)]
+struct Latest(Option<(Arc<AssignmentContext>, Circumstances)>);
+
+impl Latest {
+    fn of<G: Progress>(
+        &mut self,
+        context: &Arc<AssignmentContext>,
+        shared: &Shared<G>,
+        slot: &Slot<G::Position>,
+    ) -> Circumstances {
+        if let Some((known, circumstances)) = &self.0
+            && Arc::ptr_eq(known, context)
+        {
+            return circumstances.clone();
+        }
+        let remains = match &context.route.work {
+            Work::Each(handler) if handler.outlives_its_future() => Some(&slot.remains),
+            _ => None,
+        };
+        let cancellation = context.circumstances.cancellation().clone();
+        let new = Circumstances::new(cancellation, remains, shared.producer.as_ref());
+        self.0 = Some((Arc::clone(context), new.clone()));
+        new
     }
 }
 
@@ -217,10 +227,12 @@ impl<G: Progress> Attempts for Shift<'_, G> {
         let attempt = entry.failures + 1;
         let (entry, record) = entry.exchange(());
         self.current = Some(entry);
-        // The token is cloned once a haul: its count is shared by all that work on the partition.
         match &mut self.delivery {
             Some(delivery) => delivery.turn_to(record, attempt),
-            empty => *empty = Some(delivery(self.shared, self.slot, &self.haul.context, record, attempt)),
+            empty => {
+                let circumstances = self.latest.of(&self.haul.context, self.shared, self.slot);
+                *empty = Some(Delivery::under(record, attempt, circumstances));
+            }
         }
         self.delivery.as_ref()
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use bench::raw::{COMMIT, Positions, client};
 use clap::Parser as _;
 use meter::{Flags, Meter};
@@ -36,7 +36,7 @@ impl ConsumerContext for Forwarding {
         let Rebalance::Assign(partitions) = rebalance else { return };
         let handle = consumer.client().native_ptr();
         if self.0.load(Ordering::Acquire).is_null() {
-            // SAFETY: the client lives, and the queue is destroyed once, at the end of `main`.
+            // SAFETY: the client lives, and the queue is destroyed once, at the end of `consume`.
             self.0.store(unsafe { rd::rd_kafka_queue_new(handle) }, Ordering::Release);
         }
         for partition in partitions.elements() {
@@ -67,11 +67,41 @@ fn read(queue: *mut rd::rd_kafka_queue_t, batch: &mut [*mut rd::rd_kafka_message
     }
 }
 
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    flags: Flags,
+    /// So many clients, each in a group of its own, that read the same topic; `count` is what all of them handle together.
+    #[arg(long, default_value_t = 1)]
+    daemons: usize,
+}
+
+/// What the clients of one run share.
+struct Run {
+    meter: Meter,
+    ended: AtomicBool,
+}
+
 fn main() -> Result<()> {
-    let flags = Flags::parse();
-    let meter = Meter::new(flags.count);
+    let Args { flags, daemons } = Args::parse();
+    let run = Run { meter: Meter::new(flags.count), ended: AtomicBool::new(false) };
+    thread::scope(|scope| {
+        let client = |number: usize| {
+            let flags = Flags { group: format!("{}-{number}", flags.group), ..flags.clone() };
+            let run = &run;
+            scope.spawn(move || consume(&flags, run))
+        };
+        let clients: Vec<_> = (0..daemons).map(client).collect();
+        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client has panicked"))?)
+    })?;
+    run.meter.print();
+    Ok(())
+}
+
+/// One client, until all that is to be handled is.
+fn consume(flags: &Flags, Run { meter, ended }: &Run) -> Result<()> {
     let forwarding = Forwarding(Arc::new(AtomicPtr::new(ptr::null_mut())));
-    let consumer: Arc<BaseConsumer<Forwarding>> = Arc::new(client(&flags).create_with_context(forwarding.clone())?);
+    let consumer: Arc<BaseConsumer<Forwarding>> = Arc::new(client(flags).create_with_context(forwarding.clone())?);
     consumer.subscribe(&[&flags.topic])?;
     let stopped = Arc::new(AtomicBool::new(false));
     let events = thread::spawn({
@@ -92,15 +122,16 @@ fn main() -> Result<()> {
     let queue = forwarding.0.load(Ordering::Acquire);
 
     let mut batch = vec![ptr::null_mut(); BATCH];
-    let (mut next, mut ended, mut committed) = (Positions::default(), false, Instant::now());
-    while !ended {
+    let (mut next, mut committed) = (Positions::default(), Instant::now());
+    while !ended.load(Ordering::Relaxed) {
         let read = read(queue, &mut batch);
+        let mut is_over = false;
         for message in &batch[..read] {
             // SAFETY: the message was just read and is destroyed below, after the last use of it and of its payload.
             let message_ref = unsafe { &**message };
             if message_ref.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 eprintln!("{:?}", message_ref.err);
-            } else if !ended {
+            } else if !is_over {
                 let payload = if message_ref.payload.is_null() {
                     &[]
                 } else {
@@ -112,18 +143,21 @@ fn main() -> Result<()> {
                     thread::sleep(wait);
                 }
                 next.handled(message_ref.partition, message_ref.offset);
-                ended = meter.done();
+                is_over = meter.done();
             }
             // SAFETY: it is ours, and destroyed once.
             unsafe { rd::rd_kafka_message_destroy(*message) };
         }
-        if !ended && committed.elapsed() > COMMIT && !next.is_empty() {
+        if is_over {
+            ended.store(true, Ordering::Relaxed);
+        } else if committed.elapsed() > COMMIT && !next.is_empty() {
             consumer.commit(&next.list(&flags.topic)?, CommitMode::Async)?;
             committed = Instant::now();
         }
     }
-    consumer.commit(&next.list(&flags.topic)?, CommitMode::Sync)?;
-    meter.print();
+    if !next.is_empty() {
+        consumer.commit(&next.list(&flags.topic)?, CommitMode::Sync)?;
+    }
 
     stopped.store(true, Ordering::Release);
     ensure!(events.join().is_ok(), "the thread that polls has panicked");

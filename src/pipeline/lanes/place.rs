@@ -16,8 +16,8 @@ use super::entry::Loads;
 use super::gather::GatherId;
 use super::letters::Outbox;
 use super::probation::Standing;
-use crate::handler::RouteSpec;
 use crate::handler::extract::Cancellation;
+use crate::handler::{Circumstances, RouteSpec};
 use crate::record::{Offset, Topic, TopicPartition};
 
 /// What a worker takes of several lanes at once is to be done after about this time.
@@ -36,8 +36,8 @@ pub(in crate::pipeline) struct AssignmentContext {
     pub(in crate::pipeline) route: Arc<RouteSpec>,
     /// Where its dead letters go; none where the daemon stops instead.
     pub(in crate::pipeline) dead_letter_topic: Option<Topic>,
-    /// What its handlers hear of its end.
-    pub(in crate::pipeline) cancellation: Cancellation,
+    /// What all attempts at its records have in common: what they hear of its end.
+    pub(in crate::pipeline) circumstances: Circumstances,
     /// Why no handler may be started, if any of it is set. Looked at before every record, so it isn't behind the token's lock.
     bars: AtomicU8,
     /// What a record takes lately, in nanoseconds; 0 while nothing is known.
@@ -52,7 +52,7 @@ impl AssignmentContext {
             topic_partition,
             route,
             dead_letter_topic,
-            cancellation: Cancellation::default(),
+            circumstances: Circumstances::new(Cancellation::default(), None, None),
             bars: AtomicU8::new(0),
             cost: AtomicU64::new(0),
         }
@@ -110,7 +110,7 @@ impl AssignmentContext {
 
     pub(super) fn release(&self) {
         self.bars.fetch_or(RELEASED, Ordering::AcqRel);
-        self.cancellation.request();
+        self.circumstances.cancellation().request();
     }
 
     fn hold_back(&self, held_back: bool) {

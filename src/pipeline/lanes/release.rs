@@ -132,7 +132,7 @@ impl<G: Progress> Lanes<G> {
         for place in places {
             self.set_standing(place, Standing::Good);
             if let Some(assignment) = self.places[place].assignment.take() {
-                assignment.context.cancellation.give_up();
+                assignment.context.circumstances.cancellation().give_up();
             }
             self.places[place].hold = None;
             self.places[place].wake_at = None;

@@ -44,7 +44,7 @@ fn each_entry_is_in_one_place(world: &World) {
         assert!(seen.insert(id), "{id:?} is in two places");
     };
     world.lanes.lanes.iter().flat_map(|lane| &lane.queue).for_each(&mut see);
-    world.held.iter().flat_map(|held| &held.entries).for_each(&mut see);
+    world.out().flat_map(|out| out.entries).for_each(&mut see);
     world.letters.iter().for_each(|job| see(&job.entry));
     assert_eq!(seen, world.alive, "records were lost, or came back");
 }
@@ -62,10 +62,13 @@ fn loads_are_what_the_entries_weigh(world: &World) {
     for lane in &lanes.lanes {
         lane.queue.iter().for_each(|entry| weigh(lane.place(), entry));
     }
-    for held in &world.held {
-        held.entries.iter().for_each(|entry| weigh(held.run.place, entry));
+    for out in world.out() {
+        out.entries.iter().for_each(|entry| weigh(out.place, entry));
     }
     world.letters.iter().for_each(|job| weigh(job.run.place, &job.entry));
+    for hauler in world.haulers.values() {
+        hauler.unreported().for_each(|bytes| loads[hauler.haul.place].0.add(bytes));
+    }
     let sum = |of: fn(&(Load, Load)) -> Load| {
         loads.iter().map(of).fold(Load::default(), |sum, load| Load {
             records: sum.records + load.records,
@@ -83,15 +86,16 @@ fn loads_are_what_the_entries_weigh(world: &World) {
 
 fn lanes_keep_their_order(world: &World) {
     let mut known = BTreeMap::new();
+    let outs: Vec<_> = world.out().collect();
     for (id, lane) in world.lanes.lanes.iter().enumerate().filter(|(_, lane)| lane.state != State::Free) {
-        let mut holders = world.held.iter().filter(|held| held.run.lane == id).map(|held| &held.entries);
+        let mut holders = outs.iter().filter(|out| out.lane == id).map(|out| &out.entries);
         let out = holders.next();
         let letter = world.letters.iter().filter(|job| job.run.lane == id).collect::<Vec<_>>();
         assert!(holders.next().is_none() && letter.len() + usize::from(out.is_some()) <= 1, "a lane is out twice");
         let is_out = out.is_some() || !letter.is_empty();
         assert_eq!(lane.state == State::Out, is_out, "lane {id} is {:?}", lane.state);
 
-        let heads = out.into_iter().flatten().chain(letter.into_iter().map(|job| &job.entry));
+        let heads = out.into_iter().flatten().copied().chain(letter.into_iter().map(|job| &job.entry));
         let mut last = None;
         for entry in heads.chain(&lane.queue) {
             let (epoch, offset) = (entry.ticket.epoch(), entry.record.offset().0);
@@ -241,21 +245,19 @@ fn trials_are_the_only_ones_that_start(lanes: &Lanes<OffsetTracker>) {
 fn assignments_count_what_is_out(world: &World) {
     let lanes = &world.lanes;
     assert_eq!(lanes.busy, world.busy(), "busy workers");
-    let batches = world.loads.values().filter(|load| matches!(load, Taken::Batch(_))).count();
-    assert_eq!(lanes.gathers.iter().map(|gather| gather.busy).sum::<usize>(), batches, "batches");
+    assert_eq!(lanes.gathers.iter().map(|gather| gather.busy).sum::<usize>(), world.batches.len(), "batches");
     for partition in 0..PARTITIONS {
         let log = &world.logs[partition];
         let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
         let Some(&id) = lanes.place_of.get(&topic_partition) else { continue };
         let place = &lanes.places[id];
-        let runs = || world.held.iter().map(|held| &held.run);
-        let hauls = world.loads.values().filter(|load| matches!(load, Taken::Haul(haul) if haul.place == id));
+        let hauls = world.haulers.values().filter(|hauler| hauler.haul.place == id);
         assert_eq!(place.busy, hauls.count(), "busy workers of {partition}");
         assert_eq!(place.assignment.as_ref().map(|assignment| assignment.context.epoch), log.epoch);
         assert_eq!(place.open().is_some(), log.is_open());
         let Some(assignment) = &place.assignment else { continue };
-        let letters = world.letters.iter().map(|job| &job.run);
-        let out = runs().chain(letters).filter(|run| Some(run.context.epoch) == log.epoch).count();
+        let letters = world.letters.iter().map(|job| job.run.context.epoch);
+        let out = world.out().map(|out| out.epoch).chain(letters).filter(|epoch| Some(*epoch) == log.epoch).count();
         assert_eq!(assignment.out, out, "what is out of {partition}");
         if log.is_open() {
             let queues = lanes.lanes.iter().flat_map(|lane| &lane.queue);

@@ -30,11 +30,15 @@ pub(super) enum Step {
     Scale(Index),
     Fix(Option<Index>),
     PauseKey(Option<Index>),
-    /// A worker waits with what it has begun, and what it has not goes back.
+    /// A worker begins the next record of its haul.
+    Begin(Index),
+    /// What a worker has finished of its haul becomes known.
+    Report(Index),
+    /// What a worker is at waits, or keeps its thread, and what it has not begun goes back.
     GiveBack(Index, bool),
-    /// A worker reports some of its run as finished.
+    /// A worker finishes some records.
     Settle(Index, u8),
-    /// A worker's run ends after some more records.
+    /// A worker's haul, or a part of its batch, ends after some more records.
     Finish(Index, u8, Ending),
     /// Time passes.
     Wait(u16),
@@ -140,9 +144,11 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => Just(Step::Ask),
         12 => any::<Index>().prop_map(Step::Deliver),
         10 => Just(Step::Take),
-        3 => (any::<Index>(), any::<bool>()).prop_map(|(held, is_slow)| Step::GiveBack(held, is_slow)),
-        3 => (any::<Index>(), 0_u8..4).prop_map(|(held, records)| Step::Settle(held, records)),
-        10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(held, records, ending)| Step::Finish(held, records, ending)),
+        4 => any::<Index>().prop_map(Step::Begin),
+        2 => any::<Index>().prop_map(Step::Report),
+        3 => (any::<Index>(), any::<bool>()).prop_map(|(worker, waits)| Step::GiveBack(worker, waits)),
+        3 => (any::<Index>(), 0_u8..4).prop_map(|(work, records)| Step::Settle(work, records)),
+        10 => (any::<Index>(), 0_u8..6, ending).prop_map(|(work, records, ending)| Step::Finish(work, records, ending)),
         4 => (0_u16..7_000).prop_map(Step::Wait),
         4 => Just(Step::TakeLetter),
         3 => any::<Index>().prop_map(Step::Acknowledge),

@@ -14,22 +14,23 @@ use super::super::super::ticket::Receipt;
 use super::super::*;
 use super::audit::audit;
 use super::chance::{Ending, PARTITIONS, Setting, Step, settings, steps};
-use super::crew::Workers;
+use super::crew::{Work, Workers};
+use super::hauler::Hauler;
 use super::probation::taken_over;
 use super::told::Told;
-use super::{arriving, batched, breaking, failure, resumed};
+use super::{arriving, batched, breaking, resumed};
 use crate::handler::ProcessingOrder;
 use crate::pipeline::control::Rate;
 use crate::pipeline::tracker::OffsetCommit;
 
 pub(super) const TOPIC: &str = "orders";
 
-/// A lane that a worker holds.
+/// A lane of a batch that a worker holds.
 pub(super) struct Held {
     pub(super) run: Run,
     pub(super) entries: Queue<Entry<Offset>>,
-    /// What it was taken with.
-    pub(super) load: u64,
+    /// Which batch.
+    pub(super) batch: u64,
 }
 
 /// A partition, as the world knows it.
@@ -41,7 +42,7 @@ pub(super) struct Log {
     pub(super) next: i64,
     finished: BTreeSet<i64>,
     /// A handler has stopped the daemon from here: nothing more can be expected of this assignment.
-    stopped: bool,
+    pub(super) stopped: bool,
     pub(super) paused: bool,
 }
 
@@ -63,9 +64,10 @@ pub(super) struct World {
     pub(super) paused_key: Option<u64>,
     pub(super) lanes: Lanes<crate::pipeline::tracker::OffsetTracker>,
     pub(super) logs: Vec<Log>,
+    /// Workers that have a haul, and those that have a batch, until all of its lanes have come back.
+    pub(super) haulers: BTreeMap<u64, Hauler>,
+    pub(super) batches: BTreeMap<u64, BatchRun>,
     pub(super) held: Vec<Held>,
-    /// What the workers have, until all of its lanes have come back.
-    pub(super) loads: BTreeMap<u64, Taken>,
     pub(super) numbers: u64,
     route: Arc<RouteSpec>,
     pub(super) letters: Vec<LetterJob<Offset>>,
@@ -104,8 +106,9 @@ impl World {
         Self {
             lanes: Lanes::new(limits, Instant::now()),
             logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
+            haulers: BTreeMap::new(),
+            batches: BTreeMap::new(),
             held: Vec::new(),
-            loads: BTreeMap::new(),
             numbers: 0,
             route: match setting.batch {
                 None => breaking(setting.order, setting.breaker),
@@ -212,19 +215,25 @@ impl World {
             Step::Scale(workers) => self.scale(workers),
             Step::Fix(workers) => self.fix(workers),
             Step::PauseKey(key) => self.pause_key(key),
-            Step::GiveBack(held, is_slow) => self.give_back(held, is_slow),
-            Step::Settle(held, records) => {
-                if !self.held.is_empty() {
-                    self.settle(held.index(self.held.len()), usize::from(records));
+            Step::Begin(worker) => self.begin(worker),
+            Step::Report(worker) => self.report(worker),
+            Step::GiveBack(worker, waits) => self.give_back(worker, waits),
+            Step::Settle(work, records) => match self.work(work) {
+                Some(Work::Haul(worker)) => self.succeed(worker, usize::from(records)),
+                Some(Work::Part(part)) => self.settle(part, usize::from(records)),
+                None => {}
+            },
+            Step::Finish(work, records, ending) => match self.work(work) {
+                Some(Work::Haul(worker)) => {
+                    self.succeed(worker, usize::from(records));
+                    self.end(worker, ending);
                 }
-            }
-            Step::Finish(held, records, ending) => {
-                if !self.held.is_empty() {
-                    let held = held.index(self.held.len());
-                    self.settle(held, usize::from(records));
-                    self.finish(held, ending);
+                Some(Work::Part(part)) => {
+                    self.settle(part, usize::from(records));
+                    self.finish(part, ending);
                 }
-            }
+                None => {}
+            },
             Step::Wait(millis) => {
                 self.now += std::time::Duration::from_millis(millis.into());
                 self.wake();
@@ -316,12 +325,10 @@ impl World {
     /// After an assignment is on its way out: what is left of it is with a worker or has a letter to write.
     fn given_back(&mut self, epoch: Epoch) {
         let over = self.log_of(epoch).is_none();
-        let out = self.held.iter().flat_map(|held| held.entries.iter().map(|entry| (&held.run, entry)));
-        let out = out.chain(self.letters.iter().map(|job| (&job.run, &job.entry)));
-        let mut left: BTreeSet<_> = out
-            .filter(|(run, _)| run.context.epoch == epoch)
-            .map(|(_, entry)| (epoch, entry.record.offset().0))
-            .collect();
+        let out = self.out().flat_map(|out| out.entries.into_iter().map(move |entry| (out.epoch, entry)));
+        let out = out.chain(self.letters.iter().map(|job| (job.run.context.epoch, &job.entry)));
+        let mut left: BTreeSet<_> =
+            out.filter(|(of, _)| *of == epoch).map(|(_, entry)| (epoch, entry.record.offset().0)).collect();
         for lane in self.lanes.lanes.iter().filter(|lane| lane.state == State::Letter) {
             let head = lane.queue.front().expect("a letter's lane has a head");
             if head.ticket.epoch() == epoch {
@@ -373,56 +380,6 @@ impl World {
         true
     }
 
-    fn finish(&mut self, held: usize, ending: Ending) {
-        let Held { run, mut entries, load } = self.held.swap_remove(held);
-        let epoch = run.context.epoch;
-        let (over, released) = (self.log_of(epoch).is_none(), self.is_released(epoch));
-        let halted = match ending {
-            Ending::Whole => None,
-            _ => entries.pop_front(),
-        };
-        let offset = halted.as_ref().map(|entry| entry.record.offset().0);
-        let key = halted.as_ref().and_then(|entry| entry.key);
-        if released {
-            let back = entries.iter().map(|entry| entry.record.offset().0);
-            let halted = offset.filter(|_| over || !matches!(ending, Ending::Letter));
-            for offset in back.chain(halted).collect::<Vec<_>>() {
-                self.alive.remove(&(epoch, offset));
-            }
-        }
-        let halt = halted.map(|mut entry| match ending {
-            Ending::Fail(delay) | Ending::Retry(delay) => {
-                entry.failures += 1;
-                Halt::Retry(entry, self.now + std::time::Duration::from_millis(delay.into()))
-            }
-            Ending::Letter => Halt::Letter(entry, Box::new(failure())),
-            Ending::Stop | Ending::Whole => {
-                if let Some(log) = self.log_of(epoch) {
-                    self.logs[log].stopped = true;
-                }
-                Halt::Stop(entry)
-            }
-        });
-        if let (Ending::Fail(_), Some(offset)) = (ending, offset) {
-            let complaint = Complaint { offset: Offset(offset), key, error: "down".to_owned(), beside: 0 };
-            let effects = self.lanes.complain(run.lane, &run.context, complaint, self.now);
-            self.hear(effects);
-        }
-        let effects = self.lanes.finish(run, &mut entries, halt);
-        assert!(entries.is_empty(), "what was not started stays with the worker");
-        self.hear(effects);
-        if self.held.iter().any(|held| held.load == load) {
-            return;
-        }
-        // Whose it was looks for something else.
-        self.told.worker = true;
-        let effects = match self.loads.remove(&load).expect("its lanes were held") {
-            Taken::Batch(batch) => self.lanes.finish_batch(batch),
-            Taken::Haul(haul) => self.lanes.unload(haul, None, &mut Cargo::default(), None, super::NOTHING),
-        };
-        self.hear(effects);
-    }
-
     fn acknowledge(&mut self, letter: usize) {
         let LetterJob { run, entry } = self.letters.swap_remove(letter);
         self.done(run.context.epoch, entry.record.offset().0);
@@ -451,6 +408,11 @@ impl World {
             while self.busy() < self.setting.workers && self.take() {}
             self.step(Step::Commit);
             moved |= self.answer(true);
+            while let Some((&worker, _)) = self.haulers.first_key_value() {
+                self.succeed(worker, usize::MAX);
+                self.end(worker, Ending::Whole);
+                moved = true;
+            }
             while !self.held.is_empty() {
                 self.settle(0, usize::MAX);
                 self.finish(0, Ending::Whole);
