@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use bench::raw::{COMMIT, Positions, client};
-use clap::Parser as _;
+use clap::Parser;
 use meter::{Flags, Meter};
 use rdkafka::ClientContext;
 use rdkafka::bindings as rd;
