@@ -125,6 +125,14 @@ impl Fault {
         Self::ApiAbused,
     ];
 
+    /// What progress of each partition may take once it is over: those of a process that went without a word are its own until its session ends.
+    pub(crate) fn bound(self, session: Duration) -> Duration {
+        match self {
+            Self::Kill | Self::StopTwice => session + BOUND,
+            _ => BOUND,
+        }
+    }
+
     /// Has it happen to one of the groups, or to what all stand on, and be over.
     pub(crate) fn happen(self, ground: &mut Ground, groups: &mut [Group], of: usize, random: &mut Rng) -> Result<()> {
         if self == Self::AllBrokersGone {

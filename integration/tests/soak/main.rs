@@ -47,7 +47,7 @@ fn soak() -> Result<()> {
         // Nothing is committed while a group waits for a member that has died: as long as a session.
         let committed = ground.session + BOUND;
         for group in &mut groups {
-            group.scenario.note_resumption_and_commit(&format!("{fault:?}"), BOUND, committed);
+            group.scenario.note_resumption_and_commit(&format!("{fault:?}"), fault.bound(ground.session), committed);
         }
         for group in &mut groups {
             let after = || format!("after {fault:?}, fault {faults}");
