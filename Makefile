@@ -97,7 +97,7 @@ book: ## Build the book of docs/ into target/book; installs mdbook if it is miss
 coverage: ## Show which branches of the pipeline the simulation takes, in SEEDS=1000 runs; needs a nightly Rust
 	@bash scripts/coverage.sh
 
-mutants: ## Change the pipeline's core in some 1,000 places, one at a time, and say what no test beside it notices; most of an hour
+mutants: ## Change the pipeline's core in some 1,400 places, one at a time, and say what no test beside it notices; most of an hour
 	@bash scripts/mutants.sh $(ARGS)
 
 sanitize: ## Run what touches native memory under sanitizers; needs a nightly Rust, takes a while

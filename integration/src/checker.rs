@@ -14,6 +14,8 @@
 //! - I7: it was looked at all the time; it was live at each look, unready whenever it had to be, ready in the end, and counted no success,
 //!   letter or retry that there wasn't. In the end it had counted all, and no lag. No process has logged an error that didn't belong to what happened.
 //!
+//! What a log has [lost](Former) is judged as a partition by itself.
+//!
 //! A [seek](Sought) on purpose changes what is owed: from its place on all runs again, in order, and what lies below need not.
 
 mod again;
@@ -21,6 +23,8 @@ mod commits;
 mod conduct;
 mod coverage;
 mod evidence;
+mod former;
+mod growth;
 mod history;
 mod seeks;
 #[cfg(test)]
@@ -37,6 +41,7 @@ pub use conduct::{Answer, Bounds, Counts, Look, Outage, Resumption, Vitals};
 use conduct::{resumes_in_time, stays_within_bounds};
 pub use coverage::Coverage;
 pub use evidence::{Crash, Evidence, Fate, Log, Order, Produced, Reason, Sample, origin};
+pub use former::{Former, Gone};
 use history::{Histories, History, line, reason};
 use seeks::Passes;
 pub use seeks::{Moment, Owed, Sought, owed};

@@ -22,6 +22,8 @@ const SKEW: u64 = 5;
 struct Commit {
     partition: Partition,
     committed: Option<Committed>,
+    /// Under which leader what is committed was read, where that was told.
+    leader_epoch: Option<i32>,
     unix_ms: u64,
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn read(topics: &Topics, group: &str, topic: &str, since_ms: u64, led
 fn samples(commits: &[Commit], ledger: &[Entry]) -> Vec<Sample> {
     let finished = Finished::of(ledger);
     let (mut samples, mut committed): (Vec<Sample>, _) = (Vec::new(), BTreeMap::new());
+    let mut leader_epochs = BTreeMap::new();
     let mut together: Vec<Partition> = Vec::new();
     let mut before = None;
     for commit in commits {
@@ -61,8 +64,13 @@ fn samples(commits: &[Commit], ledger: &[Entry]) -> Vec<Sample> {
             }
             None => committed.remove(&commit.partition),
         };
+        match commit.leader_epoch {
+            Some(epoch) => leader_epochs.insert(commit.partition, epoch),
+            None => leader_epochs.remove(&commit.partition),
+        };
         let ledger_bytes = finished.bytes_at(commit.unix_ms + SKEW);
-        let sample = Sample { committed: committed.clone(), ledger_bytes, unix_ms: commit.unix_ms };
+        let (committed, leader_epochs) = (committed.clone(), leader_epochs.clone());
+        let sample = Sample { committed, leader_epochs, ledger_bytes, unix_ms: commit.unix_ms };
         match samples.last_mut().filter(|_| !is_apart) {
             Some(last) => *last = sample,
             None => samples.push(sample),
@@ -112,18 +120,18 @@ fn commit(message: &Message, stored_ms: Option<i64>, group: &str, topic: &str) -
     let partition = Partition(key.i32()?);
     let stored_ms = u64::try_from(stored_ms.unwrap_or_default())?;
     let Some(value) = message.value.as_deref() else {
-        return Ok(Some(Commit { partition, committed: None, unix_ms: stored_ms }));
+        return Ok(Some(Commit { partition, committed: None, leader_epoch: None, unix_ms: stored_ms }));
     };
     let mut value = Bytes(value);
     let version = value.i16()?;
     ensure!((0..=4).contains(&version), "a commit of version {version}");
     let next = NextOffset::at(value.i64()?);
-    if version >= 3 {
-        value.i32().context("the leader's epoch")?;
-    }
+    // Below 0 where it isn't known.
+    let leader_epoch = if version >= 3 { Some(value.i32().context("the leader's epoch")?) } else { None };
+    let leader_epoch = leader_epoch.filter(|epoch| *epoch >= 0);
     let metadata = if version >= 4 { value.compact_text()? } else { value.text()? };
     let unix_ms = u64::try_from(value.i64()?)?;
-    Ok(Some(Commit { partition, committed: Some(Committed { next, metadata }), unix_ms }))
+    Ok(Some(Commit { partition, committed: Some(Committed { next, metadata }), leader_epoch, unix_ms }))
 }
 
 /// Bytes that are being read.
@@ -200,15 +208,16 @@ mod tests {
 
     #[test]
     fn a_commit_is_read_as_the_format_describes_it() -> Result<()> {
-        let committed = |unix_ms| {
+        let committed = |leader_epoch, unix_ms| {
             let committed = Some(Committed { next: NextOffset::at(300), metadata: "dm1".to_owned() });
-            Some(Commit { partition: Partition(3), committed, unix_ms })
+            Some(Commit { partition: Partition(3), committed, leader_epoch, unix_ms })
         };
         for version in 0..=3 {
-            assert_eq!(read(key("shop", 3), Some(value(version, 300, &text("dm1"), 7)))?, committed(7), "{version}");
+            let expected = committed((version == 3).then_some(7), 7);
+            assert_eq!(read(key("shop", 3), Some(value(version, 300, &text("dm1"), 7)))?, expected, "{version}");
         }
-        assert_eq!(read(key("shop", 3), Some(value(4, 300, b"\x04dm1", 8)))?, committed(8));
-        let forgotten = Commit { partition: Partition(3), committed: None, unix_ms: 9 };
+        assert_eq!(read(key("shop", 3), Some(value(4, 300, b"\x04dm1", 8)))?, committed(Some(7), 8));
+        let forgotten = Commit { partition: Partition(3), committed: None, leader_epoch: None, unix_ms: 9 };
         assert_eq!(read(key("shop", 3), None)?, Some(forgotten));
         assert_eq!(read(key("another", 3), Some(value(3, 300, &text(""), 7)))?, None);
         // Of a member.
@@ -233,6 +242,7 @@ mod tests {
         let commit = |partition, next, unix_ms| Commit {
             partition: Partition(partition),
             committed: Some(Committed { next: NextOffset::at(next), metadata: String::new() }),
+            leader_epoch: None,
             unix_ms,
         };
         let entry = |at, unix_ms| Entry {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::patience::until;
 
@@ -260,6 +260,17 @@ impl Member {
         // Not waited for yet, so the id is still its own.
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("an id is above 0")?;
         kill_process(pid, signal).with_context(|| format!("cannot signal process {}", self.pid()))
+    }
+
+    /// Has it open no more files and sockets than this; `None`: as many as we may.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn limit_descriptors(&self, most: Option<u64>) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("an id is above 0")?;
+        let own = getrlimit(Resource::Nofile);
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current: most.or(own.current), maximum: own.maximum })?;
+        Ok(())
     }
 
     /// Whether it has ended, and how.

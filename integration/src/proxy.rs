@@ -2,7 +2,7 @@
 //!
 //! A client that has found a broker talks to the address that the broker tells of itself; so the broker is given a
 //! [listener](crate::BrokerOptions::listener_behind) that tells the proxy's. The invariant: bytes come out in the order in which they went
-//! in, and none of a connection that was silenced is lost while the connection is there.
+//! in, but for answers that are [late](Commits::Delay), and none of a connection that was silenced is lost while the connection is there.
 
 mod commits;
 
@@ -17,12 +17,12 @@ use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex as Turns, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 pub use commits::Commits;
-use commits::Conversation;
+use commits::{Conversation, Passed};
 
 /// What may be on its way at once in each direction of a connection, in pieces of this many bytes.
 const PIECES: usize = 256;
@@ -207,13 +207,13 @@ async fn connect(client: TcpStream, mut state: watch::Receiver<State>, met: Arc<
         let conversation = || conversation.lock().unwrap_or_else(PoisonError::into_inner);
         let ask = |bytes: &[u8], commits| {
             if !understands {
-                return Ok(bytes.to_vec());
+                return Ok(Passed::all(bytes));
             }
-            let (passed, count) = conversation().ask(bytes, commits)?;
+            let (now, count) = conversation().ask(bytes, commits)?;
             met.fetch_add(count, Ordering::Relaxed);
-            Ok(passed)
+            Ok(Passed { now, late: Vec::new() })
         };
-        let answer = |bytes: &[u8], _| if understands { conversation().answer(bytes) } else { Ok(bytes.to_vec()) };
+        let answer = |bytes: &[u8], _| if understands { conversation().answer(bytes) } else { Ok(Passed::all(bytes)) };
         tokio::select! {
             ended = pass(from_client, to_broker, state.clone(), born, ask) => ended,
             ended = pass(from_broker, to_client, state.clone(), born, answer) => ended,
@@ -229,13 +229,15 @@ async fn connect(client: TcpStream, mut state: watch::Receiver<State>, met: Arc<
 /// Passes on what `change` makes of what comes, each piece as much later as the network is slow.
 async fn pass(
     mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut state: watch::Receiver<State>,
+    to: OwnedWriteHalf,
+    state: watch::Receiver<State>,
     born: u64,
-    change: impl Fn(&[u8], Commits) -> Result<Vec<u8>>,
+    change: impl Fn(&[u8], Commits) -> Result<Passed>,
 ) -> io::Result<()> {
-    let (under_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
-    let mut reading = state.clone();
+    let (under_way, arriving) = mpsc::channel(PIECES);
+    // They are overtaken, and whole.
+    let (held_back, late) = mpsc::channel(PIECES);
+    let (mut reading, to) = (state.clone(), Turns::new(to));
     let take = async move {
         let mut piece = vec![0; PIECE];
         loop {
@@ -248,21 +250,35 @@ async fn pass(
                 Link::Open(latency) => latency,
                 Link::Cut | Link::Silent => Duration::ZERO,
             };
-            let changed = change(&piece[..size], commits).map_err(io::Error::other)?;
-            if under_way.send((Instant::now() + latency, changed)).await.is_err() {
+            let Passed { now, late } = change(&piece[..size], commits).map_err(io::Error::other)?;
+            let due = Instant::now() + latency;
+            for (time, frame) in late {
+                if held_back.send((due + time, frame)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if under_way.send((due, now)).await.is_err() {
                 return Ok(());
             }
         }
     };
-    let give = async move {
-        while let Some((due, piece)) = arriving.recv().await {
-            sleep_until(due).await;
-            state.wait_for(|state| state.flows(born)).await.map_err(io::Error::other)?;
-            to.write_all(&piece).await?;
-        }
-        to.shutdown().await
-    };
-    tokio::try_join!(take, give).map(|_| ())
+    tokio::try_join!(take, give(arriving, &to, state.clone(), born), give(late, &to, state, born))?;
+    to.into_inner().shutdown().await
+}
+
+/// Lets what arrives come out, each piece when it is due, one after the other.
+async fn give(
+    mut arriving: mpsc::Receiver<(Instant, Vec<u8>)>,
+    to: &Turns<OwnedWriteHalf>,
+    mut state: watch::Receiver<State>,
+    born: u64,
+) -> io::Result<()> {
+    while let Some((due, piece)) = arriving.recv().await {
+        sleep_until(due).await;
+        state.wait_for(|state| state.flows(born)).await.map_err(io::Error::other)?;
+        to.lock().await.write_all(&piece).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -102,5 +102,5 @@ fn sample(
         (partition, Coverage::of(committed.next.offset(), &committed.metadata))
     };
     let committed: BTreeMap<_, _> = committed.into_iter().map(coverage).collect();
-    Ok(Sample { committed, ledger_bytes, unix_ms: unix_ms() })
+    Ok(Sample { committed, leader_epochs: BTreeMap::new(), ledger_bytes, unix_ms: unix_ms() })
 }

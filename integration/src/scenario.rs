@@ -4,6 +4,7 @@
 
 mod conduct;
 mod judging;
+mod losing;
 mod operator;
 mod settling;
 
@@ -17,7 +18,7 @@ use anyhow::Result;
 use daemonry::record::Partition;
 use tempfile::TempDir;
 
-use crate::checker::{Crash, Moment, Order, Produced, Reason, Resumption, Sought, Vitals};
+use crate::checker::{Crash, Former, Moment, Order, Produced, Reason, Resumption, Sought, Vitals};
 use crate::figures::Figures;
 use crate::ledger::{self, Ledger};
 use crate::load::{self, Load};
@@ -65,6 +66,8 @@ pub struct Scenario {
     expected_errors: Vec<String>,
     other_reasons: Vec<Reason>,
     produced: Vec<Produced>,
+    /// What partitions were that are no longer the same.
+    former: Vec<Former>,
     early_letters: Vec<Stored>,
     crashes: Vec<Crash>,
     seeks: Vec<Sought>,
@@ -130,6 +133,7 @@ impl Scenario {
             other_reasons: Vec::new(),
             expected_errors: vec!["the record asked ".to_owned()],
             produced: Vec::new(),
+            former: Vec::new(),
             early_letters: Vec::new(),
             crashes: Vec::new(),
             seeks: Vec::new(),
@@ -187,6 +191,15 @@ impl Scenario {
         self.topics.delete(&self.letter_topic())
     }
 
+    /// Has the dead-letter topic take letters of so many bytes at most.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn bound_letters(&self, bytes: usize) -> Result<()> {
+        let bytes = bytes.to_string();
+        self.topics.set(&self.letter_topic(), &[LETTER_SETTINGS[0], ("max.message.bytes", &bytes)])
+    }
+
     /// Starts a process.
     ///
     /// # Errors
@@ -200,7 +213,7 @@ impl Scenario {
     }
 
     /// Where its ledger is now, and when.
-    pub(crate) fn moment(&self) -> Moment {
+    pub fn moment(&self) -> Moment {
         // It isn't there before the first success.
         let ledger_bytes = fs::metadata(self.ledger.path()).map_or(0, |file| file.len());
         Moment { ledger_bytes, unix_ms: unix_ms() }

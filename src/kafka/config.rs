@@ -13,6 +13,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+pub use crate::pipeline::source::LossPolicy;
 pub use check::{ConfigError, ConfigFault};
 use security::{authorities, may_hold_a_secret};
 
@@ -45,20 +46,6 @@ pub enum StartPolicy {
     Latest,
     /// Nowhere: the daemon fails, and says why. A partition that is added later starts at its first record.
     Fail,
-}
-
-/// What happens when what was to be read next is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
-pub enum LossPolicy {
-    /// The daemon fails, and says why.
-    #[default]
-    Stop,
-    /// The partition goes on at the first record that is there and was not read.
-    Earliest,
-    /// The partition goes on at its end.
-    Latest,
 }
 
 /// How to reach Kafka, and as which member of which group.

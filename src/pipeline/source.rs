@@ -126,6 +126,20 @@ pub enum Loss {
     Recreated,
 }
 
+/// What is done when what was to be read next is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "cli", serde(rename_all = "snake_case"))]
+pub enum LossPolicy {
+    /// The daemon fails, and says why.
+    #[default]
+    Stop,
+    /// The partition goes on at the first record that is there and was not read.
+    Earliest,
+    /// The partition goes on at its end.
+    Latest,
+}
+
 /// A partition that became ours.
 #[derive(Debug)]
 pub struct Assigned<G> {

@@ -234,10 +234,14 @@ impl OffsetTracker {
 
     /// Whether this offset, behind all that was passed before, was restored as finished. Forgets the runs below it.
     fn was_restored(&mut self, offset: Offset) -> bool {
+        self.forget_runs_below(offset);
+        self.restored.front().is_some_and(|run| run.start <= offset)
+    }
+
+    fn forget_runs_below(&mut self, offset: Offset) {
         while self.restored.front().is_some_and(|run| run.end <= offset) {
             self.restored.pop_front();
         }
-        self.restored.front().is_some_and(|run| run.start <= offset)
     }
 
     /// Drops finished entries: from the front always, all of them when they outnumber the unfinished ones.
@@ -287,6 +291,8 @@ impl Progress for OffsetTracker {
     /// So that the markers of a last transaction don't leave a lag behind for ever.
     fn passed(&mut self, next: NextOffset) {
         if next.offset() > self.next.unwrap_or(Offset(0)) {
+            // What was finished below it has no end of its own any more.
+            self.forget_runs_below(next.offset());
             self.next = Some(next.offset());
         }
     }

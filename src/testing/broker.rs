@@ -9,12 +9,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::losses::{Cuts, LossObserver};
+use super::ownership::{Onward, Ownership};
 use super::shelf::Redrives;
 use super::source::MemorySource;
 use crate::pipeline::dead_letter::PublishError;
 use crate::pipeline::metadata::LaneTag;
 use crate::pipeline::seek::{Seek, SeekError};
-use crate::pipeline::source::{CommitError, Epoch, Event, Revocation};
+use crate::pipeline::source::{CommitError, Epoch, Event, LossPolicy};
 use crate::pipeline::subscription::Subscription;
 use crate::pipeline::tracker::{OffsetCommit, OffsetTracker};
 use crate::producer::SendError;
@@ -63,37 +65,11 @@ pub(super) struct Member {
     pub(super) subscription: Subscription,
     /// Why it can't be told how to read some topic that was there when it joined.
     pub(super) refusal: Option<String>,
+    /// What it was to read is gone, and nobody has said where to go on.
+    pub(super) failure: Option<String>,
     pub(super) events: VecDeque<Event<OffsetTracker>>,
     pub(super) ends_told: HashMap<Epoch, Offset>,
     pub(super) silent_told: Vec<Epoch>,
-}
-
-/// A partition that a member owns.
-#[derive(Debug)]
-pub(super) struct Ownership {
-    pub(super) member: MemberId,
-    pub(super) epoch: Epoch,
-    /// Where the member reads next.
-    pub(super) next: usize,
-    /// How far it knows to have read.
-    pub(super) passed: Option<NextOffset>,
-    /// The member has been told of its assignment.
-    pub(super) told: bool,
-    /// Where it was asked to go on, of what was committed no word.
-    pub(super) start: Option<NextOffset>,
-    /// Who asked for that, until it is committed.
-    seek: Option<Seek>,
-    /// It is being revoked: resolves when it may go.
-    leaving: Option<Leaving>,
-}
-
-/// A revocation under way.
-#[derive(Debug)]
-struct Leaving {
-    given_up: oneshot::Receiver<()>,
-    deadline: Instant,
-    /// The member keeps the partition, and goes on there.
-    seek: Option<(Seek, Offset)>,
 }
 
 #[derive(Default)]
@@ -101,6 +77,13 @@ pub(super) struct State {
     pub(super) logs: BTreeMap<TopicPartition, Vec<(Offset, Arc<OwnedRecord>)>>,
     pub(super) next_offset: HashMap<TopicPartition, i64>,
     pub(super) committed: BTreeMap<TopicPartition, OffsetCommit>,
+    /// Which of a partition's logs that is of.
+    pub(super) committed_log: HashMap<TopicPartition, usize>,
+    pub(super) cuts: HashMap<TopicPartition, Cuts>,
+    /// Where partitions begin of which something was removed.
+    pub(super) first: HashMap<TopicPartition, Offset>,
+    pub(super) on_loss: LossPolicy,
+    pub(super) on_missed: Option<LossObserver>,
     pub(super) owners: BTreeMap<TopicPartition, Ownership>,
     pub(super) members: BTreeMap<MemberId, Member>,
     /// Seeks that wait for something else to be over with their partition.
@@ -207,7 +190,7 @@ impl MemoryBroker {
         let refusal = state.logs.keys().find_map(|place| subscription.ambiguity(&place.topic));
         let refusal = refusal.map(|ambiguity| ambiguity.to_string());
         let (events, ends_told, silent_told) = (VecDeque::new(), HashMap::new(), Vec::new());
-        state.members.insert(id, Member { subscription, refusal, events, ends_told, silent_told });
+        state.members.insert(id, Member { subscription, refusal, failure: None, events, ends_told, silent_told });
         state.rebalance();
         drop(state);
         self.changed.notify_waiters();
@@ -323,6 +306,8 @@ impl State {
         {
             seek.done(start);
         }
+        let log = self.owners.get(&place).map_or(0, |owner| owner.log);
+        self.committed_log.insert(place.clone(), log);
         self.committed.insert(place, commit);
     }
 
@@ -362,9 +347,9 @@ impl State {
                 late.push((owner.member, owner.epoch));
             }
             if (is_given_up || is_over)
-                && let Some((seek, to)) = leaving.seek.take()
+                && let Some(onward) = leaving.onward.take()
             {
-                moved.push((place.clone(), owner.member, seek, to));
+                moved.push((place.clone(), owner.member, onward));
             }
             !is_given_up && !is_over
         });
@@ -373,11 +358,15 @@ impl State {
                 member.events.push_back(Event::Lost(vec![epoch]));
             }
         }
-        for (place, member, seek, to) in moved {
-            let start = NextOffset::at(to.0);
+        for (place, member, onward) in moved {
             self.assign(place.clone(), member);
+            let (to, seek) = match onward {
+                // The log may have been cut meanwhile.
+                Onward::Seek(seek, to) => (to.min(self.end(&place)), Some(seek)),
+                Onward::Loss(gone) => (self.miss(&place, member, &gone), None),
+            };
             let owner = self.owners.get_mut(&place).expect("assigned just now");
-            (owner.start, owner.seek) = (Some(start), Some(seek));
+            (owner.start, owner.seek) = (Some(NextOffset::at(to.0)), seek);
         }
         for (member, seek) in std::mem::take(&mut self.seeks) {
             self.seek(member, seek);
@@ -394,7 +383,7 @@ impl State {
             let at = log.iter().find(|(_, record)| record.timestamp.is_none_or(|written| written >= time));
             Ok(at.map(|(offset, _)| *offset))
         });
-        let deadline = Instant::now() + self.revoke_within.unwrap_or(REVOKE_WITHIN);
+        let deadline = self.revocation_deadline();
         let owner = self.owners.get_mut(&place).filter(|owner| owner.member == member);
         match (owner, to) {
             // Something else is under way with it.
@@ -402,8 +391,7 @@ impl State {
             (None, _) => seek.refuse(SeekError::NotAssigned(place)),
             (_, Err(error)) => seek.refuse(error),
             (Some(owner), Ok(to)) => {
-                let (revocation, given_up) = Revocation::new(vec![owner.epoch], deadline);
-                owner.leaving = Some(Leaving { given_up, deadline, seek: Some((seek, to)) });
+                let revocation = owner.leave(deadline, Some(Onward::Seek(seek, to)));
                 if let Some(member) = self.members.get_mut(&member) {
                     member.events.push_back(Event::Revoked(revocation));
                 }
@@ -416,19 +404,35 @@ impl State {
         self.owners.values().filter_map(|owner| Some(owner.leaving.as_ref()?.deadline)).min()
     }
 
+    /// When what is revoked now is given up at the latest.
+    pub(super) fn revocation_deadline(&self) -> Instant {
+        Instant::now() + self.revoke_within.unwrap_or(REVOKE_WITHIN)
+    }
+
     fn assign(&mut self, place: TopicPartition, member: MemberId) {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
+        let log = self.cuts.get(&place).map_or(0, Cuts::now);
         self.moved = true;
         self.owners.insert(
             place,
-            Ownership { member, epoch, next: 0, passed: None, told: false, start: None, seek: None, leaving: None },
+            Ownership {
+                member,
+                epoch,
+                next: 0,
+                passed: None,
+                told: false,
+                start: None,
+                log,
+                seek: None,
+                leaving: None,
+            },
         );
     }
 
     /// Revokes these partitions of one member.
     fn revoke(&mut self, places: Vec<TopicPartition>) {
-        let deadline = Instant::now() + self.revoke_within.unwrap_or(REVOKE_WITHIN);
+        let deadline = self.revocation_deadline();
         let mut by_member: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         for place in places {
             match self.owners.get(&place) {
@@ -442,9 +446,7 @@ impl State {
             // One revocation each, so that each goes when it has drained.
             for place in places {
                 let Some(owner) = self.owners.get_mut(&place) else { continue };
-                let (revocation, given_up) = Revocation::new(vec![owner.epoch], deadline);
-                owner.leaving = Some(Leaving { given_up, deadline, seek: None });
-                member.events.push_back(Event::Revoked(revocation));
+                member.events.push_back(Event::Revoked(owner.leave(deadline, None)));
             }
         }
     }
@@ -452,26 +454,23 @@ impl State {
     /// What the member reads from: set back to what is committed, or to where it was asked to go on.
     pub(super) fn resume(&mut self, place: &TopicPartition, tag: &LaneTag) -> OffsetTracker {
         let commit = self.committed.get(place).cloned();
-        let moved = self.owners.get(place).and_then(|owner| owner.start);
+        let moved = self.find_start(place);
         let next: Option<NextOffset> = moved.or(commit.as_ref().map(|commit| commit.next));
         let start = next.map_or(0, |next| next.offset().0);
+        let log = self.cuts.get(place).map_or(0, Cuts::now);
         let index = self.logs.get(place).map_or(0, |log| log.partition_point(|(offset, _)| offset.0 < start));
         if let Some(owner) = self.owners.get_mut(place) {
             owner.next = index;
             owner.told = true;
+            // Who can't go on has read nothing of the log as it is now.
+            let fails = self.members.get(&owner.member).is_some_and(|member| member.failure.is_some());
+            owner.log = if fails { self.committed_log.get(place).copied().unwrap_or(0) } else { log };
         }
         if let Some(next) = moved {
             return OffsetTracker::moved_to(next, tag, METADATA_LIMIT);
         }
         let metadata = commit.map(|commit| commit.metadata).unwrap_or_default();
         OffsetTracker::resume(next, &metadata, tag, METADATA_LIMIT).tracker
-    }
-}
-
-impl Ownership {
-    /// Whether records may be delivered from it.
-    pub(super) fn is_open(&self) -> bool {
-        self.told && self.leaving.is_none()
     }
 }
 

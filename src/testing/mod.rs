@@ -22,6 +22,8 @@
 
 mod broker;
 mod daemon;
+mod losses;
+mod ownership;
 mod shelf;
 mod source;
 mod writes;

@@ -46,6 +46,9 @@ impl MemorySource {
         if let Some(refusal) = state.members.get(&self.member).and_then(|member| member.refusal.clone()) {
             return Err(SourceError::Misconfigured(refusal));
         }
+        if let Some(failure) = state.members.get(&self.member).and_then(|member| member.failure.clone()) {
+            return Err(SourceError::Fatal(failure));
+        }
         state.rebalance();
         if std::mem::take(&mut state.moved) {
             // Others wait for what came to them just now.

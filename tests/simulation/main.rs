@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a world's tasks end with its runtime")]
 
 mod handlers;
+mod losses;
 mod operators;
 mod plan;
 mod usage;
@@ -21,7 +22,7 @@ use daemonry::handler::{Router, on};
 use daemonry::metrics::Metrics;
 use daemonry::pipeline::control::Control;
 use daemonry::pipeline::dead_letter::PublishError;
-use daemonry::pipeline::source::CommitError;
+use daemonry::pipeline::source::{CommitError, LossPolicy};
 use daemonry::pipeline::{Pipeline, PipelineError, PipelineSettings, Stopped};
 use daemonry::record::OwnedRecord;
 use daemonry::testing::{CommitFault, MemoryBroker, MemorySource};
@@ -81,6 +82,8 @@ struct Past {
     condemned: usize,
     /// Seeks that were done.
     moved: usize,
+    /// Losses of logs that were heard of.
+    losses: usize,
 }
 
 fn recount_letters(world: &SharedWorld, broker: &MemoryBroker) {
@@ -126,6 +129,9 @@ impl Simulation {
             observed.lock().letters(seen.lock().iter().copied());
             observed.lock().committed(place, commit);
         });
+        broker.on_loss(plan.on_loss);
+        let told = Arc::clone(&world);
+        broker.on_missed(move |missed, target| told.lock().missed(missed, target));
         broker.on_letter(move |letter| {
             letters.lock().push(id_of(letter));
         });
@@ -144,7 +150,15 @@ impl Simulation {
                 tokio::select! {
                     biased;
                     () = killed.notified() => simulation.world.lock().ends += 1,
-                    ended = pipeline.run(stopped.clone(), &handlers) => return ended,
+                    ended = pipeline.run(stopped.clone(), &handlers) => match ended {
+                        Err(PipelineError::Fatal(_)) if simulation.plan.on_loss == LossPolicy::Stop => {
+                            if stopped.is_cancelled() {
+                                return Ok(Stopped::default());
+                            }
+                            simulation.decide();
+                        }
+                        ended => return ended,
+                    },
                 }
                 sleep(RESTARTED_AFTER).await;
             }
@@ -315,6 +329,8 @@ impl Simulation {
                 self.seek(process.control.clone(), partition, (end as f64 * part) as i64);
             }
             Fault::Grow(records) => self.grow(records),
+            Fault::Truncate(partition, part, records) => self.truncate(partition, part, records),
+            Fault::Remove(partition, part) => self.remove(partition, part),
         }
         Ok(())
     }
@@ -355,8 +371,8 @@ impl Simulation {
         if let Some(spared) = killers.iter().find(is_spared) {
             return Err(format!("{spared} killed each process that ran it, and is no letter for that"));
         }
-        let (ran_alone, moved) = (world.ran_alone, world.moved);
-        Ok(Past { fingerprint: world.fingerprint(), ran_alone, condemned: condemned.len(), moved })
+        let (ran_alone, moved, losses) = (world.ran_alone, world.moved, world.losses);
+        Ok(Past { fingerprint: world.fingerprint(), ran_alone, condemned: condemned.len(), moved, losses })
     }
 
     /// Records that became letters since the process ended of them.
@@ -405,6 +421,7 @@ fn every_seed_keeps_the_invariants() {
     let next = Mutex::new(seeds.clone());
     let failed = Mutex::new(Vec::new());
     let (ran_alone, condemned, moved) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let losses = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -417,6 +434,7 @@ fn every_seed_keeps_the_invariants() {
                             ran_alone.fetch_add(past.ran_alone, Ordering::Relaxed);
                             condemned.fetch_add(past.condemned, Ordering::Relaxed);
                             moved.fetch_add(past.moved, Ordering::Relaxed);
+                            losses.fetch_add(past.losses, Ordering::Relaxed);
                         }
                         Err(error) => failed.lock().push((seed, error)),
                     }
@@ -445,7 +463,8 @@ fn every_seed_keeps_the_invariants() {
     assert!(failed == 0, "{failed} of {all} seeds failed; replay one with DAEMONRY_SIM_SEED=<seed>");
     let (ran_alone, condemned, moved) = (ran_alone.into_inner(), condemned.into_inner(), moved.into_inner());
     eprintln!(
-        "{all} seeds kept the invariants; {ran_alone} attempts ran alone, {condemned} records killed the process, {moved} seeks were done"
+        "{all} seeds kept the invariants; {ran_alone} attempts ran alone, {condemned} records killed the process, {moved} seeks were done, {} losses were heard of",
+        losses.into_inner()
     );
 }
 

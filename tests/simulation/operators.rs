@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use daemonry::pipeline::control::{Control, Scope};
 use daemonry::pipeline::seek::SeekTo;
-use daemonry::record::{Offset, OwnedRecord, TopicPartition};
+use daemonry::record::{Offset, TopicPartition};
 use tokio::time::sleep;
 
 use crate::plan::Behaviour;
@@ -32,6 +32,13 @@ impl Wishes {
         }
         self.controls.push(control.clone());
         control
+    }
+}
+
+impl Wishes {
+    /// Whether what stands there is to be passed over.
+    pub(crate) fn skips(&self, partition: i32, offset: Offset) -> bool {
+        self.skips.contains(&(partition, offset))
     }
 }
 
@@ -78,6 +85,8 @@ impl Simulation {
         let mut world = self.world.lock();
         world.waived(id);
         let (partition, offset) = (world.records[id].partition, Offset(world.records[id].offset));
+        // Another record may stand there by now.
+        world.waive_place(partition, offset.0);
         let mut wishes = self.wishes.lock();
         wishes.skips.push((partition, offset));
         let place = TopicPartition::new(TOPIC, partition);
@@ -88,11 +97,6 @@ impl Simulation {
     pub(crate) fn grow(&self, records: Vec<(u64, Behaviour)>) {
         let partition = self.broker.partitions(TOPIC);
         self.broker.create_topic(TOPIC, partition + 1);
-        for (key, behaviour) in records {
-            let id = self.world.lock().records.len();
-            let record = OwnedRecord::new(id.to_string()).with_key(key.to_string());
-            let offset = self.broker.produce(TOPIC, partition, record);
-            self.world.lock().add(partition, offset, key, behaviour);
-        }
+        self.write(partition, records);
     }
 }

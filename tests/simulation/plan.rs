@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use daemonry::circuit_breaker::CircuitBreaker;
 use daemonry::handler::ProcessingOrder;
+use daemonry::pipeline::source::LossPolicy;
 use daemonry::pipeline::{Scaling, ScalingMode};
 use fastrand::Rng;
 
@@ -57,6 +58,10 @@ pub(crate) enum Fault {
     Seek(i32, f64),
     /// The topic gets one partition more, with these records.
     Grow(Vec<(u64, Behaviour)>),
+    /// A partition's log is cut behind this part of it, and goes on with these records.
+    Truncate(i32, f64, Vec<(u64, Behaviour)>),
+    /// What stands before this part of a partition is removed, read or not.
+    Remove(i32, f64),
 }
 
 #[derive(Debug)]
@@ -83,6 +88,8 @@ pub(crate) struct Plan {
     pub(crate) gaps: Vec<(usize, i64)>,
     /// When each fault happens.
     pub(crate) faults: Vec<(Duration, Fault)>,
+    /// What is done where a log has lost something.
+    pub(crate) on_loss: LossPolicy,
     /// Nothing happens that may run a finished record again.
     pub(crate) gentle: bool,
 }
@@ -120,6 +127,13 @@ impl Plan {
         let has_killers = records.iter().any(|(_, _, behaviour)| behaviour.kind == Kind::Kills);
         let steps = (0..rng.usize(0..6)).filter_map(|_| step(&mut rng, partitions, count, keys, gentle, has_killers));
         faults.extend(steps.collect::<Vec<_>>());
+        let (on_loss, losses) = losses(seed, partitions, keys);
+        // What kills is found by how often it did, which going back changes.
+        if !losses.is_empty() && !gentle && !has_killers {
+            // To go on elsewhere is one thing at a time.
+            faults.retain(|(_, fault)| !matches!(fault, Fault::Seek(..)));
+            faults.extend(losses);
+        }
         faults.sort_by_key(|(at, _)| *at);
         if breaker != CircuitBreaker::off() {
             // What never succeeds is an outage for as long as nothing else is there to be tried.
@@ -144,6 +158,7 @@ impl Plan {
             records,
             gaps,
             faults,
+            on_loss,
             gentle,
         }
     }
@@ -236,4 +251,22 @@ fn step(
         _ => return None,
     };
     Some((at, step))
+}
+
+/// Logs that lose something, in one of three plans. From a seed of its own: what else there is goes as it did without.
+fn losses(seed: u64, partitions: i32, keys: u64) -> (LossPolicy, Vec<(Duration, Fault)>) {
+    let mut rng = Rng::with_seed(seed.rotate_left(32) ^ 0x1055);
+    let policy = [LossPolicy::Stop, LossPolicy::Earliest, LossPolicy::Earliest, LossPolicy::Latest][rng.usize(0..4)];
+    let count = if rng.u8(0..3) == 0 { rng.usize(1..=3) } else { 0 };
+    let loss = |_| {
+        let (at, partition) = (Duration::from_millis(rng.u64(0..20_000)), rng.i32(0..partitions));
+        let part = if rng.bool() { rng.f64() } else { f64::from(rng.u8(0..2)) };
+        if rng.u8(0..3) == 0 {
+            return (at, Fault::Remove(partition, part));
+        }
+        let fresh = rng.usize(0..30);
+        let fresh = (0..fresh).map(|_| (rng.u64(0..keys), behaviour(&mut rng, 0.1, false, true)));
+        (at, Fault::Truncate(partition, part, fresh.collect()))
+    };
+    (policy, (0..count).map(loss).collect())
 }

@@ -86,6 +86,10 @@ pub(crate) struct World {
     seeks: u64,
     /// Seeks that were done.
     pub(crate) moved: usize,
+    /// Partitions of which something is gone that had been read, from this offset on, and nobody has heard of that.
+    pub(crate) cuts: HashMap<i32, i64>,
+    /// Losses that were heard of.
+    pub(crate) losses: usize,
     /// Partitions that rest, and since when.
     paused: HashMap<i32, Duration>,
     pub(crate) breaches: Vec<String>,
@@ -109,6 +113,8 @@ impl World {
             sought: Vec::new(),
             seeks: 0,
             moved: 0,
+            cuts: HashMap::new(),
+            losses: 0,
             paused: HashMap::new(),
             breaches: Vec::new(),
             trace: DefaultHasher::new(),
@@ -150,7 +156,7 @@ impl World {
         self.trace.finish()
     }
 
-    fn note(&mut self, what: &str, id: usize) {
+    pub(crate) fn note(&mut self, what: &str, id: usize) {
         (self.origin.elapsed(), what, id).hash(&mut self.trace);
     }
 
@@ -261,9 +267,10 @@ impl World {
         };
         let is_moved = self.is_moved(partition, low.0);
         let covers = |offset: i64| offset < low.0 || runs.iter().any(|run| run.start.0 <= offset && offset < run.end.0);
-        let covered: Vec<usize> = (0..self.records.len())
-            .filter(|&id| self.records[id].partition == partition && covers(self.records[id].offset))
-            .collect();
+        // Until somebody has heard that a log was cut, what is committed behind that is of what is gone.
+        let cut = self.cuts.get(&partition).copied().unwrap_or(i64::MAX);
+        let is_covered = |known: &Known| known.partition == partition && known.offset < cut && covers(known.offset);
+        let covered: Vec<usize> = (0..self.records.len()).filter(|&id| is_covered(&self.records[id])).collect();
         if let Some(&early) = covered.iter().find(|&&id| !self.records[id].is_finished()) {
             let early = self.records[early].offset;
             self.breach(format!("I2: commit of {partition} at {low} covers {early}, which is not finished"));
@@ -277,6 +284,18 @@ impl World {
         } else {
             *known = offsets;
         }
+    }
+
+    /// From here on nothing counts as committed any more.
+    pub(crate) fn forget(&mut self, partition: i32, from: i64) {
+        if let Some(committed) = self.committed.get_mut(&partition) {
+            committed.retain(|offset| *offset < from);
+        }
+    }
+
+    /// Whether nothing stands there or behind it.
+    pub(crate) fn is_end(&self, partition: i32, offset: i64) -> bool {
+        !self.records.iter().any(|known| known.partition == partition && !known.is_waived && known.offset >= offset)
     }
 
     /// Whether a seek that is on its way explains a commit of this place: it may have gone on from there before one was taken.
@@ -321,6 +340,13 @@ impl World {
     pub(crate) fn waived(&mut self, id: usize) {
         self.note("waived", id);
         self.records[id].is_waived = true;
+    }
+
+    /// The same of whatever stands there now.
+    pub(crate) fn waive_place(&mut self, partition: i32, offset: i64) {
+        if let Some(&id) = self.by_place.get(&(partition, offset)) {
+            self.records[id].is_waived = true;
+        }
     }
 
     /// A partition is to rest, or no longer.

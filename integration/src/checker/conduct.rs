@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
 use daemonry::record::Partition;
 
 use super::evidence::Evidence;
 use super::history::{Histories, History};
 use super::verdict::{Invariant, Violation};
-
-/// What memory may grow by beside a tenth: what allocators keep, for the most part.
-const SLACK: u64 = 16 << 20;
 
 /// A moment from which on nothing hinders progress any more: a record that is acknowledged later must be finished and committed within a bound.
 #[derive(Clone, Debug)]
@@ -110,40 +106,6 @@ impl Vitals {
     pub fn peak<T: Ord>(&self, of: impl Fn(&Look) -> T) -> Option<T> {
         self.looks.iter().map(of).max()
     }
-
-    /// The means of its memory in the second fifth of the looks, and in the last one: the first is for warming up.
-    fn memory_early_and_late(looks: &[Look]) -> (u64, u64) {
-        let size = (looks.len() / 5).max(1);
-        let mean = |part: usize| {
-            let looks = looks.iter().skip(part * size).take(size);
-            looks.clone().map(|look| look.memory).sum::<u64>() / looks.count().max(1) as u64
-        };
-        (mean(1), mean(4))
-    }
-
-    /// Fails where its memory has grown between these two. Says both.
-    ///
-    /// # Errors
-    /// As said.
-    pub fn ensure_flat(&self) -> Result<()> {
-        Self::ensure_flat_of(&self.looks)
-    }
-
-    /// The same, of a time in which it did always the same, milliseconds since 1970.
-    ///
-    /// # Errors
-    /// As said.
-    pub fn ensure_flat_within(&self, from_ms: u64, to_ms: u64) -> Result<()> {
-        let within = |look: &&Look| (from_ms..=to_ms).contains(&look.unix_ms);
-        Self::ensure_flat_of(&self.looks.iter().filter(within).cloned().collect::<Vec<_>>())
-    }
-
-    fn ensure_flat_of(looks: &[Look]) -> Result<()> {
-        let (early, late) = Self::memory_early_and_late(looks);
-        eprintln!("memory: {} KiB early, {} KiB late", early >> 10, late >> 10);
-        ensure!(late <= early + early / 10 + SLACK, "memory has grown from {early} to {late} bytes");
-        Ok(())
-    }
 }
 
 /// I5: whether progress went on in time after each of these moments, in each partition that got a record in the first half of the time.
@@ -217,6 +179,8 @@ pub(super) fn stays_within_bounds(evidence: &Evidence, violations: &mut Vec<Viol
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use daemonry::record::Offset;
 
     use super::*;
@@ -256,7 +220,7 @@ mod tests {
             pid: PID,
             unix_ms: 1_500,
         };
-        let committed = [(partition, Coverage { next: 1, runs: Vec::new() })].into();
+        let committed = [(partition, Coverage { next: 1, ..Coverage::default() })].into();
         let (from_ms, to_ms) =
             (looks.first().map_or(1_000, |look| look.from_ms), looks.last().map_or(1_000, |look| look.unix_ms));
         let vitals = Vitals {
@@ -274,7 +238,7 @@ mod tests {
             produced: vec![Produced { stored, id: None, fate: Fate::Success, acknowledged_ms: 1_000 }],
             ledger: vec![entry],
             letters: Vec::new(),
-            samples: vec![Sample { committed, ledger_bytes: 10, unix_ms: 1_600 }],
+            samples: vec![Sample { committed, leader_epochs: BTreeMap::new(), ledger_bytes: 10, unix_ms: 1_600 }],
             commits: Vec::new(),
             ends: [(partition, Offset(1))].into(),
             logs: vec![Log::of(PID, "")],
@@ -374,7 +338,7 @@ mod tests {
         let entry = evidence.ledger[0].clone();
         evidence.ledger.extend(succeeds_ms.map(|unix_ms| Entry { at: 5, partition, unix_ms, ..entry }));
         if succeeds_ms.is_some() {
-            evidence.samples[0].committed.insert(partition, Coverage { next: 1, runs: Vec::new() });
+            evidence.samples[0].committed.insert(partition, Coverage { next: 1, ..Coverage::default() });
         }
         let bound = Duration::from_millis(700);
         evidence.resumptions = vec![Resumption { after: "the end".to_owned(), unix_ms: 900, bound, committed: bound }];

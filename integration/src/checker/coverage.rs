@@ -12,12 +12,15 @@ pub struct Coverage {
     pub next: i64,
     /// And those from each first number up to, not including, each second one; in order.
     pub runs: Vec<(i64, i64)>,
+    /// Of which topic it is by its own account: a hash of that one's id.
+    pub topic: Option<String>,
 }
 
 impl Coverage {
     /// What a commit of `next` with this metadata covers.
     pub fn of(next: Offset, metadata: &str) -> Self {
-        Self { next: next.0, runs: runs(next.0, metadata).unwrap_or_default() }
+        let topic = topic(metadata).map(str::to_owned);
+        Self { next: next.0, runs: runs(next.0, metadata).unwrap_or_default(), topic }
     }
 
     /// What lies at or behind this offset it does not cover.
@@ -25,11 +28,24 @@ impl Coverage {
         self.runs.last().map_or(self.next, |&(_, end)| end.max(self.next))
     }
 
+    /// What it covers below this offset.
+    #[must_use]
+    pub fn below(&self, end: Offset) -> Self {
+        let below = self.runs.iter().filter(|(start, _)| *start < end.0);
+        let runs = below.map(|(start, stop)| (*start, end.0.min(*stop))).collect();
+        Self { next: self.next.min(end.0), runs, topic: self.topic.clone() }
+    }
+
     /// Whether it covers this offset.
     pub fn covers(&self, offset: i64) -> bool {
         let behind = self.runs.partition_point(|&(_, end)| end <= offset);
         offset < self.next || self.runs.get(behind).is_some_and(|&(start, _)| start <= offset)
     }
+}
+
+fn topic(metadata: &str) -> Option<&str> {
+    let (topic, _) = metadata.strip_prefix("dm3:")?.split_once('.')?;
+    Some(topic).filter(|topic| !topic.is_empty())
 }
 
 fn runs(low: i64, metadata: &str) -> Option<Vec<(i64, i64)>> {
@@ -132,6 +148,28 @@ mod tests {
     }
 
     #[test]
+    fn it_says_of_which_topic_it_is() {
+        let topic = |metadata| Coverage::of(Offset(5), metadata).topic;
+        assert_eq!(topic("dm3:1a2b3c4d.8:dm1:6815c86c:b:BgI").as_deref(), Some("1a2b3c4d"));
+        assert_eq!(topic("dm3:1a2b3c4d.:").as_deref(), Some("1a2b3c4d"));
+        assert_eq!(topic("dm3:.8:"), None);
+        assert_eq!(topic("dm1:6815c86c:b:BgI"), None);
+    }
+
+    #[test]
+    fn what_it_covers_below_an_offset_ends_there() {
+        let coverage = Coverage { next: 10, runs: vec![(12, 14), (20, 30), (40, 50)], topic: None };
+        let below = |end| {
+            let below = coverage.below(Offset(end));
+            (below.next, below.runs)
+        };
+        assert_eq!(below(60), (10, coverage.runs.clone()));
+        assert_eq!(below(25), (10, vec![(12, 14), (20, 25)]));
+        assert_eq!(below(12), (10, vec![]));
+        assert_eq!(below(5), (5, vec![]));
+    }
+
+    #[test]
     fn a_long_number_is_put_together_from_its_bytes() {
         // ac 02 is 300.
         assert_eq!(Coverage::of(Offset(0), "dm1:6815c86c:r:AKwC").runs, [(1, 302)]);
@@ -141,7 +179,7 @@ mod tests {
     fn text_of_others_covers_nothing_above_the_offset() {
         for metadata in ["", "x", "dm4:6815c86c:b:BgI", "dm1:6815c86c:z:BgI", "dm1:6815c86c:b:B*", "dm1:6815c86c:r:AQ"]
         {
-            assert_eq!(Coverage::of(Offset(5), metadata), Coverage { next: 5, runs: Vec::new() }, "{metadata}");
+            assert_eq!(Coverage::of(Offset(5), metadata), Coverage { next: 5, ..Coverage::default() }, "{metadata}");
         }
     }
 }

@@ -61,6 +61,13 @@ pub struct Produced {
     pub acknowledged_ms: u64,
 }
 
+impl Produced {
+    /// Its id, as the ledger has it.
+    pub fn told_id(&self) -> String {
+        self.id.map_or_else(|| "-".to_owned(), |id| id.to_string())
+    }
+}
+
 /// Which records wait for one another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
@@ -91,6 +98,8 @@ impl Order {
 pub struct Sample {
     /// What was committed.
     pub committed: BTreeMap<Partition, Coverage>,
+    /// Under which leader what was committed last was read, where that was told: to their log, and to nobody who asks for the commits.
+    pub leader_epochs: BTreeMap<Partition, i32>,
     /// The length of the ledger after that, in bytes.
     pub ledger_bytes: u64,
     /// The time after that, milliseconds since 1970. Letters appended later were not there.

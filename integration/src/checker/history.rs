@@ -140,7 +140,7 @@ impl<'a> Histories<'a> {
                 wrong(entry.partition, entry.offset, format!("was never produced: `{}`", line(entry)));
                 continue;
             };
-            if entry.id != history.produced.id.map_or_else(|| "-".to_owned(), |id| id.to_string()) {
+            if entry.id != history.produced.told_id() {
                 let what = format!(
                     "the handler saw another value, id {:?} was produced: `{}`",
                     history.produced.id,

@@ -1,5 +1,6 @@
 //! The checker against runs made up by hand: each way to break a promise is told by its invariant, and what only looks like one isn't.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use daemonry::record::{Offset, Partition};
@@ -92,8 +93,13 @@ impl Run {
 
     fn committed(&mut self, next: i64, runs: &[(i64, i64)]) -> Sample {
         self.now += 10;
-        let committed = [(Partition(0), Coverage { next, runs: runs.to_vec() })].into();
-        Sample { committed, ledger_bytes: self.evidence.ledger.len() as u64 * 10, unix_ms: self.now }
+        let committed = [(Partition(0), Coverage { next, runs: runs.to_vec(), topic: None })].into();
+        Sample {
+            committed,
+            leader_epochs: BTreeMap::new(),
+            ledger_bytes: self.evidence.ledger.len() as u64 * 10,
+            unix_ms: self.now,
+        }
     }
 
     fn crash(self, pid: u32) -> Self {

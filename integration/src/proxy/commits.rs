@@ -4,6 +4,7 @@
 //! group's generation. All else goes through as it came.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -32,6 +33,24 @@ pub enum Commits {
     Swallow,
     /// The brokers take it, and nobody hears of that.
     LoseAnswer,
+    /// The brokers take it, and the client hears of that so much later. What else they answer passes it by.
+    Delay(Duration),
+}
+
+/// What is to be passed on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Now, in its order.
+    pub(super) now: Vec<u8>,
+    /// Whole frames that are so much later.
+    pub(super) late: Vec<(Duration, Vec<u8>)>,
+}
+
+impl Passed {
+    /// All that came.
+    pub(super) fn all(bytes: &[u8]) -> Self {
+        Self { now: bytes.to_vec(), late: Vec::new() }
+    }
 }
 
 /// An answer that is awaited.
@@ -86,13 +105,19 @@ impl Conversation {
     }
 
     /// What is to be passed on of these bytes of the broker's.
-    pub(super) fn answer(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut passed = Vec::new();
+    pub(super) fn answer(&mut self, bytes: &[u8]) -> Result<Passed> {
+        let mut passed = Passed::default();
         self.answers.push(bytes);
         while let Some(mut frame) = self.answers.next()? {
             let awaited = self.awaited.remove(&At(&frame, 0).i32()?);
             match awaited {
                 Some(Awaited { is: Commits::LoseAnswer | Commits::Swallow, .. }) => continue,
+                Some(Awaited { is: Commits::Delay(time), .. }) => {
+                    let mut late = Vec::new();
+                    put(&mut late, &frame)?;
+                    passed.late.push((time, late));
+                    continue;
+                }
                 Some(Awaited { is: Commits::Refuse(code) | Commits::Deny(code), version }) => {
                     for at in codes(&frame, version)? {
                         frame[at..at + 2].copy_from_slice(&code.to_be_bytes());
@@ -100,7 +125,7 @@ impl Conversation {
                 }
                 Some(Awaited { is: Commits::Pass, .. }) | None => {}
             }
-            put(&mut passed, &frame)?;
+            put(&mut passed.now, &frame)?;
         }
         Ok(passed)
     }
@@ -268,7 +293,7 @@ mod tests {
             let mut conversation = Conversation::default();
             let fetch = request(1, 12);
             assert_eq!(conversation.ask(&fetch, rule)?, (fetch.clone(), 0));
-            assert_eq!(conversation.answer(&answer(8))?, answer(8));
+            assert_eq!(conversation.answer(&answer(8))?, Passed::all(&answer(8)));
         }
         Ok(())
     }
@@ -294,11 +319,11 @@ mod tests {
             assert_eq!(met, 1);
             let never = passed.windows(4).filter(|bytes| *bytes == NEVER.to_be_bytes()).count();
             assert_eq!((changed(&commit, &passed), never), (4, 1), "{version}: {passed:?}");
-            let heard = conversation.answer(&answer(version))?;
+            let heard = conversation.answer(&answer(version))?.now;
             let codes = heard.windows(2).filter(|bytes| *bytes == [1, 2]).count();
             assert_eq!((changed(&answer(version), &heard), codes), (4, 2), "{version}: {heard:?}");
             // Each is answered once.
-            assert_eq!(conversation.answer(&answer(version))?, answer(version));
+            assert_eq!(conversation.answer(&answer(version))?, Passed::all(&answer(version)));
         }
         Ok(())
     }
@@ -308,11 +333,22 @@ mod tests {
         let mut conversation = Conversation::default();
         let commit = request(OFFSET_COMMIT, 9);
         assert_eq!(conversation.ask(&commit, Commits::Deny(0x0102))?, (commit.clone(), 1));
-        assert_eq!(changed(&answer(9), &conversation.answer(&answer(9))?), 4);
+        assert_eq!(changed(&answer(9), &conversation.answer(&answer(9))?.now), 4);
         assert_eq!(conversation.ask(&commit, Commits::LoseAnswer)?, (commit.clone(), 1));
-        assert_eq!(conversation.answer(&answer(9))?, Vec::<u8>::new());
+        assert_eq!(conversation.answer(&answer(9))?, Passed::default());
         assert_eq!(conversation.ask(&commit, Commits::Swallow)?, (Vec::new(), 1));
         assert!(conversation.ask(&request(OFFSET_COMMIT, 10), Commits::Swallow).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn an_answer_that_is_late_is_whole_and_no_other_is_late() -> Result<()> {
+        let (mut conversation, time) = (Conversation::default(), Duration::from_secs(2));
+        let commit = request(OFFSET_COMMIT, 9);
+        assert_eq!(conversation.ask(&commit, Commits::Delay(time))?, (commit.clone(), 1));
+        let other = framed(&[0, 0, 0, 8, 1, 2, 3]);
+        let passed = conversation.answer(&[other.clone(), answer(9), other.clone()].concat())?;
+        assert_eq!(passed, Passed { now: [other.clone(), other].concat(), late: vec![(time, answer(9))] });
         Ok(())
     }
 }

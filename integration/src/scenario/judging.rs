@@ -119,6 +119,7 @@ impl Scenario {
             resumptions: std::mem::take(&mut self.resumptions),
             vitals: self.vitals.clone(),
         };
+        let evidence = evidence.apart(std::mem::take(&mut self.former));
         self.figures = Some(Figures::of(&evidence.produced, &evidence.ledger, &evidence.letters));
         let verdict = judge(&evidence);
         eprintln!("{}: {verdict}", self.name);

@@ -15,6 +15,11 @@ use crate::ledger;
 use crate::member::Member;
 use crate::patience::{until, until_true};
 
+/// Some of the places of records that are missing.
+fn first<T>(places: &BTreeMap<(Partition, Offset), T>) -> String {
+    format!("{:?}", places.keys().take(5).collect::<Vec<_>>())
+}
+
 impl Scenario {
     /// Waits for lines of the ledger that satisfy a condition.
     ///
@@ -74,16 +79,22 @@ impl Scenario {
                 Owed::Since(moment) => moment,
             };
             match produced.fate {
-                Fate::Success => successes.insert(place, since.ledger_bytes),
-                Fate::Letter(_) => letters.insert(place, since.unix_ms),
-            };
+                // A record of a topic that was before had the same place.
+                Fate::Success => {
+                    successes.insert(place, (since.ledger_bytes, produced.told_id()));
+                }
+                Fate::Letter(_) => {
+                    letters.insert(place, since.unix_ms);
+                }
+            }
         }
         let mut seen = 0;
         let settled = until(deadline, "the rest of the records", || {
             for entry in &self.ledger.read()?[seen..] {
                 seen += 1;
                 if let Entry::Occupied(open) = successes.entry((entry.partition, entry.offset))
-                    && *open.get() <= entry.at
+                    && open.get().0 <= entry.at
+                    && open.get().1 == entry.id
                 {
                     open.remove();
                 }
@@ -110,7 +121,6 @@ impl Scenario {
             eprintln!("{}: {error:#}", self.name);
         }
         settled.with_context(|| {
-            let first = |places: &BTreeMap<_, _>| format!("{:?}", places.keys().take(5).collect::<Vec<_>>());
             // Letters are looked at once all successes are there.
             let missing = match successes.len() {
                 0 => format!("{} letters are missing, the first of them {}", letters.len(), first(&letters)),

@@ -133,6 +133,13 @@ fn commit_times_out() -> Result<()> {
     fail_without_repeats("commit-swallowed", &[Commits::Swallow, Commits::LoseAnswer])
 }
 
+/// The brokers take them, and their answers come late: while they are still waited for, and when nobody does any more.
+#[test]
+fn commit_is_answered_late() -> Result<()> {
+    let late = [ANSWER_MS * 3 / 4, ANSWER_MS * 2].map(Duration::from_millis);
+    fail_without_repeats("commit-late", &late.map(Commits::Delay))
+}
+
 /// The brokers took it, and say that they did not.
 #[test]
 fn commit_is_taken_and_said_to_have_failed() -> Result<()> {

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
-use integration::checker::Order;
-use integration::message::Message;
-use integration::patience::until_true;
+use integration::checker::{Moment, Order};
+use integration::patience::{unix_ms, until_true};
 use integration::payload::Payload;
-use integration::scenario::STOP;
 use integration::{Cluster, Flags, Member, Scenario};
 
 use crate::clusters::{BROKERS, ONE};
@@ -24,6 +22,8 @@ const KEPT: u64 = 100;
 const READ: u64 = 160;
 /// The last record of what both have. One reader is at it for a while.
 const LAST_KEPT: u64 = KEPT - 1;
+/// How long it is.
+const BEHIND: Duration = Duration::from_secs(30);
 /// What is written afterwards: more than was lost, so that no offset is missing in the end.
 const FRESH: Range<u64> = 1_000..1_100;
 
@@ -49,19 +49,20 @@ impl Reader {
         let settings = [("unclean.leader.election.enable", "true"), ("min.insync.replicas", "1")];
         scenario.topics().set(scenario.topic(), &settings)?;
         cluster.place(scenario.topic(), &[1, 2])?;
-        let flags = scenario.flags().with("group-protocol", protocol).with("admin", "127.0.0.1:0");
+        scenario.expect_broken_connections();
+        let flags = scenario.flags().with("group-protocol", protocol);
         // As by default, unless something else is asked for.
         let flags = if policy == "stop" { flags } else { flags.with("truncated", policy) };
         scenario.produce_to(PARTITION, records(0..LAST_KEPT))?;
-        let member = scenario.start(&flags)?;
+        let member = scenario.start_watched(&flags)?;
         scenario.settle(SOON)?;
         Ok(Self { scenario, flags, member, policy, is_behind })
     }
 
     /// Writes the last record that both brokers will have.
     fn fill_up(&mut self) -> Result<()> {
-        let orders = if self.is_behind { "\"sleep_ms\":30000" } else { "" };
-        self.scenario.produce_to(PARTITION, [Payload::obeyed(LAST_KEPT, "key-last", orders)])
+        let orders = if self.is_behind { format!("\"sleep_ms\":{}", BEHIND.as_millis()) } else { String::new() };
+        self.scenario.produce_to(PARTITION, [Payload::obeyed(LAST_KEPT, "key-last", &orders)])
     }
 
     /// Writes what one broker alone will have, and waits until it is done; committed it is, if nothing below holds it up.
@@ -74,10 +75,21 @@ impl Reader {
         self.scenario.until_committed_to_the_end(SOON)
     }
 
-    /// Writes to the log as it is now.
-    fn write(&self, ids: Range<u64>) -> Result<Vec<Offset>> {
-        let messages: Vec<Message> = records(ids).map(|payload| payload.message).collect();
-        self.scenario.topics().produce_to(self.scenario.topic(), PARTITION, &messages)
+    /// Writes to the log as it is now. What is cut off is judged by itself.
+    fn write_anew(&mut self, whole_ms: u64) -> Result<()> {
+        let (from, end) = (Offset(KEPT.cast_signed()), Offset(READ.cast_signed()));
+        self.scenario.note_cut(PARTITION, from, end, whole_ms)?;
+        self.scenario.expect_error("the log was cut below what was read of it");
+        match self.policy {
+            "stop" => self.scenario.expect_error("was cut off below what was read of it"),
+            "earliest" => self.scenario.note_resumption("the log was cut", SOON),
+            _ => {}
+        }
+        if self.is_behind {
+            // Its handler outlasts the time that it has for it.
+            self.scenario.note_gone(self.member.pid(), whole_ms, BEHIND);
+        }
+        self.scenario.produce_to(PARTITION, records(FRESH))
     }
 
     /// Waits until the log is cut.
@@ -104,6 +116,9 @@ impl Reader {
     fn ensure_stopped(&mut self) -> Result<()> {
         for again in [true, false] {
             let code = self.member.wait(SOON)?;
+            if again {
+                self.scenario.unwatch(&self.member)?;
+            }
             let log = self.member.log()?;
             ensure!(code == 4, "it ended with code {code}: {log}");
             let said = log.lines().find(|line| line.contains("was cut off below what was read of it"));
@@ -119,12 +134,28 @@ impl Reader {
         Ok(())
     }
 
+    /// How many offsets it counts as gone.
+    fn missed(&mut self) -> Result<f64> {
+        self.member.metric("daemon_missed_offsets_total", "cause=\"truncated\"")
+    }
+
+    /// It goes on at the end: by its own account so many were passed over.
+    fn note_passed_over(&mut self, since: Moment) -> Result<()> {
+        self.member.until_log("going on elsewhere", SOON)?;
+        let mut passed_over = 0.0;
+        until_true(SOON, "what is gone among the metrics", || {
+            passed_over = self.missed()? - (READ - KEPT) as f64;
+            Ok(passed_over >= 0.0)
+        })?;
+        let place = Offset(KEPT.cast_signed() + passed_over as i64);
+        self.scenario.note_passed_over(PARTITION, place, since);
+        self.scenario.note_resumption("the log was cut and passed over", SOON);
+        Ok(())
+    }
+
     /// It went on, has counted what is gone, and nothing ran twice.
     fn ensure_goes_on(&mut self) -> Result<()> {
-        let counted = (
-            self.member.metric("daemon_resets_total", "cause=\"truncated\"")?,
-            self.member.metric("daemon_missed_offsets_total", "cause=\"truncated\"")?,
-        );
+        let counted = (self.member.metric("daemon_resets_total", "cause=\"truncated\"")?, self.missed()?);
         let gone = if self.policy == "latest" { 60.0..=160.0 } else { 60.0..=60.0 };
         ensure!(counted.0 == 1.0 && gone.contains(&counted.1), "it counts {counted:?}");
         self.scenario.until_committed_to_the_end(SOON)?;
@@ -163,33 +194,36 @@ fn log_cut_below_what_was_read() -> Result<()> {
     readers.iter_mut().try_for_each(Reader::fill_up)?;
     cluster.broker(2).stop()?;
     readers.iter_mut().try_for_each(Reader::read_on)?;
+    let whole_ms = unix_ms();
+    let since: Vec<Moment> = readers.iter().map(|reader| reader.scenario.moment()).collect();
     // Nobody is left who has it all. The third broker has none of it, and is there for the controllers' majority.
     cluster.broker(1).kill()?;
     cluster.broker(2).restart()?;
     readers.iter().try_for_each(|reader| reader.until_cut(&cluster))?;
-    for reader in &readers {
-        reader.write(FRESH)?;
-    }
+    readers.iter_mut().try_for_each(|reader| reader.write_anew(whole_ms))?;
 
-    for reader in &mut readers {
+    for (reader, since) in readers.iter_mut().zip(since) {
         match reader.policy {
             "stop" => {
                 reader.ensure_stopped()?;
                 let flags = reader.flags.clone().with("truncated", "earliest");
-                reader.member = reader.scenario.start(&flags)?;
+                reader.member = reader.scenario.start_watched(&flags)?;
                 reader.until_seen(FRESH)?;
             }
             "earliest" => reader.until_seen(FRESH)?,
             _ => {
-                reader.member.until_log("going on elsewhere", SOON)?;
-                reader.write(2_000..2_010)?;
+                reader.note_passed_over(since)?;
+                reader.scenario.produce_to(PARTITION, records(2_000..2_010))?;
                 reader.until_seen(2_000..2_010)?;
             }
         }
         reader.ensure_goes_on()?;
-        assert_eq!(reader.member.stop(STOP)?, 0);
     }
     // What comes back is cut like the others.
     cluster.restart_stopped()?;
-    readers.into_iter().try_for_each(|reader| reader.scenario.close())
+    for Reader { scenario, member, is_behind, policy, .. } in readers {
+        let verdict = scenario.pass(vec![member], SOON)?;
+        assert_eq!(verdict.duplicates, usize::from(is_behind), "{policy}: {verdict}");
+    }
+    Ok(())
 }

@@ -99,7 +99,7 @@ fn dead_letter_topic_deleted_and_created_later() -> Result<()> {
 fn dead_letter_too_large() -> Result<()> {
     let mut scenario = Scenario::open(&brokers()?, "letters.large", Order::Key)?;
     let letters = scenario.letter_topic();
-    scenario.topics().set(&letters, &[("max.message.bytes", "20000"), ("message.timestamp.type", "LogAppendTime")])?;
+    scenario.bound_letters(20_000)?;
     let flags = scenario.flags().with("admin", "127.0.0.1:0");
     let mut member = scenario.start(&flags)?;
     let filler = "x".repeat(50_000);
@@ -132,7 +132,7 @@ fn dead_letter_too_large() -> Result<()> {
     let waits = |offset: Offset| (Offset(50)..Offset(101)).contains(&offset);
     assert!(!scenario.entries()?.iter().any(|entry| entry.partition == Partition(0) && waits(entry.offset)));
 
-    scenario.topics().set(&letters, &[("max.message.bytes", "200000"), ("message.timestamp.type", "LogAppendTime")])?;
+    scenario.bound_letters(200_000)?;
     let verdict = scenario.pass(vec![member], Duration::from_secs(60))?;
     assert_eq!((verdict.letters, verdict.duplicates), (21, 0));
     Ok(())

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
-use integration::checker::Order;
-use integration::message::Message;
+use integration::checker::{Moment, Order};
 use integration::patience::until_true;
 use integration::payload::Payload;
 use integration::scenario::{PARTITIONS, STOP};
 use integration::{Flags, Member, Scenario, brokers};
 use rustix::process::Signal;
 
+const FIRST: Partition = Partition(0);
 const SOON: Duration = Duration::from_secs(60);
+/// What it says where it goes on.
+const TOLD: &str = "the topic was deleted and made anew, what was unread of the former one is lost";
 const FORMER: Range<u64> = 0..400;
 const FRESH: Range<u64> = 1_000..1_400;
 
@@ -32,26 +34,36 @@ impl Reader {
     fn start(policy: &str) -> Result<Self> {
         let mut scenario = Scenario::open(&brokers()?, &format!("anew.{policy}"), Order::Key)?;
         scenario.produce(records(FORMER))?;
-        let flags = scenario.flags().with("admin", "127.0.0.1:0");
         // As by default, unless something else is asked for.
-        let flags = if policy == "stop" { flags } else { flags.with("recreated", policy) };
-        let member = scenario.start(&flags)?;
+        let flags = if policy == "stop" { scenario.flags() } else { scenario.flags().with("recreated", policy) };
+        let member = scenario.start_watched(&flags)?;
         scenario.settle(SOON)?;
         scenario.until_committed_to_the_end(SOON)?;
         Ok(Self { scenario, flags, member })
     }
 
-    fn write(&self, ids: Range<u64>) -> Result<()> {
-        let messages: Vec<Message> = records(ids).map(|payload| payload.message).collect();
-        self.scenario.topics().produce(self.scenario.topic(), &messages).map(drop)
+    fn make_topic_anew(&mut self) -> Result<()> {
+        self.scenario.expect_error(TOLD);
+        self.scenario.make_anew(SOON)?;
+        self.scenario.produce(records(FRESH))
     }
 
-    fn make_topic_anew(&self) -> Result<()> {
-        let (topics, topic) = (self.scenario.topics(), self.scenario.topic());
-        topics.delete(topic)?;
-        until_true(SOON, "the end of the topic", || Ok(!topics.exists(topic)?))?;
-        topics.create(topic, PARTITIONS, &[])?;
-        self.write(FRESH)
+    /// What is in the topic was passed over since then; what comes from now on is not.
+    fn note_passed_over(&mut self, since: Moment) -> Result<()> {
+        for (partition, end) in self.scenario.topics().ends(self.scenario.topic())? {
+            self.scenario.note_passed_over(partition, end, since);
+        }
+        self.scenario.note_resumption("all was passed over", SOON);
+        Ok(())
+    }
+
+    /// It ends by itself, as nobody has decided what to do.
+    fn ends(&mut self) -> Result<String> {
+        let code = self.member.wait(SOON)?;
+        self.scenario.unwatch(&self.member)?;
+        let log = self.member.log()?;
+        ensure!(code == 4, "it ended with code {code}: {log}");
+        Ok(log)
     }
 
     fn committed(&self) -> Result<BTreeMap<i32, Offset>> {
@@ -72,16 +84,15 @@ impl Reader {
         let counted = self.member.metric("daemon_resets_total", "cause=\"recreated\"")?;
         ensure!(counted == f64::from(PARTITIONS), "{counted} partitions are counted");
         let log = self.member.log()?;
-        ensure!(
-            log.contains("the topic was deleted and made anew, what was unread of the former one is lost"),
-            "{log}"
-        );
+        ensure!(log.contains(TOLD), "{log}");
         Ok(())
     }
 
-    fn close(mut self) -> Result<()> {
-        assert_eq!(self.member.stop(STOP)?, 0);
-        self.scenario.close()
+    /// What was and what followed are judged, each by itself.
+    fn pass(self) -> Result<()> {
+        let verdict = self.scenario.pass(vec![self.member], SOON)?;
+        assert_eq!(verdict.duplicates, 0, "{verdict}");
+        Ok(())
     }
 }
 
@@ -89,45 +100,47 @@ impl Reader {
 fn topic_made_anew_stops_or_goes_on_as_the_policy_says() -> Result<()> {
     let (mut stops, mut earliest, mut latest) =
         (Reader::start("stop")?, Reader::start("earliest")?, Reader::start("latest")?);
-    for reader in [&stops, &earliest, &latest] {
+    let since = latest.scenario.moment();
+    stops.scenario.expect_error("was deleted and made anew while it was read");
+    for reader in [&mut stops, &mut earliest, &mut latest] {
         reader.make_topic_anew()?;
     }
+    earliest.scenario.note_resumption("its topic was made anew", SOON);
+    earliest.scenario.produce(records(2_000..2_050))?;
 
     // Nothing of the new topic is done, or committed, before somebody has decided.
-    let code = stops.member.wait(SOON)?;
-    let log = stops.member.log()?;
-    ensure!(code == 4, "it ended with code {code}: {log}");
+    let log = stops.ends()?;
     let said = log.lines().find(|line| line.contains("was deleted and made anew while it was read"));
     let said = said.with_context(|| format!("it doesn't say why: {log}"))?;
     ensure!(said.contains("where `start` says") && said.contains("set `recreated`"), "nor what to do: {said}");
     ensure!(stops.committed()?.is_empty(), "it was committed of another topic: {:?}", stops.committed()?);
     // Whoever starts it again has decided.
-    stops.member = stops.scenario.start(&stops.flags)?;
+    stops.member = stops.scenario.start_watched(&stops.flags)?;
     stops.until_done(FRESH)?;
 
     earliest.until_done(FRESH)?;
+    earliest.until_done(2_000..2_050)?;
     earliest.ensure_counted()?;
 
     until_true(SOON, "a place in each partition", || Ok(latest.committed()?.len() == usize::from(PARTITIONS)))?;
-    latest.write(2_000..2_050)?;
+    latest.note_passed_over(since)?;
+    latest.scenario.produce(records(2_000..2_050))?;
     latest.until_done(2_000..2_050)?;
     latest.ensure_counted()?;
     let passed_over = |id: &str| id.parse::<u64>().is_ok_and(|id| FRESH.contains(&id));
     let done = latest.scenario.entries()?.iter().filter(|entry| passed_over(&entry.id)).count();
     ensure!(done == 0, "{done} were done of what was there before");
 
-    [stops, earliest, latest].into_iter().try_for_each(Reader::close)
+    [stops, earliest, latest].into_iter().try_for_each(Reader::pass)
 }
 
 /// The first partition of a topic whose last record is in its handler while the topic is made anew, with more records than there were. What is
 /// committed of the former one then lands on the new one.
-fn made_anew_under_a_commit(policy: &str) -> Result<Reader> {
-    const FIRST: Partition = Partition(0);
+fn made_anew_under_a_commit(policy: &str) -> Result<(Reader, Moment)> {
     let mut scenario = Scenario::open(&brokers()?, &format!("under.{policy}"), Order::Key)?;
     scenario.produce_to(FIRST, records(0..399))?;
-    let flags = scenario.flags().with("admin", "127.0.0.1:0");
-    let flags = if policy == "stop" { flags } else { flags.with("recreated", policy) };
-    let mut member = scenario.start(&flags)?;
+    let flags = if policy == "stop" { scenario.flags() } else { scenario.flags().with("recreated", policy) };
+    let mut member = scenario.start_watched(&flags)?;
     scenario.until_ledger(SOON, "the records before the last", |entries| entries.len() == 399)?;
     // What its topic is, it asks a second after it was assigned, and then every half minute.
     let assigned = Instant::now();
@@ -136,15 +149,14 @@ fn made_anew_under_a_commit(policy: &str) -> Result<Reader> {
     until_true(SOON, "the last one in its handler", || Ok(member.metric("daemon_workers_busy", "")? == 1.0))?;
 
     let begun = Instant::now();
+    scenario.unwatch(&member)?;
     // It learns of nothing meanwhile, and then the record's end comes first.
     member.signal(Signal::STOP)?;
+    let since = scenario.moment();
+    scenario.expect_error(TOLD);
+    scenario.make_anew(SOON)?;
+    scenario.produce_to(FIRST, records(FRESH.start..FRESH.start + 600))?;
     let mut reader = Reader { scenario, flags, member };
-    let (topics, topic) = (reader.scenario.topics(), reader.scenario.topic());
-    topics.delete(topic)?;
-    until_true(SOON, "the end of the topic", || Ok(!topics.exists(topic)?))?;
-    topics.create(topic, PARTITIONS, &[])?;
-    let fresh: Vec<Message> = records(FRESH.start..FRESH.start + 600).map(|payload| payload.message).collect();
-    topics.produce_to(topic, FIRST, &fresh)?;
     until_true(SOON, "the time of the last one to be over", || Ok(begun.elapsed() > Duration::from_secs(4)))?;
     reader.member.signal(Signal::TERM)?;
     reader.member.signal(Signal::CONT)?;
@@ -152,23 +164,22 @@ fn made_anew_under_a_commit(policy: &str) -> Result<Reader> {
     ensure!(code == 0, "it ended with code {code}: {}", reader.member.log()?);
     let committed = reader.committed()?;
     ensure!(committed.get(&0) == Some(&Offset(400)), "nothing of the former topic is committed: {committed:?}");
-    reader.member = reader.scenario.start(&reader.flags)?;
-    Ok(reader)
+    reader.member = reader.scenario.start_watched(&reader.flags)?;
+    Ok((reader, since))
 }
 
 #[test]
 fn topic_deleted_and_recreated_under_a_commit() -> Result<()> {
     let fresh = FRESH.start..FRESH.start + 600;
-    let mut stops = made_anew_under_a_commit("stop")?;
-    let mut earliest = made_anew_under_a_commit("earliest")?;
-    let mut latest = made_anew_under_a_commit("latest")?;
+    let (mut stops, _) = made_anew_under_a_commit("stop")?;
+    let (mut earliest, _) = made_anew_under_a_commit("earliest")?;
+    let (mut latest, since) = made_anew_under_a_commit("latest")?;
 
-    let code = stops.member.wait(SOON)?;
-    let log = stops.member.log()?;
-    ensure!(code == 4, "it ended with code {code}: {log}");
+    stops.scenario.expect_error("was deleted and made anew while it was read");
+    let log = stops.ends()?;
     ensure!(log.contains("is of the former one: reset the group's offsets"), "{log}");
     stops.flags = stops.flags.clone().with("recreated", "earliest");
-    stops.member = stops.scenario.start(&stops.flags)?;
+    stops.member = stops.scenario.start_watched(&stops.flags)?;
     stops.until_done(fresh.clone())?;
 
     earliest.until_done(fresh.clone())?;
@@ -176,7 +187,8 @@ fn topic_deleted_and_recreated_under_a_commit() -> Result<()> {
     ensure!(counted == 1.0, "{counted} partitions are counted");
 
     until_true(SOON, "the end of the first partition", || Ok(latest.committed()?.get(&0) == Some(&Offset(600))))?;
-    latest.write(2_000..2_050)?;
+    latest.note_passed_over(since)?;
+    latest.scenario.produce(records(2_000..2_050))?;
     latest.until_done(2_000..2_050)?;
     let passed_over = |id: &str| id.parse::<u64>().is_ok_and(|id| fresh.contains(&id));
     let done = latest.scenario.entries()?.iter().filter(|entry| passed_over(&entry.id)).count();
@@ -184,5 +196,5 @@ fn topic_deleted_and_recreated_under_a_commit() -> Result<()> {
     let counted = latest.member.metric("daemon_resets_total", "cause=\"recreated\"")?;
     ensure!(counted == 1.0, "{counted} partitions are counted");
 
-    [stops, earliest, latest].into_iter().try_for_each(Reader::close)
+    [stops, earliest, latest].into_iter().try_for_each(Reader::pass)
 }

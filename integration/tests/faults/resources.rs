@@ -6,26 +6,17 @@ use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use integration::checker::Order;
 use integration::patience::{unix_ms, until_true};
 use integration::payload::Mix;
 use integration::{Broker, BrokerOptions, Member, Proxy, Scenario, brokers, namespace};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 const SOON: Duration = Duration::from_secs(40);
 /// What progress may take once there is enough again.
 const BOUND: Duration = Duration::from_secs(30);
 /// What a probe may take then, though it is the first to be asked: a half of what Kubernetes waits for one.
 const PROBE: Duration = Duration::from_millis(500);
-
-/// Sets how many files and sockets a process may have open.
-fn limit_descriptors(member: &Member, most: Option<u64>) -> Result<()> {
-    let pid = i32::try_from(member.pid()).ok().and_then(Pid::from_raw).context("an id is above 0")?;
-    let own = getrlimit(Resource::Nofile);
-    prlimit(Some(pid), Resource::Nofile, Rlimit { current: most.or(own.current), maximum: own.maximum })?;
-    Ok(())
-}
 
 /// The process loses its connections while it may open none.
 #[test]
@@ -46,12 +37,12 @@ fn file_descriptors_exhausted() -> Result<()> {
     scenario.expect_error("Too many open files");
     // Those that are open stay so; the next one is refused. Its admin server can't take a connection either.
     let deaf = unix_ms();
-    limit_descriptors(&member, Some(3))?;
+    member.limit_descriptors(Some(3))?;
     proxy.hang_up();
     member.until_log("Too many open files", SOON)?;
     std::thread::sleep(Duration::from_secs(5));
     ensure!(member.ended()?.is_none(), "it ended, log {}", member.log_path().display());
-    limit_descriptors(&member, None)?;
+    member.limit_descriptors(None)?;
     let asked = Instant::now();
     scenario.watches()[0].note_deaf(deaf, unix_ms());
     scenario.note_resumption("there were descriptors again", BOUND);

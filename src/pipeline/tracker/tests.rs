@@ -108,6 +108,21 @@ fn what_is_passed_without_a_record_counts_as_finished_and_only_forward() {
 }
 
 #[test]
+fn what_is_passed_over_has_no_run_in_it_any_more() {
+    let mut tracker = at(5);
+    receive(&mut tracker, 5..20);
+    settle(&mut tracker, [6, 7, 10, 11, 18]);
+    let left = tracker.commit().expect("some are finished");
+    // All of it is removed from the log, or up to a part of the last run.
+    for (passed, committed) in [(25, 25), (20, 20), (19, 19), (18, 19)] {
+        let resumed = OffsetTracker::resume(Some(left.next), &left.metadata, &LaneTag::from("key"), 4096);
+        let mut tracker = resumed.tracker;
+        tracker.passed(NextOffset::at(passed));
+        assert_eq!(commit(&mut tracker), Some(committed), "{passed}");
+    }
+}
+
+#[test]
 fn finished_ones_are_dropped_at_once_when_they_are_too_many() {
     let most = SLACK + 2;
     let end = i64::try_from(most).expect("small");
