@@ -1,7 +1,7 @@
 //! Topics: those that the daemons here read, their partitions, and the records in them.
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::page::{Page, ago, encoded, grouped, not_shown, shell, with_time};
 use super::record::{VALUE as VALUE_SHOWN, address, content};
 use crate::api::access::Identity;
 use crate::api::daemons::steering::Destination;
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -51,11 +51,14 @@ pub(super) async fn topic(
         Ok(extents) => extents,
         Err(problem) => return not_shown(&api, &identity, &problem, "/topics", "the topics"),
     };
-    let row = |Extent { partition, first, end, .. }: &Extent| {
+    let row = |Extent { partition, offsets, .. }: &Extent| {
         let address = format!("/topics/{}/{partition}", encoded(&topic));
         html! { tr {
             td.n { a href=(address) { (partition) } }
-            td.n { (first) } td.n { (end) } td.n { (grouped(u64::try_from(end.0 - first.0).unwrap_or(0))) }
+            @match offsets {
+                Some((first, end)) => { td.n { (first) } td.n { (end) } td.n { (grouped(u64::try_from(end.0 - first.0).unwrap_or(0))) } },
+                None => td.warning-text colspan="3" { "no broker leads it now" },
+            }
             td { a href={ (address) "?from=beginning" } { "the first ones" } " · " a href=(address) { "the last ones" } }
         } }
     };
@@ -94,7 +97,7 @@ pub(super) async fn records(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<PartitionName>,
-    Query(wanted): Query<Wanted>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Response {
     let found = match wanted.place() {
         Ok(place) => page(&api, &name, &place).await,
