@@ -34,7 +34,7 @@ pub(super) async fn commands(State(api): State<Api>, Extension(identity): Extens
 }
 
 fn row(command: &CommandShown) -> Markup {
-    let is_whole = command.acknowledged == command.of;
+    let is_whole = command.of > 0 && command.acknowledged == command.of;
     html! { tr class=[(!is_whole || command.trouble.is_some()).then_some("warning")] {
         td { a href={ "/commands/" (encoded(&command.id)) } { (ago(Some(command.at))) } }
         td { a href={ "/daemons/" (encoded(&command.daemon)) } { (command.daemon) } }
@@ -42,7 +42,7 @@ fn row(command: &CommandShown) -> Markup {
         td { (command.by) }
         td.wide { (command.reason) }
         td { (holds(command)) }
-        td class={ "state " (if is_whole { "good" } else { "warning-text" }) } { (command.acknowledged) " of " (command.of) }
+        td class={ "state " (if is_whole { "good" } else { "warning-text" }) } { (command.acknowledged) " of " (command.of) @if command.ended > 0 { span.faint { ", " (command.ended) " ended" } } }
         td.wide {
             @for (index, one) in command.instances.iter().take(NAMED).enumerate() {
                 @if index > 0 { "; " }
@@ -66,7 +66,7 @@ fn tone(one: &InInstance) -> Markup {
     let class = match one.state {
         Acknowledgement::Acknowledged => "good",
         Acknowledgement::Refused => "bad-text",
-        Acknowledgement::NotHeard => "warning-text",
+        Acknowledgement::NotHeard | Acknowledgement::Silent => "warning-text",
         Acknowledgement::Gone => "faint",
     };
     html! { span class={ "state " (class) } { (one.state.name()) } }
@@ -91,7 +91,7 @@ pub(super) async fn command(
             dt { "Asked" } dd { (command.asked) }
             dt { "Holds for" } dd { (holds(&command)) }
             @if let Some(next) = command.next { dt { "Goes on at" } dd { (next) } }
-            dt { "Acknowledged" } dd { (command.acknowledged) " of " (command.of) " processes" }
+            dt { "Acknowledged" } dd { (command.acknowledged) " of " (command.of) " processes" @if command.ended > 0 { "; " (command.ended) " that it was meant for have ended since" } }
         }
         div.scroll.narrow { table {
             thead { tr { th { "Process" } th { "State" } th { "Why" } } }
