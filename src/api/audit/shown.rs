@@ -58,7 +58,7 @@ impl AuditShown {
     fn page(mut self, limit: usize, before: Option<u64>) -> Self {
         self.entries.retain(|deed| before.is_none_or(|before| deed.entry.latest() < before));
         // Those of one millisecond can't be told apart by it, so they stay together.
-        let last = self.entries.iter().take(limit).last().map(|deed| deed.entry.latest());
+        let last = self.entries.iter().take(limit).next_back().map(|deed| deed.entry.latest());
         let end = self.entries.partition_point(|deed| last.is_none_or(|last| deed.entry.latest() >= last));
         self.next = last.filter(|_| end < self.entries.len());
         self.entries.truncate(end);
