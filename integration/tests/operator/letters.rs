@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use integration::Message;
 use integration::patience::until;
 use serde_json::{Value, json};
 
+use crate::browser::Browser;
 use crate::process::Process;
 use crate::scene::PATIENCE;
 use crate::shop::Shop;
@@ -85,4 +87,39 @@ fn a_redrive_whose_process_is_killed_goes_on_in_another_one_without_a_second_cop
     let (_, waiting) = process.send("GET", &format!("{letters}?key={}", shop.customer), "")?;
     ensure!(waiting["letters"] == json!([]), "{waiting}");
     Ok(())
+}
+
+#[test]
+fn what_a_redrive_has_left_is_named_on_its_page_which_leads_to_each_and_to_the_others() -> Result<()> {
+    let shop = Shop::open("left-page")?;
+    shop.write(&[shop.order(1, 0), shop.order(2, 0)])?;
+    let browser = shop.browser()?;
+    let rows = |browser: &Browser| browser.texts("main .scroll tbody tr");
+    until(PATIENCE, "two letters", || {
+        browser.goto(&shop.letters())?;
+        Ok((rows(&browser)?.len() == 2).then_some(()))
+    })?;
+    let foreign = [Message::new("no letter").key(shop.customer.as_str())];
+    let places = shop.scene.topics.produce(&format!("{}.dlq", shop.scene.topic), &foreign)?;
+    let place = format!("{}:{}", places[0].0, places[0].1);
+    let order =
+        json!({"which": {"key": shop.customer}, "execute": true, "to": "shipments.requested", "reason": "again"});
+    let redrives = format!("/api/v1{}/redrives", shop.all_letters());
+    let (status, job) = shop.process.send("POST", &redrives, &order.to_string())?;
+    ensure!(status == 200, "{status} {job}");
+    let path = format!("/jobs/{}", job["job"].as_str().context("a job")?);
+    browser.goto(&path)?;
+    until(PATIENCE, "the job's end", || Ok(browser.text("main .state")?.eq("done").then_some(())))?;
+    browser.sees("Left where they are")?;
+    browser.sees(&place)?;
+    browser.click("main .scroll:not(.narrow) tbody a")?;
+    browser.leaves(&path)?;
+    browser.sees("No letter")?;
+    // The others are the same without it: none waits any more.
+    browser.goto(&path)?;
+    browser.click("main p.faint a")?;
+    browser.leaves(&path)?;
+    ensure!(rows(&browser)?.is_empty() && browser.at()?.contains("except="), "{}", browser.seen());
+    drop(browser);
+    shop.stop()
 }

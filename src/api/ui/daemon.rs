@@ -32,18 +32,29 @@ pub(super) struct Filter {
     stuck: String,
 }
 
-/// The partition that the forms are about, as its row leads to it.
+/// The partition that the forms are about, as its row leads to it, or a record as its page does.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Chosen {
     #[serde(default)]
     at: Option<String>,
+    /// A record of it.
+    #[serde(default)]
+    offset: Option<i64>,
+}
+
+/// What the forms are about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) offset: Option<i64>,
 }
 
 impl Chosen {
-    /// Its topic and number.
-    pub(super) fn place(&self) -> Option<(&str, i32)> {
+    /// Where that is, if it is one.
+    pub(super) fn place(&self) -> Option<Place<'_>> {
         let (topic, partition) = self.at.as_deref()?.rsplit_once('/')?;
-        Some((topic, partition.parse().ok()?))
+        Some(Place { topic, partition: partition.parse().ok()?, offset: self.offset })
     }
 }
 
