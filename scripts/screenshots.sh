@@ -21,7 +21,7 @@ browser=$(command -v chromium || command -v google-chrome) || {
 }
 
 cargo build --locked -p handlers
-"$target/debug/handlers" demo --for 3min >"$scratch/summary" 2>"$scratch/said" &
+"$target/debug/handlers" demo --for 6min >"$scratch/summary" 2>"$scratch/said" &
 demo=$!
 for _ in {1..100}; do
     api=$(grep -om1 'what the daemons are at: http://[^,]*' "$scratch/said" | grep -o 'http.*' || true)
