@@ -21,7 +21,7 @@ browser=$(command -v chromium || command -v google-chrome) || {
 }
 
 cargo build --locked -p handlers
-"$target/debug/handlers" demo --for 3min >"$scratch/summary" 2>"$scratch/said" &
+"$target/debug/handlers" demo --for 6min >"$scratch/summary" 2>"$scratch/said" &
 demo=$!
 for _ in {1..100}; do
     api=$(grep -om1 'what the daemons are at: http://[^,]*' "$scratch/said" | grep -o 'http.*' || true)
@@ -43,6 +43,9 @@ change() { curl -sf -o /dev/null -H 'content-type: application/json' -d "$2" "$a
 change orders/pause '{"topic": "orders.created", "key": "customer-7", "reason": "her address kills the tax service", "lasts": 7200000}'
 curl -sf -o /dev/null -H 'content-type: application/json' -d '{}' "$api/api/v1/doctor"
 change shipments/workers '{"workers": 2, "reason": "the warehouse is slow"}'
+change orders/seek '{"topic": "orders.created", "partition": 1, "to": "end", "reason": "nobody wants these any more"}'
+# A list has the latest first; the demo reads its four partitions.
+command=$(curl -sf "$api/api/v1/commands?limit=1" | grep -o '"id":"[^"]*"' | head -1 | cut -d '"' -f 4)
 
 mkdir -p "$out" docs/images
 # Window widths; Chromium's colour schemes are 0 for dark and 1 for light.
@@ -57,7 +60,8 @@ picture() {
     }
 }
 pages=(overview=/ daemon=/daemons/orders workers=/workers errors=/errors letters=/letters topic="$letters" letter="$letters/0/0"
-    job=/jobs/$job fleet=/fleet overrides=/overrides config=/config audit=/audit doctor=/doctor)
+    job=/jobs/$job fleet=/fleet overrides=/overrides commands=/commands command="/commands/$command" topics=/topics partitions=/topics/orders.created
+    records="/topics/orders.created/1?from=beginning" record=/topics/orders.created/1/1 config=/config audit=/audit doctor=/doctor)
 for page in "${pages[@]}"; do
     name=${page%%=*} path=${page#*=}
     picture "$name-wide-light" "$path" 1440 900 1

@@ -25,6 +25,7 @@ mod gate;
 mod instance;
 mod jobs;
 mod letters;
+mod limit;
 mod masks;
 mod openapi;
 mod overrides;
@@ -57,7 +58,7 @@ use doctor::Examine;
 pub use doctor::{Finding, Severity};
 #[cfg(feature = "cli")]
 pub(crate) use fleet::{DaemonInFleet, DaemonInInstance, DaemonShown, FleetShown, InstanceShown};
-pub(crate) use instance::Instance;
+pub(crate) use instance::{Instance, called};
 #[cfg(feature = "cli")]
 pub(crate) use overrides::{LiftRequest, Lifted, OverridesShown};
 pub use proxies::{Network, NotANetwork};

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dead_letters::LettersError;
-use crate::dead_letters::shelf::{Polled, Reader, Shelf, Span, Stop, StopOnDrop};
+use crate::dead_letters::shelf::{Partitions, Polled, Reader, Shelf, Span, Stop, StopOnDrop, Survey};
 #[cfg(feature = "kafka")]
 use crate::kafka::{ConfigError, KafkaConfig, KafkaShelf};
 use crate::record::{Offset, OwnedRecord, Partition, Record, Timestamp, Topic};
@@ -37,8 +37,9 @@ use crate::testing::MemoryBroker;
 
 /// Bytes of records with which a page is full.
 const BYTES: usize = 1024 * 1024;
-/// Behind a place that has no record within so many offsets before it, one is looked for no further.
-const WIDEST: i64 = 1_000_000;
+/// Of a stretch that has more records than these, or bytes, the later part alone is looked through for its last ones.
+const CROWD: usize = 5_000;
+const CROWD_BYTES: usize = 16 * BYTES;
 
 /// Records of a cluster. Its methods want a tokio runtime around them: they block, on threads of its pool for that. See the
 /// [module](self).
@@ -97,10 +98,8 @@ pub struct Found {
 pub struct Extent {
     /// Its number.
     pub partition: Partition,
-    /// Its first offset.
-    pub first: Offset,
-    /// The offset that its next record will get.
-    pub end: Offset,
+    /// Its first offset, and the one that its next record will get; `None` where no broker leads it now.
+    pub offsets: Option<(Offset, Offset)>,
 }
 
 impl Records {
@@ -125,8 +124,11 @@ impl Records {
     pub async fn partitions(&self, topic: impl Into<Topic>) -> Result<Vec<Extent>, LettersError> {
         let topic = topic.into();
         self.run(move |shelf, stop| {
-            let (_, spans) = survey(shelf, &topic, stop)?;
-            Ok(spans.iter().map(Extent::of).collect())
+            let (_, survey) = survey(shelf, &topic, Partitions::Led, stop)?;
+            let offsets = |partition| survey.spans.iter().find(|span| span.partition == partition);
+            let extent =
+                |partition| Extent { partition, offsets: offsets(partition).map(|span| (span.from, span.end)) };
+            Ok((0..).map(Partition).take(survey.partitions).map(extent).collect())
         })
         .await
     }
@@ -181,16 +183,15 @@ impl Records {
     }
 }
 
-impl Extent {
-    fn of(span: &Span) -> Self {
-        Self { partition: span.partition, first: span.from, end: span.end }
-    }
-}
-
-fn survey(shelf: &dyn Shelf, topic: &Topic, stop: &Stop) -> Result<(Box<dyn Reader>, Vec<Span>), LettersError> {
+fn survey(
+    shelf: &dyn Shelf,
+    topic: &Topic,
+    of: Partitions,
+    stop: &Stop,
+) -> Result<(Box<dyn Reader>, Survey), LettersError> {
     let mut reader = shelf.reader(stop)?;
-    let survey = reader.survey(topic)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
-    Ok((reader, survey.spans))
+    let survey = reader.survey(topic, of)?.ok_or_else(|| LettersError::UnknownTopic(topic.clone()))?;
+    Ok((reader, survey))
 }
 
 /// All of a partition.
@@ -199,9 +200,9 @@ fn whole(
     stop: &Stop,
     (topic, partition): (&Topic, Partition),
 ) -> Result<(Box<dyn Reader>, Span), LettersError> {
-    let (reader, spans) = survey(shelf, topic, stop)?;
-    let why = format!("the topic has {} partitions", spans.len());
-    let whole = spans.into_iter().find(|span| span.partition == partition);
+    let (reader, survey) = survey(shelf, topic, Partitions::One(partition), stop)?;
+    let why = format!("the topic has {} partitions", survey.partitions);
+    let whole = survey.spans.into_iter().next();
     let missing = || LettersError::NotFound { topic: topic.clone(), partition, offset: Offset(0), why };
     Ok((reader, whole.ok_or_else(missing)?))
 }
@@ -253,52 +254,82 @@ struct Part {
     is_late: bool,
 }
 
+/// What there is in a span, seen from its end.
+enum Last {
+    None,
+    /// The last ones, as many as there is room for.
+    Some(Vec<Record>),
+    /// More than it is looked through for them.
+    Crowd,
+    /// The time was over: what was read of it, from its beginning, if anything.
+    Late(Option<Part>),
+}
+
 impl Pages<'_> {
     /// From the beginning of the span, and that.
     fn forward(&mut self, span: Span) -> Result<(Part, Offset), LettersError> {
         Ok((self.read(span)?, span.from))
     }
 
-    /// Up to the end of the span, and where it was begun to look. Not every offset has a record: where there is none it is looked further back.
+    /// Up to the end of the span, and where it was begun to look. Not every offset has a record: stretch by stretch it is looked further back, each of
+    /// them once, until there is one or the time is over. The next page goes on there.
     fn backward(&mut self, span: Span) -> Result<(Part, Offset), LettersError> {
-        let mut wide = i64::try_from(self.size).unwrap_or(WIDEST).min(WIDEST);
+        let none = |is_late| Part { records: Vec::new(), next: span.end, is_late };
+        let mut wide = i64::try_from(self.size).unwrap_or(i64::MAX);
+        let (mut end, mut widens) = (span.end, true);
         loop {
-            let from = Offset(span.end.0.saturating_sub(wide)).max(span.from);
-            let part = self.read_last(Span { from, ..span })?;
-            if part.is_late {
-                // What was read doesn't reach to the end: the same is to be asked again.
-                return Ok((Part { records: Vec::new(), next: span.end, is_late: true }, span.end));
+            let from = Offset(end.0.saturating_sub(wide)).max(span.from);
+            // Behind `end` there is none.
+            if end < span.end && Instant::now() >= self.until {
+                return Ok((none(true), end));
             }
-            if !part.records.is_empty() || from == span.from || wide >= WIDEST {
-                return Ok((part, from));
+            match self.read_last(Span { from, end, ..span })? {
+                // What was read of it doesn't reach to the end: where it goes on is told.
+                Last::Late(Some(part)) if end == span.end => return Ok((part, from)),
+                Last::Late(_) => return Ok((none(true), end)),
+                Last::Crowd => (wide, widens) = ((end.0 - from.0) / 4, false),
+                Last::Some(records) => return Ok((Part { records, next: span.end, is_late: false }, from)),
+                Last::None if from == span.from => return Ok((none(false), from)),
+                Last::None => {
+                    end = from;
+                    wide = if widens { wide.saturating_mul(4) } else { wide };
+                }
             }
-            wide = wide.saturating_mul(4);
+            wide = wide.max(1);
         }
     }
 
     /// The last of the span that there is room for.
-    fn read_last(&mut self, span: Span) -> Result<Part, LettersError> {
-        let (mut last, mut bytes, mut is_late) = (VecDeque::new(), 0, false);
-        if span.from < span.end {
-            self.reader.open(self.topic, &[span])?;
-            loop {
-                let mut record = match self.reader.poll(self.until)? {
-                    Polled::Record(record) => record,
-                    Polled::End => break,
-                    Polled::Late => {
-                        is_late = true;
-                        break;
-                    }
-                };
-                record.detach();
-                bytes += record.size();
-                last.push_back(record);
-                while last.len() > self.size || (bytes > BYTES && last.len() > 1) {
-                    bytes -= last.pop_front().map_or(0, |record| record.size());
+    fn read_last(&mut self, span: Span) -> Result<Last, LettersError> {
+        if span.from >= span.end {
+            return Ok(Last::None);
+        }
+        self.reader.open(self.topic, &[span])?;
+        let (mut last, mut bytes) = (VecDeque::new(), 0);
+        let (mut passed, mut passed_bytes) = (0, 0);
+        loop {
+            let mut record = match self.reader.poll(self.until)? {
+                Polled::Record(record) => record,
+                Polled::End if last.is_empty() => return Ok(Last::None),
+                Polled::End => return Ok(Last::Some(last.into())),
+                Polled::Late => {
+                    let next = last.back().map(|record: &Record| record.offset().next().offset());
+                    let part = next.map(|next| Part { records: last.into(), next, is_late: true });
+                    return Ok(Last::Late(part));
                 }
+            };
+            record.detach();
+            let size = record.size();
+            bytes += size;
+            (passed, passed_bytes) = (passed + 1, passed_bytes + size);
+            if passed > CROWD.max(self.size) || (passed > 1 && passed_bytes > CROWD_BYTES) {
+                return Ok(Last::Crowd);
+            }
+            last.push_back(record);
+            while last.len() > self.size || (bytes > BYTES && last.len() > 1) {
+                bytes -= last.pop_front().map_or(0, |record| record.size());
             }
         }
-        Ok(Part { records: last.into(), next: span.end, is_late })
     }
 
     fn read(&mut self, span: Span) -> Result<Part, LettersError> {

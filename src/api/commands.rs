@@ -6,16 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::Role;
-use super::daemons::shown::Scope;
+use super::daemons::shown::{Patterns, Scope};
 use super::endpoint::{Asked, Endpoint, Named};
 use super::fleet::{Member, Members};
+use super::limit::Limit;
 use super::problem::Problem;
 use super::state::Api;
-use crate::fleet::{Carried, Command, Meant, Stands, lacking};
+use crate::fleet::{Carried, Command, Stands, lacking};
 
 /// Commands that are listed where nothing is said, and all that are kept.
 pub(super) const USUAL: usize = 50;
 const MOST: usize = 256;
+const LIMIT: Limit = Limit { usual: USUAL, most: Some(MOST) };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -57,7 +59,7 @@ pub(super) struct CommandId {
 pub(crate) struct CommandsShown {
     /// Why some may be missing, or what has come of them may not be known; null where neither is so.
     pub(crate) trouble: Option<String>,
-    /// They, the latest first; in `instances` those processes alone that have not acknowledged it.
+    /// They, the latest first; in `instances` those processes alone that run and have not acknowledged it.
     pub(crate) commands: Vec<CommandShown>,
 }
 
@@ -85,9 +87,13 @@ pub(crate) struct CommandShown {
     pub(crate) trouble: Option<String>,
     /// How many processes have acknowledged it …
     pub(crate) acknowledged: usize,
-    /// … of so many that it was meant for.
+    /// … of so many that run now, whether they did when it was ordered or have come since: what holds they read when they begin. Of what is done once those
+    /// that it was meant for, and whoever has done it.
     pub(crate) of: usize,
-    /// What it came to in each of these.
+    /// So many that it was meant for have ended since.
+    #[serde(default)]
+    pub(crate) ended: usize,
+    /// What it came to in each of these, those that have ended last.
     pub(crate) instances: Vec<InInstance>,
 }
 
@@ -113,7 +119,9 @@ pub(crate) enum Acknowledgement {
     Refused,
     /// It is not known to have heard of it.
     NotHeard,
-    /// It has ended, or nothing was heard of it for some time.
+    /// Nothing was heard of it for some time.
+    Silent,
+    /// It was meant for it, and it has ended.
     Gone,
 }
 
@@ -123,16 +131,18 @@ impl Acknowledgement {
             Self::Acknowledged => "acknowledged",
             Self::Refused => "refused",
             Self::NotHeard => "not heard",
+            Self::Silent => "silent",
             Self::Gone => "gone",
         }
     }
 }
 
 impl CommandShown {
-    fn of(command: &Command, members: &[Member]) -> Self {
-        let instances = Instances::of(command, members);
-        let states: Vec<InInstance> = command.meant.iter().map(|meant| instances.of_one(meant)).collect();
-        let acknowledged = states.iter().filter(|one| one.state == Acknowledgement::Acknowledged).count();
+    fn of(command: &Command, members: &[Member], patterns: &mut Patterns) -> Self {
+        let mut states = Instances::of(command, members, patterns).all();
+        states.sort_by_key(|one| one.state == Acknowledgement::Gone);
+        let count = |state| states.iter().filter(|one| one.state == state).count();
+        let (acknowledged, ended) = (count(Acknowledgement::Acknowledged), count(Acknowledgement::Gone));
         let refused = command.answer.as_ref().and_then(|answer| answer.refused.clone());
         let alone = match &command.stands {
             Stands::HereAlone(why) => Some(why.clone()),
@@ -146,43 +156,56 @@ impl CommandShown {
             by: command.by.clone(),
             reason: command.reason.clone(),
             until: command.until,
-            asked: format!("{} · {}", command.asked.host, command.asked.pid),
+            asked: command.asked.called(),
             next: command.answer.as_ref().and_then(|answer| answer.next),
             trouble: refused.or(alone),
             acknowledged,
-            of: states.len(),
+            of: states.len() - ended,
+            ended,
             instances: states,
         }
     }
 
-    /// Without those that have acknowledged it: of these there are many.
+    /// Without those that have acknowledged it, or have ended: of these there are many.
     fn short(mut self) -> Self {
-        self.instances.retain(|one| one.state != Acknowledgement::Acknowledged);
+        self.instances.retain(|one| !matches!(one.state, Acknowledgement::Acknowledged | Acknowledgement::Gone));
         self
     }
 }
 
-/// What is known of the processes that a command was meant for.
+/// What is known of the processes that have to do with a command.
 struct Instances<'a> {
     command: &'a Command,
     members: Vec<(&'a Member, Option<String>)>,
 }
 
 impl<'a> Instances<'a> {
-    fn of(command: &'a Command, members: &'a [Member]) -> Self {
+    fn of(command: &'a Command, members: &'a [Member], patterns: &mut Patterns) -> Self {
         let about = Scope { topic: command.topic.clone(), partition: command.partition, key: None };
         let told: Vec<_> = members.iter().map(|member| &member.report.daemons[..]).collect();
-        let lacking = lacking(&told, &command.daemon, &about);
+        let lacking = lacking(&told, &command.daemon, &about, patterns);
         Self { command, members: members.iter().zip(lacking).collect() }
     }
 
-    fn of_one(&self, meant: &Meant) -> InInstance {
-        let (state, why) = self.state(&meant.id);
-        InInstance { instance: meant.id.clone(), name: format!("{} · {}", meant.host, meant.pid), state, why }
+    /// Those that it was meant for, and where it holds those that have come since.
+    fn all(&self) -> Vec<InInstance> {
+        let Command { meant, .. } = self.command;
+        let come_since = self
+            .members
+            .iter()
+            .map(|(member, _)| &member.report.instance)
+            .filter(|instance| !self.command.is_done_once() && !meant.iter().any(|meant| meant.id == instance.id));
+        let meant = meant.iter().map(|meant| self.of_one(&meant.id, meant.called()));
+        meant.chain(come_since.map(|instance| self.of_one(&instance.id, instance.called()))).collect()
+    }
+
+    fn of_one(&self, id: &str, name: String) -> InInstance {
+        let (state, why) = self.state(id);
+        InInstance { instance: id.to_owned(), name, state, why }
     }
 
     fn state(&self, id: &str) -> (Acknowledgement, Option<String>) {
-        use Acknowledgement::{Acknowledged, Gone, NotHeard, Refused};
+        use Acknowledgement::{Acknowledged, Gone, NotHeard, Refused, Silent};
         let Command { answer, stands, asked, .. } = self.command;
         // What has answered has heard of it, whatever became of it since.
         if let Some(Carried { instance: Some(by), next, refused, is_open }) = answer
@@ -198,7 +221,7 @@ impl<'a> Instances<'a> {
             return (Gone, Some("nothing is heard of it any more".to_owned()));
         };
         if member.is_silent {
-            return (Gone, Some(format!("nothing was heard of it for {} s", member.heard / 1_000)));
+            return (Silent, Some(format!("nothing was heard of it for {} s", member.heard / 1_000)));
         }
         let is_asked = asked.id == id;
         match stands {
@@ -229,7 +252,9 @@ impl CommandsShown {
     pub(super) async fn now(api: &Api, limit: usize) -> Self {
         let (commands, trouble) = api.fleet.commands().await;
         let Members { all, trouble: unseen } = Members::of(api, api.fleet.look().await);
-        let shown = commands.iter().take(limit).map(|command| CommandShown::of(command, &all).short()).collect();
+        let mut patterns = Patterns::default();
+        let shown = |command| CommandShown::of(command, &all, &mut patterns).short();
+        let shown = commands.iter().take(limit).map(shown).collect();
         let unseen = unseen.filter(|_| !api.fleet.is_alone());
         Self { trouble: trouble.or(unseen), commands: shown }
     }
@@ -245,16 +270,12 @@ impl CommandShown {
             Problem::not_found(why)
         })?;
         let Members { all, .. } = Members::of(api, api.fleet.look().await);
-        Ok(Self::of(command, &all))
+        Ok(Self::of(command, &all, &mut Patterns::default()))
     }
 }
 
 async fn all(State(api): State<Api>, Asked(Part { limit }): Asked<Part>) -> Result<Json<CommandsShown>, Problem> {
-    let limit = limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::bad_request(format!("`limit` is {limit}, but must be between 1 and {MOST}")));
-    }
-    Ok(Json(CommandsShown::now(&api, limit).await))
+    Ok(Json(CommandsShown::now(&api, LIMIT.of(limit)?).await))
 }
 
 async fn one(State(api): State<Api>, Named(CommandId { id }): Named<CommandId>) -> Result<Json<CommandShown>, Problem> {

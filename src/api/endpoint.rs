@@ -130,6 +130,8 @@ pub(super) struct Guarded {
     pub(super) role: Role,
     /// It shows what stands in records, to those who may see that.
     pub(super) shows_records: bool,
+    /// It is for people, and so is what is in its way.
+    pub(super) is_page: bool,
 }
 
 impl Guarded {
@@ -137,7 +139,7 @@ impl Guarded {
         // A letter is a record, and so are those of a list of them; what they are counted by is none.
         let is_letters = endpoint.path.contains("/letters/{topic}") && !endpoint.path.ends_with("/kinds");
         let shows_records = is_letters || endpoint.path.contains("/topics/{topic}/{partition}");
-        Self { role: endpoint.role, shows_records }
+        Self { role: endpoint.role, shows_records, is_page: endpoint.response.is_none() }
     }
 }
 

@@ -242,7 +242,10 @@ pub(super) async fn authorize(
             } else if route.shows_records && identity.role >= Role::Operator && response.status().is_success() {
                 api.audit.saw(&identity, &asked);
             }
-            response
+            match response.extensions().get::<Problem>() {
+                Some(problem) if route.is_page => ui::problem(&api, &identity, problem),
+                _ => response,
+            }
         }
     };
     // Whoever hangs up in the middle of a change leaves it neither half done nor without its entry.

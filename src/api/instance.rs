@@ -27,7 +27,17 @@ pub(crate) struct Instance {
     pub(crate) started_at: u64,
 }
 
+/// A process's name, for people.
+pub(crate) fn called(host: &str, pid: u32) -> String {
+    format!("{host} · {pid}")
+}
+
 impl Instance {
+    /// Its name, for people.
+    pub(crate) fn called(&self) -> String {
+        called(&self.host, self.pid)
+    }
+
     /// This one.
     pub(crate) fn this(program: &str, version: Option<&str>) -> Self {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();

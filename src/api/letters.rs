@@ -25,6 +25,7 @@ use super::daemons::{DaemonName, control};
 use super::endpoint::{Asked, Endpoint, Named, Sent};
 use super::jobs::shown::Job;
 use super::jobs::{self, Order, Work};
+use super::limit::Limit;
 use super::masks::Sight;
 use super::problem::{Problem, asked_for};
 use super::state::Api;
@@ -34,8 +35,7 @@ use shown::{DiscardRequest, EditRequest, Edited, Letter, Letters, LettersTopic, 
 use which::Which;
 
 /// Letters of a page where nothing is said of it, and at most.
-const USUAL: usize = 100;
-const MOST: usize = 1_000;
+const LIMIT: Limit = Limit { usual: 100, most: Some(1_000) };
 /// How long a page is read for.
 const READING: Duration = Duration::from_secs(5);
 /// How long to wait until others have read theirs …
@@ -244,10 +244,7 @@ pub(super) async fn read(
         Some(from) => Some(from.parse().map_err(|error| Problem::bad_request(format!("`from` is {error}")))?),
         None => None,
     };
-    let size = paging.limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&size) {
-        return Err(Problem::bad_request(format!("`limit` is {size}, but must be between 1 and {MOST}")));
-    }
+    let size = LIMIT.of(paging.limit)?;
     let filter = which.filter()?;
     let Some(turn) = turn(api).await else { return Ok(LettersPage::put_off(from)) };
     in_time(turn.end, letters.page(filter, from, size, turn.time)).await

@@ -53,7 +53,8 @@ impl<'a> Sight<'a> {
         Self::of_role(api, Role::Operator)
     }
 
-    fn of_role(api: &'a Api, role: Role) -> Self {
+    /// What those of a role see.
+    pub(super) fn of_role(api: &'a Api, role: Role) -> Self {
         match role {
             Role::Viewer => Self::Nothing,
             Role::Operator if !api.masks.0.is_empty() => Self::Masked(&api.masks),

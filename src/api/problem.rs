@@ -115,7 +115,10 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(&self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        self.noted(response)
+        let mut response = self.noted(response);
+        // A page has it said in its own way.
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

@@ -9,6 +9,7 @@ mod jobs;
 mod kinds;
 mod large;
 mod letters;
+mod links;
 mod overrides;
 mod pages;
 mod proxied;

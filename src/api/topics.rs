@@ -14,6 +14,7 @@ use super::access::{Identity, Role};
 use super::endpoint::{Asked, Endpoint, Named};
 use super::letters::shown::RecordShown;
 use super::letters::{in_time, slow, turn};
+use super::limit::Limit;
 use super::masks::Sight;
 use super::problem::Problem;
 use super::state::Api;
@@ -23,8 +24,7 @@ use crate::record::{Offset, Partition, Timestamp, Topic};
 use crate::records::{Extent, Found, Records, RecordsPage, Start};
 
 /// Records of a page where nothing is said of it, and at most.
-const USUAL: usize = 50;
-const MOST: usize = 500;
+const LIMIT: Limit = Limit { usual: 50, most: Some(500) };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let operator = Role::Operator;
@@ -109,10 +109,10 @@ pub(super) struct TopicShown {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PartitionShown {
     pub(super) partition: i32,
-    /// Its first offset.
-    pub(super) first: i64,
-    /// The offset that its next record will get.
-    pub(super) end: i64,
+    /// Its first offset; null where no broker leads it now.
+    pub(super) first: Option<i64>,
+    /// The offset that its next record will get; null where no broker leads it now.
+    pub(super) end: Option<i64>,
 }
 
 /// Records of a partition.
@@ -159,10 +159,23 @@ impl Place {
 }
 
 /// What the daemons here read.
-fn reading(api: &Api) -> Vec<(String, Arc<Reading>)> {
-    let daemons = api.roster.inspect().into_iter();
-    let reads = daemons.filter_map(|daemon| Some((daemon.status.name.to_string(), daemon.control?)));
-    reads.filter_map(|(name, control)| Some((name, control.reading()?))).collect()
+pub(super) struct Readable(Vec<Arc<Reading>>);
+
+impl Readable {
+    pub(super) fn now(api: &Api) -> Self {
+        let daemons = api.roster.inspect().into_iter();
+        Self(daemons.filter_map(|daemon| daemon.control?.reading()).collect())
+    }
+
+    /// Whether a topic's records can be shown.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        self.records(&topic.into()).is_some()
+    }
+
+    /// What reads a topic's records.
+    fn records(&self, topic: &Topic) -> Option<&Records> {
+        self.0.iter().find_map(|reading| reading.records(topic))
+    }
 }
 
 /// The topics that can be looked at: those of routes, and those that are assigned because a pattern has found them.
@@ -185,9 +198,7 @@ pub(super) fn shown(api: &Api) -> Vec<TopicShown> {
 
 /// What reads a topic's records.
 fn open(api: &Api, topic: &Topic) -> Result<Records, Problem> {
-    let reading = reading(api);
-    let found = reading.iter().find_map(|(_, reading)| reading.records(topic).cloned());
-    found.ok_or_else(|| {
+    Readable::now(api).records(topic).cloned().ok_or_else(|| {
         let topics: Vec<String> = shown(api).into_iter().map(|shown| shown.topic).collect();
         Problem::not_found(format!(
             "no daemon of this process reads `{topic}`, or by something that can't show its records; there are: {}",
@@ -213,10 +224,7 @@ pub(super) async fn offset_at(api: &Api, topic: &str, partition: i32, time: Time
 /// Reads a page.
 pub(super) async fn page(api: &Api, name: &PartitionName, place: &Place) -> Result<RecordsPage, Problem> {
     let PartitionName { topic, partition } = name;
-    let size = place.limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&size) {
-        return Err(Problem::bad_request(format!("`limit` is {size}, but must be between 1 and {MOST}")));
-    }
+    let size = LIMIT.of(place.limit)?;
     let (start, records) = (place.start()?, open(api, &topic.as_str().into())?);
     let Some(turn) = turn(api).await else { return Err(slow()) };
     in_time(turn.end, records.page(topic.as_str(), Partition(*partition), start, size, turn.time)).await
@@ -254,8 +262,11 @@ async fn partitions(
     Named(TopicName { topic }): Named<TopicName>,
 ) -> Result<Json<Vec<PartitionShown>>, Problem> {
     let extents = extents(&api, &topic).await?;
-    let partition =
-        |extent: &Extent| PartitionShown { partition: extent.partition.0, first: extent.first.0, end: extent.end.0 };
+    let partition = |extent: &Extent| PartitionShown {
+        partition: extent.partition.0,
+        first: extent.offsets.map(|(first, _)| first.0),
+        end: extent.offsets.map(|(_, end)| end.0),
+    };
     Ok(Json(extents.iter().map(partition).collect()))
 }
 

@@ -10,6 +10,7 @@ mod doctor;
 mod errors;
 mod fleet;
 mod letters;
+mod links;
 mod login;
 mod overrides;
 mod overview;
@@ -41,7 +42,7 @@ pub(super) use login::{LOGIN, LOGOUT, login, login_page, logout, token_of};
 pub(super) use page::asset;
 #[cfg(feature = "cli")]
 pub(crate) use page::encoded;
-use page::{Page, shell};
+use page::{Page, not_shown, shell};
 pub(super) use rendered::Rendered;
 use steering::{LimitForm, PauseForm, ResumeForm, SkipForm, WorkersForm, act};
 
@@ -122,9 +123,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// What the paths of live pages begin with.
 pub(super) const LIVE: &str = "/live/";
 
-/// What is rendered each second, once for all who look at the same: `page` has to tell apart what they see.
-fn live(api: Api, page: String, render: impl Fn(&Api) -> Result<Markup, Problem> + Send + 'static) -> Response {
-    Sse::new(events(api, move |api| api.rendered.get(&page, || render(api)))).into_response()
+/// What is rendered each second, once for all of a role who look at the same page. It is rendered for the role, not for one of them: so nobody is shown what
+/// another one may see.
+fn live(
+    api: Api,
+    &Identity { role, .. }: &Identity,
+    page: &str,
+    render: impl Fn(&Api, Role) -> Result<Markup, Problem> + Send + 'static,
+) -> Response {
+    let page = format!("{role} {page}");
+    Sse::new(events(api, move |api| api.rendered.get(&page, || render(api, role)))).into_response()
 }
 
 pub(super) fn events(
@@ -142,8 +150,13 @@ pub(super) fn events(
     })
 }
 
-async fn live_overview(State(api): State<Api>) -> Response {
-    live(api, "overview".to_owned(), |api| Ok(overview::fragment(api)))
+async fn live_overview(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Response {
+    live(api, &identity, "overview", |api, _| Ok(overview::fragment(api)))
+}
+
+/// What is in the way of a page, before it could say so itself.
+pub(super) fn problem(api: &Api, identity: &Identity, problem: &Problem) -> Response {
+    not_shown(api, identity, problem, "/", "the overview")
 }
 
 /// What a form leaves behind in the address: what it did.

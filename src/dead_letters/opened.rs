@@ -8,7 +8,7 @@ use super::letter::View;
 use super::marked::Marks;
 use super::marks::{MarkKind, TopicId};
 use super::register::{Known, Register, Time};
-use super::shelf::{Polled, Reader, Shelf, Span, Stop, Survey, poll};
+use super::shelf::{Partitions, Polled, Reader, Shelf, Span, Stop, Survey, poll};
 use super::{Entry, Filter};
 use crate::record::{Record, Timestamp, Topic};
 
@@ -44,7 +44,9 @@ impl Pile<'_> {
     /// Looks at the letters' topic.
     pub(super) fn survey(&self) -> Result<(Box<dyn Reader>, Survey), LettersError> {
         let mut reader = self.shelf.reader(self.stop)?;
-        let survey = reader.survey(self.topic)?.ok_or_else(|| LettersError::UnknownTopic(self.topic.clone()))?;
+        let survey = reader
+            .survey(self.topic, Partitions::All)?
+            .ok_or_else(|| LettersError::UnknownTopic(self.topic.clone()))?;
         Ok((reader, survey))
     }
 
@@ -57,7 +59,7 @@ impl Pile<'_> {
     pub(super) fn open(&self, filter: &Filter, time: Time) -> Result<Opened, LettersError> {
         let (mut reader, survey) = self.survey()?;
         let Known { marks, left: marks_left } = self.marks(&mut *reader, &survey, time)?;
-        let Survey { id, spans: all } = survey;
+        let Survey { id, spans: all, .. } = survey;
         let mut spans = all.clone();
         narrow(&mut spans, filter);
         if let Some(since) = filter.since {

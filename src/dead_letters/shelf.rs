@@ -22,8 +22,8 @@ pub(crate) trait Shelf: Send + Sync + std::fmt::Debug {
 
 /// Reads topics from one end to the other, without a group.
 pub(crate) trait Reader: Send {
-    /// Where the topic begins and ends now; `None` where there is none.
-    fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError>;
+    /// Where these partitions of the topic begin and end now; `None` where there is no such topic.
+    fn survey(&mut self, topic: &Topic, of: Partitions) -> Result<Option<Survey>, LettersError>;
     /// Moves the beginnings up to the first record of this time or later.
     fn skip_to(&mut self, topic: &Topic, spans: &mut [Span], time: Timestamp) -> Result<(), LettersError>;
     /// Begins to read these spans.
@@ -82,10 +82,24 @@ pub(crate) enum Batching {
     Alone,
 }
 
+/// Partitions of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partitions {
+    /// Each of them: where one can't be asked, nothing is known.
+    All,
+    /// This one, if there is such, however it is with the others.
+    One(Partition),
+    /// Those that can be asked now.
+    Led,
+}
+
 /// A topic as it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Survey {
     pub(crate) id: TopicId,
+    /// How many partitions it has.
+    pub(crate) partitions: usize,
+    /// Those of them that were asked for.
     pub(crate) spans: Vec<Span>,
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::error::LettersError;
 use super::marks::TopicId;
-use super::shelf::{Reader, Span};
+use super::shelf::{Partitions, Reader, Span};
 use crate::record::{Offset, Partition, Record, Topic};
 
 /// See the module. Nothing was read by default.
@@ -31,7 +31,7 @@ pub(crate) struct Ahead {
 impl Tail {
     /// Looks what there is to read; `None` where there is no such topic. From here on that counts as begun, and none of it as read.
     pub(crate) fn look(&mut self, reader: &mut dyn Reader, topic: &Topic) -> Result<Option<Ahead>, LettersError> {
-        let Some(survey) = reader.survey(topic)? else { return Ok(None) };
+        let Some(survey) = reader.survey(topic, Partitions::All)? else { return Ok(None) };
         let is_cut = |span: &Span| self.next.get(&span.partition).is_some_and(|next| *next > span.end);
         let is_new = self.id.as_ref() != Some(&survey.id) || survey.spans.iter().any(is_cut);
         if is_new {

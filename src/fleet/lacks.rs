@@ -1,12 +1,17 @@
 //! What isn't there of what an order is about: so that nothing is paused in three of three processes of which none has it.
 
 use super::Reported;
-use crate::api::shown::Scope;
+use crate::api::shown::{Patterns, Scope};
 
 /// What each of these processes lacks of a daemon, or a part of what it reads, as far as they have told. A partition that one of them has may come to any
-/// other; one that none has is lacked by all.
-pub(crate) fn lacking(processes: &[&[Reported]], daemon: &str, about: &Scope) -> Vec<Option<String>> {
-    let mut lacking: Vec<_> = processes.iter().map(|process| of_process(process, daemon, about)).collect();
+/// other; one that none has is lacked by all. Which patterns they have told is known from one time to the next.
+pub(crate) fn lacking(
+    processes: &[&[Reported]],
+    daemon: &str,
+    about: &Scope,
+    patterns: &mut Patterns,
+) -> Vec<Option<String>> {
+    let mut lacking: Vec<_> = processes.iter().map(|process| of_process(process, daemon, about, patterns)).collect();
     if let (Some(topic), Some(partition)) = (&about.topic, about.partition) {
         let found: Vec<_> = processes.iter().map(|process| has(process, daemon, topic, partition)).collect();
         if found.contains(&Some(false)) && !found.contains(&Some(true)) {
@@ -20,13 +25,13 @@ pub(crate) fn lacking(processes: &[&[Reported]], daemon: &str, about: &Scope) ->
     lacking
 }
 
-fn of_process(daemons: &[Reported], daemon: &str, about: &Scope) -> Option<String> {
+fn of_process(daemons: &[Reported], daemon: &str, about: &Scope, patterns: &mut Patterns) -> Option<String> {
     let Some(of) = daemons.iter().find(|of| of.daemon.name == daemon) else {
         return Some(format!("it has no daemon `{daemon}`"));
     };
     let topic = about.topic.as_deref()?;
     let reads = of.daemon.consumer.as_ref()?.reads.as_ref()?;
-    (!reads.has(topic)).then(|| format!("its `{daemon}` does not read `{topic}`"))
+    (!reads.has(topic, patterns)).then(|| format!("its `{daemon}` does not read `{topic}`"))
 }
 
 /// Whether it has the partition; `None` where it doesn't tell.
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn who_lacks_what_is_told_and_what_may_come_is_lacked_by_nobody() {
         let (one, two, none) = (process(0), process(1), Vec::new());
-        let lack = |daemon: &str, about: Scope| lacking(&[&one, &two, &none], daemon, &about);
+        let lack = |daemon: &str, about: Scope| lacking(&[&one, &two, &none], daemon, &about, &mut Patterns::default());
         let no_daemon = |name: &str| Some(format!("it has no daemon `{name}`"));
         assert_eq!(lack("orders", scope(None, None)), [None, None, no_daemon("orders")]);
         assert_eq!(lack("bills", scope(None, None)), [no_daemon("bills"), no_daemon("bills"), no_daemon("bills")]);

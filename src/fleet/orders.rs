@@ -10,7 +10,7 @@ use super::helm::{OrderTrouble, Ordered};
 use super::lacks::lacking;
 use super::overrides::{Change, Entry, Errand, Override, Seek, Standing};
 use super::{Carried, Command, Fleet, Meant, Report, Reported, Stands, Steered};
-use crate::api::shown::{Scope, millis};
+use crate::api::shown::{Patterns, Scope, millis};
 use crate::pipeline::control::Control;
 use crate::pipeline::seek::{SeekError, SeekTo};
 use crate::record::{Timestamp, TopicPartition};
@@ -179,7 +179,7 @@ impl Fleet {
         // A partition may be that of one that didn't have to hear of it.
         let told_by_all = others.iter().map(|heard| &heard.report.daemons[..]).chain(told.iter().copied());
         let all: Vec<&[Reported]> = told.iter().copied().chain(told_by_all).collect();
-        let lacking = lacking(&all, daemon, about);
+        let lacking = lacking(&all, daemon, about, &mut Patterns::default());
         for (one, lacks) in reached.iter_mut().zip(lacking) {
             one.lacks = lacks;
         }

@@ -11,6 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::http::StatusCode;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::ReadFile;
@@ -118,6 +119,17 @@ impl Agent {
         self.answer(request.call())
     }
 
+    /// The same of what older versions don't tell; `None` where this process is of one.
+    pub(super) fn get_if_told<R: DeserializeOwned>(&self, path: &str) -> Result<Option<R>, Failure> {
+        let request = self.shown(self.agent.get(format!("{}{path}", self.base)));
+        let answer = request.call();
+        // What can be done there can't be asked for there.
+        if answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::METHOD_NOT_ALLOWED) {
+            return Ok(None);
+        }
+        self.answer(answer).map(Some)
+    }
+
     /// Has something done.
     pub(super) fn post<R: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<R, Failure> {
         let request = self.shown(self.agent.post(format!("{}{path}", self.base)));
@@ -162,12 +174,43 @@ impl Agent {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
 
     #[test]
     fn names_can_not_lead_elsewhere() {
         assert_eq!(encoded("orders-v2.1"), "orders-v2.1");
         assert_eq!(encoded("a/../b?c#d é"), "a%2F..%2Fb%3Fc%23d%20%C3%A9");
+    }
+
+    #[test]
+    fn what_an_older_process_does_not_tell_is_no_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let older = thread::spawn(move || {
+            for (status, body) in
+                [("405 Method Not Allowed", "{}"), ("404 Not Found", r#"{"detail": "no `order`"}"#), ("200 OK", "7")]
+            {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let mut read = BufReader::new(stream.try_clone().expect("another handle"));
+                let mut line = String::new();
+                while read.read_line(&mut line).expect("a request") > 2 {
+                    line.clear();
+                }
+                let length = body.len();
+                write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+                    .expect("it is heard");
+            }
+        });
+        let args = ApiArgs { api: Some(url), config: None, set: Vec::new(), token_file: None, ca_file: None };
+        let agent = args.agent(&|_| unreachable!("there is no file")).expect("it can work");
+        assert!(matches!(agent.get_if_told::<u32>("/seek"), Ok(None)));
+        assert!(matches!(agent.get_if_told::<u32>("/seek"), Err(Failure::Failed(why)) if why == "no `order`"));
+        assert!(matches!(agent.get_if_told::<u32>("/seek"), Ok(Some(7))));
+        older.join().expect("it has not panicked");
     }
 
     #[test]

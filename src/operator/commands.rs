@@ -42,13 +42,14 @@ impl Row for CommandShown {
         let tone = if self.acknowledged < self.of || self.trouble.is_some() { Tone::Warning } else { Tone::Plain };
         let not_by: Vec<String> =
             self.instances.iter().map(|one| format!("{} {}", one.instance, one.state.name())).collect();
+        let ended = if self.ended > 0 { format!(", {} ended", self.ended) } else { String::new() };
         vec![
             Cell::new(&self.id),
             Cell::of(when.map(|when| Moment(when).in_seconds())),
             Cell::new(&self.daemon),
             Cell::new(&self.what),
             Cell::new(&self.by),
-            Cell::new(format!("{}/{}", self.acknowledged, self.of)).tone(tone),
+            Cell::new(format!("{}/{}{ended}", self.acknowledged, self.of)).tone(tone),
             Cell::of((!not_by.is_empty()).then(|| not_by.join(", "))),
             Cell::new(&self.reason),
         ]
@@ -61,7 +62,7 @@ impl Row for InInstance {
     fn cells(&self) -> Vec<Cell> {
         let tone = match self.state {
             Acknowledgement::Acknowledged => Tone::Plain,
-            Acknowledgement::Refused | Acknowledgement::NotHeard => Tone::Warning,
+            Acknowledgement::Refused | Acknowledgement::NotHeard | Acknowledgement::Silent => Tone::Warning,
             Acknowledgement::Gone => Tone::Faint,
         };
         vec![Cell::new(&self.instance), Cell::new(self.state.name()).tone(tone), Cell::of(self.why.as_ref())]
@@ -78,8 +79,10 @@ impl Commands {
                 console.object(&command)?;
                 return Ok(Exit::Drained);
             }
-            let CommandShown { daemon, what, by, reason, acknowledged, of, trouble, .. } = &command;
-            console.note(&format!("{daemon}: {what}, by {by}: {reason}; acknowledged by {acknowledged} of {of}"));
+            let CommandShown { daemon, what, by, reason, acknowledged, of, ended, trouble, .. } = &command;
+            let ended = if *ended > 0 { format!("; {ended} have ended since") } else { String::new() };
+            console
+                .note(&format!("{daemon}: {what}, by {by}: {reason}; acknowledged by {acknowledged} of {of}{ended}"));
             console.answer(&command.instances, "")?;
             if let Some(trouble) = trouble {
                 console.note(trouble);

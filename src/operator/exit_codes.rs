@@ -5,8 +5,9 @@ use clap::Command;
 macro_rules! of_commands {
     () => {
         "  0         done
-  1         done, and something was found that the command is to look for, as by `doctor` and `lag --max`; or letters
-            were left that a re-drive can't write; or ordered, and not known to hold in all processes
+  1         done, and something was found that the command is to look for, as by `doctor` and `lag --max`; or records
+            were left where they are: letters that a re-drive can't write, and what is no letter; or ordered, and not
+            known to hold in all processes
   2         the command line or the configuration can't work
   4         it could not be done: no broker answers, a right is missing, the answer to a question was no"
     };

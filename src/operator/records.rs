@@ -17,7 +17,7 @@ use super::work::block_on;
 use crate::api::shown::Destination;
 use crate::payload::{Bytes, inline};
 use crate::record::{Offset, Partition, Timestamp, Topic};
-use crate::records::{Found, Records as Shelf, Start};
+use crate::records::{Extent, Found, Records as Shelf, Start};
 use crate::shutdown::Exit;
 
 /// How long it may take to read a page.
@@ -71,8 +71,9 @@ struct HeaderRow {
 #[derive(Debug, Serialize)]
 struct ExtentRow {
     partition: i32,
-    first: i64,
-    end: i64,
+    /// None of both where no broker leads it.
+    first: Option<i64>,
+    end: Option<i64>,
 }
 
 impl RecordRow {
@@ -121,7 +122,7 @@ impl Row for ExtentRow {
     const HEAD: &'static [Column] = &[Column::number("PARTITION"), Column::number("FIRST"), Column::number("END")];
 
     fn cells(&self) -> Vec<Cell> {
-        vec![self.partition.into(), self.first.into(), self.end.into()]
+        vec![self.partition.into(), Cell::of(self.first), Cell::of(self.end)]
     }
 }
 
@@ -181,9 +182,16 @@ impl Records {
 /// What a topic's partitions hold.
 fn extents(shelf: &Shelf, topic: &Topic, console: &mut Console) -> Result<Exit, Failure> {
     let extents = block_on(async { Ok(shelf.partitions(topic.clone()).await?) })?;
-    let row =
-        |one: &crate::records::Extent| ExtentRow { partition: one.partition.0, first: one.first.0, end: one.end.0 };
+    let row = |one: &Extent| ExtentRow {
+        partition: one.partition.0,
+        first: one.offsets.map(|(first, _)| first.0),
+        end: one.offsets.map(|(_, end)| end.0),
+    };
     console.answer(&extents.iter().map(row).collect::<Vec<_>>(), "it has no partition")?;
+    let leaderless = extents.iter().filter(|one| one.offsets.is_none()).count();
+    if leaderless > 0 {
+        console.note(&format!("no broker leads {leaderless} of them now"));
+    }
     console.note(&format!("say which one, as in `{topic}:0`"));
     Ok(Exit::Drained)
 }

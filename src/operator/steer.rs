@@ -309,20 +309,31 @@ impl Seek {
         if !self.consent.is_given() {
             let query = [("topic", topic.as_str()), ("partition", &partition.to_string()), ("to", &self.to)];
             let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-            let stake: StakeShown = agent.get(&format!("{}?{}", path(&self.daemon, "seek"), query.join("&")))?;
-            let about = match (stake.records, stake.effect) {
-                (Some(records), Some(effect)) => format!("{records} records {}", effect.said()),
-                _ => "how many records that is about is not known".to_owned(),
-            };
+            let stake = agent.get_if_told(&format!("{}?{}", path(&self.daemon, "seek"), query.join("&")))?;
+            let (about, word) = about(stake.as_ref());
             let (daemon, to) = (&self.daemon, &self.to);
             let question = format!("{topic}:{partition} of `{daemon}` goes on at {to}, and that is committed: {about}");
-            let word = stake.records.map_or("seek".to_owned(), |records| records.to_string());
             console.consent(&self.consent, &question, &word)?;
         }
         let request = SeekRequest { topic, partition, to, reason: self.asked.why.reason };
         let sought: Sought = agent.post(&path(&self.daemon, "seek"), &request)?;
         console.answer([&sought], "")?;
         Ok(Exit::Drained)
+    }
+}
+
+/// What a seek is about, and what is to be typed for it. A process of an older version tells nothing of that.
+fn about(stake: Option<&StakeShown>) -> (String, String) {
+    let unknown = "how many records that is about is not known";
+    match stake {
+        Some(&StakeShown { records: Some(records), effect: Some(effect) }) => {
+            (format!("{records} records {}", effect.said()), records.to_string())
+        }
+        Some(_) => (unknown.to_owned(), "seek".to_owned()),
+        None => (
+            format!("{unknown}, as the process that is asked is of an older version: `lag` tells it"),
+            "seek".to_owned(),
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::broker::MemoryBroker;
-use crate::dead_letters::shelf::{Batching, Polled, Progress, Reader, Shelf, Span, Stop, Survey, Writer};
+use crate::dead_letters::shelf::{Batching, Partitions, Polled, Progress, Reader, Shelf, Span, Stop, Survey, Writer};
 use crate::dead_letters::{LettersError, TopicId};
 use crate::producer::SendError;
 use crate::record::{Offset, OwnedRecord, OwnedRecords, Partition, Record, Timestamp, Topic, TopicPartition};
@@ -53,15 +53,20 @@ impl MemoryReader {
 }
 
 impl Reader for MemoryReader {
-    fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
+    fn survey(&mut self, topic: &Topic, of: Partitions) -> Result<Option<Survey>, LettersError> {
         let partitions = self.broker.partitions(topic.as_str());
         let span = |partition| {
             let end = self.broker.end(topic.as_str(), partition);
             let first = self.broker.records(topic.as_str(), partition).first().map(|(offset, _)| *offset);
             Span { partition: Partition(partition), from: first.unwrap_or(end), end }
         };
-        let spans = (0..partitions).map(span).collect();
-        Ok((partitions > 0).then(|| Survey { id: TopicId("memory".to_owned()), spans }))
+        let is_asked = |partition: &i32| match of {
+            Partitions::One(one) => one.0 == *partition,
+            Partitions::All | Partitions::Led => true,
+        };
+        let spans = (0..partitions).filter(is_asked).map(span).collect();
+        let partitions = usize::try_from(partitions).unwrap_or(0);
+        Ok((partitions > 0).then(|| Survey { id: TopicId("memory".to_owned()), partitions, spans }))
     }
 
     fn skip_to(&mut self, topic: &Topic, spans: &mut [Span], time: Timestamp) -> Result<(), LettersError> {

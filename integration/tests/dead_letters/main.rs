@@ -7,4 +7,5 @@ mod loops;
 mod operated;
 mod scene;
 mod served;
+mod terminal;
 mod writing;

@@ -428,6 +428,36 @@ fn who_signs_in_sees_what_they_may() -> Result<()> {
 }
 
 #[test]
+fn a_live_page_whose_reader_is_no_longer_signed_in_says_so_and_asks_no_more() -> Result<()> {
+    let tokens = "tokens: {vera: {role: viewer, token: vera-vera-vera-vera-vera}}";
+    let shop = Shop::configured("left-pages", |text| text.replace("\napi:\n", &format!("\napi:\n  {tokens}\n")))?;
+    let browser = shop.browser()?;
+    browser.goto("/workers")?;
+    browser.submit("form", &[("token", "vera-vera-vera-vera-vera")], "button")?;
+    browser.goto("/workers")?;
+    browser.sees("workers are at something")?;
+    let is_hidden = |id: &str| browser.run(&format!("return document.getElementById('{id}').hidden"));
+    ensure!(is_hidden("signed-out")? == true, "{}", browser.seen());
+    // In another window of theirs.
+    browser.run("return fetch('/logout', {method: 'POST'}).then(answer => answer.status)")?;
+    // Its stream lasts for eight seconds; then it comes back without a token.
+    browser.sees("You are no longer signed in, so this is updated no more.")?;
+    ensure!(is_hidden("lost")? == true, "it is not the process that is lost: {}", browser.seen());
+    let asked = "return performance.getEntriesByType('resource').filter(one => one.name.includes('/live/')).length";
+    let times = browser.run(asked)?;
+    until(PATIENCE, "more than it waits before it asks again", || {
+        let since = browser.run("return performance.now() - (window.noted ??= performance.now())")?;
+        Ok((since.as_f64().unwrap_or(0.0) > 7_000.0).then_some(()))
+    })?;
+    ensure!(browser.run(asked)? == times && is_hidden("lost")? == true, "it asks on: {}", browser.seen());
+    // The way back.
+    browser.click("#signed-out a")?;
+    browser.sees("Token, as configured")?;
+    drop(browser);
+    shop.stop()
+}
+
+#[test]
 fn pages_can_be_read_and_used_without_scripts() -> Result<()> {
     let shop = Shop::open("plain-pages")?;
     shop.write(&[shop.order(1, 0)])?;

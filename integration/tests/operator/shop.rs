@@ -20,7 +20,8 @@ pub(crate) struct Shop {
     pub(crate) scene: Scene,
     pub(crate) process: Process,
     pub(crate) customer: String,
-    _directory: tempfile::TempDir,
+    config: String,
+    directory: tempfile::TempDir,
 }
 
 impl Shop {
@@ -41,7 +42,12 @@ impl Shop {
         let config = scene.file("shop.yaml", &config)?;
         let process = Process::configured(&scene, 0, directory.path(), &[], Path::new(&config))?;
         let customer = scene.topic.replace(name, "customer");
-        Ok(Self { customer, scene, process, _directory: directory })
+        Ok(Self { customer, scene, process, config, directory })
+    }
+
+    /// Another process of the same.
+    pub(crate) fn again(&self, number: usize) -> Result<Process> {
+        Process::configured(&self.scene, number, self.directory.path(), &[], Path::new(&self.config))
     }
 
     pub(crate) fn browser(&self) -> Result<Browser> {

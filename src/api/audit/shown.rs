@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::access::Role;
 use super::super::endpoint::{Asked, Endpoint};
+use super::super::limit::Limit;
 use super::super::problem::Problem;
 use super::super::state::Api;
 use crate::fleet::Deed;
@@ -54,11 +55,10 @@ impl AuditShown {
         Self { asked: api.instance.id.clone(), trouble, entries, next: None }
     }
 
-    fn page(mut self, Paging { limit, before }: Paging) -> Self {
+    fn page(mut self, limit: usize, before: Option<u64>) -> Self {
         self.entries.retain(|deed| before.is_none_or(|before| deed.entry.latest() < before));
-        let limit = limit.unwrap_or(self.entries.len());
         // Those of one millisecond can't be told apart by it, so they stay together.
-        let last = limit.checked_sub(1).and_then(|index| self.entries.get(index)).map(|deed| deed.entry.latest());
+        let last = self.entries.iter().take(limit).next_back().map(|deed| deed.entry.latest());
         let end = self.entries.partition_point(|deed| last.is_none_or(|last| deed.entry.latest() >= last));
         self.next = last.filter(|_| end < self.entries.len());
         self.entries.truncate(end);
@@ -67,8 +67,6 @@ impl AuditShown {
 }
 
 async fn audit(State(api): State<Api>, Asked(paging): Asked<Paging>) -> Result<Json<AuditShown>, Problem> {
-    if paging.limit == Some(0) {
-        return Err(Problem::bad_request("`limit` is 0, but must be 1 at least"));
-    }
-    Ok(Json(AuditShown::now(&api).await.page(paging)))
+    let limit = Limit { usual: usize::MAX, most: None }.of(paging.limit)?;
+    Ok(Json(AuditShown::now(&api).await.page(limit, paging.before)))
 }

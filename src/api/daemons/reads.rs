@@ -1,5 +1,7 @@
 //! What a daemon reads, as it is shown.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +42,21 @@ impl Reads {
     }
 
     /// Whether it may read this one.
-    pub(crate) fn has(&self, topic: &str) -> bool {
-        let matches = |pattern: &String| TopicPattern::new(pattern).is_ok_and(|pattern| pattern.matches(&topic.into()));
-        self.left_out > 0 || self.topics.iter().any(|one| one == topic) || self.patterns.iter().any(matches)
+    pub(crate) fn has(&self, topic: &str, known: &mut Patterns) -> bool {
+        let by_name = self.left_out > 0 || self.topics.iter().any(|one| one == topic);
+        by_name || self.patterns.iter().any(|pattern| known.is_match(pattern, topic))
+    }
+}
+
+/// Patterns that processes have told, each compiled once however many of them have it.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns(HashMap<String, Option<TopicPattern>>);
+
+impl Patterns {
+    fn is_match(&mut self, pattern: &str, topic: &str) -> bool {
+        if !self.0.contains_key(pattern) {
+            self.0.insert(pattern.to_owned(), TopicPattern::new(pattern).ok());
+        }
+        self.0.get(pattern).and_then(Option::as_ref).is_some_and(|pattern| pattern.matches(&topic.into()))
     }
 }

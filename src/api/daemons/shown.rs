@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub(crate) use super::held::HeldBack;
-pub(crate) use super::reads::Reads;
+pub(crate) use super::reads::{Patterns, Reads};
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use super::stake::Effect;
 #[cfg(feature = "cli")]
 pub(crate) use super::stake::StakeShown;
 use super::steering::Limits;

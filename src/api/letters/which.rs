@@ -1,5 +1,7 @@
 //! Which letters: conditions, as they stand in a request or in an address.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +124,15 @@ impl Which {
         Self { until: self.until.or_else(|| Some(Timestamp::now().as_millis())), ..self }
     }
 
+    /// The same but for these places, too; `None` where these are more than can be left out.
+    pub(in crate::api) fn but_for(&self, places: impl IntoIterator<Item = (i32, i64)>) -> Option<Self> {
+        let places = places.into_iter().map(|(partition, offset)| format!("{partition}:{offset}"));
+        let known = self.except.iter().flat_map(|except| except.split(',')).map(|place| place.trim().to_owned());
+        let all: BTreeSet<String> = known.chain(places).collect();
+        let except = all.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        (all.len() <= EXCEPTED).then(|| Self { except: Some(except).filter(|all| !all.is_empty()), ..self.clone() })
+    }
+
     /// Whether they ask what stands in records.
     pub(in crate::api) fn asks_of_records(&self) -> bool {
         self.key.is_some() || self.header.is_some()
@@ -171,6 +182,17 @@ mod tests {
         assert_eq!(read("").filter(), Ok(Filter::all()));
         assert_eq!(read("partition=1").filter(), Ok(Filter::all().partition(Partition(1))));
         assert_eq!(read("header=trace").filter(), Ok(Filter::all().has_header("trace")));
+    }
+
+    #[test]
+    fn as_many_places_are_left_out_as_can_be_asked_for() {
+        let which = read("except=0:7, 1:8&reason=poison");
+        let others = which.but_for([(1, 8), (2, 9)]).expect("few");
+        assert_eq!((others.except.as_deref(), others.reason.as_deref()), (Some("0:7,1:8,2:9"), Some("poison")));
+        assert_eq!(read("").but_for([]), Some(Which::default()));
+        let most = which.but_for((0..498).map(|offset| (3, offset))).expect("500");
+        assert!(most.filter().is_ok());
+        assert_eq!(which.but_for((0..499).map(|offset| (3, offset))), None);
     }
 
     #[test]

@@ -239,6 +239,23 @@ fn a_page_that_has_nothing_to_show_says_why() {
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert!(answer.body.contains(&format!("<h1>{title}</h1>")) && answer.body.contains(why), "{path}: {answer:?}");
     }
+    // What is no page because of what its address says is told as well, and no less to whoever may not see it.
+    for (path, why) in [
+        ("/topics/orders/0?before=x", "before"),
+        ("/topics/orders/x", "partition"),
+        ("/audit?before=yesterday", "before"),
+        ("/daemons/orders/letters/orders.dlq/0/-x", "offset"),
+    ] {
+        let answer = page(&scene, path);
+        assert!(answer.status == 400 && answer.head.contains("text/html"), "{path}: {answer:?}");
+        assert!(answer.body.contains("<h1>Not understood</h1>") && answer.body.contains(why), "{path}: {answer:?}");
+    }
+    let guarded = Scene::guarded();
+    let refused = guarded.send_as(Some(&text(Role::Viewer)), &axum::http::Method::GET, "/topics", "");
+    assert!(refused.status == 403 && refused.body.contains("<h1>Not allowed</h1>"), "{refused:?}");
+    let api = scene.get("/api/v1/topics/orders/x");
+    assert!(api.status == 400 || api.status == 404, "{api:?}");
+    assert!(api.head.contains("application/problem+json"), "{api:?}");
     // What somebody wanted done was not.
     let pause = form(&scene, "/daemons/nobody/pause", "topic=&partition=&reason=x");
     assert!(pause.body.contains("<h1>Not done</h1>"), "{pause:?}");

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::pages::page;
 use super::{Scene, until};
 use crate::dead_letters::samples::letter_of;
-use crate::dead_letters::shelf::{Batching, Polled, Progress, Reader, Shelf, Span, Stop, Survey, Writer};
+use crate::dead_letters::shelf::{Batching, Partitions, Polled, Progress, Reader, Shelf, Span, Stop, Survey, Writer};
 use crate::dead_letters::{DeadLetters, LettersError};
 use crate::pipeline::dead_letter::{DeadLetterSink, Letter, PublishError};
 use crate::producer::Sent;
@@ -42,8 +42,8 @@ impl Shelf for Slow {
 }
 
 impl Reader for SlowReader {
-    fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
-        self.inner.survey(topic)
+    fn survey(&mut self, topic: &Topic, of: Partitions) -> Result<Option<Survey>, LettersError> {
+        self.inner.survey(topic, of)
     }
 
     fn skip_to(&mut self, topic: &Topic, spans: &mut [Span], time: Timestamp) -> Result<(), LettersError> {

@@ -123,6 +123,12 @@ fn pages_lead_from_a_topic_to_a_record_and_show_what_others_wrote_as_text() {
     assert_eq!(page(&scene, "/topics/orders/0?from=yesterday").status, 400);
     let one = page(&scene, "/topics/orders/0/2").body;
     assert!(one.contains("&quot;id&quot;: 2") && one.contains("JSON, ") && one.contains("trace"), "{one}");
+    // From a record whoever is on call comes to what can be done about it: the forms are about it.
+    assert!(one.contains("href=\"/daemons/orders?at=orders/0&amp;offset=2\""), "{one}");
+    let forms = page(&scene, "/daemons/orders?at=orders/0&offset=2").body;
+    for field in ["name=\"offset\" value=\"2\"", "name=\"to\" value=\"2\"", "name=\"partition\" value=\"0\""] {
+        assert!(forms.contains(field), "{field}: {forms}");
+    }
     assert!(!page(&scene, "/topics/orders/0/3").body.contains("<script>alert"));
     let gone = page(&scene, "/topics/orders/0/99");
     assert!(gone.status == 404 && gone.body.contains("the partition ends before 4"), "{gone:?}");

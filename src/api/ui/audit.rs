@@ -1,14 +1,15 @@
 //! The audit log: what was done in all processes, and what this one has refused and shown.
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::page::{Page, shell, since};
-use super::rows::{TextFilter, named};
+use super::rows::TextFilter;
 use crate::api::access::Identity;
 use crate::api::audit::AuditShown;
+use crate::api::endpoint::Asked;
 use crate::api::state::Api;
 use crate::fleet::Deed;
 
@@ -19,8 +20,8 @@ const BYTES: usize = 150_000;
 pub(super) async fn audit(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Query(filter): Query<TextFilter>,
-    Query(Before { before }): Query<Before>,
+    Asked(filter): Asked<TextFilter>,
+    Asked(Before { before }): Asked<Before>,
 ) -> Page {
     let AuditShown { asked, trouble, mut entries, .. } = AuditShown::now(&api).await;
     let is_empty = entries.is_empty();
@@ -101,14 +102,14 @@ impl Part {
 
 fn meets(filter: &TextFilter, Deed { instance, entry }: &Deed) -> bool {
     let detail = entry.detail.as_deref().unwrap_or_default();
-    filter.meets([entry.who(), &entry.from, &named(instance), &entry.method, &entry.path, detail])
+    filter.meets([entry.who(), &entry.from, &instance.called(), &entry.method, &entry.path, detail])
 }
 
 fn row(Deed { instance, entry }: &Deed, asked: &str, is_fleet: bool) -> Markup {
     html! { tr class=[(entry.status >= 400 || entry.is_open).then_some("warning")] {
         td { (since(entry.latest())) }
         td { (entry.who()) @if let Some(role) = entry.role { " (" (role) ")" } }
-        @if is_fleet { td { (named(instance)) @if instance.id == asked { span.faint { " this one" } } } }
+        @if is_fleet { td { (instance.called()) @if instance.id == asked { span.faint { " this one" } } } }
         td.wide { (entry.detail.as_deref().unwrap_or_default()) @if entry.count > 1 { " (" (entry.count) " times)" } }
         td.n { @if entry.is_open { b.warning-text { "not known" } } @else { (entry.status) } }
         td.wide { (entry.method) " " (entry.path) span.faint { " from " (entry.from) } }

@@ -25,7 +25,7 @@ pub(super) async fn commands(State(api): State<Api>, Extension(identity): Extens
         } @else {
             p.faint { "The latest " (commands.len()) ", of at most 256 that are kept. What holds of it is among the " a href="/overrides" { "overrides" } "; what else was done is in the audit log." }
             div.scroll { table {
-                thead { tr { th { "When" } th { "Daemon" } th { "Command" } th { "Who" } th { "Why" } th { "Holds for" } th { "Acknowledged" } th { "Not by" } } }
+                thead { tr { th { "When" } th { "Acknowledged" } th { "Daemon" } th { "Command" } th { "Not by" } th { "Why" } th { "Who" } th { "Holds for" } } }
                 tbody { @for command in &commands { (row(command)) } }
             } }
         }
@@ -34,22 +34,23 @@ pub(super) async fn commands(State(api): State<Api>, Extension(identity): Extens
 }
 
 fn row(command: &CommandShown) -> Markup {
-    let is_whole = command.acknowledged == command.of;
+    let is_whole = command.of > 0 && command.acknowledged == command.of;
     html! { tr class=[(!is_whole || command.trouble.is_some()).then_some("warning")] {
         td { a href={ "/commands/" (encoded(&command.id)) } { (ago(Some(command.at))) } }
+        td class={ "state " (if is_whole { "good" } else { "warning-text" }) } { (command.acknowledged) " of " (command.of) @if command.ended > 0 { span.faint { ", " (command.ended) " ended" } } }
         td { a href={ "/daemons/" (encoded(&command.daemon)) } { (command.daemon) } }
         td { (command.what) @if let Some(next) = command.next { ": goes on at " (next) } }
-        td { (command.by) }
-        td.wide { (command.reason) }
-        td { (holds(command)) }
-        td class={ "state " (if is_whole { "good" } else { "warning-text" }) } { (command.acknowledged) " of " (command.of) }
         td.wide {
+            @if command.instances.is_empty() { span.faint { "–" } }
             @for (index, one) in command.instances.iter().take(NAMED).enumerate() {
                 @if index > 0 { "; " }
                 (one.name) " " (tone(one)) @if let Some(why) = &one.why { ": " (why) }
             }
             @if command.instances.len() > NAMED { "; and " (command.instances.len() - NAMED) " more" }
         }
+        td.wide { (command.reason) }
+        td { (command.by) }
+        td { (holds(command)) }
     } }
 }
 
@@ -66,7 +67,7 @@ fn tone(one: &InInstance) -> Markup {
     let class = match one.state {
         Acknowledgement::Acknowledged => "good",
         Acknowledgement::Refused => "bad-text",
-        Acknowledgement::NotHeard => "warning-text",
+        Acknowledgement::NotHeard | Acknowledgement::Silent => "warning-text",
         Acknowledgement::Gone => "faint",
     };
     html! { span class={ "state " (class) } { (one.state.name()) } }
@@ -89,9 +90,9 @@ pub(super) async fn command(
             dt { "Ordered" } dd { (with_time(command.at)) " (" (ago(Some(command.at))) ")" }
             dt { "By" } dd { (command.by) ": " (command.reason) }
             dt { "Asked" } dd { (command.asked) }
-            dt { "Holds for" } dd { (holds(&command)) }
+            @if command.until.is_some() { dt { "Holds for" } dd { (holds(&command)) } }
             @if let Some(next) = command.next { dt { "Goes on at" } dd { (next) } }
-            dt { "Acknowledged" } dd { (command.acknowledged) " of " (command.of) " processes" }
+            dt { "Acknowledged" } dd { (command.acknowledged) " of " (command.of) @if command.of == 1 { " process" } @else { " processes" } @if command.ended > 0 { "; " (command.ended) " that it was meant for have ended since" } }
         }
         div.scroll.narrow { table {
             thead { tr { th { "Process" } th { "State" } th { "Why" } } }

@@ -1,19 +1,19 @@
 //! A daemon: its partitions, its handlers that run, what has failed, and how it is steered; in all processes.
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
+use super::links::Links;
 use super::page::{Page, encoded, grouped, not_shown, shell, time};
-use super::record::address;
 use super::rows::{Of, Origin, left_out, of_each, process};
 use super::{Told, errors, live as live_of, overrides, overview, steering, workers};
 use crate::api::access::{Identity, Role};
 use crate::api::daemons::DaemonName;
 use crate::api::daemons::shown::{Condition, Partition};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::fleet::{Member, Members};
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -32,18 +32,29 @@ pub(super) struct Filter {
     stuck: String,
 }
 
-/// The partition that the forms are about, as its row leads to it.
+/// The partition that the forms are about, as its row leads to it, or a record as its page does.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Chosen {
     #[serde(default)]
     at: Option<String>,
+    /// A record of it.
+    #[serde(default)]
+    offset: Option<i64>,
+}
+
+/// What the forms are about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) offset: Option<i64>,
 }
 
 impl Chosen {
-    /// Its topic and number.
-    pub(super) fn place(&self) -> Option<(&str, i32)> {
+    /// Where that is, if it is one.
+    pub(super) fn place(&self) -> Option<Place<'_>> {
         let (topic, partition) = self.at.as_deref()?.rsplit_once('/')?;
-        Some((topic, partition.parse().ok()?))
+        Some(Place { topic, partition: partition.parse().ok()?, offset: self.offset })
     }
 }
 
@@ -51,18 +62,17 @@ pub(super) async fn daemon(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Query(filter): Query<Filter>,
-    Query(chosen): Query<Chosen>,
-    Query(told): Query<Told>,
+    Asked(filter): Asked<Filter>,
+    Asked(chosen): Asked<Chosen>,
+    Asked(told): Asked<Told>,
 ) -> Response {
-    let may_steer = identity.role >= Role::Operator;
-    match fragment(&api, &daemon, &filter, may_steer) {
+    match fragment(&api, &daemon, &filter, identity.role) {
         Ok(content) => {
             let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
             let body = html! {
                 h1 { (daemon) }
                 (told.notice(&api, &identity))
-                @if may_steer { (steering::forms(&api, &daemon, chosen.place())) }
+                @if identity.role >= Role::Operator { (steering::forms(&api, &daemon, chosen.place())) }
                 div data-live={ "/live/daemons/" (encoded(&daemon)) "?" (query) } { (content) }
             };
             Page(shell(&api, &identity, &daemon, "", body)).into_response()
@@ -75,14 +85,13 @@ pub(super) async fn live(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Query(filter): Query<Filter>,
+    Asked(filter): Asked<Filter>,
 ) -> Response {
-    let may_steer = identity.role >= Role::Operator;
-    let page = format!("daemon {may_steer} {} {daemon}", serde_urlencoded::to_string(&filter).unwrap_or_default());
-    live_of(api, page, move |api| fragment(api, &daemon, &filter, may_steer))
+    let page = format!("daemon {} {daemon}", serde_urlencoded::to_string(&filter).unwrap_or_default());
+    live_of(api, &identity, &page, move |api, role| fragment(api, &daemon, &filter, role))
 }
 
-fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<Markup, Problem> {
+fn fragment(api: &Api, name: &str, filter: &Filter, role: Role) -> Result<Markup, Problem> {
     let members = Members::now(api);
     let daemons: Vec<_> = members.of_daemon(name).collect();
     if daemons.is_empty() {
@@ -97,6 +106,7 @@ fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<M
     let origin = Origin::one(&members);
     let attempts = of_each(of(), |reported| &reported.attempts);
     let failures = errors::of(of());
+    let (links, may_steer) = (Links::of(api, role), role >= Role::Operator);
     Ok(html! {
         @for (member, reported) in &daemons { (state(member, reported, daemons.len() > 1)) }
         (overrides::of_daemon(api, name))
@@ -110,13 +120,13 @@ fn fragment(api: &Api, name: &str, filter: &Filter, may_steer: bool) -> Result<M
                 @else if daemons.iter().all(|(_, reported)| reported.daemon.consumer.is_none()) {
                     "It has no partitions, or has not begun yet." }
                 @else { "No partition is assigned to it: others of the group have them, or there are more processes than partitions." } }
-        } @else { (table(&partitions, origin, may_steer)) }
+        } @else { (table(&partitions, origin, &links, may_steer)) }
         (left_out(of(), "partitions", |of| (of.partitions.len(), of.partitions_left_out)))
         h2 { "Handlers that run (" (attempts.len()) ")" }
-        (workers::table(&attempts, origin))
+        (workers::table(&attempts, origin, &links))
         (left_out(of(), "handlers that run", |of| (of.attempts.len(), of.attempts_left_out)))
         h2 { "Failed attempts, by what they have in common (" (failures.len()) ")" }
-        (errors::table(&failures, origin))
+        (errors::table(&failures, origin, &links))
         (left_out(of(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
     })
 }
@@ -152,7 +162,7 @@ fn topics<'t>(all: &[Of<'t, Partition>]) -> Vec<&'t str> {
 }
 
 /// Partitions, one a row; the address of a row's partition has the forms be about it.
-pub(super) fn table(partitions: &[Of<'_, Partition>], origin: Origin, may_steer: bool) -> Markup {
+pub(super) fn table(partitions: &[Of<'_, Partition>], origin: Origin, links: &Links, may_steer: bool) -> Markup {
     // A class for each number would be a third of a page of five hundred.
     let class = if origin.processes { "n4" } else { "n3" };
     html! {
@@ -161,13 +171,13 @@ pub(super) fn table(partitions: &[Of<'_, Partition>], origin: Origin, may_steer:
                 th { "Partition" } (origin.head()) th { "Held back" } th { "Lag" } th { "Behind" } th { "Committed" } th { "Oldest unfinished" }
                 th { "Read next" } th { "Done ahead" } th { "Queued" } th { "Parked" } th { "Lanes" } th { "Deepest" } th { "Busy" }
             } }
-            tbody { @for of in partitions.iter().take(SHOWN) { (row(of, origin, may_steer)) } }
+            tbody { @for of in partitions.iter().take(SHOWN) { (row(of, origin, links, may_steer)) } }
         } }
         @if partitions.len() > SHOWN { p.faint { "The " (SHOWN) " that are stuck most are shown: filter by topic to see others." } }
     }
 }
 
-fn row(of: &Of<'_, Partition>, origin: Origin, may_steer: bool) -> Markup {
+fn row(of: &Of<'_, Partition>, origin: Origin, links: &Links, may_steer: bool) -> Markup {
     let one = of.one;
     html! {
         tr class=[one.stalled.map(|_| "bad").or(one.held.map(|_| "warning"))] {
@@ -182,8 +192,8 @@ fn row(of: &Of<'_, Partition>, origin: Origin, may_steer: bool) -> Markup {
                 @else if one.silent { "no broker answers" } @else if one.probation { "on probation" } @else { "–" } }
             td { (one.lag.map_or("?".to_owned(), grouped)) } td { (time(one.behind)) }
             td { (offset(one.committed)) } td { @match one.oldest_unfinished {
-                Some(oldest) if may_steer => a href=(address(&one.topic, one.partition, oldest)) { (oldest) },
-                oldest => (offset(oldest)),
+                Some(oldest) => (links.to((&one.topic, one.partition, oldest), &html! { (oldest) })),
+                None => (offset(None)),
             } } td { (offset(one.position)) }
             td { (grouped(one.finished_ahead)) } td { (one.queued) } td { (one.parked) }
             td { (one.lanes) } td { (one.deepest_lane) } td { (one.busy) }

@@ -30,8 +30,8 @@ pub(super) async fn doctor(State(api): State<Api>, Extension(identity): Extensio
     Page(shell(&api, &identity, "Doctor", PATH, body))
 }
 
-pub(super) async fn live(State(api): State<Api>) -> Response {
-    live_of(api, "doctor".to_owned(), |api| Ok(fragment(&api.doctor.shown())))
+pub(super) async fn live(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Response {
+    live_of(api, &identity, "doctor", |api, _| Ok(fragment(&api.doctor.shown())))
 }
 
 pub(super) async fn look(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Response {

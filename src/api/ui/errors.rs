@@ -3,17 +3,18 @@
 use std::cmp::Reverse;
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
+use super::links::Links;
 use super::live as live_of;
 use super::page::{Page, ago, grouped, reasons, shell};
-use super::record::address;
 use super::rows::{Of, Origin, left_out, of_each, process};
-use crate::api::access::Identity;
+use crate::api::access::{Identity, Role};
 use crate::api::daemons::shown::FailedAttempts;
+use crate::api::endpoint::Asked;
 use crate::api::fleet::{Member, Members};
 use crate::api::state::Api;
 use crate::fleet::Reported;
@@ -32,7 +33,7 @@ pub(super) struct Filter {
 pub(super) async fn errors(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Query(filter): Query<Filter>,
+    Asked(filter): Asked<Filter>,
 ) -> Page {
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
     let body = html! {
@@ -43,22 +44,26 @@ pub(super) async fn errors(
             button { "Filter" }
             a href="?" { "all" }
         }
-        div data-live={ "/live/errors?" (query) } { (fragment(&api, &filter)) }
+        div data-live={ "/live/errors?" (query) } { (fragment(&api, identity.role, &filter)) }
     };
     Page(shell(&api, &identity, "Errors", "/errors", body))
 }
 
-pub(super) async fn live(State(api): State<Api>, Query(filter): Query<Filter>) -> Response {
+pub(super) async fn live(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Asked(filter): Asked<Filter>,
+) -> Response {
     let page = format!("errors {}", serde_urlencoded::to_string(&filter).unwrap_or_default());
-    live_of(api, page, move |api| Ok(fragment(api, &filter)))
+    live_of(api, &identity, &page, move |api, role| Ok(fragment(api, role, &filter)))
 }
 
-fn fragment(api: &Api, filter: &Filter) -> Markup {
+fn fragment(api: &Api, role: Role, filter: &Filter) -> Markup {
     let members = Members::now(api);
     let mut groups = of(members.daemons());
     groups.retain(|group| filter.meets(&group.failed));
     html! {
-        (table(&groups, Origin::any(&members)))
+        (table(&groups, Origin::any(&members), &Links::of(api, role)))
         (left_out(members.daemons(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
     }
 }
@@ -122,7 +127,7 @@ pub(super) fn of<'a>(daemons: impl Iterator<Item = (&'a Member, &'a Reported)>) 
 }
 
 /// Failed attempts in groups.
-pub(super) fn table(groups: &[Group<'_>], origin: Origin) -> Markup {
+pub(super) fn table(groups: &[Group<'_>], origin: Origin, links: &Links) -> Markup {
     html! {
         @if groups.is_empty() { p.empty { "No such attempt has failed since this process began." } } @else { div.scroll { table {
             thead { tr {
@@ -134,7 +139,8 @@ pub(super) fn table(groups: &[Group<'_>], origin: Origin) -> Markup {
                 (origin.named(group.daemon, &group.processes()))
                 td.n { (grouped(*count)) } td { (ago(Some(*last))) } td { (ago(Some(*first))) }
                 td { (reason) } td { (topic) } td.wide { (pattern) }
-                td.wide { a href=(address(topic, example.partition, example.offset)) { "[" (example.partition) "] " (example.offset) } ", attempt " (example.attempt) ": " (example.error) }
+                @let place = html! { "[" (example.partition) "] " (example.offset) };
+                td.wide { (links.to((topic, example.partition, example.offset), &place)) ", attempt " (example.attempt) ": " (example.error) }
                 td { (handler) }
             } } }
         } } }

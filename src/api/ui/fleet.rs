@@ -4,17 +4,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
+use super::links::Links;
 use super::live as live_of;
 use super::overview::{class, now, tone};
 use super::page::{Page, count, encoded, grouped, not_shown, shell, spark, time, with_time};
 use super::rows::{Origin, TextFilter, left_out, of_each, process};
 use crate::api::access::Identity;
 use crate::api::daemons::shown::RebalanceKind;
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::fleet::{InstanceName, Member, Members, unheard};
 use crate::api::instance::Instance;
 use crate::api::state::Api;
@@ -24,7 +25,7 @@ use crate::fleet::Reported;
 pub(super) async fn fleet(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Query(filter): Query<TextFilter>,
+    Asked(filter): Asked<TextFilter>,
 ) -> Page {
     // The first look takes a moment.
     drop(api.fleet.look().await);
@@ -36,8 +37,12 @@ pub(super) async fn fleet(
     Page(shell(&api, &identity, "Fleet", "/fleet", body))
 }
 
-pub(super) async fn live(State(api): State<Api>, Query(filter): Query<TextFilter>) -> Response {
-    live_of(api, format!("fleet {}", filter.query()), move |api| Ok(fragment(api, &filter)))
+pub(super) async fn live(
+    State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
+    Asked(filter): Asked<TextFilter>,
+) -> Response {
+    live_of(api, &identity, &format!("fleet {}", filter.query()), move |api, _| Ok(fragment(api, &filter)))
 }
 
 /// How many rebalances the page shows.
@@ -167,7 +172,7 @@ pub(super) async fn instance(
     let member = Members::of(&api, found).all.into_iter().find(|member| member.report.instance.id == instance);
     match member {
         Some(member) => {
-            let body = html! { div data-live={ "/live/fleet/" (encoded(&instance)) } { (told(&member)) } };
+            let body = html! { div data-live={ "/live/fleet/" (encoded(&instance)) } { (told(&member, &Links::of(&api, identity.role))) } };
             Page(shell(&api, &identity, &process(&member), "/fleet", body)).into_response()
         }
         None => not_shown(&api, &identity, &unheard(&instance), "/fleet", "the fleet"),
@@ -176,15 +181,16 @@ pub(super) async fn instance(
 
 pub(super) async fn live_instance(
     State(api): State<Api>,
+    Extension(identity): Extension<Identity>,
     Named(InstanceName { instance }): Named<InstanceName>,
 ) -> Response {
-    live_of(api, format!("instance {instance}"), move |api| {
+    live_of(api, &identity, &format!("instance {instance}"), move |api, role| {
         let member = Members::now(api).all.into_iter().find(|member| member.report.instance.id == instance);
-        member.as_ref().map(told).ok_or_else(|| unheard(&instance))
+        member.map(|member| told(&member, &Links::of(api, role))).ok_or_else(|| unheard(&instance))
     })
 }
 
-fn told(member: &Member) -> Markup {
+fn told(member: &Member, links: &Links) -> Markup {
     let instance = &member.report.instance;
     html! {
         h1 { "Process " (instance.pid) " on " (instance.host) }
@@ -204,13 +210,13 @@ fn told(member: &Member) -> Markup {
             @if daemon.consumer.is_some() {
                 p { "Steer it in all processes, or what it has alone: " a href={ "/daemons/" (encoded(name)) } { (name) } }
                 h3 { "Partitions" }
-                @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(&of_each(here(), |reported| &reported.partitions), Origin::KNOWN, false)) }
+                @if partitions.is_empty() { p.empty { "None is assigned to it." } } @else { (daemon::table(&of_each(here(), |reported| &reported.partitions), Origin::KNOWN, links, false)) }
                 (left_out(here(), "partitions", |of| (of.partitions.len(), of.partitions_left_out)))
                 h3 { "Handlers that run" }
-                (workers::table(&of_each(here(), |reported| &reported.attempts), Origin::KNOWN))
+                (workers::table(&of_each(here(), |reported| &reported.attempts), Origin::KNOWN, links))
                 (left_out(here(), "handlers that run", |of| (of.attempts.len(), of.attempts_left_out)))
                 h3 { "Attempts that failed" }
-                (errors::table(&errors::of(here()), Origin::KNOWN))
+                (errors::table(&errors::of(here()), Origin::KNOWN, links))
                 (left_out(here(), "groups of failed attempts", |of| (of.failures.len(), of.failures_left_out)))
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::Form;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ pub(super) use one::{edit, one};
 
 use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
 use crate::api::letters::shown::{DiscardRequest, LettersTopic, RedriveRequest};
@@ -93,9 +93,9 @@ fn address(daemon: &str, topic: &str) -> String {
 }
 
 /// The conditions of a page's address: those that are left empty are none, and a time back from now is one.
-fn conditions(pairs: Pairs) -> Result<(Asked, Which), Problem> {
+fn conditions(pairs: Pairs) -> Result<(Beside, Which), Problem> {
     let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let (asked, mut which): (Asked, Which) = parted(filled, &["from", "within"])?;
+    let (asked, mut which): (Beside, Which) = parted(filled, &["from", "within"])?;
     if let Some(within) = &asked.within {
         let time = TIMES.iter().find(|(name, ..)| name == within);
         let (.., millis) =
@@ -107,7 +107,7 @@ fn conditions(pairs: Pairs) -> Result<(Asked, Which), Problem> {
 
 /// What an address has beside its conditions.
 #[derive(Debug, Default, Deserialize)]
-struct Asked {
+struct Beside {
     from: Option<String>,
     within: Option<String>,
 }
@@ -117,7 +117,7 @@ pub(super) async fn topic(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<LettersName>,
-    Query(pairs): Query<Pairs>,
+    Asked(pairs): Asked<Pairs>,
 ) -> Response {
     let LettersName { topic, .. } = &name;
     match listing(&api, &identity, &name, pairs).await {

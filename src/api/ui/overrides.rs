@@ -1,6 +1,6 @@
 //! Overrides: what operators have changed of the daemons, and how it is taken back.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Form};
 use maud::{Markup, html};
@@ -10,7 +10,7 @@ use super::Told;
 use super::page::{Page, encoded, shell, time, with_time};
 use super::steering::Done;
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::overrides::{Lifted, OverrideId, OverridesShown};
 use crate::api::state::Api;
 use crate::fleet::Standing;
@@ -22,7 +22,7 @@ const SHOWN: usize = 20;
 pub(super) async fn overrides(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
-    Query(told): Query<Told>,
+    Asked(told): Asked<Told>,
 ) -> Page {
     let body = html! {
         h1 { "Overrides" }

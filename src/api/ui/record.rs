@@ -19,11 +19,6 @@ pub(super) fn address(topic: &str, partition: i32, offset: i64) -> String {
     format!("/topics/{}/{partition}/{offset}", encoded(topic))
 }
 
-/// A record's name, which leads to it.
-pub(super) fn lies(topic: &str, partition: i32, offset: i64) -> Markup {
-    html! { a href=(address(topic, partition, offset)) { (topic) "[" (partition) "]@" (offset) } }
-}
-
 /// A text, cut to what there is room for.
 pub(super) fn cut(text: &str, bytes: usize, whole: &Markup) -> Markup {
     let shown = Room::of(bytes).take(text);

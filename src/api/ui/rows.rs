@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{encoded, grouped};
 use crate::api::fleet::{Member, Members};
-use crate::api::instance::Instance;
 use crate::fleet::Reported;
 
 /// How many processes are named that leave something out.
@@ -72,12 +71,7 @@ impl Origin {
 
 /// A process's name, for people.
 pub(super) fn process(member: &Member) -> String {
-    named(&member.report.instance)
-}
-
-/// The same of one that may have ended.
-pub(super) fn named(instance: &Instance) -> String {
-    format!("{} · {}", instance.host, instance.pid)
+    member.report.instance.called()
 }
 
 /// Which of these processes leave something out of what they tell, and where all of it is seen. `of` says how many of a daemon's a process tells of, and how

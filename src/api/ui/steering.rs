@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::daemon::Place;
 use super::page::{encoded, not_done};
 use crate::api::access::Identity;
 use crate::api::audit::Detail;
@@ -34,9 +35,10 @@ const RATE: &str = "[0-9]+(/[0-9]*(ms|s|min|h))?";
 /// The forms.
 ///
 /// Where a partition is chosen they are about that one.
-pub(super) fn forms(api: &Api, daemon: &str, chosen: Option<(&str, i32)>) -> Markup {
+pub(super) fn forms(api: &Api, daemon: &str, chosen: Option<Place<'_>>) -> Markup {
     let (path, Holds { rate, key_rate, workers }) = (encoded(daemon), Holds::of(api, daemon));
-    let (topic, partition) = (chosen.map(|(topic, _)| topic), chosen.map(|(_, partition)| partition));
+    let (topic, partition) = (chosen.map(|place| place.topic), chosen.map(|place| place.partition));
+    let offset = chosen.and_then(|place| place.offset);
     html! {
         details #steer open[chosen.is_some()] {
             summary { "Pause, resume, limit, scale, skip, seek" }
@@ -67,7 +69,7 @@ pub(super) fn forms(api: &Api, daemon: &str, chosen: Option<(&str, i32)>) -> Mar
             form.steer method="post" action={ "/daemons/" (path) "/skip" } {
                 label { "Topic" input name="topic" value=[topic] required; }
                 label { "Partition" input.small name="partition" value=[partition] required inputmode="numeric" pattern="[0-9]+"; }
-                label { "Offset" input.small name="offset" required inputmode="numeric" pattern="[0-9]+"; }
+                label { "Offset" input.small name="offset" value=[offset] required inputmode="numeric" pattern="[0-9]+"; }
                 (why())
                 label { "It is never handled: type skip" input.small name="confirm" required pattern="skip" autocomplete="off"; }
                 button.danger { "Skip" }
@@ -75,7 +77,7 @@ pub(super) fn forms(api: &Api, daemon: &str, chosen: Option<(&str, i32)>) -> Mar
             form.steer method="post" action={ "/daemons/" (path) "/seek" } {
                 label { "Topic" input name="topic" value=[topic] required; }
                 label { "Partition" input.small name="partition" value=[partition] required inputmode="numeric" pattern="[0-9]+"; }
-                label { "To: beginning, end, an offset, or a time" input name="to" required placeholder="2026-11-26T18:00:00Z"; }
+                label { "To: beginning, end, an offset, or a time" input name="to" value=[offset] required placeholder="2026-11-26T18:00:00Z"; }
                 (why())
                 button.danger { "Seek …" }
             }

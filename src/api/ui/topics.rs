@@ -1,7 +1,7 @@
 //! Topics: those that the daemons here read, their partitions, and the records in them.
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::page::{Page, ago, encoded, grouped, not_shown, shell, with_time};
 use super::record::{VALUE as VALUE_SHOWN, address, content};
 use crate::api::access::Identity;
 use crate::api::daemons::steering::Destination;
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -25,13 +25,15 @@ const KEY: usize = 40;
 const VALUE: usize = 160;
 /// … and so many bytes of either are looked at for them.
 const LOOK: usize = 1_024;
+/// Below as many records the links from page to page stand there, too.
+const LONG: usize = 10;
 
 pub(super) async fn topics(State(api): State<Api>, Extension(identity): Extension<Identity>) -> Page {
     let topics = shown(&api);
     let body = html! {
         h1 { "Topics" }
         @if topics.is_empty() { p.empty { "No daemon of this process reads a topic whose records can be shown, or none has begun yet." } }
-        @else { div.scroll { table {
+        @else { div.scroll.narrow { table {
             thead { tr { th { "Topic" } th { "Read by" } } }
             tbody { @for TopicShown { topic, daemons } in &topics { tr {
                 td { a href={ "/topics/" (encoded(topic)) } { (topic) } }
@@ -51,11 +53,14 @@ pub(super) async fn topic(
         Ok(extents) => extents,
         Err(problem) => return not_shown(&api, &identity, &problem, "/topics", "the topics"),
     };
-    let row = |Extent { partition, first, end, .. }: &Extent| {
+    let row = |Extent { partition, offsets, .. }: &Extent| {
         let address = format!("/topics/{}/{partition}", encoded(&topic));
         html! { tr {
             td.n { a href=(address) { (partition) } }
-            td.n { (first) } td.n { (end) } td.n { (grouped(u64::try_from(end.0 - first.0).unwrap_or(0))) }
+            @match offsets {
+                Some((first, end)) => { td.n { (first) } td.n { (end) } td.n { (grouped(u64::try_from(end.0 - first.0).unwrap_or(0))) } },
+                None => td.warning-text colspan="3" { "no broker leads it now" },
+            }
             td { a href={ (address) "?from=beginning" } { "the first ones" } " · " a href=(address) { "the last ones" } }
         } }
     };
@@ -94,7 +99,7 @@ pub(super) async fn records(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<PartitionName>,
-    Query(wanted): Query<Wanted>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Response {
     let found = match wanted.place() {
         Ok(place) => page(&api, &name, &place).await,
@@ -115,25 +120,27 @@ fn listing(name: &PartitionName, wanted: &Wanted, found: &RecordsPage, sight: Si
     let PartitionName { topic, partition } = name;
     let here = format!("/topics/{}/{partition}", encoded(topic));
     let RecordsPage { records, first, end, next, before, is_late, .. } = found;
+    let ways = html! { p {
+        a href={ (here) "?from=beginning" } { "First" } " · "
+        @if let Some(before) = before { a href={ (here) "?before=" (before) } data-key="b" title="Key b" { "Before these" } } @else { span.faint { "nothing before these" } }
+        " · " a href={ (here) "?from=" (next) } data-key="n" title="Key n" { @if next < end { "After these" } @else { "What has come since" } }
+        " · " a href=(here) { "Last" }
+    } };
     html! {
         h1 { a href={ "/topics/" (encoded(topic)) } { (topic) } "[" (partition) "]" }
         form.steer method="get" aria-label="Where to begin" {
             label { "From: beginning, end, an offset, or a time" input name="from" value=[wanted.from.as_deref()] placeholder="2026-11-26T18:00:00Z"; }
             button { "Show" }
         }
-        p.faint { "It has offsets " (first) " to " (end) ", without the latter. " (records.len()) " shown." }
+        p.faint { @if first < end { "Offsets " (first) " to " (end.0 - 1) "; " (records.len()) " records shown." } @else { "It holds nothing; the next record gets offset " (end) "." } }
+        (ways)
         @if *is_late { p.notice.warning { "The brokers are slow: there may be more here than was read in time." } }
         @if records.is_empty() { p.empty { "No record is here: the partition ends, or these offsets have none." } }
         @else { div.scroll { table {
             thead { tr { th.n { "Offset" } th { "Time" } th { "Key" } th { "Value" } th.n { "Bytes" } th.n { "Headers" } } }
             tbody { @for record in records { (row(topic, *partition, record, sight)) } }
         } } }
-        p {
-            a href={ (here) "?from=beginning" } { "First" } " · "
-            @if let Some(before) = before { a href={ (here) "?before=" (before) } data-key="b" title="Key b" { "Before these" } } @else { span.faint { "nothing before these" } }
-            " · " a href={ (here) "?from=" (next) } data-key="n" title="Key n" { @if next < end { "After these" } @else { "What has come since" } }
-            " · " a href=(here) { "Last" }
-        }
+        @if records.len() > LONG { (ways) }
     }
 }
 
@@ -143,7 +150,7 @@ fn row(topic: &str, partition: i32, found: &Found, sight: Sight<'_>) -> Markup {
     let size = record.value.as_ref().map_or(0, Vec::len);
     html! { tr {
         td.n { a href=(address(topic, partition, offset.0)) { (offset) } }
-        td { @match record.timestamp { Some(time) => { span title=(with_time(time.as_millis()).into_string()) { (ago(Some(time.as_millis()))) } }, None => "–" } }
+        td { @match record.timestamp { Some(time) => (with_time(time.as_millis())), None => "–" } }
         @match &seen {
             Some(seen) => {
                 td { (seen.record.key.as_deref().map_or("–".to_owned(), |key| cut(key, KEY))) }
@@ -197,6 +204,9 @@ pub(super) async fn record(
             Some(seen) => (content(&seen, &whole, VALUE_SHOWN)),
             None => p.notice { "What stands in records is hidden from viewers." },
         }
+        @for TopicShown { daemons, .. } in shown(&api).iter().filter(|shown| shown.topic == *topic) { @for daemon in daemons {
+            p { a href={ "/daemons/" (encoded(daemon)) "?at=" (encoded(topic)) "/" (partition) "&offset=" (offset) } { "Have " (daemon) " skip it, or go on at it" } }
+        } }
         p {
             @if *offset > 0 { a href={ (back) "?before=" (offset) } data-key="b" title="Key b" { "Those before it" } " · " }
             a href={ (back) "?from=" (offset + 1) } data-key="n" title="Key n" { "Those after it" }

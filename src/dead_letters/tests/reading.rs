@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::dead_letters::shelf::{Batching, Polled, Reader, Shelf, Span, Stop, Survey, Writer};
+use crate::dead_letters::shelf::{Batching, Partitions, Polled, Reader, Shelf, Span, Stop, Survey, Writer};
 use crate::record::Record;
 
 const MARKS: &str = "orders.dlq.marks";
@@ -55,8 +55,8 @@ impl Shelf for Counting {
 }
 
 impl Reader for CountingReader {
-    fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
-        let mut survey = self.inner.survey(topic)?;
+    fn survey(&mut self, topic: &Topic, of: Partitions) -> Result<Option<Survey>, LettersError> {
+        let mut survey = self.inner.survey(topic, of)?;
         if let Some(survey) = &mut survey {
             let other = self.counting.ids.lock().get(topic).cloned();
             survey.id = other.unwrap_or_else(|| survey.id.clone());

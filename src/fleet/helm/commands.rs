@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Helm;
 use super::places::{Places, Told};
-use crate::api::Instance;
+use crate::api::{Instance, called};
 
 /// So many processes are remembered of those that a command was meant for.
 const MEANT: usize = 200;
@@ -96,12 +96,29 @@ impl Meant {
     pub(in crate::fleet) fn of(Instance { id, host, pid, .. }: &Instance) -> Self {
         Self { id: id.clone(), host: host.clone(), pid: *pid }
     }
+
+    /// Its name, for people.
+    pub(crate) fn called(&self) -> String {
+        called(&self.host, self.pid)
+    }
 }
 
 impl Command {
+    /// Whether it is over once it is done: whoever comes later has nothing to do with it.
+    pub(crate) fn is_done_once(&self) -> bool {
+        self.answer.is_some() || matches!(self.stands, Stands::Pending | Stands::Here)
+    }
+
     /// As much of it as is kept.
     fn short(mut self) -> Self {
-        for text in [&mut self.daemon, &mut self.what, &mut self.by, &mut self.reason] {
+        let alone = match &mut self.stands {
+            Stands::HereAlone(why) => Some(why),
+            _ => None,
+        };
+        let refused = self.answer.as_mut().and_then(|answer| answer.refused.as_mut());
+        let texts = [&mut self.daemon, &mut self.what, &mut self.by, &mut self.reason].into_iter();
+        // No topic's name is as long.
+        for text in texts.chain(&mut self.topic).chain(alone).chain(refused) {
             *text = crate::payload::shortened(text, TEXT);
         }
         self.meant.truncate(MEANT);
@@ -133,5 +150,33 @@ impl Helm {
         let mut all = self.shared.commands.all();
         all.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
         (all, self.shared.commands.trouble.known())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_somebody_sends_little_of_it_is_kept() {
+        let (long, asked) = (|| "ä".repeat(100_000), Instance::this("shop", None));
+        let answer = Carried { instance: None, next: None, refused: Some(long()), is_open: false };
+        let command = Command {
+            id: "1".to_owned(),
+            at: 0,
+            daemon: long(),
+            what: long(),
+            topic: Some(long()),
+            partition: None,
+            by: long(),
+            reason: long(),
+            until: None,
+            meant: vec![Meant::of(&asked); 1_000],
+            asked,
+            stands: Stands::HereAlone(long()),
+            answer: Some(answer),
+        };
+        let kept = serde_json::to_vec(&command.short()).expect("it is written").len();
+        assert!(kept < 64 * 1024, "{kept} bytes");
     }
 }

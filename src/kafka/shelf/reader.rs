@@ -1,6 +1,6 @@
 //! Reads partitions side by side, from one offset to another, and puts their records in the order of their times.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::{ASK, PATIENCE, code_of, failed, unusable};
-use crate::dead_letters::shelf::{Polled, Reader, Span, Stop, Survey};
+use crate::dead_letters::shelf::{Partitions, Polled, Reader, Span, Stop, Survey};
 use crate::dead_letters::{LettersError, TopicId};
 use crate::kafka::client::{Client, list};
 use crate::kafka::config::KafkaConfig;
@@ -77,6 +77,33 @@ impl KafkaReader {
         LettersError::NotAuthorized { operation: "READ", resource: format!("topic `{topic}`") }
     }
 
+    /// Where a partition begins and ends. Waits until somebody leads it.
+    fn span(&self, topic: &Topic, partition: Partition, deadline: Instant) -> Result<Span, LettersError> {
+        let (low, high) = loop {
+            let marks = self.client.consumer().client().fetch_watermarks(topic.as_str(), partition.0, PATIENCE);
+            let code = match marks {
+                Ok(marks) => break marks,
+                Err(error) => code_of(&error),
+            };
+            self.stop.check()?;
+            match code {
+                Code::TopicAuthorizationFailed => return Err(Self::forbidden(topic)),
+                // A topic that was just made, or whose leader has just gone.
+                code if is_between_leaders(code) && Instant::now() < deadline => Wake::pause(AGAIN),
+                code => return Err(self.failed(code, "can't ask where the topic ends")),
+            }
+        };
+        Ok(Span { partition, from: Offset(low), end: Offset(high) })
+    }
+
+    /// The partitions that nobody leads now.
+    fn leaderless(&self, topic: &Topic) -> Result<HashSet<Partition>, LettersError> {
+        let metadata = self.client.consumer().fetch_metadata(Some(topic.as_str()), PATIENCE);
+        let metadata = metadata.map_err(|error| self.failed(code_of(&error), "can't ask who leads the topic"))?;
+        let partitions = metadata.topics().iter().flat_map(|found| found.partitions());
+        Ok(partitions.filter(|found| found.leader() < 0).map(|found| Partition(found.id())).collect())
+    }
+
     /// Reads what has arrived for those partitions that have nothing to give; says whether each has, or is through.
     fn fill(&mut self) -> Result<bool, LettersError> {
         let mut is_full = true;
@@ -130,7 +157,7 @@ fn is_between_leaders(code: Code) -> bool {
 }
 
 impl Reader for KafkaReader {
-    fn survey(&mut self, topic: &Topic) -> Result<Option<Survey>, LettersError> {
+    fn survey(&mut self, topic: &Topic, of: Partitions) -> Result<Option<Survey>, LettersError> {
         let what = "can't ask about the topic";
         let consumer = self.client.consumer().client();
         let deadline = Instant::now() + PATIENCE;
@@ -157,24 +184,25 @@ impl Reader for KafkaReader {
         let id = described.id.ok_or_else(|| {
             LettersError::Unavailable(format!("the brokers don't say which topic `{topic}` is, try again"))
         })?;
-        let mut spans = Vec::with_capacity(partitions);
-        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            let (low, high) = loop {
-                let code = match consumer.fetch_watermarks(topic.as_str(), partition, PATIENCE) {
-                    Ok(marks) => break marks,
-                    Err(error) => code_of(&error),
-                };
-                self.stop.check()?;
-                match code {
-                    Code::TopicAuthorizationFailed => return Err(Self::forbidden(topic)),
-                    // A topic that was just made, or whose leader has just gone.
-                    code if is_between_leaders(code) && Instant::now() < deadline => Wake::pause(AGAIN),
-                    code => return Err(self.failed(code, "can't ask where the topic ends")),
+        let all = (0..i32::try_from(partitions).unwrap_or(i32::MAX)).map(Partition);
+        let spans: Vec<Span> = match of {
+            Partitions::All => all.map(|partition| self.span(topic, partition, deadline)).collect::<Result<_, _>>()?,
+            Partitions::One(one) if all.clone().any(|partition| partition == one) => {
+                if self.leaderless(topic)?.contains(&one) {
+                    return Err(LettersError::Unavailable(format!(
+                        "no broker leads {topic}[{one}] now: look which are down, and try again"
+                    )));
                 }
-            };
-            spans.push(Span { partition: Partition(partition), from: Offset(low), end: Offset(high) });
-        }
-        Ok(Some(Survey { id: TopicId(format!("{id:032x}")), spans }))
+                vec![self.span(topic, one, deadline)?]
+            }
+            Partitions::One(_) => Vec::new(),
+            Partitions::Led => {
+                let leaderless = self.leaderless(topic)?;
+                let led = all.filter(|partition| !leaderless.contains(partition));
+                led.map(|partition| self.span(topic, partition, deadline)).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Some(Survey { id: TopicId(format!("{id:032x}")), partitions, spans }))
     }
 
     fn skip_to(&mut self, topic: &Topic, spans: &mut [Span], time: Timestamp) -> Result<(), LettersError> {
@@ -243,4 +271,33 @@ impl Reader for KafkaReader {
 
 fn place(topic: &Topic, span: &Span) -> TopicPartition {
     TopicPartition { topic: topic.clone(), partition: span.partition }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_that_nobody_leads_is_told_and_keeps_no_other_one_from_being_asked() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("orders", 3, 1).expect("a topic");
+        cluster.partition_leader("orders", 1, None).expect("no leader");
+        let config = KafkaConfig::new(cluster.bootstrap_servers(), "group");
+        let mut reader = KafkaReader::new(config, Stop::default()).expect("a client");
+        let orders = Topic::from("orders");
+        let begun = Instant::now();
+        let mut asked = |of| {
+            let survey = reader.survey(&orders, of).map(|survey| survey.expect("it is there"));
+            survey
+                .map(|survey| (survey.partitions, survey.spans.iter().map(|span| span.partition.0).collect::<Vec<_>>()))
+        };
+        assert_eq!(asked(Partitions::Led), Ok((3, vec![0, 2])));
+        assert_eq!(asked(Partitions::One(Partition(2))), Ok((3, vec![2])));
+        assert_eq!(asked(Partitions::One(Partition(7))), Ok((3, vec![])));
+        let leaderless = asked(Partitions::One(Partition(1))).expect_err("nobody leads it");
+        assert!(leaderless.to_string().contains("no broker leads orders[1] now"), "{leaderless}");
+        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    }
 }

@@ -120,7 +120,13 @@ impl Change<'_> {
         if total == 0 {
             console.answer(&tally::done(verb, &plan.counts, &[]), "")?;
             console.note("no such letter is left, and nothing was changed");
-            return Ok(Exit::Drained);
+            // As where there were some: what stays is told each time.
+            return Ok(if plan.counts.foreign > 0 {
+                console.note(&told(plan.counts.foreign, &[]));
+                Exit::Found
+            } else {
+                Exit::Drained
+            });
         }
         console.note(&tally::table(&planned)?);
         let question = format!("this {} {} of `{}`", verb.asked(), tally::letters(total), harmless(topic.as_str()));
@@ -152,16 +158,17 @@ impl Change<'_> {
     }
 }
 
-/// Which letters were left where they are, and why.
+/// Which records were left where they are, and why.
 fn told(left: u64, named: &[Left]) -> String {
     let mut text = match left {
-        1 => "1 record was left where it is:".to_owned(),
-        left => format!("{left} records were left where they are:"),
+        1 => "1 record was left where it is".to_owned(),
+        left => format!("{left} records were left where they are"),
     };
+    text += if named.is_empty() { ", as such that are no letters: `dlq ls` lists them" } else { ":" };
     for Left { partition, offset, why, .. } in named {
         text += &format!("\n  {partition}:{offset} {}", harmless(&why.to_string()));
     }
-    if left > named.len() as u64 {
+    if !named.is_empty() && left > named.len() as u64 {
         text += &format!("\n  and {} more", left - named.len() as u64);
     }
     text + "\n`--except PARTITION:OFFSET` leaves a record out"
@@ -275,6 +282,9 @@ mod tests {
   and 1 more
 `--except PARTITION:OFFSET` leaves a record out";
         assert_eq!(text, expected);
+        let expected = "2 records were left where they are, as such that are no letters: `dlq ls` lists them
+`--except PARTITION:OFFSET` leaves a record out";
+        assert_eq!(told(2, &[]), expected);
     }
 
     #[test]

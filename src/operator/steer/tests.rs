@@ -7,6 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::shown::Effect;
 use crate::operator::run_with;
 
 /// What is asked of an API while this command runs, path and body each, and how the command ends. Each is answered with the next of `answers`.
@@ -92,6 +93,17 @@ fn partitions_that_are_named_are_meant_alone_and_what_is_no_number_is_no_topic()
     for wrong in ["created", "created:", "created:x", "created:0,1"] {
         let (heard, exit) = asked(&["seek", "orders", wrong, "end", "--yes"], &[steered()]);
         assert_eq!((heard, exit), (Vec::new(), Exit::Misconfigured), "{wrong}");
+    }
+}
+
+#[test]
+fn how_many_records_a_seek_is_about_is_to_be_typed_where_that_is_known() {
+    let stake = |records, effect| StakeShown { records, effect };
+    let known = about(Some(&stake(Some(7), Some(Effect::Again))));
+    assert_eq!(known, ("7 records at most are handled again".to_owned(), "7".to_owned()));
+    for (unknown, said) in [(Some(stake(None, None)), "is not known"), (None, "of an older version: `lag` tells it")] {
+        let (about, word) = about(unknown.as_ref());
+        assert!(about.ends_with(said) && word == "seek", "{about}, {word}");
     }
 }
 

@@ -10,10 +10,9 @@ use serde::Deserialize;
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
 use crate::api::endpoint::Named;
-use crate::api::jobs::shown::{Job, LeftShown, State as At, What};
+use crate::api::jobs::shown::{Job, State as At, What};
 use crate::api::jobs::{JobName, wanted};
 use crate::api::letters::LettersName;
-use crate::api::letters::which::Which;
 use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
@@ -63,9 +62,10 @@ pub(in crate::api::ui) async fn live_job(
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
 ) -> Response {
-    let may_act = identity.role >= Role::Operator;
-    let page = format!("job {} {name}", identity.role);
-    live_of(api, page, move |api| Ok(fragment(&Job::of(&*api.jobs.of(&name)?, Sight::of(api, &identity)), may_act)))
+    live_of(api, &identity, &format!("job {name}"), move |api, role| {
+        let job = Job::of(&*api.jobs.of(&name)?, Sight::of_role(api, role));
+        Ok(fragment(&job, role >= Role::Operator))
+    })
 }
 
 fn fragment(job: &Job, may_act: bool) -> Markup {
@@ -124,7 +124,10 @@ fn left(job: &Job) -> Markup {
         p.faint {
             "Nothing could be done with these, so they wait still. "
             @if all > job.left.len() as u64 { "The first " (job.left.len()) " of " (grouped(all)) " are named. " }
-            a href={ (address) "?" (without(job).query()) } { "The others" }
+            @match job.which.but_for(job.left.iter().map(|left| (left.partition, left.offset))) {
+                Some(others) => a href={ (address) "?" (others.query()) } { "The others" },
+                None => { "With these, more are left out than an address has room for: discard them, or choose the others by their topic, reason or time." },
+            }
         }
         div.scroll { table {
             thead { tr { th { "Letter" } th { "Why" } } }
@@ -134,13 +137,6 @@ fn left(job: &Job) -> Markup {
             } } }
         } }
     }
-}
-
-/// What the job means, without what it has left.
-fn without(job: &Job) -> Which {
-    let place = |left: &LeftShown| format!("{}:{}", left.partition, left.offset);
-    let except = job.which.except.iter().cloned().chain(job.left.iter().map(place)).collect::<Vec<_>>().join(",");
-    Which { except: Some(except), ..job.which.clone() }
 }
 
 fn actions(job: &Job) -> Markup {

@@ -1,13 +1,13 @@
 //! What waits, by the topics that its records are of and how they failed.
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::{Pairs, address, conditions};
 use crate::api::access::Identity;
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Asked, Named};
 use crate::api::letters::LettersName;
 use crate::api::letters::kinds::{KindShown, KindsShown, count};
 use crate::api::letters::which::Which;
@@ -19,7 +19,7 @@ pub(in crate::api::ui) async fn kinds(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<LettersName>,
-    Query(pairs): Query<Pairs>,
+    Asked(pairs): Asked<Pairs>,
 ) -> Response {
     let (address, topic) = (address(&name.daemon, &name.topic), &name.topic);
     match counted(&api, &identity, &name, pairs).await {

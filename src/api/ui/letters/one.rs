@@ -16,8 +16,9 @@ use crate::api::letters::{LetterPlace, show, write};
 use crate::api::masks::Sight;
 use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
+use crate::api::ui::links::Links;
 use crate::api::ui::page::{Page, not_done, not_shown, shell};
-use crate::api::ui::record::{VALUE, content, cut, lies};
+use crate::api::ui::record::{VALUE, content, cut};
 use crate::api::ui::room::Room;
 use crate::dead_letters::{Content, Mark, Shown};
 use crate::payload::Bytes;
@@ -43,7 +44,7 @@ pub(in crate::api::ui) async fn one(
             let title = format!("Letter {}:{} of {}", place.partition, place.offset, place.topic);
             let body = html! {
                 h1 { "Letter " (place.partition) ":" (place.offset) " of " a href=(address) { (place.topic) } }
-                (said(&shown, &place))
+                (said(&shown, &place, &Links::of(&api, identity.role)))
                 @match Sight::of(&api, &identity).see(shown.entry.record()) {
                     Some(seen) => (content(&seen, &whole(&place), VALUE.min(BOTH - form.unwrap_or(0)))),
                     None => p.notice { "What stands in records is hidden from viewers." },
@@ -64,7 +65,7 @@ fn whole(place: &LetterPlace) -> Markup {
 }
 
 /// What it says of the failure, and what became of it.
-fn said(shown: &Shown, place: &LetterPlace) -> Markup {
+fn said(shown: &Shown, place: &LetterPlace, links: &Links) -> Markup {
     let entry = &shown.entry;
     html! {
         dl {
@@ -72,7 +73,7 @@ fn said(shown: &Shown, place: &LetterPlace) -> Markup {
             @match &entry.content {
                 Content::Letter(letter) => {
                     dt { "Failed" } dd { (when(letter.failed_at.map(Timestamp::as_millis))) }
-                    dt { "Record" } dd { (lies(letter.origin.topic.as_str(), letter.origin.partition.0, letter.offset.0))
+                    dt { "Record" } dd { (links.to((letter.origin.topic.as_str(), letter.origin.partition.0, letter.offset.0), &html! { (letter.origin) "@" (letter.offset) }))
                         @if let Some(time) = letter.timestamp { ", of " (when(Some(time.as_millis()))) } }
                     dt { "Reason" } dd { (letter.reason.name()) }
                     dt { "Error" } dd { pre { (cut(&letter.error, ERROR, &whole(place))) } }
