@@ -104,7 +104,7 @@ impl QuoteSource {
             .drain(..count)
             .map(|Sent { position, key, text }| (Offset(position), Arc::new(OwnedRecord::new(text).with_key(key))));
         let records = OwnedRecords::handles(self.place.clone(), quotes.collect());
-        (count > 0).then(|| Event::Records(vec![Batch { epoch: EPOCH, records, next: None }]))
+        (count > 0).then(|| Event::Records(vec![Batch { epoch: EPOCH, records, next: None, rewritten: None }]))
     }
 
     /// What there is now; waits where there is nothing.

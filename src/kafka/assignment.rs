@@ -36,6 +36,11 @@ pub(super) struct Assigned {
     pub(super) next: Option<Offset>,
     /// The latest leader under which a record below that is known to have been written.
     pub(super) leader_epoch: Option<LeaderEpoch>,
+    /// The latest leader under which a record was written that is known to be finished though none of this reading is: what has such a place and
+    /// a later leader is another record, of a log that was cut meanwhile.
+    finished_under: Option<LeaderEpoch>,
+    /// Where the first such record is, until the pipeline is told.
+    rewritten: Option<Offset>,
     /// Whether nobody has looked yet whether the log still is the one that was read.
     pub(super) unproven: bool,
     /// Whether nothing was read of it yet: where it stands is where somebody has committed.
@@ -77,6 +82,8 @@ impl Assigned {
             queue,
             next,
             leader_epoch,
+            finished_under: leader_epoch,
+            rewritten: None,
             unproven: leader_epoch.is_some() && next.is_some(),
             unread: true,
             suspected: None,
@@ -94,6 +101,7 @@ impl Assigned {
     pub(super) fn renew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.ahead.clear();
+        (self.finished_under, self.rewritten) = (None, None);
         (self.unreadable, self.suspected) = (None, None);
         self.end = -1;
     }
@@ -147,7 +155,9 @@ impl Assigned {
 
     /// Under which leader what is below this was read, as far as it is known.
     fn leader_epoch_below(&self, next: Offset) -> Option<LeaderEpoch> {
-        self.leader_epoch.filter(|_| self.next.is_some_and(|known| next <= known))
+        let own = self.leader_epoch.filter(|_| self.next.is_some_and(|known| next <= known))?;
+        // What was finished before may be of a later one than what lies between.
+        Some(self.finished_under.map_or(own, |before| before.max(own)))
     }
 
     /// Where the client reads on, if that is further than behind the last record.
@@ -187,7 +197,10 @@ impl Assigned {
             return 0;
         }
         self.next = Some(last.offset().next().offset());
-        self.leader_epoch = read.leader_epoch;
+        self.leader_epoch = read.leaders.last();
+        if let Some(rewritten) = self.finished_under.and_then(|known| read.leaders.first_after(known)) {
+            (self.finished_under, self.rewritten) = (None, Some(rewritten));
+        }
         (self.unread, self.suspected) = (false, None);
         (self.positioned, self.unreadable) = (!self.held, None);
         self.learn_size(read.records.len(), read.bytes);
@@ -355,7 +368,8 @@ impl Assignment {
             let Some((records, bytes)) = assigned.admit(max, bytes, demand.bytes()) else { continue };
             demand.take(assigned.epoch, records.len(), bytes);
             left -= records.len();
-            batches.push(Batch { epoch: assigned.epoch, records, next: None });
+            let rewritten = assigned.rewritten.take();
+            batches.push(Batch { epoch: assigned.epoch, records, next: None, rewritten });
         }
         batches
     }
@@ -396,7 +410,8 @@ impl Assignment {
                 && (!assigned.positioned || assigned.next.is_none_or(|next| next.0 < assigned.end))
         };
         let passed = self.partitions.iter_mut().filter(behind).filter_map(|assigned| {
-            Some(Batch { epoch: assigned.epoch, records: Vec::new(), next: Some(assigned.passed(client)?) })
+            let next = Some(assigned.passed(client)?);
+            Some(Batch { epoch: assigned.epoch, records: Vec::new(), next, rewritten: None })
         });
         passed.collect()
     }

@@ -12,7 +12,7 @@ use super::dead_letter::{Failure, Reason};
 use super::source::{Batch, Epoch};
 use crate::handler::{ProcessingOrder, RouteSettings};
 use crate::panic;
-use crate::record::{NextOffset, Record};
+use crate::record::{NextOffset, Offset, Record};
 
 /// The lane of a partition as a whole, and of what has no key.
 const KEYLESS: u64 = 0;
@@ -23,6 +23,7 @@ pub(super) struct Arrivals {
     pub(super) epoch: Epoch,
     pub(super) records: Vec<Arrival>,
     pub(super) next: Option<NextOffset>,
+    pub(super) rewritten: Option<Offset>,
 }
 
 /// A record, and what its route says of it.
@@ -63,7 +64,8 @@ pub(super) fn arrivals(batch: Batch, route: &RouteSettings) -> Arrivals {
         };
         Arrival { record, lane, admittance }
     };
-    Arrivals { epoch: batch.epoch, records: batch.records.into_iter().map(arrive).collect(), next: batch.next }
+    let Batch { epoch, records, next, rewritten } = batch;
+    Arrivals { epoch, records: records.into_iter().map(arrive).collect(), next, rewritten }
 }
 
 /// What the records of a key share.

@@ -257,8 +257,21 @@ impl<S: Source> Reader<S> {
     fn arrivals(&self, batch: Batch) -> Option<Arrivals> {
         let route = match batch.records.first() {
             Some(first) => self.routes.of(first.topic())?,
-            None => return Some(Arrivals { epoch: batch.epoch, records: Vec::new(), next: batch.next }),
+            None => {
+                let Batch { epoch, next, rewritten, .. } = batch;
+                return Some(Arrivals { epoch, records: Vec::new(), next, rewritten });
+            }
         };
+        if let (Some(from), Some(first)) = (batch.rewritten, batch.records.first()) {
+            let (topic, partition, offset) = (first.topic().as_str(), first.partition().0, from.0);
+            error!(
+                daemon = self.shared.daemon.as_str(),
+                topic,
+                partition,
+                offset,
+                "the log was cut below what is finished, the brokers have lost records that they had acknowledged; what has their offsets now runs"
+            );
+        }
         Some(arrivals(batch, &route.settings))
     }
 

@@ -161,6 +161,9 @@ pub struct Batch {
     /// Where the source reads on, where it knows that to be further than behind the last record: past a transaction's markers, or
     /// past what compaction took. Everything below it has been delivered.
     pub next: Option<NextOffset>,
+    /// From here on these are not the records that were finished at their places before this assignment: the log was cut below those, and
+    /// written to since.
+    pub rewritten: Option<Offset>,
 }
 
 /// Partitions on their way out. The source keeps them until this is completed or dropped, or until its deadline has passed.
@@ -205,6 +208,9 @@ pub trait Progress: Send + fmt::Debug + 'static {
 
     /// A record came in. `None` where it is known to be finished already: then it must not run again.
     fn receive(&mut self, record: &Record) -> Option<Self::Position>;
+
+    /// What is known to be finished from here on was finished before this assignment, and is gone: its places are other records'.
+    fn rewritten(&mut self, _from: Offset) {}
 
     /// The source reads on from here: what lies below and didn't come in needs no work.
     fn passed(&mut self, _next: NextOffset) {}

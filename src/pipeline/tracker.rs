@@ -288,6 +288,13 @@ impl Progress for OffsetTracker {
         Some(offset)
     }
 
+    fn rewritten(&mut self, from: Offset) {
+        self.restored.retain_mut(|run| {
+            run.end = run.end.min(from);
+            run.start < run.end
+        });
+    }
+
     /// So that the markers of a last transaction don't leave a lag behind for ever.
     fn passed(&mut self, next: NextOffset) {
         if next.offset() > self.next.unwrap_or(Offset(0)) {

@@ -117,7 +117,8 @@ impl MemorySource {
             let next = (owner.next == log.len() && owner.passed.is_none_or(|passed| passed < end)).then_some(end);
             owner.passed = next.or(owner.passed);
             if next.is_some() || !records.is_empty() {
-                batches.push(Batch { epoch: owner.epoch, records: OwnedRecords::handles(place, records), next });
+                let records = OwnedRecords::handles(place, records);
+                batches.push(Batch { epoch: owner.epoch, records, next, rewritten: None });
             }
         }
         (!batches.is_empty()).then_some(batches)

@@ -151,7 +151,7 @@ where
     /// Takes records one by one, as a demand is used up.
     fn read(&mut self, batches: Vec<Batch>, mut left: Demand) {
         assert!(!batches.is_empty(), "no records, and an event of them");
-        for Batch { epoch, records, next } in batches {
+        for Batch { epoch, records, next, .. } in batches {
             let Some((partition, _)) = self.held.iter().find(|(_, held)| **held == epoch) else {
                 panic!("records of {epoch:?}, which is not held");
             };

@@ -24,8 +24,29 @@ pub(in crate::kafka) struct Read {
     pub(in crate::kafka) bytes: usize,
     /// What went wrong with the partition. Nothing is read behind it: it may stand in the place of many records.
     pub(in crate::kafka) failure: Option<Failure>,
-    /// Under which leader the last record was written, if the brokers tell.
-    pub(in crate::kafka) leader_epoch: Option<LeaderEpoch>,
+    /// Under which leaders they were written.
+    pub(in crate::kafka) leaders: Leaders,
+}
+
+/// Under which leaders records that lie behind one another were written, if the brokers tell: mostly one.
+#[derive(Debug, Default)]
+pub(in crate::kafka) struct Leaders {
+    /// The first record's, and where it is.
+    first: Option<(Offset, LeaderEpoch)>,
+    /// Those that followed, and their first records.
+    later: Vec<(Offset, LeaderEpoch)>,
+}
+
+impl Leaders {
+    /// The last record's.
+    pub(in crate::kafka) fn last(&self) -> Option<LeaderEpoch> {
+        self.later.last().or(self.first.as_ref()).map(|(_, epoch)| *epoch)
+    }
+
+    /// The first record that was written under a later one than this.
+    pub(in crate::kafka) fn first_after(&self, known: LeaderEpoch) -> Option<Offset> {
+        self.first.iter().chain(&self.later).find(|(_, epoch)| *epoch > known).map(|(offset, _)| *offset)
+    }
 }
 
 impl Read {
@@ -110,7 +131,7 @@ pub(super) unsafe fn adopt(
     copied_from: usize,
 ) -> Read {
     // SAFETY: they are live, until they are looked at below.
-    let mut read = Read { leader_epoch: unsafe { leader_epoch(messages) }, ..Read::default() };
+    let mut read = Read { leaders: unsafe { leaders(messages) }, ..Read::default() };
     let mut slots = Vec::with_capacity(messages.len());
     for message in messages.iter().filter_map(|message| NonNull::new(*message)) {
         // SAFETY: the message is live. The code is read as the plain number it is in C: a broker may send one that the
@@ -140,23 +161,33 @@ pub(super) unsafe fn adopt(
     read
 }
 
-/// Under which leader the last of these was written that is no error.
+/// Under which leaders these were written that are no errors. Each is only asked where the first and the last one have two.
 ///
 /// # Safety
 /// The messages are live.
-unsafe fn leader_epoch(messages: &[*mut sys::rd_kafka_message_t]) -> Option<LeaderEpoch> {
-    messages
-        .iter()
-        .rev()
-        .filter_map(|message| NonNull::new(*message))
-        .find_map(|message| {
-            // SAFETY: as the caller promises; the code is read as the plain number it is in C, see `adopt`. Only of a record it may be asked.
-            unsafe {
-                let code = ptr::read((&raw const (*message.as_ptr()).err).cast::<i32>());
-                (code == 0).then(|| sys::rd_kafka_message_leader_epoch(message.as_ptr()))
+unsafe fn leaders(messages: &[*mut sys::rd_kafka_message_t]) -> Leaders {
+    let known = |message: &*mut sys::rd_kafka_message_t| {
+        let message = NonNull::new(*message)?;
+        // SAFETY: as the caller promises; the code is read as the plain number it is in C, see `adopt`. Only of a record it may be asked.
+        unsafe {
+            let code = ptr::read((&raw const (*message.as_ptr()).err).cast::<i32>());
+            let epoch = if code == 0 { sys::rd_kafka_message_leader_epoch(message.as_ptr()) } else { -1 };
+            Some((Offset((*message.as_ptr()).offset), LeaderEpoch::known(epoch)?))
+        }
+    };
+    let mut leaders = Leaders { first: messages.iter().find_map(known), later: Vec::new() };
+    let last = messages.iter().rev().find_map(known);
+    let (Some((_, first)), Some((_, last))) = (leaders.first, last) else { return leaders };
+    if first != last {
+        let mut before = first;
+        for (offset, epoch) in messages.iter().filter_map(known) {
+            if epoch != before {
+                before = epoch;
+                leaders.later.push((offset, epoch));
             }
-        })
-        .and_then(LeaderEpoch::known)
+        }
+    }
+    leaders
 }
 
 /// What librdkafka says about an error message: its text stands in the place of a value. By its length, since librdkafka's own

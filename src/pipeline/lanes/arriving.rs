@@ -26,6 +26,9 @@ impl<G: Progress> Lanes<G> {
             .and_then(|first| first.record.timestamp())
             .and_then(|time| NonZero::new(time.as_millis()));
         let age = Age { received: Moment::new(self.origin, now), stamp };
+        if let (Some(from), Some(assignment)) = (arrivals.rewritten, &mut self.places[place_id].assignment) {
+            assignment.progress.rewritten(from);
+        }
         let is_suspect = self.places[place_id].is_on_probation();
         let may_bundle = self.bundles(place_id, arrivals.records.len());
         let hauls = self.places[place_id].hauls();

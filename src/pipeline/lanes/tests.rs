@@ -87,7 +87,7 @@ fn came_in(
     let topic_partition = TopicPartition::new("orders", i32::try_from(partition).expect("few partitions"));
     let records = records.map(|(offset, record)| (Offset(offset), Arc::new(record))).collect();
     let records = OwnedRecords::handles(topic_partition, records);
-    arrivals(Batch { epoch, records, next: None }, &route(order).settings)
+    arrivals(Batch { epoch, records, next: None, rewritten: None }, &route(order).settings)
 }
 
 /// Lanes with partitions `0..n` assigned under the epochs `0..n`.

@@ -140,7 +140,7 @@ impl Rounds for Passage {
     fn prepare(&mut self) -> Round<'_> {
         let records = records(self.next, self.keys, b"0123456789abcdef");
         self.next += i64::try_from(records.len()).expect("few records");
-        let batch = Batch { epoch: EPOCH, records, next: None };
+        let batch = Batch { epoch: EPOCH, records, next: None, rewritten: None };
         Box::new(move || self.pass(batch))
     }
 }

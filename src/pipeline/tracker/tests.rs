@@ -123,6 +123,19 @@ fn what_is_passed_over_has_no_run_in_it_any_more() {
 }
 
 #[test]
+fn what_is_of_a_log_that_was_cut_is_not_finished_any_more() {
+    let mut tracker = at(5);
+    receive(&mut tracker, 5..20);
+    settle(&mut tracker, [6, 7, 10, 11, 18]);
+    let left = tracker.commit().expect("some are finished");
+    let mut tracker = OffsetTracker::resume(Some(left.next), &left.metadata, &LaneTag::from("key"), 4096).tracker;
+    tracker.rewritten(Offset(11));
+    assert_eq!(due(&mut tracker, 5..20), [5, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    settle(&mut tracker, [5, 8, 9]);
+    assert_eq!(commit(&mut tracker), Some(11));
+}
+
+#[test]
 fn finished_ones_are_dropped_at_once_when_they_are_too_many() {
     let most = SLACK + 2;
     let end = i64::try_from(most).expect("small");

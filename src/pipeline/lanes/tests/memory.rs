@@ -47,7 +47,7 @@ fn fetch(bench: &mut Bench, first: i64, keys: &[&str]) -> Arc<Fetched> {
     let backing: Arc<dyn Backing> = fetched.clone();
     let count = u32::try_from(keys.len()).expect("a few");
     let records = (0..count).map(|index| Record::adopt(Arc::clone(&backing), index)).collect();
-    let batch = Batch { epoch: Epoch(0), records, next: None };
+    let batch = Batch { epoch: Epoch(0), records, next: None, rewritten: None };
     let arrivals = arrivals(batch, &route(ProcessingOrder::Key).settings);
     assert!(!bench.lanes.push(arrivals, bench.now).commit);
     fetched
