@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::losses::{Cuts, LossObserver};
+use super::losses::{CommittedOf, Cuts, LossObserver};
 use super::ownership::{Onward, Ownership};
 use super::shelf::Redrives;
 use super::source::MemorySource;
@@ -77,8 +77,8 @@ pub(super) struct State {
     pub(super) logs: BTreeMap<TopicPartition, Vec<(Offset, Arc<OwnedRecord>)>>,
     pub(super) next_offset: HashMap<TopicPartition, i64>,
     pub(super) committed: BTreeMap<TopicPartition, OffsetCommit>,
-    /// Which of a partition's logs that is of.
-    pub(super) committed_log: HashMap<TopicPartition, usize>,
+    /// What of a partition that is of.
+    pub(super) committed_of: HashMap<TopicPartition, CommittedOf>,
     pub(super) cuts: HashMap<TopicPartition, Cuts>,
     /// Where partitions begin of which something was removed.
     pub(super) first: HashMap<TopicPartition, Offset>,
@@ -307,8 +307,9 @@ impl State {
             seek.done(start);
         }
         let log = self.owners.get(&place).map_or(0, |owner| owner.log);
-        self.committed_log.insert(place.clone(), log);
-        self.committed.insert(place, commit);
+        self.committed.insert(place.clone(), commit);
+        let reach = self.committed_reach(&place).expect("committed just now");
+        self.committed_of.insert(place, CommittedOf { log, reach });
     }
 
     /// Moves the group towards an even assignment: what stands with the wrong member is revoked, what is free is assigned.
@@ -464,7 +465,7 @@ impl State {
             owner.told = true;
             // Who can't go on has read nothing of the log as it is now.
             let fails = self.members.get(&owner.member).is_some_and(|member| member.failure.is_some());
-            owner.log = if fails { self.committed_log.get(place).copied().unwrap_or(0) } else { log };
+            owner.log = if fails { self.committed_of.get(place).map_or(0, |known| known.log) } else { log };
         }
         if let Some(next) = moved {
             return OffsetTracker::moved_to(next, tag, METADATA_LIMIT);

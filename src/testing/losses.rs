@@ -28,14 +28,25 @@ impl Cuts {
     }
 }
 
+/// What a partition's commit is of.
+#[derive(Debug)]
+pub(super) struct CommittedOf {
+    /// Which of its logs, by how often that was cut before.
+    pub(super) log: usize,
+    /// Behind all that is finished by it, as whoever made it reads it.
+    pub(super) reach: Offset,
+}
+
 /// A partition of which something is gone that was to be read, or had been.
 #[derive(Debug)]
 pub(super) struct Gone {
     loss: Loss,
     /// Up to where it had been read, or was to be.
     next: Offset,
-    /// What is left of that, where the log was cut.
+    /// What is left of that, where the log was cut …
     left: Option<Offset>,
+    /// … and how often it had been before. It may be cut again until somebody goes on.
+    cuts: usize,
 }
 
 impl MemoryBroker {
@@ -70,7 +81,7 @@ impl MemoryBroker {
 
 impl State {
     fn truncate(&mut self, place: &TopicPartition, end: Offset) -> bool {
-        let (read, committed) = (self.position(place), self.committed_reach(place));
+        let (read, committed) = (self.position(place), self.committed_of.get(place).map(|known| known.reach));
         // What was removed is not there to be cut.
         let end = end.max(self.first(place));
         if end >= self.end(place) {
@@ -80,11 +91,13 @@ impl State {
             log.truncate(log.partition_point(|(offset, _)| *offset < end));
         }
         self.next_offset.insert(place.clone(), end.0);
-        self.cuts.entry(place.clone()).or_default().0.push(end);
+        let cuts = self.cuts.entry(place.clone()).or_default();
+        cuts.0.push(end);
+        let cuts = cuts.now() - 1;
         // What is remembered as finished may lie behind what was read.
         let reach = read.max(committed).filter(|reach| *reach > end);
         match reach {
-            Some(next) => self.lose(place, Gone { loss: Loss::Truncated, next, left: Some(end) }),
+            Some(next) => self.lose(place, Gone { loss: Loss::Truncated, next, left: Some(end), cuts }),
             // It goes on in the new log as in the old one.
             None => self.read_on(place),
         }
@@ -102,7 +115,7 @@ impl State {
         }
         self.first.insert(place.clone(), first);
         if let Some(next) = read.filter(|next| *next < first) {
-            self.lose(place, Gone { loss: Loss::Removed, next, left: None });
+            self.lose(place, Gone { loss: Loss::Removed, next, left: None, cuts: 0 });
         }
     }
 
@@ -114,7 +127,7 @@ impl State {
     }
 
     /// Behind all that is committed as finished.
-    fn committed_reach(&self, place: &TopicPartition) -> Option<Offset> {
+    pub(super) fn committed_reach(&self, place: &TopicPartition) -> Option<Offset> {
         let (commit, low) = self.committed.get(place).map(|commit| (commit, commit.next.offset()))?;
         let tags = self.members.values().filter_map(|member| member.subscription.tag(&place.topic));
         let runs = tags.filter_map(|tag| decode(&commit.metadata, *tag, low).ok()).flatten();
@@ -154,22 +167,23 @@ impl State {
         let owner = self.owners.get(place)?;
         let (member, Some(start)) = (owner.member, owner.start) else { return self.find_loss(place) };
         // Cut once more before it was told.
-        let left = self.cuts.get(place).and_then(|cuts| cuts.left(owner.log)).filter(|left| *left < start.offset());
+        let cuts = owner.log;
+        let left = self.cuts.get(place).and_then(|known| known.left(cuts)).filter(|left| *left < start.offset());
         if left.is_none() {
             return Some(start);
         }
-        let gone = Gone { loss: Loss::Truncated, next: start.offset(), left };
+        let gone = Gone { loss: Loss::Truncated, next: start.offset(), left, cuts };
         Some(NextOffset::at(self.miss(place, member, &gone).0))
     }
 
     /// Where a partition that is assigned now has to go on as something is gone that was to be read, or is committed.
     fn find_loss(&mut self, place: &TopicPartition) -> Option<NextOffset> {
         let (id, low) = (self.owners.get(place)?.member, self.committed.get(place)?.next.offset());
-        let (reach, then) = (self.committed_reach(place)?, self.committed_log.get(place).copied().unwrap_or(0));
+        let (reach, then) = (self.committed_reach(place)?, self.committed_of.get(place).map_or(0, |known| known.log));
         let left = self.cuts.get(place).and_then(|cuts| cuts.left(then)).filter(|left| *left < reach);
         let gone = match left {
-            Some(_) => Gone { loss: Loss::Truncated, next: reach, left },
-            None if low < self.first(place) => Gone { loss: Loss::Removed, next: low, left: None },
+            Some(_) => Gone { loss: Loss::Truncated, next: reach, left, cuts: then },
+            None if low < self.first(place) => Gone { loss: Loss::Removed, next: low, left: None, cuts: then },
             None => return None,
         };
         if self.on_loss == LossPolicy::Stop {
@@ -185,14 +199,15 @@ impl State {
     pub(super) fn miss(&mut self, place: &TopicPartition, member: MemberId, gone: &Gone) -> Offset {
         let (first, end) = (self.first(place), self.end(place));
         let low = self.committed.get(place).map_or(first, |commit| commit.next.offset());
-        let target = match (self.on_loss, gone.left) {
+        let left = gone.left.and_then(|_| self.cuts.get(place)?.left(gone.cuts));
+        let target = match (self.on_loss, left) {
             (LossPolicy::Latest, _) => end,
             // What is left may not be finished.
             (_, Some(left)) => left.min(low).max(first),
             (_, None) => first,
         };
         let passed = |from: Offset, to: Offset| u64::try_from(to.0 - from.0).unwrap_or(0);
-        let offsets = match gone.left {
+        let offsets = match left {
             Some(left) => passed(left, gone.next) + passed(left, target),
             None => passed(gone.next, target),
         };
