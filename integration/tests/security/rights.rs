@@ -92,7 +92,8 @@ fn letters_wait_while_they_may_not_be_written() -> Result<()> {
     let mut scene = Scene::granted("write-withdrawn")?;
     let mut member = scene.start()?;
     until_ready(&mut member)?;
-    // The last right to write anything: without one the brokers give no producer id either.
+    // The last right to write anything: without one the brokers give no producer id either, which a producer that is made meanwhile says.
+    scene.scenario.expect_error("Failed to acquire idempotence PID");
     scene.withdraw_letters(Operation::Write)?;
     let records =
         (0..100).map(|id| if id % 10 == 0 { Payload::poison(id, "key") } else { Payload::obeyed(id, "key", "") });
