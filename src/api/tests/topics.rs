@@ -47,7 +47,7 @@ fn offsets(answer: &Value) -> Vec<i64> {
 
 #[test]
 fn records_are_walked_from_an_offset_a_time_or_the_end_and_back() {
-    let (scene, _daemon) = scene(open(), 10);
+    let (scene, daemon) = scene(open(), 10);
     let topics = scene.get("/api/v1/topics").json();
     assert_eq!(topics, json!([{"topic": "orders", "daemons": ["orders"]}]));
     assert_eq!(scene.get("/api/v1/topics/orders").json(), json!([{"partition": 0, "first": 0, "end": 10}]));
@@ -74,10 +74,9 @@ fn records_are_walked_from_an_offset_a_time_or_the_end_and_back() {
         let refused = scene.get(&path);
         assert!(refused.status == status && refused.body.contains(said), "{path}: {refused:?}");
     }
-    assert!(
-        _daemon.control().view().is_some_and(|view| view.partitions.len() == 1),
-        "nobody else has joined its group"
-    );
+    // Nobody else has joined its group. What it has is looked at once in a while.
+    let held = until(|| daemon.control().view().map(|view| view.partitions.len()).filter(|held| *held > 0));
+    assert_eq!(held, 1);
 }
 
 #[test]
