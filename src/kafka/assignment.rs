@@ -36,9 +36,9 @@ pub(super) struct Assigned {
     pub(super) next: Option<Offset>,
     /// The latest leader under which a record below that is known to have been written.
     pub(super) leader_epoch: Option<LeaderEpoch>,
-    /// The latest leader under which a record was written that is known to be finished though none of this reading is: what has such a place and
-    /// a later leader is another record, of a log that was cut meanwhile.
-    finished_under: Option<LeaderEpoch>,
+    /// Behind what is known to be finished though nothing of it was read yet, and the latest leader under which any of that was written: what has
+    /// such a place and a later leader is another record, of a log that was cut meanwhile.
+    finished: Option<(Offset, LeaderEpoch)>,
     /// Where the first such record is, until the pipeline is told.
     rewritten: Option<Offset>,
     /// Whether nobody has looked yet whether the log still is the one that was read.
@@ -65,12 +65,12 @@ pub(super) struct Assigned {
 }
 
 impl Assigned {
-    /// A partition to be read from `next` on, up to which it was read under this leader.
+    /// A partition to be read from `next` on, up to which it was read under this leader, and so was what is finished up to `finished`.
     pub(super) fn new(
         epoch: Epoch,
         place: TopicPartition,
         queue: PartitionQueue,
-        next: Option<Offset>,
+        (next, finished): (Option<Offset>, Option<Offset>),
         leader_epoch: Option<LeaderEpoch>,
         client: &Client,
     ) -> Self {
@@ -82,7 +82,7 @@ impl Assigned {
             queue,
             next,
             leader_epoch,
-            finished_under: leader_epoch,
+            finished: finished.zip(leader_epoch),
             rewritten: None,
             unproven: leader_epoch.is_some() && next.is_some(),
             unread: true,
@@ -101,7 +101,7 @@ impl Assigned {
     pub(super) fn renew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.ahead.clear();
-        (self.finished_under, self.rewritten) = (None, None);
+        (self.finished, self.rewritten) = (None, None);
         (self.unreadable, self.suspected) = (None, None);
         self.end = -1;
     }
@@ -157,7 +157,7 @@ impl Assigned {
     fn leader_epoch_below(&self, next: Offset) -> Option<LeaderEpoch> {
         let own = self.leader_epoch.filter(|_| self.next.is_some_and(|known| next <= known))?;
         // What was finished before may be of a later one than what lies between.
-        Some(self.finished_under.map_or(own, |before| before.max(own)))
+        Some(self.finished.map_or(own, |(_, before)| before.max(own)))
     }
 
     /// Where the client reads on, if that is further than behind the last record.
@@ -198,8 +198,10 @@ impl Assigned {
         }
         self.next = Some(last.offset().next().offset());
         self.leader_epoch = read.leaders.last();
-        if let Some(rewritten) = self.finished_under.and_then(|known| read.leaders.first_after(known)) {
-            (self.finished_under, self.rewritten) = (None, Some(rewritten));
+        if let Some((end, known)) = self.finished
+            && let Some(later) = read.leaders.first_after(known)
+        {
+            (self.finished, self.rewritten) = (None, Some(later).filter(|later| *later < end));
         }
         (self.unread, self.suspected) = (false, None);
         (self.positioned, self.unreadable) = (!self.held, None);

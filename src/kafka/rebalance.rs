@@ -321,8 +321,8 @@ fn assign(
                 "what the last commit remembered beside its offset is not used");
         }
         debug!(topic = %start.place.topic, partition = start.place.partition.0, offset = start.offset, "partition is read from here");
-        let next = start.offset.map(Offset);
-        assignment.add(Assigned::new(epoch, start.place.clone(), queue, next, start.leader_epoch, client));
+        let places = (start.offset.map(Offset), resumed.tracker.restored_end());
+        assignment.add(Assigned::new(epoch, start.place.clone(), queue, places, start.leader_epoch, client));
         ours.push(Ours { epoch, topic_partition: start.place.clone(), progress: resumed.tracker });
     }
     around.was_assigned |= !ours.is_empty();

@@ -132,6 +132,11 @@ impl OffsetTracker {
         Self { acknowledged: None, ..Self::resume(Some(next), "", tag, limit).tracker }
     }
 
+    /// Behind the last record that was restored as finished.
+    pub(crate) fn restored_end(&self) -> Option<Offset> {
+        self.restored.back().map(|run| run.end)
+    }
+
     /// The low watermark.
     fn low(&self) -> Option<Offset> {
         let next = self.next?;
