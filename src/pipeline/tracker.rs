@@ -132,8 +132,8 @@ impl OffsetTracker {
         Self { acknowledged: None, ..Self::resume(Some(next), "", tag, limit).tracker }
     }
 
-    /// Behind the last record that was restored as finished.
-    pub(crate) fn restored_end(&self) -> Option<Offset> {
+    /// Behind the last record that was restored as finished and did not come in again; `None` where none was.
+    pub fn restored_end(&self) -> Option<Offset> {
         self.restored.back().map(|run| run.end)
     }
 
