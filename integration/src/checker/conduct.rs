@@ -234,22 +234,13 @@ mod tests {
             is_settled: false,
         };
         Evidence {
-            order: Order::Key,
             produced: vec![Produced { stored, id: None, fate: Fate::Success, acknowledged_ms: 1_000 }],
             ledger: vec![entry],
-            letters: Vec::new(),
             samples: vec![Sample { committed, leader_epochs: BTreeMap::new(), ledger_bytes: 10, unix_ms: 1_600 }],
-            commits: Vec::new(),
             ends: [(partition, Offset(1))].into(),
             logs: vec![Log::of(PID, "")],
-            expected_errors: Vec::new(),
-            other_reasons: Vec::new(),
-            crashes: Vec::new(),
-            seeks: Vec::new(),
-            late_commits: Vec::new(),
-            uncommitted: Duration::from_secs(1),
-            resumptions: Vec::new(),
             vitals: vec![vitals],
+            ..Evidence::none(Order::Key)
         }
     }
 

@@ -202,3 +202,28 @@ pub fn origin(letter: &Stored) -> Option<(Partition, Offset)> {
 fn last<'a>(letter: &'a Stored, name: &'a str) -> Option<&'a str> {
     std::str::from_utf8(letter.message.header_values(name).last()??).ok()
 }
+
+#[cfg(test)]
+impl Evidence {
+    /// Of a run in which nothing happened, for tests that say what did.
+    pub(super) fn none(order: Order) -> Self {
+        Self {
+            order,
+            produced: Vec::new(),
+            ledger: Vec::new(),
+            letters: Vec::new(),
+            samples: Vec::new(),
+            commits: Vec::new(),
+            ends: BTreeMap::new(),
+            logs: Vec::new(),
+            expected_errors: Vec::new(),
+            other_reasons: Vec::new(),
+            crashes: Vec::new(),
+            seeks: Vec::new(),
+            late_commits: Vec::new(),
+            uncommitted: std::time::Duration::from_secs(1),
+            resumptions: Vec::new(),
+            vitals: Vec::new(),
+        }
+    }
+}

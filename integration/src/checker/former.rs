@@ -167,7 +167,6 @@ fn id_by_offset(produced: &[Produced], partition: Partition) -> BTreeMap<Offset,
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::super::{Fate, Invariant, Order, Reason, judge};
     use super::*;
@@ -217,24 +216,7 @@ mod tests {
 
     fn evidence(produced: Vec<Produced>, ledger: Vec<Entry>, commits: Vec<Sample>) -> Evidence {
         let end = Offset(produced.iter().map(|produced| produced.stored.offset.0 + 1).max().unwrap_or(0));
-        Evidence {
-            order: Order::Partition,
-            produced,
-            ledger,
-            letters: Vec::new(),
-            samples: Vec::new(),
-            commits,
-            ends: [(FIRST, end)].into(),
-            logs: Vec::new(),
-            expected_errors: Vec::new(),
-            other_reasons: Vec::new(),
-            crashes: Vec::new(),
-            seeks: Vec::new(),
-            late_commits: Vec::new(),
-            uncommitted: Duration::from_secs(1),
-            resumptions: Vec::new(),
-            vitals: Vec::new(),
-        }
+        Evidence { produced, ledger, commits, ends: [(FIRST, end)].into(), ..Evidence::none(Order::Partition) }
     }
 
     fn former(gone: Gone, produced: Vec<Produced>, end: i64) -> Vec<Former> {

@@ -1,7 +1,6 @@
 //! The checker against runs made up by hand: each way to break a promise is told by its invariant, and what only looks like one isn't.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use daemonry::record::{Offset, Partition};
 
@@ -26,22 +25,9 @@ impl Run {
             Produced { stored, id: Some(offset as u64), fate, acknowledged_ms: 1_000_000 }
         });
         let evidence = Evidence {
-            order,
             produced: produced.collect(),
-            ledger: Vec::new(),
-            letters: Vec::new(),
-            samples: Vec::new(),
-            commits: Vec::new(),
             ends: [(Partition(0), Offset(keys.len() as i64))].into(),
-            logs: Vec::new(),
-            expected_errors: Vec::new(),
-            other_reasons: Vec::new(),
-            crashes: Vec::new(),
-            seeks: Vec::new(),
-            late_commits: Vec::new(),
-            uncommitted: Duration::from_secs(1),
-            resumptions: Vec::new(),
-            vitals: Vec::new(),
+            ..Evidence::none(order)
         };
         Self { evidence, now: 1_000_000 }
     }
