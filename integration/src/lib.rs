@@ -42,7 +42,7 @@ pub use broker::{Broker, BrokerOptions};
 pub use clock::Clock;
 pub use cluster::Cluster;
 pub use compose::Compose;
-pub use member::{Flags, Member, get};
+pub use member::{Flags, Member, get, send};
 pub use message::{Message, Stored};
 pub use patience::until;
 pub use proxy::{Commits, Link, Proxy};

@@ -366,9 +366,26 @@ impl Drop for Member {
 /// # Errors
 /// When there is no answer in time.
 pub fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    ask(
+        address,
+        Duration::from_secs(1),
+        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
+    )
+}
+
+/// The same of something to do, with JSON, and of what may take so long.
+///
+/// # Errors
+/// When there is no answer in time.
+pub fn send(address: &str, patience: Duration, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json");
+    ask(address, patience, &format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+}
+
+fn ask(address: &str, patience: Duration, request: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;

@@ -1,7 +1,6 @@
 //! Dead letters over the API of the daemon that writes them.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,16 +43,9 @@ impl Served {
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let mut stream = TcpStream::connect(self.api)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let body = body.map(Value::to_string).unwrap_or_default();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json", self.api);
-        write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        Ok((status, serde_json::from_str(body).with_context(|| format!("{path}: {body}"))?))
+        let (status, body) = integration::send(&self.api.to_string(), Duration::from_secs(20), method, path, &body)?;
+        Ok((status, serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))?))
     }
 
     fn get(&self, path: &str) -> Result<Value> {

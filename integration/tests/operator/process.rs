@@ -1,8 +1,6 @@
 //! A process of the shop's program, one of a fleet.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -112,15 +110,8 @@ impl Process {
     /// The same of something to do, and of what takes longer; with its status.
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Result<(u16, Value)> {
         let address = self.api.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json");
-        write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        Ok((status, serde_json::from_str(body).with_context(|| format!("{path}: {body}"))?))
+        let (status, body) = integration::send(address, PATIENCE, method, path, body)?;
+        Ok((status, serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))?))
     }
 
     /// What its daemon is at.
