@@ -45,6 +45,7 @@ mod seeks;
 mod selection;
 mod served;
 mod session;
+mod setback;
 #[cfg(feature = "cli")]
 mod settings;
 mod shelf;

@@ -2,12 +2,13 @@
 //!
 //! A broker that is frozen, or behind a network that swallows everything, closes no connection: an idle client would notice it after
 //! minutes. And what a fetch tells of a partition's end grows old while the partition isn't fetched, such as when it is paused or when
-//! what was fetched ahead is enough for a while.
+//! what was fetched ahead is enough for a while. They are asked at once when the system's clock was put back: their answer is what keeps the
+//! client alive then.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::Offset as Place;
 use rdkafka::consumer::Consumer;
@@ -17,6 +18,7 @@ use super::client::{Client, list};
 use super::errand::Errand;
 use super::faults;
 use super::session::Surroundings;
+use super::setback::Setback;
 use super::trouble::Until;
 use crate::record::{Topic, TopicPartition};
 
@@ -49,12 +51,14 @@ pub(super) struct Pulse {
     asking: Option<Errand<Answer>>,
     /// When to ask next.
     due: Instant,
+    setback: Setback,
 }
 
 impl Pulse {
     /// Of a client that begins to talk to its brokers.
     pub(super) fn new() -> Self {
-        Self { asking: None, due: Instant::now() + EVERY }
+        let now = Instant::now();
+        Self { asking: None, due: now + EVERY, setback: Setback::new(now, SystemTime::now()) }
     }
 
     /// Goes as far as it can without waiting. Gives what is newly heard of these partitions, were it only that nobody answers for any.
@@ -65,6 +69,10 @@ impl Pulse {
         around: &mut Surroundings,
     ) -> Option<Heard> {
         let now = Instant::now();
+        if self.setback.look(now, SystemTime::now()) {
+            // Whatever is on its way may have been answered before.
+            (self.asking, self.due) = (None, now);
+        }
         if self.asking.is_none() && now >= self.due {
             let (client, topic) = (Arc::clone(client), around.selection.topics().into_iter().next());
             let places: Vec<TopicPartition> = places().cloned().collect();

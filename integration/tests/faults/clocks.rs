@@ -66,11 +66,14 @@ fn clock_jumps() -> Result<()> {
         }
         // With nothing to do, for longer than a session: what is due by the clock must be done all the same.
         running.iter_mut().try_for_each(Running::pause)?;
-        for off in [-HOUR, 0] {
-            // Back, and ahead.
-            clock.set(off)?;
-            thread::sleep(SESSION * scale.of(1, 3) + Duration::from_secs(2));
+        // Back, again and again: whatever it is that stirs a client from time to time, the next jump comes soon after it.
+        for hours in 1..=7 {
+            clock.set(-hours * HOUR)?;
+            thread::sleep(Duration::from_secs(2));
         }
+        // And ahead.
+        clock.set(0)?;
+        thread::sleep(SESSION * scale.of(1, 3) + Duration::from_secs(2));
         running.iter_mut().for_each(Running::resume);
         for each in &mut running {
             each.scenario.note_resumption("an idle process's clock jumped", BOUND);
