@@ -3,12 +3,13 @@
 //! Owner: the reader. It holds the mailbox and the event thread's handle. Records are read here, by what the event thread says is assigned;
 //! all else that is Kafka happens on that thread.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
@@ -50,6 +51,8 @@ pub struct KafkaSource {
     thread: Option<JoinHandle<()>>,
     ended: CancellationToken,
     records: Records,
+    /// Goes off when a poll's time is over, or before: setting it for each would be work for each message.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl KafkaSource {
@@ -95,7 +98,7 @@ impl KafkaSource {
             .name("kafka-events".to_owned())
             .spawn(work)
             .map_err(|error| ConfigError::one(format!("no thread could be started for the Kafka client: {error}")))?;
-        Ok(Self { mailbox, reading, wake, thread: Some(thread), ended, records })
+        Ok(Self { mailbox, reading, wake, thread: Some(thread), ended, records, alarm: None })
     }
 
     /// Cancelled when its client has left the group, or has given up trying to, some time after it was closed or dropped.
@@ -133,14 +136,26 @@ impl Source for KafkaSource {
     type Committer = KafkaCommitter;
 
     async fn poll(&mut self, demand: &Demand, timeout: Duration) -> Result<Event<OffsetTracker>, SourceError> {
+        if let Some(next) = self.next(demand) {
+            return next;
+        }
         let deadline = Instant::now() + timeout;
         loop {
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if alarm.is_elapsed() || alarm.deadline() > deadline {
+                alarm.as_mut().reset(deadline);
+            }
+            // What arrives in between is not slept over: it is remembered until somebody waits.
+            tokio::select! {
+                biased;
+                () = self.mailbox.arrived().notified() => {}
+                () = alarm => {}
+            }
             if let Some(next) = self.next(demand) {
                 return next;
             }
-            // What arrives in between is not slept over: it is remembered until somebody waits.
-            if timeout_at(deadline, self.mailbox.arrived().notified()).await.is_err() {
-                return self.next(demand).unwrap_or(Ok(Event::Idle));
+            if Instant::now() >= deadline {
+                return Ok(Event::Idle);
             }
         }
     }

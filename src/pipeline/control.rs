@@ -352,11 +352,14 @@ impl Control {
 }
 
 impl Watch {
-    /// Resolves when something is changed.
-    pub(super) async fn changed(&mut self) {
-        if self.overrides.changed().await.is_err() {
-            // Nobody is left who could change anything.
-            std::future::pending().await
+    /// Resolves when something is changed that was not [looked at](Self::overrides) before this was asked.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut overrides = self.overrides.clone();
+        async move {
+            if overrides.changed().await.is_err() {
+                // Nobody is left who could change anything.
+                std::future::pending().await
+            }
         }
     }
 

@@ -4,12 +4,12 @@
 //! their way out are drained beside the reading: the source keeps them until their drain has committed.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,22 @@ pub enum Beat {
     Stopping,
 }
 
-type Drain = Pin<Box<dyn Future<Output = Drained> + Send>>;
+/// What comes beside the reading, and seldom: while nothing of it does, it costs a read one look at all of it together.
+enum Aside {
+    /// A stop was asked for.
+    Stop,
+    /// The pipeline can't go on.
+    Failed,
+    /// Something was asked for through the control.
+    Steered,
+    /// Partitions may go.
+    Drained(Drained),
+    /// What was started has ended, or its time is over.
+    Stopped(Stopped),
+}
+
+type Pending = Pin<Box<dyn Future<Output = Aside> + Send>>;
+type Asides = FuturesUnordered<Pending>;
 
 /// What became of partitions on their way out.
 struct Drained {
@@ -83,38 +98,50 @@ struct Drained {
 impl<S: Source> Reader<S> {
     /// Reads until `stop`, then drains what was started, and gives the source back to be closed.
     pub(super) async fn run(mut self, stop: CancellationToken) -> (S, Result<Stopped, PipelineError>) {
-        let mut drains: FuturesUnordered<Drain> = FuturesUnordered::new();
-        let mut stopping: Option<Pin<Box<dyn Future<Output = Stopped> + Send>>> = None;
+        let shared = Arc::clone(&self.shared);
+        let mut asides = Asides::new();
+        asides.push(Box::pin(stop.cancelled_owned().map(|()| Aside::Stop)));
+        asides.push(failed(&shared));
+        asides.push(self.steered());
+        let mut room = pin!(shared.room.notified());
+        let mut is_stopping = false;
         let mut failure = None;
         let mut wait = Instant::now();
         let mut failed_before = false;
         let mut taken = 0;
-        let shared = Arc::clone(&self.shared);
         loop {
             if taken >= TURN {
                 taken = 0;
                 yield_now().await;
             }
-            let demand = if stopping.is_some() { Demand::none() } else { shared.lanes().demand() };
+            let demand = if is_stopping { Demand::none() } else { shared.lanes().demand() };
             let now = Instant::now();
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if stopping.is_none() => {
-                    stopping = Some(self.begin_stop());
-                }
-                stopped = async { stopping.as_mut().expect("guarded by the condition").await }, if stopping.is_some() => {
-                    return (self.source, failure.map_or(Ok(stopped), Err));
-                }
-                () = shared.failed.notified(), if stopping.is_none() => {
-                    if let Some(error) = shared.failure() {
-                        error!(daemon = shared.daemon.as_str(), %error, "can't go on, stopping");
-                        failure.get_or_insert(error);
-                        stopping = Some(self.begin_stop());
+                Some(aside) = asides.next() => match aside {
+                    Aside::Stopped(stopped) => return (self.source, failure.map_or(Ok(stopped), Err)),
+                    Aside::Drained(drained) => self.give_up(drained),
+                    // Whoever stops does so whatever else is asked of it.
+                    _ if is_stopping => {}
+                    Aside::Stop => {
+                        is_stopping = true;
+                        asides.push(self.begin_stop());
                     }
-                }
-                Some(drained) = drains.next(), if !drains.is_empty() => self.give_up(drained),
+                    Aside::Failed => match shared.failure() {
+                        Some(error) => {
+                            error!(daemon = shared.daemon.as_str(), %error, "can't go on, stopping");
+                            failure.get_or_insert(error);
+                            is_stopping = true;
+                            asides.push(self.begin_stop());
+                        }
+                        None => asides.push(failed(&shared)),
+                    },
+                    Aside::Steered => {
+                        self.obey();
+                        asides.push(self.steered());
+                    }
+                },
                 () = sleep_until(wait), if wait > now => {}
-                () = self.control.changed(), if stopping.is_none() => self.obey(),
                 event = self.source.poll(&demand, self.settings.read_timeout), if wait <= now => {
                     let error = match event {
                         Ok(event) => {
@@ -123,7 +150,7 @@ impl<S: Source> Reader<S> {
                                 (self.beat)(Beat::Recovered);
                             }
                             taken += event.records();
-                            self.take(event, &mut drains, stopping.is_some()).err()
+                            self.take(event, &asides, is_stopping).err()
                         }
                         Err(SourceError::Transient(error)) => {
                             warn!(daemon = shared.daemon.as_str(), error, "reading failed, it is tried again");
@@ -143,23 +170,23 @@ impl<S: Source> Reader<S> {
                         }
                         failure.get_or_insert(error);
                         wait = now + self.settings.read_error_wait;
-                        if stopping.is_none() {
-                            stopping = Some(self.begin_stop());
+                        if !std::mem::replace(&mut is_stopping, true) {
+                            asides.push(self.begin_stop());
                         }
                     }
                 }
                 // Last: what was allowed still is, and with each event it is asked for anew.
-                () = shared.room.notified(), if stopping.is_none() => {}
+                () = &mut room => room.set(shared.room.notified()),
             }
         }
     }
 
-    fn take(
-        &mut self,
-        event: Event<S::Progress>,
-        drains: &mut FuturesUnordered<Drain>,
-        stopping: bool,
-    ) -> Result<(), PipelineError> {
+    /// Something is asked for that was not yet done.
+    fn steered(&self) -> Pending {
+        Box::pin(self.control.changed().map(|()| Aside::Steered))
+    }
+
+    fn take(&mut self, event: Event<S::Progress>, asides: &Asides, stopping: bool) -> Result<(), PipelineError> {
         match event {
             Event::Assigned(assigned) => {
                 (self.beat)(Beat::Joined);
@@ -179,7 +206,7 @@ impl<S: Source> Reader<S> {
                     partitions = revocation.epochs().len(),
                     "partitions revoked, draining"
                 );
-                drains.push(self.drain(revocation));
+                asides.push(self.drain(revocation));
             }
             Event::Lost(epochs) => {
                 self.shared.rebalanced(RebalanceKind::Lost, epochs.len());
@@ -336,7 +363,7 @@ impl<S: Source> Reader<S> {
 
     /// Lets what was started in these partitions end, and commits it. Handlers get the time of the settings, the commit what is
     /// left until the source gives the partitions up.
-    fn drain(&self, revocation: Revocation) -> Drain {
+    fn drain(&self, revocation: Revocation) -> Pending {
         let epochs = revocation.epochs().to_vec();
         self.shared.change(|lanes| lanes.release(&epochs));
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
@@ -345,7 +372,7 @@ impl<S: Source> Reader<S> {
             let unfinished = end_of(&shared, &epochs, Lanes::out, until).await;
             // Where it fails, what it would have covered runs again elsewhere; the committer has said so.
             let uncommitted = last_commit(&shared, &desk, epochs, revocation.deadline()).await.is_err();
-            Drained { revocation, left: Stopped { unfinished, uncommitted } }
+            Aside::Drained(Drained { revocation, left: Stopped { unfinished, uncommitted } })
         })
     }
 
@@ -368,7 +395,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// Starts nothing more, anywhere; waits for what was started, and commits.
-    fn begin_stop(&self) -> Pin<Box<dyn Future<Output = Stopped> + Send>> {
+    fn begin_stop(&self) -> Pending {
         (self.beat)(Beat::Stopping);
         let until = Instant::now() + self.stop_drain;
         let (shared, desk) = (Arc::clone(&self.shared), self.desk.clone());
@@ -382,9 +409,18 @@ impl<S: Source> Reader<S> {
             // A partition that was sought meanwhile has a new assignment, and a place to commit.
             let epochs = shared.lanes().epochs();
             let uncommitted = last_commit(&shared, &desk, epochs, until + LAST_COMMIT).await.is_err();
-            Stopped { unfinished, uncommitted }
+            Aside::Stopped(Stopped { unfinished, uncommitted })
         })
     }
+}
+
+/// Somebody says that the pipeline can't go on.
+fn failed<G: Progress>(shared: &Arc<Shared<G>>) -> Pending {
+    let shared = Arc::clone(shared);
+    Box::pin(async move {
+        shared.failed.notified().await;
+        Aside::Failed
+    })
 }
 
 /// Commits what is left of these assignments, and that they are left in order. Where that alone can't be told, nothing is missing: whoever reads
@@ -408,7 +444,7 @@ async fn end_of<G: Progress>(
     until: Instant,
 ) -> usize {
     loop {
-        let mut drained = std::pin::pin!(shared.drained.notified());
+        let mut drained = pin!(shared.drained.notified());
         drained.as_mut().enable();
         if left(&shared.lanes(), epochs) == 0 {
             return 0;

@@ -29,11 +29,16 @@ impl Budget {
     /// doesn't surely fit.
     pub(in crate::pipeline) fn more(self, holes: u64, span: u64, stride: u64) -> Option<u64> {
         let by_bitmap = self.bitmap_span().checked_sub(span).map(|offsets| offsets / stride.max(1));
+        // As varints each hole takes two bytes at least.
+        let most = (self.bytes / 2).saturating_sub(holes);
+        if by_bitmap.is_some_and(|more| more >= most) {
+            // As ever but where much is unfinished: this is asked of each partition at each read.
+            return by_bitmap;
+        }
         let grown = |more: u64| (holes.saturating_add(more), span.saturating_add(more.saturating_mul(stride)));
         let by_varints = self.varints_fit(holes, span).then(|| {
-            // Each hole takes two bytes at least, and what fits for some fits for fewer: halve the bounds until they
-            // meet.
-            let (mut fits, mut too_many) = (0, self.bytes / 2 + 1);
+            // What fits for some fits for fewer: halve the bounds until they meet.
+            let (mut fits, mut too_many) = (0, most + 1);
             while fits + 1 < too_many {
                 let middle = fits.midpoint(too_many);
                 let (holes, span) = grown(middle);
