@@ -178,7 +178,7 @@ fn growth() -> Vec<Step> {
         consume(format!("daemons {count}{label}"), peer, topic, flags)
     };
     let daemons = |label: &str, count: u64, topic: &'static Topic| daemons_by("daemonry", label, count, topic);
-    let one = |peer: &str| consume("daemons 1", peer, &topic::SMALL, Flags::new(50 * topic::EACH.messages));
+    let one = |peer: &str| consume("daemons 1", peer, &topic::SMALL, Flags::new(topic::SMALL.messages));
     vec![
         workers(10, 10_000),
         workers(1_000, 200_000),
@@ -189,7 +189,6 @@ fn growth() -> Vec<Step> {
         // How much of it is the client library's.
         partitions_by("rawb", &topic::PARTITIONS_8),
         partitions_by("rawb", &topic::PARTITIONS_1000),
-        // As many messages in all.
         one("daemonry"),
         daemons("", 50, &topic::EACH),
         one("rawb"),

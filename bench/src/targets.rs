@@ -175,13 +175,6 @@ fn growth() -> Vec<Target> {
             "partitions",
         ),
         flat(DAEMONS, ours("daemons 50"), ours("daemons 1")),
-        at_most(
-            (Row::Growth, DAEMONS, "50, CPU ≤ 1.5 × that of 50 clients, rawb"),
-            ours("daemons 50"),
-            Figure::Cpu,
-            1.5,
-            &[key("daemons 50", "rawb")],
-        ),
         slope(DAEMONS, few.map(|(size, label)| (size, ours(label))), 1.0, "daemon"),
     ]
 }

@@ -49,8 +49,8 @@ pub const PARTITIONS_8: Topic = topic("partitions-8", 1_000_000, 100);
 pub const PARTITIONS_100: Topic = Topic { partitions: 100, ..topic("partitions-100", 1_000_000, 100) };
 /// The same in very many partitions.
 pub const PARTITIONS_1000: Topic = Topic { partitions: 1_000, ..topic("partitions-1000", 1_000_000, 100) };
-/// What each of many daemons reads.
-pub const EACH: Topic = topic("each", 80_000, 100);
+/// What each of many daemons reads: several times what it reads ahead, or it is the first touch of that memory which is measured.
+pub const EACH: Topic = topic("each", 400_000, 100);
 /// For what does not depend on how many there are.
 pub const FEW: Topic = topic("few", 8_000, 100);
 
