@@ -7,7 +7,6 @@ mod one;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -19,7 +18,7 @@ pub(super) use one::{edit, one};
 
 use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::{Asked, Named};
+use crate::api::endpoint::{Asked, Filled, Named};
 use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
 use crate::api::letters::shown::{DiscardRequest, LettersTopic, RedriveRequest};
@@ -272,7 +271,7 @@ pub(super) async fn redrive(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<LettersName>,
-    Form(pairs): Form<Pairs>,
+    Filled(pairs): Filled<Pairs>,
 ) -> Response {
     let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, reason)| {
         let request =
@@ -288,7 +287,7 @@ pub(super) async fn discard(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<LettersName>,
-    Form(pairs): Form<Pairs>,
+    Filled(pairs): Filled<Pairs>,
 ) -> Response {
     let counted = said(pairs).and_then(|(_, which, reason)| {
         let request = DiscardRequest { which, execute: false, reason };

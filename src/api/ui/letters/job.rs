@@ -1,7 +1,6 @@
 //! A job: what it counts or does, how far it is, and whether it is meant.
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Filled, Named};
 use crate::api::jobs::shown::{Job, State as At, What};
 use crate::api::jobs::{JobName, wanted};
 use crate::api::letters::LettersName;
@@ -187,7 +186,7 @@ pub(in crate::api::ui) async fn execute(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
-    Form(Confirmation { confirm, why }): Form<Confirmation>,
+    Filled(Confirmation { confirm, why }): Filled<Confirmation>,
 ) -> Response {
     let wanted = wanted("execute", &name, &why);
     let selected = confirm.trim().parse().map_err(|_| Problem::bad_request("it was not confirmed by typing the count"));
@@ -212,7 +211,7 @@ pub(in crate::api::ui) async fn stop(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
-    Form(Why { why }): Form<Why>,
+    Filled(Why { why }): Filled<Why>,
 ) -> Response {
     match api.jobs.stop(&name) {
         Ok(job) => (Extension(job.stopped(&why)), Redirect::to(&format!("/jobs/{}", encoded(&name)))).into_response(),
@@ -227,7 +226,7 @@ pub(in crate::api::ui) async fn resume(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
-    Form(Why { why }): Form<Why>,
+    Filled(Why { why }): Filled<Why>,
 ) -> Response {
     let wanted = wanted("resume", &name, &why);
     match api.jobs.of(&name) {
