@@ -2,10 +2,12 @@
 //! none is made without a role.
 
 use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, FromRequest, FromRequestParts, Json, Path, Query, Request, State};
+use axum::extract::{
+    ConnectInfo, DefaultBodyLimit, Form, FromRequest, FromRequestParts, Json, Path, Query, Request, State,
+};
 use axum::handler::Handler;
-use axum::http::{Method, StatusCode};
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};

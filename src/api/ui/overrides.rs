@@ -1,8 +1,8 @@
 //! Overrides: what operators have changed of the daemons, and how it is taken back.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::Extension;
 use maud::{Markup, html};
 use serde::Deserialize;
 

@@ -1,8 +1,8 @@
 //! Where a partition is to go on: first what that means is told, as a count, and it is done once that is typed.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use maud::{Markup, html};
 use serde::Deserialize;
 

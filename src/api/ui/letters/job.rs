@@ -16,7 +16,7 @@ use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::live as live_of;
-use crate::api::ui::page::{Page, encoded, grouped, not_done, not_shown, shell};
+use crate::api::ui::page::{Page, dated, encoded, grouped, not_done, not_shown, shell};
 
 /// How a job is to be looked at.
 pub(super) fn tone(job: &Job) -> &'static str {
@@ -67,9 +67,21 @@ pub(in crate::api::ui) async fn live_job(
     })
 }
 
+/// Conditions, with their times as people read them.
+fn with_times(query: &str) -> String {
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name @ ("since" | "until"), millis)) => match millis.parse() {
+            Ok(millis) => format!("{name}={}", dated(millis)),
+            Err(_) => pair.to_owned(),
+        },
+        _ => pair.to_owned(),
+    };
+    query.split('&').map(shown).collect::<Vec<_>>().join("&")
+}
+
 fn fragment(job: &Job, may_act: bool) -> Markup {
     let counts = job.counts;
-    let conditions = job.which.query();
+    let conditions = with_times(&job.which.query());
     let selected = match (job.what, job.executes) {
         (What::Redrive, true) => "re-driven",
         (What::Redrive, false) => "would be re-driven",
