@@ -146,7 +146,7 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
         @if page.letters.is_empty() {
             p.empty { @if page.marks_left > 0 { "Which letters are done with is being read: about " (page.marks_left) " marks are left." } @else if next.is_some() { "None of those is meant. There are more to look at." } @else if which == Which::default() { "No letter waits here: none was written, or all were re-driven or discarded." } @else { "No letter meets these conditions." } }
         } @else { div.scroll { table {
-            thead { tr { th { "Failed" } th { "Letter" } th { "Record" } th { "Reason" } th.n { "Attempts" } th.n { "Re-drives" } th { "Key" } th { "Error" } th { "Mark" } } }
+            thead { tr { th { "Failed" } th { "Letter" } th { "Error" } th { "Reason" } th { "Key" } th { "Record" } th.n { "Attempts" } th.n { "Re-drives" } th { "Mark" } } }
             tbody { @for entry in &page.letters { (row(entry, &address, sight)) } }
         } } }
         @if let Some(next) = &next { p { a href=(next) data-key="n" title="Key n" { "The next ones" } } }
@@ -162,14 +162,14 @@ fn row(entry: &Entry, address: &str, sight: Sight<'_>) -> Markup {
             td { (ago(letter.map_or(entry.written_at, |letter| letter.failed_at).map(Timestamp::as_millis))) }
             td { a href={ (address) "/" (entry.partition) "/" (entry.offset) } { (entry.partition) ":" (entry.offset) } }
             @match &entry.content {
-                Content::Letter(letter) => {
-                    td { (letter.origin) "@" (letter.offset) } td { (letter.reason.name()) }
-                    td.n { (letter.attempts) } td.n { (letter.redrives) }
-                },
-                Content::Foreign { .. } => { td.faint { "–" } td.warning-text { "no letter" } td.n { "–" } td.n { "–" } },
+                Content::Letter(letter) => { td.wide { (cut(&letter.error, ERROR)) } td { (letter.reason.name()) } },
+                Content::Foreign { why, .. } => { td.wide { (why.to_string()) } td.warning-text { "no letter" } },
             }
             td { @match key { Some(key) => (key.unwrap_or_else(|| "–".to_owned())), None => span.faint { "hidden" } } }
-            td.wide { @match &entry.content { Content::Letter(letter) => (cut(&letter.error, ERROR)), Content::Foreign { why, .. } => (why.to_string()) } }
+            @match letter {
+                Some(letter) => { td { (letter.origin) "@" (letter.offset) } td.n { (letter.attempts) } td.n { (letter.redrives) } },
+                None => { td.faint { "–" } td.n { "–" } td.n { "–" } },
+            }
             td { (entry.mark.map_or("–", MarkKind::said)) }
         }
     }
