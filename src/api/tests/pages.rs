@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use super::{Answer, Scene, open, text, until};
@@ -13,10 +16,11 @@ use crate::api::state::Api;
 use crate::api::ui::events;
 use crate::api::{ApiConfig, Instance, Role};
 use crate::fleet::{DEFAULT_REPORTS, Fleet, FleetConfig};
+use crate::handler::{Router, on};
 use crate::pipeline::control::Scope;
 use crate::record::{OwnedRecord, Timestamp, TopicPartition};
 use crate::supervisor::Roster;
-use crate::testing::MemoryBroker;
+use crate::testing::{MemoryBroker, TestDaemon};
 
 const HTML: (&str, &str) = ("accept", "text/html");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -298,4 +302,28 @@ fn what_a_form_can_not_mean_is_told_as_a_page_and_written_down() {
     // Who had signed in and is known no more is asked for their token, and for nothing that only a program can give.
     let forgotten = form(&Scene::guarded(), "/daemons/orders/pause", "topic=&partition=&reason=x");
     assert!(forgotten.status == 401 && forgotten.body.contains("Token, as configured"), "{forgotten:?}");
+}
+
+#[test]
+fn a_handler_that_overstays_its_timeout_is_told_until_it_has_ended() {
+    let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads");
+    let (ends, end) = channel::<()>();
+    let end = Arc::new(Mutex::new(end));
+    let blocks = move || {
+        let end = Arc::clone(&end);
+        async move { _ = end.lock().recv() }
+    };
+    let daemon = {
+        let _within = runtime.enter();
+        TestDaemon::start(Router::new().topic("orders", on(blocks).timeout(Duration::from_millis(50))))
+    };
+    daemon.broker().produce("orders", 0, OwnedRecord::new("1"));
+    let scene = Scene::of(open(), None, daemon.control().clone());
+    let workers =
+        until(|| Some(page(&scene, "/workers").body).filter(|body| body.contains("1 overstay their timeout")));
+    assert!(workers.contains("<tr class=\"bad\">") && workers.contains("/topics/orders/0/0"), "{workers}");
+    let its = page(&scene, "/daemons/orders").body;
+    assert!(its.contains("Handlers that run (1)") && its.contains("<tr class=\"bad\">"), "{its}");
+    drop(ends);
+    until(|| (!page(&scene, "/workers").body.contains("overstay their timeout, and")).then_some(()));
 }
