@@ -69,6 +69,6 @@ for page in "${pages[@]}"; do
     picture "$name-narrow-light" "$path" 390 844 1
     picture "$name-narrow-dark" "$path" 390 844 0
 done
-picture readme / 1340 330 1
+picture readme / 1340 366 1
 cp "$out/readme.png" docs/images/overview.png
 echo "screenshots: in $out, and docs/images/overview.png"

@@ -98,7 +98,7 @@ pub struct Found {
 pub struct Extent {
     /// Its number.
     pub partition: Partition,
-    /// Its first offset, and the one that its next record will get; `None` where no broker leads it now.
+    /// Its first offset, and the one that its next record will get; `None` where no broker leads it now, or the one that does says nothing.
     pub offsets: Option<(Offset, Offset)>,
 }
 
@@ -354,6 +354,9 @@ impl Pages<'_> {
                     break;
                 }
                 Polled::Late => {
+                    // A long stretch without a record is got over in as many pages as it takes.
+                    let reached = self.reader.reached(span.partition).unwrap_or(span.from);
+                    part.next = part.next.max(reached).min(span.end);
                     part.is_late = true;
                     break;
                 }

@@ -93,16 +93,52 @@ fn first_record_is_handled_within_seconds_of_the_start_and_a_signal_ends_it_drai
     assert!(first <= 3.0, "{summary}");
 }
 
-/// Whether the metrics at this address count an order.
-fn handled(address: &str) -> bool {
+#[test]
+fn demo_says_where_its_pages_are_and_leaves_enough_to_look_at() {
+    let begun = Instant::now();
+    let mut child = demo(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines().map(|line| line.expect("text"));
+    let at = log.find_map(|line| {
+        let (_, rest) = line.split_once("what the daemons are at: http://")?;
+        Some(rest.split(',').next()?.to_owned())
+    });
+    let address = at.expect("it says where its pages are");
+    let rest = thread::spawn(move || log.for_each(drop));
+    let origin = "/topics/orders.created/";
+    for (page, texts) in [
+        ("/", &["href=\"/daemons/orders\"", "href=\"/daemons/shipments\""][..]),
+        ("/daemons/orders", &["Partitions (4)", origin]),
+        ("/errors", &["costs nothing", "the payment provider is busy", origin]),
+        ("/daemons/orders/letters/orders.created.dlq", &["letters wait", "poison"]),
+        ("/topics/orders.created/0", &["records shown", "customer"]),
+        ("/fleet", &["assigned"]),
+    ] {
+        while texts.iter().any(|text| !asked(&address, page).contains(text)) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{page}: {}", asked(&address, page));
+            thread::park_timeout(Duration::from_millis(200));
+        }
+    }
+    signal(&child, "INT");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    rest.join().expect("the log is read");
+}
+
+/// What is answered to this question; nothing where nobody answers.
+fn asked(address: &str, path: &str) -> String {
     use std::io::Write;
     let mut answer = String::new();
     let asked = TcpStream::connect(address).and_then(|mut stream| {
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: text/html\r\n\r\n")?;
         stream.read_to_string(&mut answer)
     });
+    if asked.is_ok() { answer } else { String::new() }
+}
+
+/// Whether the metrics at this address count an order.
+fn handled(address: &str) -> bool {
+    let answer = asked(address, "/metrics");
     let series = r#"daemon_messages_processed_total{daemon_name="orders",status="success"} "#;
-    asked.is_ok() && answer.lines().filter_map(|line| line.strip_prefix(series)).any(|count| count != "0")
+    answer.lines().filter_map(|line| line.strip_prefix(series)).any(|count| count != "0")
 }
 
 /// A terminal of this size: our side of it, and the program's.

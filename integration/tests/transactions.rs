@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use daemonry::record::{NextOffset, Partition};
 use integration::patience::until_true;
-use integration::{Flags, Member, Topics, brokers};
+use integration::{Flags, Member, Message, Topics, brokers};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -69,9 +69,16 @@ fn the_watermark_passes_over_markers_and_aborted_records() -> Result<()> {
     until_committed(19)?;
     transact(1, true)?;
     until_committed(21)?;
+    // The same where the last that was read is a record: the one that starts looks first whether its log still has that.
+    topics.produce_to(&topic, Partition(0), &[Message::new("{}")])?;
+    until_committed(22)?;
+    ensure!(member.stop(PATIENCE)? == 0, "it ends well");
+    transact(1, false)?;
+    let mut member = Member::start(&flags, directory.path().join("third.log"))?;
+    until_committed(24)?;
     ensure!(member.stop(PATIENCE)? == 0, "it ends well");
 
     let handled = std::fs::read_to_string(&ledger)?.lines().count();
-    ensure!(handled == 8, "{handled} records handled, 8 were committed by their producer");
+    ensure!(handled == 9, "{handled} records handled, 9 were committed by their producers");
     Ok(())
 }

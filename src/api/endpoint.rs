@@ -1,11 +1,13 @@
 //! Endpoints: what can be asked for, by whom, and what comes of it. The invariant: there is no other way to a handler than an endpoint, and
 //! none is made without a role.
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Json, Path, Query, Request, State};
+use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{
+    ConnectInfo, DefaultBodyLimit, Form, FromRequest, FromRequestParts, Json, Path, Query, Request, State,
+};
 use axum::handler::Handler;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
@@ -14,7 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::access::{Identity, Role};
-use super::gate::{admit, authorize, dress};
+use super::gate::{admit, astray, authorize, dress};
 use super::problem::Problem;
 use super::server::Peer;
 use super::state::Api;
@@ -157,13 +159,16 @@ pub(super) fn router(endpoints: Vec<Endpoint>, api: Api) -> Router {
         router.route(path, route.route_layer(from_fn_with_state(api.clone(), guard)))
     });
     router
-        .fallback(async || Problem::not_found("there is nothing here: `/api/v1/openapi.json` lists what there is"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                axum::http::StatusCode::METHOD_NOT_ALLOWED,
-                "this can't be done here: `/api/v1/openapi.json` lists what can",
-            )
+        .fallback(async |State(api): State<Api>, Extension(identity): Extension<Identity>, request: Request| {
+            let nothing = Problem::not_found("there is nothing here: `/api/v1/openapi.json` lists what there is");
+            astray(&api, &identity, &request, nothing)
         })
+        .method_not_allowed_fallback(
+            async |State(api): State<Api>, Extension(identity): Extension<Identity>, request: Request| {
+                let detail = "this can't be done here: `/api/v1/openapi.json` lists what can";
+                astray(&api, &identity, &request, Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail))
+            },
+        )
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn_with_state(api.clone(), admit))
         .layer(map_response(dress))
@@ -179,6 +184,18 @@ impl<T: DeserializeOwned> FromRequest<Api> for Sent<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let sent: Result<Json<T>, JsonRejection> = Json::from_request(request, api).await;
         Ok(Self(sent?.0))
+    }
+}
+
+/// What a page's form brings.
+pub(super) struct Filled<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Filled<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let filled: Result<Form<T>, FormRejection> = Form::from_request(request, api).await;
+        Ok(Self(filled?.0))
     }
 }
 

@@ -170,14 +170,28 @@ fn identify(api: &Api, peer: SocketAddr, request: &Request) -> Result<Identity, 
         pay(api, peer, WRONG_TOKEN)?;
     }
     let why = shown.map(|_| "showed a token that nobody has".to_owned());
-    let is_page = text(headers, header::ACCEPT).is_some_and(|accepts| accepts.contains("text/html"));
-    if is_page && is_question(request.method()) {
+    // Also for what a form has sent: who had signed in may have been forgotten meanwhile.
+    if is_for_people(headers) {
         return Err(Refusal { answer: Box::new(ui::login_page(api, false)), why });
     }
     let detail = "show a token that is configured under `api.tokens`, as in `authorization: Bearer …`";
     let mut answer = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     Err(Refusal { answer: Box::new(answer), why })
+}
+
+/// Whether somebody looks at the answer.
+fn is_for_people(headers: &HeaderMap) -> bool {
+    text(headers, header::ACCEPT).is_some_and(|accepts| accepts.contains("text/html"))
+}
+
+/// Where there is no route: what is wrong, as a page for people.
+pub(super) fn astray(api: &Api, identity: &Identity, request: &Request, problem: Problem) -> Response {
+    if is_for_people(request.headers()) {
+        ui::problem(api, identity, &problem, !is_question(request.method()))
+    } else {
+        problem.into_response()
+    }
 }
 
 /// Whether it changes nothing.
@@ -243,7 +257,7 @@ pub(super) async fn authorize(
                 api.audit.saw(&identity, &asked);
             }
             match response.extensions().get::<Problem>() {
-                Some(problem) if route.is_page => ui::problem(&api, &identity, problem),
+                Some(problem) if route.is_page => ui::problem(&api, &identity, problem, is_change),
                 _ => response,
             }
         }

@@ -1,7 +1,7 @@
 //! What is said where a request is not done, as RFC 9457 has it.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -122,13 +122,24 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What was sent can't be taken.
+fn unread(status: StatusCode, detail: String) -> Problem {
+    let status = match status {
+        status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE) => status,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Problem::new(status, detail)
+}
+
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        let status = match rejection.status() {
-            status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE) => status,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        Self::new(status, rejection.body_text())
+        unread(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<FormRejection> for Problem {
+    fn from(rejection: FormRejection) -> Self {
+        unread(rejection.status(), rejection.body_text())
     }
 }
 

@@ -109,9 +109,9 @@ pub(super) struct TopicShown {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PartitionShown {
     pub(super) partition: i32,
-    /// Its first offset; null where no broker leads it now.
+    /// Its first offset; null where no broker leads it now, or the one that does says nothing.
     pub(super) first: Option<i64>,
-    /// The offset that its next record will get; null where no broker leads it now.
+    /// The offset that its next record will get; null where no broker leads it now, or the one that does says nothing.
     pub(super) end: Option<i64>,
 }
 

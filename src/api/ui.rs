@@ -42,7 +42,7 @@ pub(super) use login::{LOGIN, LOGOUT, login, login_page, logout, token_of};
 pub(super) use page::asset;
 #[cfg(feature = "cli")]
 pub(crate) use page::encoded;
-use page::{Page, not_shown, shell};
+use page::{Page, not_done, not_shown, shell};
 pub(super) use rendered::Rendered;
 use steering::{LimitForm, PauseForm, ResumeForm, SkipForm, WorkersForm, act};
 
@@ -155,8 +155,9 @@ async fn live_overview(State(api): State<Api>, Extension(identity): Extension<Id
 }
 
 /// What is in the way of a page, before it could say so itself.
-pub(super) fn problem(api: &Api, identity: &Identity, problem: &Problem) -> Response {
-    not_shown(api, identity, problem, "/", "the overview")
+pub(super) fn problem(api: &Api, identity: &Identity, problem: &Problem, is_change: bool) -> Response {
+    let told = if is_change { not_done } else { not_shown };
+    told(api, identity, problem, "/", "the overview")
 }
 
 /// What a form leaves behind in the address: what it did.

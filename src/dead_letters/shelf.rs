@@ -32,6 +32,8 @@ pub(crate) trait Reader: Send {
     fn poll(&mut self, until: Instant) -> Result<Polled, LettersError>;
     /// The same, for as long as it takes; `None` at the end.
     fn next(&mut self) -> Result<Option<Record>, LettersError>;
+    /// Below this offset no record of the partition comes any more. That gets on though none comes: transactions leave behind what is none.
+    fn reached(&self, partition: Partition) -> Option<Offset>;
 }
 
 /// What a reader has.
@@ -89,7 +91,7 @@ pub(crate) enum Partitions {
     All,
     /// This one, if there is such, however it is with the others.
     One(Partition),
-    /// Those that can be asked now.
+    /// Those whose leaders answer now; they are asked side by side.
     Led,
 }
 

@@ -59,9 +59,9 @@ pub(super) struct Assigned {
     end: i64,
     /// Its end, as the last fetch told.
     fetched_end: i64,
-    /// Whether the client's own position is one of this reading: it may still be that of an earlier one, and an error in the place of
-    /// a record moves it past what was never read.
-    positioned: bool,
+    /// A position of the client's that says nothing of this reading: it may still be that of an earlier one, and an error in the place of
+    /// a record moves it past what was never read. Only reading moves it, so another one is of this reading.
+    stale: Option<Offset>,
 }
 
 impl Assigned {
@@ -74,8 +74,7 @@ impl Assigned {
         leader_epoch: Option<LeaderEpoch>,
         client: &Client,
     ) -> Self {
-        // Only reading gives the client a position, and nothing was read yet.
-        let positioned = position(client, &place).is_none();
+        let stale = read_to(client, &place);
         Self {
             epoch,
             place,
@@ -93,7 +92,7 @@ impl Assigned {
             record_size: 0,
             end: -1,
             fetched_end: -1,
-            positioned,
+            stale,
         }
     }
 
@@ -107,14 +106,14 @@ impl Assigned {
     }
 
     /// The client begins to fetch it anew, from `next` on.
-    pub(super) fn restart(&mut self, next: Option<Offset>) {
+    pub(super) fn restart(&mut self, next: Option<Offset>, client: &Client) {
         // What lies between may be of later leaders: by an earlier one the log would seem to end before.
         if self.next.is_none_or(|known| next.is_none_or(|next| next > known)) {
             self.leader_epoch = None;
         }
         self.next = next;
         (self.held, self.unproven) = (false, false);
-        self.positioned = false;
+        self.stale = read_to(client, &self.place);
         self.queue.ring();
     }
 
@@ -147,9 +146,10 @@ impl Assigned {
         self.queue.has_some()
     }
 
-    /// Its log was looked at.
-    pub(super) fn prove(&mut self) {
-        (self.unproven, self.positioned) = (false, false);
+    /// Its log was looked at, and nothing was read of it meanwhile.
+    pub(super) fn prove(&mut self, client: &Client) {
+        self.unproven = false;
+        self.stale = read_to(client, &self.place);
         self.queue.ring();
     }
 
@@ -163,10 +163,10 @@ impl Assigned {
     /// Where the client reads on, if that is further than behind the last record.
     fn passed(&mut self, client: &Client) -> Option<NextOffset> {
         let Some((position, leader_epoch)) = position(client, &self.place) else {
-            self.positioned = true;
+            self.stale = None;
             return None;
         };
-        let is_news = self.positioned && self.next.is_none_or(|next| next < position);
+        let is_news = self.stale != Some(position) && self.next.is_none_or(|next| next < position);
         is_news.then(|| {
             self.next = Some(position);
             self.leader_epoch = leader_epoch;
@@ -187,7 +187,7 @@ impl Assigned {
         let copied_from = if demand.are_brief(self.epoch) { BRIEF_COPIED_FROM } else { 0 };
         let read = self.queue.read(max.min(fitting(demand.bytes(), self.record_size)), copied_from, buffer);
         if let Some(failure) = read.failure {
-            (self.held, self.positioned) = (true, false);
+            self.held = true;
             faults.failures.push((self.epoch, failure));
         }
         let (Some(first), Some(last)) = (read.records.first(), read.records.last()) else { return 0 };
@@ -204,7 +204,10 @@ impl Assigned {
             (self.finished, self.rewritten) = (None, Some(later).filter(|later| *later < end));
         }
         (self.unread, self.suspected) = (false, None);
-        (self.positioned, self.unreadable) = (!self.held, None);
+        if !self.held {
+            self.stale = None;
+        }
+        self.unreadable = None;
         self.learn_size(read.records.len(), read.bytes);
         self.ahead = read.records;
         read.bytes
@@ -409,7 +412,7 @@ impl Assignment {
             !assigned.held
                 && !assigned.unproven
                 && assigned.ahead.is_empty()
-                && (!assigned.positioned || assigned.next.is_none_or(|next| next.0 < assigned.end))
+                && (assigned.stale.is_some() || assigned.next.is_none_or(|next| next.0 < assigned.end))
         };
         let passed = self.partitions.iter_mut().filter(behind).filter_map(|assigned| {
             let next = Some(assigned.passed(client)?);
@@ -417,6 +420,11 @@ impl Assignment {
         });
         passed.collect()
     }
+}
+
+/// Where the client has read to by itself.
+fn read_to(client: &Client, place: &TopicPartition) -> Option<Offset> {
+    position(client, place).map(|(position, _)| position)
 }
 
 /// How many records of about `size` bytes fit into `bytes`; one at least, since a record is delivered whole, and whether even one

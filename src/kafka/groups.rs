@@ -10,7 +10,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::admin::{AdminError, KafkaAdmin};
 use super::callbacks::Callbacks;
 use super::client::list;
-use super::native::{self, Committed};
+use super::native::{self, Committed, Isolation};
 use crate::pipeline::metadata::{MetadataWarning, finished_above};
 use crate::record::{NextOffset, Offset, Timestamp, TopicPartition};
 
@@ -153,7 +153,8 @@ impl KafkaAdmin {
             OffsetAt::Time(time) => At::Offset(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
         };
         let question = list(places.iter().map(|place| (place, at))).map_err(unsaid)?;
-        let answer = self.ask(move |client| native::offsets(client, &question, PATIENCE)).await?;
+        let answer =
+            self.ask(move |client| native::offsets(client, &question, Isolation::Uncommitted, PATIENCE)).await?;
         let found = answer.into_iter().map(|Committed { place, offset, error, .. }| {
             let found = error.map_or(Ok(offset.map(Offset)), |code| Err(code.to_string()));
             (place, found)

@@ -374,7 +374,7 @@ pub(super) fn restart(
     around: &Surroundings,
 ) -> Result<(), Halt> {
     let Some(assigned) = assignment.get_mut(epoch) else { return Ok(()) };
-    assigned.restart(next);
+    assigned.restart(next, client);
     fetch(place, client, assignment, around)
         .map_err(|error| Halt::Rebuild(format!("{place} could not be read on: {error}")))
 }

@@ -53,7 +53,7 @@ impl Validations {
             if let Some(error) = error {
                 // Its fetching has begun, and failed before it could be asked: what comes in the place of a record says so.
                 if since.elapsed() >= SETTLED && assigned.has_arrived() {
-                    assigned.prove();
+                    assigned.prove(client);
                     return false;
                 }
                 // Its fetching may not have begun yet.
@@ -63,7 +63,7 @@ impl Validations {
                 let (topic, partition) = (&assigned.place.topic, assigned.place.partition.0);
                 warn!(%topic, partition, %error, "a partition is read without a look at whether its log was cut");
             }
-            assigned.prove();
+            assigned.prove(client);
             false
         });
     }

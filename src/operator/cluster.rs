@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::ReadFile;
 use super::again::Again;
@@ -21,9 +21,10 @@ pub(crate) struct File {
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]
+#[command(group(ArgGroup::new("way in").args(["config", "brokers"]).required(true)))]
 pub(super) struct ClusterArgs {
     /// The configuration file: its clusters, and what its daemons read
-    #[arg(long, short, value_name = "FILE", required_unless_present = "brokers", conflicts_with = "brokers")]
+    #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Sets a key over file and environment; can be repeated
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "brokers")]

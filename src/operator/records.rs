@@ -71,7 +71,7 @@ struct HeaderRow {
 #[derive(Debug, Serialize)]
 struct ExtentRow {
     partition: i32,
-    /// None of both where no broker leads it.
+    /// None of both where no broker leads it, or the one that does says nothing.
     first: Option<i64>,
     end: Option<i64>,
 }
@@ -188,9 +188,9 @@ fn extents(shelf: &Shelf, topic: &Topic, console: &mut Console) -> Result<Exit, 
         end: one.offsets.map(|(_, end)| end.0),
     };
     console.answer(&extents.iter().map(row).collect::<Vec<_>>(), "it has no partition")?;
-    let leaderless = extents.iter().filter(|one| one.offsets.is_none()).count();
-    if leaderless > 0 {
-        console.note(&format!("no broker leads {leaderless} of them now"));
+    let unanswered = extents.iter().filter(|one| one.offsets.is_none()).count();
+    if unanswered > 0 {
+        console.note(&format!("no broker answers for {unanswered} of them now"));
     }
     console.note(&format!("say which one, as in `{topic}:0`"));
     Ok(Exit::Drained)

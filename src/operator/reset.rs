@@ -278,8 +278,7 @@ impl ResetOffsets {
 fn busy(group: &str, state: &GroupState) -> String {
     let members: Vec<String> = state.members.iter().map(named).collect();
     format!(
-        "group `{group}` has {} member(s): {}; stop its daemon in every process, or have it go on elsewhere while it runs, by its own \
-         `Control::seek`",
+        "group `{group}` has {} member(s): {}; stop its daemon in every process, or have it go on elsewhere while it runs: `seek`",
         members.len(),
         members.join(", ")
     )

@@ -64,6 +64,8 @@ fn one_of_file_and_brokers_is_needed() {
         assert!(CommandLine::try_parse_from(arguments).is_err(), "{arguments:?}");
         assert_eq!(run_with(arguments), Exit::Misconfigured);
     }
+    let told = CommandLine::try_parse_from(["daemonry", "topics"]).expect_err("no way in").to_string();
+    assert!(told.contains("--config <FILE>|--brokers <HOST:PORT>"), "{told}");
 }
 
 #[test]

@@ -87,6 +87,8 @@ struct Watched {
     broker: MemoryBroker,
     leaderless: Option<Partition>,
     most: usize,
+    /// So many offsets without a record are passed in one reading.
+    passes: Option<i64>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -100,11 +102,12 @@ struct WatchedReader {
     inner: Box<dyn Reader>,
     shelf: Watched,
     left: usize,
+    reached: Option<Offset>,
 }
 
 impl Watched {
     fn of(broker: &MemoryBroker) -> Self {
-        Self { broker: broker.clone(), leaderless: None, most: usize::MAX, seen: Arc::default() }
+        Self { broker: broker.clone(), leaderless: None, most: usize::MAX, passes: None, seen: Arc::default() }
     }
 
     fn records(&self) -> Records {
@@ -115,7 +118,7 @@ impl Watched {
 impl Shelf for Watched {
     fn reader(&self, stop: &Stop) -> Result<Box<dyn Reader>, LettersError> {
         let inner = self.broker.reader(stop)?;
-        Ok(Box::new(WatchedReader { inner, shelf: self.clone(), left: self.most }))
+        Ok(Box::new(WatchedReader { inner, shelf: self.clone(), left: self.most, reached: None }))
     }
 
     fn writer(&self, letters: &Topic, batching: Batching) -> Result<Box<dyn Writer>, LettersError> {
@@ -147,14 +150,22 @@ impl Reader for WatchedReader {
 
     fn open(&mut self, topic: &Topic, spans: &[Span]) -> Result<(), LettersError> {
         self.shelf.seen.lock().opened.extend(spans);
+        self.reached = spans.first().map(|span| span.from);
         self.inner.open(topic, spans)
     }
 
     fn poll(&mut self, until: Instant) -> Result<Polled, LettersError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(Polled::Late) };
+        if let (Some(passes), Some(reached)) = (self.shelf.passes, self.reached)
+            && self.inner.reached(Partition(1)).is_some_and(|next| next.0 > reached.0 + passes)
+        {
+            self.reached = Some(Offset(reached.0 + passes));
+            return Ok(Polled::Late);
+        }
         let polled = self.inner.poll(until)?;
         if matches!(polled, Polled::Record(_)) {
             self.left = left;
+            self.reached = self.inner.reached(Partition(1)).or(self.reached);
             self.shelf.seen.lock().records += 1;
         }
         Ok(polled)
@@ -162,6 +173,10 @@ impl Reader for WatchedReader {
 
     fn next(&mut self) -> Result<Option<Record>, LettersError> {
         self.inner.next()
+    }
+
+    fn reached(&self, partition: Partition) -> Option<Offset> {
+        if self.shelf.passes.is_some() { self.reached } else { self.inner.reached(partition) }
     }
 }
 
@@ -227,4 +242,24 @@ async fn however_little_time_there_is_each_page_before_another_gets_on() {
     let late = page(&shelf.records(), Start::End, 4).await;
     assert_eq!((offsets(&late), late.is_late), (vec![6, 7], true));
     assert_eq!((late.before, late.next), (Some(Offset(6)), Offset(8)));
+}
+
+#[tokio::test]
+async fn over_a_long_stretch_without_a_record_each_page_behind_another_gets_on() {
+    let broker = gap(2, 1_000);
+    broker.produce("orders", 1, OwnedRecord::new("behind it"));
+    let shelf = Watched { passes: Some(300), ..Watched::of(&broker) };
+    let records = shelf.records();
+    let (mut from, mut found, mut late) = (0, Vec::new(), 0);
+    for _ in 0..10 {
+        let page = page(&records, Start::Offset(Offset(from)), 2).await;
+        found.extend(offsets(&page));
+        late += usize::from(page.is_late);
+        if !page.is_late && page.next >= page.end {
+            break;
+        }
+        assert!(page.next.0 > from, "{} after {from}", page.next);
+        from = page.next.0;
+    }
+    assert_eq!((found, late), (vec![0, 1, 1_002], 3));
 }

@@ -102,6 +102,11 @@ impl Reader for MemoryReader {
         self.stop.check()?;
         Ok(self.records.next())
     }
+
+    fn reached(&self, partition: Partition) -> Option<Offset> {
+        let mut left = self.records.as_slice().iter();
+        left.find(|record| record.partition() == partition).map(Record::offset)
+    }
 }
 
 #[derive(Debug)]

@@ -105,6 +105,10 @@ fn every_page_is_there_fits_its_window_and_goes_on_by_itself() -> Result<()> {
     browser.press("j")?;
     let is_at_link = "return document.activeElement.matches('tbody a')";
     ensure!(browser.run(is_at_link)? == true, "`j` leads to no link");
+    // It is seen where the keyboard is.
+    let seen =
+        "const style = getComputedStyle(document.activeElement); return style.outlineStyle + ' ' + style.outlineWidth";
+    ensure!(browser.run(seen)? == "solid 2px", "{}", browser.run(seen)?);
     browser.sees("Held while you are in it")?;
     browser.run("document.activeElement.blur()")?;
     browser.sees("Stop updating")?;

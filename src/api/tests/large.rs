@@ -110,8 +110,11 @@ fn five_hundred_partitions_and_fifty_processes_are_fast_pages_of_less_than_200_k
     std::thread::park_timeout(Duration::from_secs(4));
 
     let mut times = Vec::new();
-    let pages = ["/", "/daemons/orders", "/fleet", "/fleet/shop-7", "/errors", "/workers"];
-    for path in pages.into_iter().chain(["/overrides", "/commands", "/topics", "/doctor", "/letters", &job]) {
+    let pages = ["/", "/daemons/orders", "/fleet", "/fleet/shop-7", "/errors", "/workers", "/config", "/audit"];
+    let command = "/commands/19dc5a1f0b4-00000007";
+    let records = ["/topics/orders.created", "/topics/orders.created/7", "/topics/orders.created/7/0", command];
+    let others = ["/overrides", "/commands", "/topics", "/doctor", "/letters", &job];
+    for path in pages.into_iter().chain(others).chain(records) {
         // Nobody may ask as often as all of this takes.
         std::thread::park_timeout(Duration::from_millis(600));
         let mut largest = 0;

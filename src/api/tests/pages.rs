@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use super::{Answer, Scene, open, text, until};
@@ -13,10 +16,11 @@ use crate::api::state::Api;
 use crate::api::ui::events;
 use crate::api::{ApiConfig, Instance, Role};
 use crate::fleet::{DEFAULT_REPORTS, Fleet, FleetConfig};
+use crate::handler::{Router, on};
 use crate::pipeline::control::Scope;
 use crate::record::{OwnedRecord, Timestamp, TopicPartition};
 use crate::supervisor::Roster;
-use crate::testing::MemoryBroker;
+use crate::testing::{MemoryBroker, TestDaemon};
 
 const HTML: (&str, &str) = ("accept", "text/html");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -256,7 +260,70 @@ fn a_page_that_has_nothing_to_show_says_why() {
     let api = scene.get("/api/v1/topics/orders/x");
     assert!(api.status == 400 || api.status == 404, "{api:?}");
     assert!(api.head.contains("application/problem+json"), "{api:?}");
+    // Nor where there is no page at all.
+    for (method, status, title) in [("GET", 404, "Not found"), ("POST", 404, "Not done")] {
+        let answer = scene.send(method, "/nothing", &[HTML], "");
+        assert!(answer.status == status && answer.body.contains(&format!("<h1>{title}</h1>")), "{answer:?}");
+    }
+    assert!(scene.get("/nothing").head.contains("application/problem+json"), "a program asks");
     // What somebody wanted done was not.
     let pause = form(&scene, "/daemons/nobody/pause", "topic=&partition=&reason=x");
     assert!(pause.body.contains("<h1>Not done</h1>"), "{pause:?}");
+}
+
+#[test]
+fn what_a_form_can_not_mean_is_told_as_a_page_and_written_down() {
+    let scene = Scene::open();
+    let large = format!("reason={}", "x".repeat(70_000));
+    let kind = [HTML, ("content-type", "application/json")];
+    for (path, headers, body, status, why) in [
+        ("/daemons/orders/pause", [HTML, FORM], "partition=&reason=x", 400, "missing field `topic`"),
+        ("/daemons/orders/limits", [HTML, FORM], "rate=5&reason=x", 400, "missing field `key_rate`"),
+        ("/daemons/orders/workers", [HTML, FORM], "workers=2", 400, "missing field `reason`"),
+        ("/daemons/orders/skip", [HTML, FORM], "topic=a&partition=0", 400, "missing field `offset`"),
+        ("/daemons/orders/seek", [HTML, FORM], "topic=a", 400, "missing field"),
+        ("/daemons/orders/pause", [HTML, FORM], "topic=&partition=&reason=x&lasts=long", 400, "lasts"),
+        ("/overrides/none/lift", [HTML, FORM], "", 400, "missing field `reason`"),
+        ("/daemons/orders/letters/orders.dlq/0/0/edit", [HTML, FORM], "value=x", 400, "missing field `why`"),
+        ("/jobs/9/execute", [HTML, FORM], "why=x", 400, "missing field `confirm`"),
+        ("/jobs/9/stop", [HTML, FORM], "", 400, "missing field `why`"),
+        ("/jobs/9/resume", [HTML, FORM], "", 400, "missing field `why`"),
+        ("/daemons/orders/pause", kind, "{}", 415, "application/x-www-form-urlencoded"),
+        ("/daemons/orders/pause", [HTML, FORM], &large, 413, "length limit exceeded"),
+    ] {
+        let answer = scene.send("POST", path, &headers, body);
+        assert!(answer.status == status && answer.head.contains("text/html"), "{path}: {answer:?}");
+        let body = answer.body.replace("&quot;", "\"");
+        assert!(body.contains("<h1>Not done</h1>") && body.contains(why), "{path}: {answer:?}");
+        let entry = scene.get("/api/v1/audit").json()["entries"][0].clone();
+        assert_eq!((&entry["path"], &entry["status"]), (&json!(path), &json!(status)));
+        assert!(entry["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{path}: {entry}");
+    }
+    // Who had signed in and is known no more is asked for their token, and for nothing that only a program can give.
+    let forgotten = form(&Scene::guarded(), "/daemons/orders/pause", "topic=&partition=&reason=x");
+    assert!(forgotten.status == 401 && forgotten.body.contains("Token, as configured"), "{forgotten:?}");
+}
+
+#[test]
+fn a_handler_that_overstays_its_timeout_is_told_until_it_has_ended() {
+    let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads");
+    let (ends, end) = channel::<()>();
+    let end = Arc::new(Mutex::new(end));
+    let blocks = move || {
+        let end = Arc::clone(&end);
+        async move { _ = end.lock().recv() }
+    };
+    let daemon = {
+        let _within = runtime.enter();
+        TestDaemon::start(Router::new().topic("orders", on(blocks).timeout(Duration::from_millis(50))))
+    };
+    daemon.broker().produce("orders", 0, OwnedRecord::new("1"));
+    let scene = Scene::of(open(), None, daemon.control().clone());
+    let workers =
+        until(|| Some(page(&scene, "/workers").body).filter(|body| body.contains("1 overstay their timeout")));
+    assert!(workers.contains("<tr class=\"bad\">") && workers.contains("/topics/orders/0/0"), "{workers}");
+    let its = page(&scene, "/daemons/orders").body;
+    assert!(its.contains("Handlers that run (1)") && its.contains("<tr class=\"bad\">"), "{its}");
+    drop(ends);
+    until(|| (!page(&scene, "/workers").body.contains("overstay their timeout, and")).then_some(()));
 }

@@ -66,6 +66,10 @@ impl Reader for SlowReader {
     fn next(&mut self) -> Result<Option<Record>, LettersError> {
         self.inner.next()
     }
+
+    fn reached(&self, partition: Partition) -> Option<Offset> {
+        self.inner.reached(partition)
+    }
 }
 
 #[async_trait::async_trait]

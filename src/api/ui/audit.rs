@@ -47,7 +47,7 @@ pub(super) async fn audit(
             p.empty { "None has this text." }
         } @else {
             div.scroll { table {
-                thead { tr { th { "When" } th { "Who" } @if is_fleet { th { "Process" } } th { "Detail" } th.n { "Status" } th { "Request" } } }
+                thead { tr { th { "When" } th { "Detail" } th { "Who" } @if is_fleet { th { "Process" } } th.n { "Status" } th { "Request" } } }
                 tbody { @for row in &rows { (row) } }
             } }
             p {
@@ -108,9 +108,9 @@ fn meets(filter: &TextFilter, Deed { instance, entry }: &Deed) -> bool {
 fn row(Deed { instance, entry }: &Deed, asked: &str, is_fleet: bool) -> Markup {
     html! { tr class=[(entry.status >= 400 || entry.is_open).then_some("warning")] {
         td { (since(entry.latest())) }
+        td.wide { (entry.detail.as_deref().unwrap_or_default()) @if entry.count > 1 { " (" (entry.count) " times)" } }
         td { (entry.who()) @if let Some(role) = entry.role { " (" (role) ")" } }
         @if is_fleet { td { (instance.called()) @if instance.id == asked { span.faint { " this one" } } } }
-        td.wide { (entry.detail.as_deref().unwrap_or_default()) @if entry.count > 1 { " (" (entry.count) " times)" } }
         td.n { @if entry.is_open { b.warning-text { "not known" } } @else { (entry.status) } }
         td.wide { (entry.method) " " (entry.path) span.faint { " from " (entry.from) } }
     } }

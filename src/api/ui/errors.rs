@@ -132,13 +132,13 @@ pub(super) fn table(groups: &[Group<'_>], origin: Origin, links: &Links) -> Mark
         @if groups.is_empty() { p.empty { "No such attempt has failed since this process began." } } @else { div.scroll { table {
             thead { tr {
                 (origin.head())
-                th.n { "Count" } th { "Last" } th { "First" } th { "Reason" } th { "Topic" } th { "Error" } th { "One of the latest" } th { "Handler" }
+                th.n { "Count" } th { "Error" } th { "Last" } th { "First" } th { "Reason" } th { "Topic" } th { "One of the latest" } th { "Handler" }
             } }
             tbody { @for group in groups { tr {
                 @let FailedAttempts { count, first, last, reason, topic, pattern, example, handler, .. } = &group.failed;
                 (origin.named(group.daemon, &group.processes()))
-                td.n { (grouped(*count)) } td { (ago(Some(*last))) } td { (ago(Some(*first))) }
-                td { (reason) } td { (topic) } td.wide { (pattern) }
+                td.n { (grouped(*count)) } td.wide { (pattern) } td { (ago(Some(*last))) } td { (ago(Some(*first))) }
+                td { (reason) } td { (topic) }
                 @let place = html! { "[" (example.partition) "] " (example.offset) };
                 td.wide { (links.to((topic, example.partition, example.offset), &place)) ", attempt " (example.attempt) ": " (example.error) }
                 td { (handler) }

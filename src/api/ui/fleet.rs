@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::links::Links;
 use super::live as live_of;
-use super::overview::{class, now, tone};
+use super::overview::{class, now, reason, tone};
 use super::page::{Page, count, encoded, grouped, not_shown, shell, spark, time, with_time};
 use super::rows::{Origin, TextFilter, left_out, of_each, process};
 use crate::api::access::Identity;
@@ -70,7 +70,7 @@ fn fragment(api: &Api, filter: &TextFilter) -> Markup {
         @if rows.is_empty() { p.empty { "None is as the filter asks." } } @else { div.scroll { table {
             thead { tr {
                 th { "Process" } th { "Heard" } th { "Daemon" } th { "State" } th.n { "Records/s" } th.n { "Lag" } th.n { "Behind" } th.n { "Partitions" }
-                th { "Partitions, last 5 min" } th.n { "Stuck" } th.n { "Workers" } th { "Version" } th { "Started" } th { "Why" }
+                th { "Partitions, last 5 min" } th.n { "Stuck" } th.n { "Workers" } th { "Version" } th { "Started" }
             } }
             tbody { @for (member, daemon) in rows { (row(member, daemon)) } }
         } } }
@@ -108,6 +108,9 @@ fn versions(members: &Members) -> BTreeMap<&str, usize> {
     versions
 }
 
+/// Of the table of processes.
+const COLUMNS: usize = 13;
+
 fn row(member: &Member, of: Option<&Reported>) -> Markup {
     let instance = &member.report.instance;
     let class = if member.is_silent { Some("bad") } else { of.and_then(|of| class(&of.daemon)) };
@@ -133,8 +136,8 @@ fn row(member: &Member, of: Option<&Reported>) -> Markup {
             }
             td { (version(instance)) }
             td { (with_time(instance.started_at)) }
-            td.wide { (of.and_then(|of| of.daemon.why()).unwrap_or_default()) }
         }
+        @if let Some(why) = of.and_then(|of| of.daemon.why()) { (reason(class, COLUMNS, html! { (why) })) }
     }
 }
 

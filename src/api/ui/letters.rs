@@ -7,7 +7,6 @@ mod one;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -19,7 +18,7 @@ pub(super) use one::{edit, one};
 
 use super::page::{Page, ago, encoded, grouped, not_done, not_shown, reasons, shell, with_time};
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::{Asked, Named};
+use crate::api::endpoint::{Asked, Filled, Named};
 use crate::api::jobs::shown::{Job, State as JobState};
 use crate::api::jobs::{self, Work};
 use crate::api::letters::shown::{DiscardRequest, LettersTopic, RedriveRequest};
@@ -147,7 +146,7 @@ async fn listing(api: &Api, identity: &Identity, name: &LettersName, pairs: Pair
         @if page.letters.is_empty() {
             p.empty { @if page.marks_left > 0 { "Which letters are done with is being read: about " (page.marks_left) " marks are left." } @else if next.is_some() { "None of those is meant. There are more to look at." } @else if which == Which::default() { "No letter waits here: none was written, or all were re-driven or discarded." } @else { "No letter meets these conditions." } }
         } @else { div.scroll { table {
-            thead { tr { th { "Failed" } th { "Letter" } th { "Record" } th { "Reason" } th.n { "Attempts" } th.n { "Re-drives" } th { "Key" } th { "Error" } th { "Mark" } } }
+            thead { tr { th { "Failed" } th { "Letter" } th { "Error" } th { "Reason" } th { "Key" } th { "Record" } th.n { "Attempts" } th.n { "Re-drives" } th { "Mark" } } }
             tbody { @for entry in &page.letters { (row(entry, &address, sight)) } }
         } } }
         @if let Some(next) = &next { p { a href=(next) data-key="n" title="Key n" { "The next ones" } } }
@@ -163,14 +162,14 @@ fn row(entry: &Entry, address: &str, sight: Sight<'_>) -> Markup {
             td { (ago(letter.map_or(entry.written_at, |letter| letter.failed_at).map(Timestamp::as_millis))) }
             td { a href={ (address) "/" (entry.partition) "/" (entry.offset) } { (entry.partition) ":" (entry.offset) } }
             @match &entry.content {
-                Content::Letter(letter) => {
-                    td { (letter.origin) "@" (letter.offset) } td { (letter.reason.name()) }
-                    td.n { (letter.attempts) } td.n { (letter.redrives) }
-                },
-                Content::Foreign { .. } => { td.faint { "–" } td.warning-text { "no letter" } td.n { "–" } td.n { "–" } },
+                Content::Letter(letter) => { td.wide { (cut(&letter.error, ERROR)) } td { (letter.reason.name()) } },
+                Content::Foreign { why, .. } => { td.wide { (why.to_string()) } td.warning-text { "no letter" } },
             }
             td { @match key { Some(key) => (key.unwrap_or_else(|| "–".to_owned())), None => span.faint { "hidden" } } }
-            td.wide { @match &entry.content { Content::Letter(letter) => (cut(&letter.error, ERROR)), Content::Foreign { why, .. } => (why.to_string()) } }
+            @match letter {
+                Some(letter) => { td { (letter.origin) "@" (letter.offset) } td.n { (letter.attempts) } td.n { (letter.redrives) } },
+                None => { td.faint { "–" } td.n { "–" } td.n { "–" } },
+            }
             td { (entry.mark.map_or("–", MarkKind::said)) }
         }
     }
@@ -272,7 +271,7 @@ pub(super) async fn redrive(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<LettersName>,
-    Form(pairs): Form<Pairs>,
+    Filled(pairs): Filled<Pairs>,
 ) -> Response {
     let counted = said(pairs).and_then(|(Said { to, per_second, cap, .. }, which, reason)| {
         let request =
@@ -288,7 +287,7 @@ pub(super) async fn discard(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(name): Named<LettersName>,
-    Form(pairs): Form<Pairs>,
+    Filled(pairs): Filled<Pairs>,
 ) -> Response {
     let counted = said(pairs).and_then(|(_, which, reason)| {
         let request = DiscardRequest { which, execute: false, reason };

@@ -1,8 +1,8 @@
 //! Overrides: what operators have changed of the daemons, and how it is taken back.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Form};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use super::Told;
 use super::page::{Page, encoded, shell, time, with_time};
 use super::steering::Done;
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::{Asked, Named};
+use crate::api::endpoint::{Asked, Filled, Named};
 use crate::api::overrides::{Lifted, OverrideId, OverridesShown};
 use crate::api::state::Api;
 use crate::fleet::Standing;
@@ -111,7 +111,7 @@ pub(super) async fn lift(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(OverrideId { id }): Named<OverrideId>,
-    Form(LiftForm { reason }): Form<LiftForm>,
+    Filled(LiftForm { reason }): Filled<LiftForm>,
 ) -> Response {
     let lifted = Lifted::one(&api, &identity, &id, &reason).await.map(|lifted| Done::new(lifted.told(), reason));
     Done::back(lifted, &api, &identity, ("/overrides", "the overrides"))

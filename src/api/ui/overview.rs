@@ -85,6 +85,9 @@ impl Total {
     }
 }
 
+/// Of the table.
+const COLUMNS: usize = 14;
+
 pub(super) fn fragment(api: &Api) -> Markup {
     let members = Members::now(api);
     let (mut totals, mut all): (Vec<(&str, Total)>, _) = (Vec::new(), Total::default());
@@ -113,13 +116,16 @@ pub(super) fn fragment(api: &Api) -> Markup {
             (tile(&grouped(all.busy as u64), "handlers run", &all.recent.running))
             (tile(&grouped(all.retries), "retries", &all.recent.retries))
             (tile(&grouped(all.letters), "dead letters", &all.recent.letters))
-            (tile(&format!("{}/{}", all.at_work, all.instances), "daemons at work", &[]))
+            div.tile {
+                b class=[(all.at_work < all.instances).then_some("bad-text")] { (all.at_work) "/" (all.instances) }
+                span { "daemons at work" }
+            }
         }
         div.scroll { table {
             thead { tr {
-                th { "Daemon" } th { "State" } th.n { "Records/s" } th { "Last 5 min" } th.n { "Lag" } th.n { "Behind" }
-                th.n { "Partitions" } th.n { "Held" } th.n { "Stalled" } th.n { "Queued" } th.n { "Parked" } th.n { "Workers" }
-                th.n { "Letters" } th.n { "Restarts" } th { "Why" }
+                th { "Daemon" } th { "State" } th.n { "Lag" } th.n { "Behind" } th.n { "Held" } th.n { "Stalled" }
+                th.n { "Records/s" } th { "Last 5 min" } th.n { "Partitions" } th.n { "Queued" } th.n { "Parked" } th.n { "Workers" }
+                th.n { "Letters" } th.n { "Restarts" }
             } }
             tbody { @for (name, total) in &totals { (row(name, total, members.are_several())) } }
         } }
@@ -164,13 +170,13 @@ fn row(name: &str, total: &Total, are_several: bool) -> Markup {
                 span.faint { @if are_several { (total.at_work) "/" (total.instances) } @else { (time(worst.state_for)) } }
             }
             @if total.reads {
-                td.n { (format!("{:.0}", total.rate)) }
-                td { (spark(&total.recent.rate, "records a second")) }
                 td.n { (grouped(total.lag)) }
                 td.n { (time(total.behind)) }
-                td.n { (total.partitions) }
                 td.n { (count(total.held, "warning-text")) }
                 td.n { (count(total.stalled, "bad-text")) }
+                td.n { (format!("{:.0}", total.rate)) }
+                td { (spark(&total.recent.rate, "records a second")) }
+                td.n { (total.partitions) }
                 td.n { (total.queued) "/" (total.queue_capacity) }
                 td.n { (total.parked) }
                 td.n { (total.busy) "/" (total.workers) }
@@ -179,7 +185,14 @@ fn row(name: &str, total: &Total, are_several: bool) -> Markup {
             }
             td.n { (grouped(total.letters)) }
             td.n { (total.restarts) }
-            td.wide { @if let Some(why) = worst.why() { @if are_several { (process) ": " } (why) } }
+        }
+        @if let Some(why) = worst.why() {
+            (reason(class(worst), COLUMNS, html! { @if are_several { (process) ": " } (why) }))
         }
     }
+}
+
+/// Why a daemon is as the row above says. Below that, so that it is seen in a narrow window too.
+pub(super) fn reason(class: Option<&str>, columns: usize, why: Markup) -> Markup {
+    html! { tr class={ "reason " (class.unwrap_or_default()) } { td colspan=(columns) { div { (why) } } } }
 }

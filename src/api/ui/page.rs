@@ -217,7 +217,8 @@ pub(super) fn since(millis: u64) -> Markup {
     html! { time datetime=(shown) title=(shown) { (ago(Some(millis))) } }
 }
 
-fn dated(millis: u64) -> String {
+/// A time, in milliseconds since 1970 UTC, as text.
+pub(super) fn dated(millis: u64) -> String {
     // The last that a calendar has, for what is later.
     let shown = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
     format!("{:.3}", shown.unwrap_or(jiff::Timestamp::MAX))

@@ -1,8 +1,8 @@
 //! Where a partition is to go on: first what that means is told, as a count, and it is done once that is typed.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Form};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
 use crate::api::daemons::stake::Stake;
 use crate::api::daemons::steering::{Destination, Wish};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Filled, Named};
 use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 
@@ -41,7 +41,7 @@ pub(super) async fn seek(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<SeekForm>,
+    Filled(form): Filled<SeekForm>,
 ) -> Response {
     let (back, wanted) = (format!("/daemons/{}", encoded(&daemon)), form.wanted());
     if form.confirm.is_none() {

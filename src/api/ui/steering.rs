@@ -1,7 +1,6 @@
 //! What can be done about a daemon: its forms, and what they do.
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -14,7 +13,7 @@ use crate::api::access::Identity;
 use crate::api::audit::Detail;
 use crate::api::daemons::DaemonName;
 use crate::api::daemons::steering::{Changed, Halt, Limiting, Scope, Wish};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Filled, Named};
 use crate::api::problem::{Problem, asked_for};
 use crate::api::state::Api;
 use crate::fleet::{Change, Standing};
@@ -312,7 +311,7 @@ pub(super) async fn act<F: Act>(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(DaemonName { daemon }): Named<DaemonName>,
-    Form(form): Form<F>,
+    Filled(form): Filled<F>,
 ) -> Response {
     let did = asked_for(form.wanted(), form.act(&api, &identity, &daemon)).await;
     Done::back(did, &api, &identity, (&format!("/daemons/{}", encoded(&daemon)), &daemon))

@@ -56,10 +56,10 @@ pub(super) async fn topic(
     let row = |Extent { partition, offsets, .. }: &Extent| {
         let address = format!("/topics/{}/{partition}", encoded(&topic));
         html! { tr {
-            td.n { a href=(address) { (partition) } }
+            td.n { (partition) }
             @match offsets {
                 Some((first, end)) => { td.n { (first) } td.n { (end) } td.n { (grouped(u64::try_from(end.0 - first.0).unwrap_or(0))) } },
-                None => td.warning-text colspan="3" { "no broker leads it now" },
+                None => td.warning-text colspan="3" { "no broker answers for it now" },
             }
             td { a href={ (address) "?from=beginning" } { "the first ones" } " · " a href=(address) { "the last ones" } }
         } }

@@ -88,6 +88,10 @@ impl Reader for CountingReader {
             Polled::End | Polled::Late => Ok(None),
         }
     }
+
+    fn reached(&self, partition: Partition) -> Option<Offset> {
+        self.inner.reached(partition)
+    }
 }
 
 /// So many letters, one after the other in one partition, of which these are discarded.

@@ -40,7 +40,7 @@ pub(super) use commit::{Answer, CommitQueue};
 #[cfg(feature = "cli")]
 pub(super) use groups::{commit, commits, group};
 #[cfg(feature = "cli")]
-pub(super) use offsets::offsets;
+pub(super) use offsets::{Isolation, offsets};
 pub(super) use partition::{Buffer, PartitionQueue};
 pub(super) use queue::waiting_events;
 pub(crate) use rights::Rights;

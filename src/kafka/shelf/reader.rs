@@ -1,6 +1,6 @@
 //! Reads partitions side by side, from one offset to another, and puts their records in the order of their times.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::dead_letters::{LettersError, TopicId};
 use crate::kafka::client::{Client, list};
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::describe::describe;
-use crate::kafka::native::{Buffer, PartitionQueue, position};
+use crate::kafka::native::{self, Buffer, Committed, Isolation, PartitionQueue, position};
 use crate::kafka::wake::Wake;
 use crate::record::{Offset, Partition, Record, Timestamp, Topic, TopicPartition};
 
@@ -94,6 +94,50 @@ impl KafkaReader {
             }
         };
         Ok(Span { partition, from: Offset(low), end: Offset(high) })
+    }
+
+    /// Where those of these partitions begin and end whose leaders answer.
+    fn led(&self, topic: &Topic, partitions: Vec<Partition>) -> Result<Vec<Span>, LettersError> {
+        let firsts = self.answered(topic, partitions, Place::Beginning)?;
+        let ends = self.answered(topic, firsts.keys().copied().collect(), Place::End)?;
+        let span = |(partition, from): (Partition, Offset)| {
+            let end = ends.get(&partition)?.max(&from);
+            Some(Span { partition, from, end: *end })
+        };
+        Ok(firsts.into_iter().filter_map(span).collect())
+    }
+
+    /// The offsets of a place in those partitions whose leaders answer.
+    fn answered(
+        &self,
+        topic: &Topic,
+        mut partitions: Vec<Partition>,
+        at: Place,
+    ) -> Result<BTreeMap<Partition, Offset>, LettersError> {
+        let (what, deadline) = ("can't ask where the topic begins and ends", Instant::now() + ASK);
+        let mut answered = BTreeMap::new();
+        while !partitions.is_empty() {
+            let places = partitions.iter().map(|partition| TopicPartition::new(topic.as_str(), partition.0));
+            let question = list(places.collect::<Vec<_>>().iter().map(|place| (place, at)));
+            let question = question.map_err(|error| self.failed(code_of(&error), what))?;
+            let left = deadline.saturating_duration_since(Instant::now()).max(AGAIN);
+            let told = native::offsets(self.client.consumer().client(), &question, Isolation::Committed, left);
+            partitions.clear();
+            for Committed { place, offset, error, .. } in told.map_err(|code| self.failed(code, what))? {
+                match (error, offset) {
+                    (Some(Code::TopicAuthorizationFailed), _) => return Err(Self::forbidden(topic)),
+                    (Some(code), _) if is_between_leaders(code) => partitions.push(place.partition),
+                    (None, Some(offset)) => drop(answered.insert(place.partition, Offset(offset))),
+                    _ => {}
+                }
+            }
+            self.stop.check()?;
+            if partitions.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            Wake::pause(AGAIN);
+        }
+        Ok(answered)
     }
 
     /// The partitions that nobody leads now.
@@ -198,8 +242,7 @@ impl Reader for KafkaReader {
             Partitions::One(_) => Vec::new(),
             Partitions::Led => {
                 let leaderless = self.leaderless(topic)?;
-                let led = all.filter(|partition| !leaderless.contains(partition));
-                led.map(|partition| self.span(topic, partition, deadline)).collect::<Result<_, _>>()?
+                self.led(topic, all.filter(|partition| !leaderless.contains(partition)).collect())?
             }
         };
         Ok(Some(Survey { id: TopicId(format!("{id:032x}")), partitions, spans }))
@@ -267,6 +310,15 @@ impl Reader for KafkaReader {
             Polled::Late => Err(self.failed(Code::OperationTimedOut, "nothing comes although there is something")),
         }
     }
+
+    fn reached(&self, partition: Partition) -> Option<Offset> {
+        let strand = self.strands.iter().find(|strand| strand.place.partition == partition)?;
+        if let Some(first) = strand.read.front() {
+            return Some(first.offset());
+        }
+        let position = position(&self.client, &strand.place).map_or(strand.next, |(next, _)| next);
+        Some(position.clamp(strand.next, strand.end.max(strand.next)))
+    }
 }
 
 fn place(topic: &Topic, span: &Span) -> TopicPartition {
@@ -299,5 +351,25 @@ mod tests {
         let leaderless = asked(Partitions::One(Partition(1))).expect_err("nobody leads it");
         assert!(leaderless.to_string().contains("no broker leads orders[1] now"), "{leaderless}");
         assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_leader_that_says_nothing_hides_no_partition_of_another_one() {
+        let cluster = MockCluster::new(3).expect("a mock cluster");
+        cluster.create_topic("orders", 9, 3).expect("a topic");
+        for partition in 0..9 {
+            cluster.partition_leader("orders", partition, Some(partition % 3 + 1)).expect("a leader");
+        }
+        // Those that are asked for what the topic is answer; of what is asked of the leader of these alone nothing is heard.
+        let bootstrap = cluster.bootstrap_servers();
+        let first = bootstrap.split(',').next().expect("three brokers").to_owned();
+        cluster.broker_round_trip_time(3, Duration::from_secs(60)).expect("a broker");
+        let mut reader = KafkaReader::new(KafkaConfig::new(first, "group"), Stop::default()).expect("a client");
+        let begun = Instant::now();
+        let survey = reader.survey(&Topic::from("orders"), Partitions::Led).expect("two answer").expect("it is there");
+        let told: Vec<i32> = survey.spans.iter().map(|span| span.partition.0).collect();
+        assert_eq!((survey.partitions, told), (9, vec![0, 1, 3, 4, 6, 7]));
+        // Within the time that a page has.
+        assert!(begun.elapsed() < ASK * 2, "{:?}", begun.elapsed());
     }
 }

@@ -54,6 +54,11 @@ impl ByArgs {
         who.filter(|who| !who.is_empty())
             .ok_or_else(|| Failure::usage("say who you are with `--by`: this environment has no USER"))
     }
+
+    /// The same, but that nobody need say it who only counts.
+    pub(super) fn who_of(&self, execute: &ExecuteArgs) -> Result<String, Failure> {
+        if execute.execute { self.who() } else { Ok(self.who().unwrap_or_default()) }
+    }
 }
 
 /// What is done to the letters.
@@ -249,8 +254,16 @@ fn interruption(interrupted: Interrupted, total: u64, again: &Again) -> Failure 
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
     use crate::record::{Offset, Partition};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        execute: ExecuteArgs,
+    }
 
     #[test]
     fn whoever_is_interrupted_learns_how_to_go_on() {
@@ -292,5 +305,12 @@ mod tests {
         let by = |who: &str| ByArgs { by: Some(who.to_owned()) }.who();
         assert!(matches!(by("ada"), Ok(who) if who == "ada"));
         assert!(matches!(by(""), Err(Failure::Usage(_))));
+        // As in most containers.
+        let nobody = |arguments: &[&str]| {
+            let execute = Line::try_parse_from(["line"].iter().chain(arguments)).expect("it is well formed").execute;
+            ByArgs { by: Some(String::new()) }.who_of(&execute)
+        };
+        assert!(nobody(&[]).is_ok(), "it is counted");
+        assert!(matches!(nobody(&["--execute"]), Err(Failure::Usage(_))));
     }
 }

@@ -36,7 +36,7 @@ impl Discard {
         }
         let letters = self.letters.open(read)?;
         let console = Console::new(&self.output);
-        let by = self.by.who()?;
+        let by = self.by.who_of(&self.execute)?;
         let again = self.again(letters.topic(), &by);
         // However often their records were re-driven.
         let counted = Redrive::new("counted", self.filter.filter()).cap(u32::MAX);

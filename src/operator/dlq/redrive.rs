@@ -61,7 +61,7 @@ impl Redrive {
         let letters = self.letters.open(read)?;
         let console = Console::new(&self.output);
         let name = self.request.clone().unwrap_or_else(own_name);
-        let by = self.by.who()?;
+        let by = self.by.who_of(&self.execute)?;
         let again = self.again(letters.topic(), &name, &by);
         let request = self.request(name, by);
         let counted = request.clone();

@@ -1,7 +1,6 @@
 //! A job: what it counts or does, how far it is, and whether it is meant.
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use super::{address, begun, when};
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Filled, Named};
 use crate::api::jobs::shown::{Job, State as At, What};
 use crate::api::jobs::{JobName, wanted};
 use crate::api::letters::LettersName;
@@ -17,7 +16,7 @@ use crate::api::masks::Sight;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::api::ui::live as live_of;
-use crate::api::ui::page::{Page, encoded, grouped, not_done, not_shown, shell};
+use crate::api::ui::page::{Page, dated, encoded, grouped, not_done, not_shown, shell};
 
 /// How a job is to be looked at.
 pub(super) fn tone(job: &Job) -> &'static str {
@@ -68,9 +67,21 @@ pub(in crate::api::ui) async fn live_job(
     })
 }
 
+/// Conditions, with their times as people read them.
+fn with_times(query: &str) -> String {
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name @ ("since" | "until"), millis)) => match millis.parse() {
+            Ok(millis) => format!("{name}={}", dated(millis)),
+            Err(_) => pair.to_owned(),
+        },
+        _ => pair.to_owned(),
+    };
+    query.split('&').map(shown).collect::<Vec<_>>().join("&")
+}
+
 fn fragment(job: &Job, may_act: bool) -> Markup {
     let counts = job.counts;
-    let conditions = job.which.query();
+    let conditions = with_times(&job.which.query());
     let selected = match (job.what, job.executes) {
         (What::Redrive, true) => "re-driven",
         (What::Redrive, false) => "would be re-driven",
@@ -187,7 +198,7 @@ pub(in crate::api::ui) async fn execute(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
-    Form(Confirmation { confirm, why }): Form<Confirmation>,
+    Filled(Confirmation { confirm, why }): Filled<Confirmation>,
 ) -> Response {
     let wanted = wanted("execute", &name, &why);
     let selected = confirm.trim().parse().map_err(|_| Problem::bad_request("it was not confirmed by typing the count"));
@@ -212,7 +223,7 @@ pub(in crate::api::ui) async fn stop(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
-    Form(Why { why }): Form<Why>,
+    Filled(Why { why }): Filled<Why>,
 ) -> Response {
     match api.jobs.stop(&name) {
         Ok(job) => (Extension(job.stopped(&why)), Redirect::to(&format!("/jobs/{}", encoded(&name)))).into_response(),
@@ -227,7 +238,7 @@ pub(in crate::api::ui) async fn resume(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(JobName { job: name }): Named<JobName>,
-    Form(Why { why }): Form<Why>,
+    Filled(Why { why }): Filled<Why>,
 ) -> Response {
     let wanted = wanted("resume", &name, &why);
     match api.jobs.of(&name) {

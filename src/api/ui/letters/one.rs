@@ -1,7 +1,6 @@
 //! A letter: all that is known of it, its record as it was, and what is done with it alone.
 
 use axum::Extension;
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use super::{address, hidden, when};
 use crate::api::access::{Identity, Role};
-use crate::api::endpoint::Named;
+use crate::api::endpoint::{Filled, Named};
 use crate::api::letters::shown::EditRequest;
 use crate::api::letters::which::Which;
 use crate::api::letters::{LetterPlace, show, write};
@@ -164,7 +163,7 @@ pub(in crate::api::ui) async fn edit(
     State(api): State<Api>,
     Extension(identity): Extension<Identity>,
     Named(place): Named<LetterPlace>,
-    Form(form): Form<EditForm>,
+    Filled(form): Filled<EditForm>,
 ) -> Response {
     let address = format!("{}/{}/{}", address(&place.daemon, &place.topic), place.partition, place.offset);
     let why = form.why.clone();

@@ -159,17 +159,17 @@ fn partitions_tell_where_they_begin_and_end_in_one_go() {
     let client = reader.client.consumer().client();
     let at = |offset| {
         let asked = list([(&place(), offset)]).expect("a list");
-        offsets(client, &asked, LONG).expect("answered").pop().expect("one was asked for")
+        offsets(client, &asked, Isolation::Committed, LONG).expect("answered").pop().expect("one was asked for")
     };
     let found = |offset| (at(offset).place, at(offset).offset, at(offset).error);
     assert_eq!(found(rdkafka::Offset::Beginning), (place(), Some(0), None));
     assert_eq!(found(rdkafka::Offset::End), (place(), Some(7), None));
     // Who is asked for nothing answers nothing.
-    assert_eq!(offsets(client, &TopicPartitionList::new(), LONG), Ok(Vec::new()));
+    assert_eq!(offsets(client, &TopicPartitionList::new(), Isolation::Uncommitted, LONG), Ok(Vec::new()));
     let nobody =
         ClientConfig::new().set("bootstrap.servers", "127.0.0.1:1").create::<BaseProducer>().expect("a client");
     let asked = list([(&place(), rdkafka::Offset::End)]).expect("a list");
-    assert!(offsets(nobody.client(), &asked, Duration::from_millis(200)).is_err());
+    assert!(offsets(nobody.client(), &asked, Isolation::Uncommitted, Duration::from_millis(200)).is_err());
 }
 
 #[cfg(feature = "cli")]
