@@ -31,7 +31,7 @@ fn storm(setting: Setting) -> Result<Verdict> {
         running.push_back(scenario.start_watched(&flags)?);
     }
     scenario.until_more(1, Duration::from_secs(30))?;
-    let end = Instant::now() + seconds(40, 180)?;
+    let end = Instant::now() + seconds(30, 180)?;
     let (mut successes, mut looked, mut joins) = (0, Instant::now(), true);
     let mut leaving = Vec::new();
     while Instant::now() < end {
