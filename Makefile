@@ -38,10 +38,11 @@ micro-accept: ## Make what they take now the figures that `make check` keeps to
 # One package set for both steps: another one would select other features and build the dependencies twice. It has TLS, since
 # `integration` asks for it; `make demo` builds without, and so needs no OpenSSL.
 # The tests run the examples as processes, so those are built first.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	@bash scripts/tools.sh tls browser schemathesis
 	cargo build --locked --workspace --bins --examples
-	$(WITH_KAFKA) cargo test --locked --workspace
+	CARGO_TARGET_$(HOST)_RUNNER=scripts/test-threads.sh $(WITH_KAFKA) cargo test --locked --workspace
 
 # As many kills, moves and minutes as show rare things too; `make test` has some of each. ONLY=rebalance_storm for one of them;
 # PAGE=docs/testing.md puts what came of them into the table there.

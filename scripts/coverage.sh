@@ -23,7 +23,7 @@ export DAEMONRY_SIM_SEEDS=${SEEDS:-1000}
 export LLVM_COV_FLAGS=--num-threads=1
 # All but the pipeline and what it is made of.
 others='src/(admin|app|config|daemon|dead_letters|handler|kafka|metrics|micro|record|supervisor|telemetry|testing)/'
-others+='|src/(panic|record|shutdown|trace|producer|metrics)\.rs|tests'
+others+='|src/(panic|records?|shutdown|supervisor|telemetry|trace|producer|metrics)\.rs|tests'
 # The core alone, as it needs no Kafka.
 cargo "+$toolchain" llvm-cov --branch -p daemonry --no-default-features --test simulation \
     --ignore-filename-regex "$others" --summary-only

@@ -41,6 +41,8 @@ pub(super) struct Assigned {
     finished: Option<(Offset, LeaderEpoch)>,
     /// Where the first such record is, until the pipeline is told.
     rewritten: Option<Offset>,
+    /// The first record that was read of it.
+    pub(super) began: Option<Offset>,
     /// Whether nobody has looked yet whether the log still is the one that was read.
     pub(super) unproven: bool,
     /// Whether nothing was read of it yet: where it stands is where somebody has committed.
@@ -83,6 +85,7 @@ impl Assigned {
             leader_epoch,
             finished: finished.zip(leader_epoch),
             rewritten: None,
+            began: None,
             unproven: leader_epoch.is_some() && next.is_some(),
             unread: true,
             suspected: None,
@@ -100,7 +103,7 @@ impl Assigned {
     pub(super) fn renew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.ahead.clear();
-        (self.finished, self.rewritten) = (None, None);
+        (self.finished, self.rewritten, self.began) = (None, None, None);
         (self.unreadable, self.suspected) = (None, None);
         self.end = -1;
     }
@@ -197,6 +200,7 @@ impl Assigned {
             return 0;
         }
         self.next = Some(last.offset().next().offset());
+        self.began = self.began.or(Some(first.offset()));
         self.leader_epoch = read.leaders.last();
         if let Some((end, known)) = self.finished
             && let Some(later) = read.leaders.first_after(known)

@@ -75,6 +75,8 @@ struct Way {
     target: Offset,
     /// What is left of what was read, where its log was cut.
     left: Option<Offset>,
+    /// The first that was read.
+    began: Option<Offset>,
     /// What was to be read next.
     next: Option<Offset>,
     /// How many offsets are lost by it that were not read.
@@ -90,6 +92,20 @@ impl Way {
     /// Of what was read, up to where it may still be done.
     fn read(&self) -> Option<Offset> {
         self.left.or(self.next)
+    }
+
+    /// Where it leads by what the group has committed once it is drained.
+    fn goal(&self, standing: Option<Standing>) -> Goal {
+        // Where nothing is committed, nothing that was read is finished.
+        let standing = standing.or_else(|| self.began.map(|low| Standing { low, finished: 0 }));
+        let mut goal = Goal { target: self.target, unfinished: 0 };
+        if self.policy == LossPolicy::Latest {
+            goal.unfinished = standing.zip(self.read()).map_or(0, |(standing, read)| standing.unfinished(read));
+        } else if let Some(standing) = standing {
+            // What is left may not be finished. The runs that are remembered above it may be of what is gone: they are not asked for.
+            goal.target = goal.target.min(standing.low);
+        }
+        goal
     }
 }
 
@@ -236,6 +252,7 @@ fn decide(
     }
     let assigned = assignment.iter().find(|assigned| assigned.epoch == epoch);
     let next = assigned.and_then(|assigned| assigned.next);
+    let began = assigned.and_then(|assigned| assigned.began);
     // What was committed of the former one, before anybody knew, is no place in the new one.
     let is_stale = assigned.is_some_and(|assigned| assigned.unread) && around.topics.anew().contains(&place.topic);
     // It was fetched before it could be asked again; or it ends before what was read of it, and nobody had said so before it was fetched.
@@ -266,7 +283,7 @@ fn decide(
         return Err(Halt::Fail(SourceError::Fatal(lost.refusal(loss))));
     }
     let target = lost.target(loss, policy);
-    Ok(Way { loss, policy, target, left, next, offsets: lost.offsets(loss, target) })
+    Ok(Way { loss, policy, target, left, began, next, offsets: lost.offsets(loss, target) })
 }
 
 /// Has the place be one that loses no more than it must: behind nothing that is unfinished, and committed where a start would otherwise skip what
@@ -274,16 +291,11 @@ fn decide(
 fn make_sure(way: Way, place: &TopicPartition, client: &Arc<Client>, around: &Surroundings) -> Stage {
     let (client, place, origin) = (Arc::clone(client), place.clone(), around.origin(&place.topic));
     let errand = Errand::run("kafka-reset", &around.wake, move || {
-        let mut goal = Goal { target: way.target, unfinished: 0 };
-        if way.drains() {
-            let standing = standing(&client, &place)?;
-            if way.policy == LossPolicy::Latest {
-                goal.unfinished = standing.zip(way.read()).map_or(0, |(standing, read)| standing.unfinished(read));
-            } else if let Some(standing) = standing {
-                // What is left may not be finished. The runs that are remembered above it may be of what is gone: they are not asked for.
-                goal.target = goal.target.min(standing.low);
-            }
-        }
+        let goal = if way.drains() {
+            way.goal(standing(&client, &place)?)
+        } else {
+            Goal { target: way.target, unfinished: 0 }
+        };
         if way.policy == LossPolicy::Latest {
             pin(&client, &place, goal.target.0, origin).map_err(|error| error.to_string())?;
         }
@@ -408,4 +420,35 @@ fn fetch(
     }
     assignment.doubt_others(place);
     consumer.assign(&list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log that was read from 20 up to 160, and cut at 100.
+    fn cut(policy: LossPolicy, target: i64) -> Way {
+        let (left, began, next) = (Some(Offset(100)), Some(Offset(20)), Some(Offset(160)));
+        Way { loss: Loss::Truncated, policy, target: Offset(target), left, began, next, offsets: Some(60) }
+    }
+
+    fn goal(way: Way, standing: Option<(i64, u64)>) -> (i64, u64) {
+        let goal = way.goal(standing.map(|(low, finished)| Standing { low: Offset(low), finished }));
+        (goal.target.0, goal.unfinished)
+    }
+
+    #[test]
+    fn what_is_left_and_unfinished_is_read_again() {
+        assert_eq!(goal(cut(LossPolicy::Earliest, 100), Some((160, 0))), (100, 0), "all was finished");
+        assert_eq!(goal(cut(LossPolicy::Earliest, 100), Some((30, 40))), (30, 0));
+        // As the coordinator took no commit since it was assigned.
+        assert_eq!(goal(cut(LossPolicy::Earliest, 100), None), (20, 0), "nothing was finished");
+        assert_eq!(goal(Way { began: None, ..cut(LossPolicy::Earliest, 100) }, None), (100, 0), "nothing was read");
+    }
+
+    #[test]
+    fn what_is_passed_over_unfinished_counts_as_lost() {
+        assert_eq!(goal(cut(LossPolicy::Latest, 130), Some((30, 40))), (130, 30));
+        assert_eq!(goal(cut(LossPolicy::Latest, 130), None), (130, 80), "nothing was finished");
+    }
 }

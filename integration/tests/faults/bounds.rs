@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use daemonry::record::{Offset, Partition};
 use integration::checker::Order;
 use integration::payload::Payload;
+use integration::scale::Scale;
 use integration::{Message, Scenario, Writer, brokers};
 
 #[test]
@@ -14,7 +15,7 @@ fn a_slow_head_does_not_make_what_is_finished_behind_it_run_again() -> Result<()
     const BEHIND: u64 = 5_000;
     let mut scenario = Scenario::open(&brokers()?, "slow-head", Order::Key)?;
     let behind = (1..=BEHIND).map(|id| Payload::obeyed(id, &format!("key-{}", id % 50), ""));
-    let head = Payload::obeyed(0, "slow", "\"sleep_ms\":20000");
+    let head = Payload::obeyed(0, "slow", "\"sleep_ms\":14000");
     scenario.produce_to(Partition(0), std::iter::once(head).chain(behind))?;
     let flags = scenario.flags().with("session-timeout-ms", 2_000);
     let first = scenario.start(&flags)?;
@@ -37,13 +38,15 @@ fn a_slow_head_does_not_make_what_is_finished_behind_it_run_again() -> Result<()
 #[test]
 fn a_backlog_does_not_grow_the_memory() -> Result<()> {
     const RECORD: usize = 10 << 10;
-    const BACKLOG: usize = 2 << 30;
     /// The pipeline's byte budget by default, and as much for all the rest.
     const BOUND: u64 = (64 + 64) << 20;
+    let scale = Scale::of_environment()?;
+    // Many times as much as may be held.
+    let backlog = scale.of(512 << 20, 2 << 30);
     let mut scenario = Scenario::open(&brokers()?, "backlog", Order::Key)?;
     let filler = "x".repeat(RECORD - 60);
     let mut writer = Writer::connect(&brokers()?)?;
-    let records = BACKLOG / RECORD;
+    let records = backlog / RECORD;
     for start in (0..records).step_by(8_000) {
         let message = |id: usize| {
             Message::new(format!(r#"{{"id":{id},"sleep_ms":100,"filler":"{filler}"}}"#)).key(id.to_string())
@@ -55,7 +58,7 @@ fn a_backlog_does_not_grow_the_memory() -> Result<()> {
     let flags = scenario.flags().with("queue", 1_000_000).with("workers", 16);
     let mut member = scenario.start(&flags)?;
     scenario.until_works(&mut member, Duration::from_secs(20))?;
-    let (end, mut peak) = (Instant::now() + Duration::from_secs(20), 0);
+    let (end, mut peak) = (Instant::now() + Duration::from_secs(scale.of(12, 20)), 0);
     while Instant::now() < end {
         peak = member.peak_memory().context("the process runs")?;
         ensure!(peak <= BOUND, "{} MiB are held, {} MiB are allowed", peak >> 20, BOUND >> 20);

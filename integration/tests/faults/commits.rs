@@ -14,8 +14,6 @@ use crate::running::Running;
 
 /// What progress may take once commits are taken again.
 const BOUND: Duration = Duration::from_secs(30);
-/// How long it goes on.
-const TIME: Duration = Duration::from_secs(4);
 /// What handlers may take that were begun before.
 const ENDS: Duration = Duration::from_secs(3);
 /// How long librdkafka waits for an answer, so that it is missed in time.
@@ -48,23 +46,22 @@ fn fail(name: &str, rules: &[Commits], keeps: Keeps) -> Result<Vec<Verdict>> {
     let proxy = Proxy::start_understanding()?;
     let broker = Broker::start(BrokerOptions::default().listener_behind(NAME, proxy.port()))?;
     proxy.lead_to(&broker.listener(NAME))?;
-    let mut running = Vec::new();
-    for protocol in ["classic", "consumer"] {
-        running.push(Running::start(&broker.bootstrap(), &format!("{name}.{protocol}"), |scenario, flags| {
-            let flags = flags.properties(scenario.directory(), &[("socket.timeout.ms", ANSWER_MS)])?;
-            let flags = flags.with("brokers", proxy.address()).with("commit-interval-ms", 200);
-            // Who is told that the group doesn't know it joins as somebody new, and the group waits for the one that it was before.
-            let flags = if protocol == "classic" { flags.with("session-timeout-ms", 6_000) } else { flags };
-            Ok(flags.with("group-protocol", protocol))
-        })?);
-    }
+    let mut running = Running::start_both(&broker.bootstrap(), name, |scenario, protocol, flags| {
+        let flags = flags.properties(scenario.directory(), &[("socket.timeout.ms", ANSWER_MS)])?;
+        let flags = flags.with("brokers", proxy.address()).with("commit-interval-ms", 200);
+        // Who is told that the group doesn't know it joins as somebody new, and the group waits for the one that it was before.
+        Ok(if protocol == "classic" { flags.with("session-timeout-ms", 6_000) } else { flags })
+    })?;
     let mut before = Vec::new();
     for each in &mut running {
         each.scenario.expect_broken_connections();
         before.push(each.rebalances()?);
     }
 
-    for _ in 0..Scale::of_environment()?.of(1, 5) {
+    let scale = Scale::of_environment()?;
+    // How long it goes on once some have met it.
+    let time = Duration::from_secs(scale.of(2, 4));
+    for _ in 0..scale.of(1, 5) {
         for rule in rules {
             let (met, since) = (proxy.commits_met(), unix_ms());
             proxy.have_commits(*rule);
@@ -73,7 +70,7 @@ fn fail(name: &str, rules: &[Commits], keeps: Keeps) -> Result<Vec<Verdict>> {
                 // Handlers don't wait for commits.
                 each.scenario.until_more(50, BOUND)?;
             }
-            thread::sleep(TIME);
+            thread::sleep(time);
             proxy.have_commits(Commits::Pass);
             for each in &mut running {
                 if keeps == Keeps::Nothing {
@@ -92,8 +89,7 @@ fn fail(name: &str, rules: &[Commits], keeps: Keeps) -> Result<Vec<Verdict>> {
         }
     }
 
-    let mut verdicts = Vec::new();
-    for (mut each, before) in running.into_iter().zip(before) {
+    for (each, before) in running.iter_mut().zip(before) {
         let after = each.rebalances()?;
         let moved = after - before;
         ensure!(keeps == Keeps::Nothing || moved.abs() < 0.5, "{moved} rebalances for nothing");
@@ -105,9 +101,8 @@ fn fail(name: &str, rules: &[Commits], keeps: Keeps) -> Result<Vec<Verdict>> {
             failed += lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
         }
         ensure!(failed > 0.0, "no commit is counted as failed");
-        verdicts.push(each.pass()?);
     }
-    Ok(verdicts)
+    Running::pass_all(running)
 }
 
 fn fail_without_repeats(name: &str, rules: &[Commits]) -> Result<()> {

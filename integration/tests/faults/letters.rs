@@ -30,7 +30,7 @@ fn letters_equal_their_records_byte_for_byte() -> Result<()> {
     scenario.produce(payloads)?;
 
     let flags = scenario.flags();
-    let members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
+    let members = vec![scenario.start_watched(&flags)?, scenario.start_watched(&flags)?];
     // The checker compares each letter with its record.
     let verdict = scenario.pass(members, Duration::from_secs(60))?;
 

@@ -12,6 +12,7 @@ mod crashes;
 mod cuts;
 mod downstream;
 mod exits;
+mod leaders;
 mod letters;
 mod networks;
 mod operators;

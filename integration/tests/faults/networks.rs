@@ -36,7 +36,8 @@ impl Network {
 /// Behind the proxy.
 fn start_both(network: &Network, name: &str) -> Result<Vec<Running>> {
     let way = network.proxy.address();
-    let mut both = Running::start_both(&network.broker.bootstrap(), name, |flags| flags.with("brokers", &way))?;
+    let mut both =
+        Running::start_both(&network.broker.bootstrap(), name, |_, _, flags| Ok(flags.with("brokers", &way)))?;
     both.iter_mut().for_each(|each| each.scenario.expect_broken_connections());
     Ok(both)
 }
@@ -61,11 +62,7 @@ fn network_latency() -> Result<()> {
         thread::sleep(millis(&mut random, 500..2_000));
     }
     // It goes on being slow: the stop too.
-    for each in running {
-        let verdict = each.pass()?;
-        assert_eq!(verdict.duplicates, 0, "{verdict}");
-    }
-    Ok(())
+    Running::pass_without_repeats(running)
 }
 
 #[test]
@@ -89,11 +86,7 @@ fn network_cut() -> Result<()> {
         }
         thread::sleep(millis(&mut random, 1_500..3_500));
     }
-    for each in running {
-        let verdict = each.pass()?;
-        assert_eq!(verdict.duplicates, 0, "{verdict}");
-    }
-    Ok(())
+    Running::pass_without_repeats(running)
 }
 
 /// What was connected before a link goes down still is when it comes up again, and what was sent arrives then: also on a connection that its
@@ -109,7 +102,7 @@ fn network_link_down() -> Result<()> {
     }
     let rounds = Scale::of_environment()?.of(3, 20);
     let broker = Broker::start(BrokerOptions::default())?;
-    let mut running = Running::start_both(&broker.bootstrap(), "link-down", |flags| flags)?;
+    let mut running = Running::start_both(&broker.bootstrap(), "link-down", |_, _, flags| Ok(flags))?;
     running.iter_mut().for_each(|each| each.scenario.expect_broken_connections());
     let mut random = Rng::with_seed(running[0].scenario.seed());
     for _ in 0..rounds {
@@ -136,11 +129,7 @@ fn network_link_down() -> Result<()> {
     }
     // Until nothing is on its way any more there must be something to commit.
     thread::sleep(LATE);
-    for each in running {
-        let verdict = each.pass()?;
-        assert_eq!(verdict.duplicates, 0, "{verdict}");
-    }
-    Ok(())
+    Running::pass_without_repeats(running)
 }
 
 /// Connections that both ends take for open while nothing comes through: for a while, and for ever.

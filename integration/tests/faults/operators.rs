@@ -27,7 +27,7 @@ fn reset(setting: Setting) -> Result<Verdict> {
     let mut scenario = Scenario::open(&brokers()?, &setting.name("reset"), setting.order)?;
     let flags = setting.flags(&scenario);
     let load = scenario.load(150, Mix::default());
-    let mut members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
+    let mut members = vec![scenario.start_watched(&flags)?, scenario.start_watched(&flags)?];
     for member in &mut members {
         scenario.until_works(member, SOON)?;
     }
@@ -41,13 +41,14 @@ fn reset(setting: Setting) -> Result<Verdict> {
     scenario.unload(load)?;
     scenario.settle(SOON)?;
     for mut member in members {
+        scenario.unwatch(&member)?;
         let code = member.stop(STOP)?;
         ensure!(code == 0, "process {} ended with code {code}, log {}", member.pid(), member.log_path().display());
     }
 
     // One partition begins again, and no other does.
     scenario.reset(Partition(3), Offset(0))?;
-    let heir = scenario.start(&flags)?;
+    let heir = scenario.start_watched(&flags)?;
     scenario.pass(vec![heir], SOON)
 }
 
@@ -76,8 +77,9 @@ fn offsets_expired() -> Result<()> {
     let (before, meanwhile) = payloads.split_at(2_000);
     scenario.produce(before.to_vec())?;
     let flags = scenario.flags();
-    let mut first = scenario.start(&flags)?;
+    let mut first = scenario.start_watched(&flags)?;
     scenario.settle(SOON)?;
+    scenario.unwatch(&first)?;
     assert_eq!(first.stop(STOP)?, 0);
     scenario.produce(meanwhile.to_vec())?;
 
@@ -92,7 +94,7 @@ fn offsets_expired() -> Result<()> {
             Ok(group.committed(topic, &partitions)?.is_empty())
         })
     })?;
-    let second = scenario.start(&flags)?;
+    let second = scenario.start_watched(&flags)?;
     let verdict = scenario.pass(vec![second], SOON)?;
     assert!(verdict.successes + verdict.letters >= 5_000, "not all began again: {verdict}");
     Ok(())
@@ -104,8 +106,9 @@ fn removed_unread(name: &str) -> Result<Scenario> {
     let records = |ids: std::ops::Range<u64>| ids.map(|id| Payload::obeyed(id, &format!("key-{}", id % 5), ""));
     scenario.produce_to(Partition(0), records(0..100))?;
     scenario.produce_to(Partition(1), records(100..200))?;
-    let mut first = scenario.start(&scenario.flags())?;
+    let mut first = scenario.start_watched(&scenario.flags())?;
     scenario.settle(SOON)?;
+    scenario.unwatch(&first)?;
     assert_eq!(first.stop(STOP)?, 0);
     scenario.produce_to(Partition(0), records(200..300))?;
     scenario.produce_to(Partition(1), records(300..400))?;
@@ -128,8 +131,8 @@ fn retention_removed_unread() -> Result<()> {
     ensure!(committed[&Partition(0)].next == NextOffset::at(100), "it was committed past: {committed:?}");
 
     // Who says so goes on behind them.
-    let flags = scenario.flags().with("out-of-range", "earliest").with("admin", "127.0.0.1:0");
-    let mut goes_on = scenario.start(&flags)?;
+    let flags = scenario.flags().with("out-of-range", "earliest");
+    let mut goes_on = scenario.start_watched(&flags)?;
     let told = goes_on.log_path().to_owned();
     until_true(SOON, "the loss among the metrics", || {
         Ok(goes_on.metric("daemon_missed_offsets_total", "cause=\"removed\"")? == 50.0)

@@ -1,13 +1,19 @@
 //! Brokers that go away.
 
+use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use integration::checker::Order;
 use integration::patience::{unix_ms, until_true};
 use integration::payload::Mix;
-use integration::{Broker, BrokerOptions, Scenario};
+use integration::scale::seconds;
+use integration::{Broker, BrokerOptions, Cluster, Scenario};
+
+use crate::clusters::{BROKERS, ONE, start_both};
+use crate::running::Running;
+use crate::side_by_side::each;
 
 /// What an idle process may take to notice that its brokers say nothing.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -56,11 +62,11 @@ fn broker_killed_and_restarted() -> Result<()> {
         scenario.until_resumed()?;
         scenario.watches().iter().try_for_each(|watch| watch.until_ready(BOUND))?;
     }
-    for (mut scenario, members, load) in scenarios {
+    each(scenarios, |(mut scenario, members, load)| {
         scenario.unload(load)?;
-        scenario.pass(members, Duration::from_secs(60))?;
-    }
-    Ok(())
+        scenario.pass(members, Duration::from_secs(60))
+    })
+    .map(drop)
 }
 
 #[test]
@@ -90,9 +96,69 @@ fn broker_that_keeps_its_connections_and_says_nothing_is_noticed_by_an_idle_proc
     }
     broker.thaw()?;
 
-    for (scenario, mut member) in scenarios {
+    each(scenarios, |(scenario, mut member)| {
         until_true(BOUND, "a process that is ready again", || Ok(member.get("/readyz")?.0 == 200))?;
-        scenario.pass(vec![member], Duration::from_secs(60))?;
+        scenario.pass(vec![member], Duration::from_secs(60))
+    })
+    .map(drop)
+}
+
+#[test]
+fn all_brokers_down() -> Result<()> {
+    let mut one = Some(ONE.lock().unwrap_or_else(PoisonError::into_inner));
+    /// What a process may take to notice.
+    const NOTICED: Duration = Duration::from_secs(10);
+    /// After this time without a word a member takes itself for lost. A classic group then waits as long for who it was before.
+    const SESSION: Duration = Duration::from_secs(45);
+    /// So long before the outage it may have said its last word.
+    const HEARTBEAT: Duration = Duration::from_secs(3);
+    let outage = seconds(15, 600)?;
+    let mut cluster = Cluster::start(BROKERS)?;
+    let mut running = start_both(&cluster, "all-down")?;
+    // A producer gives up earlier than a daemon.
+    running.iter_mut().try_for_each(Running::pause)?;
+
+    let (killed, silent) = (unix_ms(), Instant::now());
+    cluster.kill_all()?;
+    for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+        watch.until_unready(NOTICED, "no broker of")?;
     }
-    Ok(())
+    let (noticed, down) = (unix_ms(), Instant::now());
+    if outage >= SESSION {
+        // Brokers that are down take nothing of the machine: another cluster may have it meanwhile. If that takes longer, so does this.
+        one = None;
+    }
+    thread::sleep(outage);
+    let _one = one.unwrap_or_else(|| ONE.lock().unwrap_or_else(PoisonError::into_inner));
+    eprintln!("all-down: for {:?}", down.elapsed());
+    let over = unix_ms();
+    for watch in running.iter_mut().flat_map(|each| each.scenario.watches()) {
+        watch.note_outage(noticed, over, "no broker of");
+    }
+    cluster.restart_stopped()?;
+    // Brokers take their time as well.
+    let is_long = silent.elapsed() + HEARTBEAT >= SESSION;
+
+    for each in &mut running {
+        if is_long {
+            each.members.iter().for_each(|member| each.scenario.note_gone(member.pid(), killed, SESSION + BOUND));
+        }
+        each.resume();
+        each.scenario.note_resumption("the brokers were back", if is_long { SESSION + BOUND } else { BOUND });
+    }
+    each(running, move |mut each| {
+        each.scenario.until_resumed()?;
+        let mut restarts = 0.0;
+        for member in &mut each.members {
+            restarts += member.metric("daemon_restarts_total", "")?;
+        }
+        ensure!(restarts < 0.5, "{restarts} restarts, where waiting would have done");
+        each.pause()?;
+        let Running { mut scenario, members, .. } = each;
+        let verdict = scenario.finish(members, Duration::from_secs(60))?;
+        verdict.ensure_clean()?;
+        scenario.vitals().iter().try_for_each(|vitals| vitals.ensure_flat_within(noticed, over))?;
+        scenario.close()
+    })
+    .map(drop)
 }

@@ -31,7 +31,7 @@ fn storm(setting: Setting) -> Result<Verdict> {
         running.push_back(scenario.start_watched(&flags)?);
     }
     scenario.until_more(1, Duration::from_secs(30))?;
-    let end = Instant::now() + seconds(40, 180)?;
+    let end = Instant::now() + seconds(30, 180)?;
     let (mut successes, mut looked, mut joins) = (0, Instant::now(), true);
     let mut leaving = Vec::new();
     while Instant::now() < end {
@@ -77,16 +77,17 @@ fn rolled(setting: Setting) -> Result<Verdict> {
     let load = scenario.load(100, Mix::default());
     let mut running: VecDeque<Member> = VecDeque::new();
     for _ in 0..setting.members {
-        running.push_back(scenario.start(&flags)?);
+        running.push_back(scenario.start_watched(&flags)?);
     }
     for member in &mut running {
         scenario.until_works(member, Duration::from_secs(60))?;
     }
     for _ in 0..Scale::of_environment()?.of(1, 4) * setting.members {
-        let mut next = scenario.start(&flags)?;
+        let mut next = scenario.start_watched(&flags)?;
         scenario.until_works(&mut next, Duration::from_secs(60))?;
         running.push_back(next);
         let mut former = running.pop_front().context("there are six")?;
+        scenario.unwatch(&former)?;
         let code = former.stop(STOP)?;
         ensure!(code == 0, "process {} ended with code {code}, log {}", former.pid(), former.log_path().display());
     }

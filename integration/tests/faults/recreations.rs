@@ -13,6 +13,8 @@ use integration::scenario::{PARTITIONS, STOP};
 use integration::{Flags, Member, Scenario, brokers};
 use rustix::process::Signal;
 
+use crate::side_by_side::{each, side_by_side};
+
 const FIRST: Partition = Partition(0);
 const SOON: Duration = Duration::from_secs(60);
 /// What it says where it goes on.
@@ -131,12 +133,12 @@ fn topic_made_anew_stops_or_goes_on_as_the_policy_says() -> Result<()> {
     let done = latest.scenario.entries()?.iter().filter(|entry| passed_over(&entry.id)).count();
     ensure!(done == 0, "{done} were done of what was there before");
 
-    [stops, earliest, latest].into_iter().try_for_each(Reader::pass)
+    each(vec![stops, earliest, latest], Reader::pass).map(drop)
 }
 
 /// The first partition of a topic whose last record is in its handler while the topic is made anew, with more records than there were. What is
 /// committed of the former one then lands on the new one.
-fn made_anew_under_a_commit(policy: &str) -> Result<(Reader, Moment)> {
+fn made_anew_under_a_commit(policy: &'static str) -> Result<(Reader, Moment)> {
     let mut scenario = Scenario::open(&brokers()?, &format!("under.{policy}"), Order::Key)?;
     scenario.produce_to(FIRST, records(0..399))?;
     let flags = if policy == "stop" { scenario.flags() } else { scenario.flags().with("recreated", policy) };
@@ -171,9 +173,9 @@ fn made_anew_under_a_commit(policy: &str) -> Result<(Reader, Moment)> {
 #[test]
 fn topic_deleted_and_recreated_under_a_commit() -> Result<()> {
     let fresh = FRESH.start..FRESH.start + 600;
-    let (mut stops, _) = made_anew_under_a_commit("stop")?;
-    let (mut earliest, _) = made_anew_under_a_commit("earliest")?;
-    let (mut latest, since) = made_anew_under_a_commit("latest")?;
+    let made = side_by_side(&["stop", "earliest", "latest"], made_anew_under_a_commit)?;
+    let [(mut stops, _), (mut earliest, _), (mut latest, since)] =
+        made.try_into().map_err(|_| anyhow::anyhow!("there are three"))?;
 
     stops.scenario.expect_error("was deleted and made anew while it was read");
     let log = stops.ends()?;
@@ -196,5 +198,5 @@ fn topic_deleted_and_recreated_under_a_commit() -> Result<()> {
     let counted = latest.member.metric("daemon_resets_total", "cause=\"recreated\"")?;
     ensure!(counted == 1.0, "{counted} partitions are counted");
 
-    [stops, earliest, latest].into_iter().try_for_each(Reader::pass)
+    each(vec![stops, earliest, latest], Reader::pass).map(drop)
 }

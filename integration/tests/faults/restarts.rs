@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use daemonry::record::{Offset, Partition};
 use integration::checker::Order;
 use integration::patience::until_true;
 use integration::payload::{Mix, Payload};
-use integration::{Broker, BrokerOptions, Member, Message, Scenario, Topics, brokers, figures};
+use integration::{Broker, BrokerOptions, Member, Message, Scenario, Topics, brokers};
+
+use crate::side_by_side::side_by_side;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -123,16 +125,7 @@ fn one_panics(membership: Membership) -> Result<()> {
 
 #[test]
 fn daemon_that_panics_is_restarted_while_the_other_flows() -> Result<()> {
-    let start = |membership| Ok((membership, figures::spawn(move || one_panics(membership))?));
-    let running: Vec<_> = MEMBERSHIPS.into_iter().map(start).collect::<Result<_>>()?;
-    let ended: Vec<_> = running.into_iter().map(|(membership, thread)| (membership, thread.join())).collect();
-    for (membership, thread) in ended {
-        match thread {
-            Ok(result) => result.with_context(|| format!("with {membership:?}"))?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-    Ok(())
+    side_by_side(&MEMBERSHIPS, one_panics).map(drop)
 }
 
 /// One daemon fails for good by what this record says, and the process ends with 4; the other one has drained.

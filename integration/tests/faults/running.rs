@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use integration::checker::{Order, Verdict};
 use integration::load::Load;
 use integration::payload::Mix;
 use integration::{Flags, Member, Scenario};
+
+use crate::side_by_side::each;
 
 /// What their start, and their end, may take.
 const BOUND: Duration = Duration::from_secs(60);
@@ -26,25 +28,43 @@ impl Running {
         name: &str,
         change: impl Fn(&Scenario, Flags) -> Result<Flags>,
     ) -> Result<Self> {
+        let mut running = Self::begin(bootstrap, name, change)?;
+        running.until_works()?;
+        Ok(running)
+    }
+
+    /// One of each group protocol, with what `change` makes of the flags.
+    pub(crate) fn start_both(
+        bootstrap: &str,
+        name: &str,
+        change: impl Fn(&Scenario, &'static str, Flags) -> Result<Flags>,
+    ) -> Result<Vec<Self>> {
+        let begin = |protocol| {
+            let change = |scenario: &Scenario, flags: Flags| {
+                Ok(change(scenario, protocol, flags)?.with("group-protocol", protocol))
+            };
+            Self::begin(bootstrap, &format!("{name}.{protocol}"), change)
+        };
+        let mut both = ["classic", "consumer"].into_iter().map(begin).collect::<Result<Vec<_>>>()?;
+        both.iter_mut().try_for_each(Self::until_works)?;
+        Ok(both)
+    }
+
+    fn begin(bootstrap: &str, name: &str, change: impl Fn(&Scenario, Flags) -> Result<Flags>) -> Result<Self> {
         let mut scenario = Scenario::open(bootstrap, name, Order::Key)?;
         let flags = scenario.flags().with("admin", "127.0.0.1:0");
         let flags = change(&scenario, flags)?;
         let load = Some(scenario.load(100, Mix::default()));
-        let mut members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
-        for member in &mut members {
-            scenario.until_works(member, BOUND)?;
-            scenario.watch(member)?;
-        }
+        let members = vec![scenario.start(&flags)?, scenario.start(&flags)?];
         Ok(Self { scenario, members, load })
     }
 
-    /// One of each group protocol.
-    pub(crate) fn start_both(bootstrap: &str, name: &str, change: impl Fn(Flags) -> Flags) -> Result<Vec<Self>> {
-        let start = |protocol| {
-            let flags = |_: &Scenario, flags: Flags| Ok(change(flags.with("group-protocol", protocol)));
-            Self::start(bootstrap, &format!("{name}.{protocol}"), flags)
-        };
-        ["classic", "consumer"].into_iter().map(start).collect()
+    fn until_works(&mut self) -> Result<()> {
+        for member in &mut self.members {
+            self.scenario.until_works(member, BOUND)?;
+            self.scenario.watch(member)?;
+        }
+        Ok(())
     }
 
     /// How often partitions were given to the processes, or taken from them.
@@ -71,5 +91,18 @@ impl Running {
         self.pause()?;
         let Self { scenario, members, .. } = self;
         scenario.pass(members, BOUND)
+    }
+
+    /// All of them, side by side.
+    pub(crate) fn pass_all(these: Vec<Self>) -> Result<Vec<Verdict>> {
+        each(these, Self::pass)
+    }
+
+    /// The same, where nothing may have run twice.
+    pub(crate) fn pass_without_repeats(these: Vec<Self>) -> Result<()> {
+        for verdict in Self::pass_all(these)? {
+            ensure!(verdict.duplicates == 0, "{verdict}");
+        }
+        Ok(())
     }
 }

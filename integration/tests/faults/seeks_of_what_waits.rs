@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use daemonry::record::{Offset, Partition};
-use integration::checker::Order;
+use integration::checker::{Order, Verdict};
 use integration::patience::until_true;
 use integration::payload::Payload;
 use integration::scenario::STOP;
 use integration::{Broker, BrokerOptions, Member, Scenario, Seeking, brokers};
 use rustix::process::Signal;
+
+use crate::side_by_side::side_by_side;
 
 const SOON: Duration = Duration::from_secs(30);
 const FIRST: Partition = Partition(0);
@@ -129,33 +131,34 @@ fn a_seek_while_the_broker_is_down_is_refused_and_changes_nothing() -> Result<()
     Ok(())
 }
 
+/// The broker goes while a seek waits for a handler.
+fn gone_in_a_seek(protocol: &'static str) -> Result<Verdict> {
+    let mut broker = Broker::start(BrokerOptions::default())?;
+    let mut scenario = Scenario::open(&broker.bootstrap(), &format!("seek.outage.{protocol}"), Order::Partition)?;
+    scenario.expect_broken_connections();
+    scenario.produce_to(FIRST, plain(0..50))?;
+    scenario.produce_to(FIRST, [Payload::obeyed(50, "any", "\"sleep_ms\":3000")])?;
+    scenario.produce_to(FIRST, plain(51..100))?;
+    let flags = scenario.flags().with("group-protocol", protocol).steered();
+    // What is lost to the group runs again, and that is none of what is asked here.
+    let flags = if protocol == "classic" { flags.with("session-timeout-ms", 180_000) } else { flags };
+    let mut member = scenario.start(&flags)?;
+    scenario.until_more(50, SOON)?;
+
+    let seeking = Seeking::ask(&scenario, &mut member, FIRST, 20)?;
+    member.until_log("partitions revoked, draining", SOON)?;
+    broker.kill()?;
+    // Its handler ends meanwhile, and nothing can be committed.
+    thread::sleep(Duration::from_secs(5));
+    broker.restart()?;
+
+    seeking.answer(&mut scenario, &member, Duration::from_secs(60))?.expect("the partition is still its own");
+    scenario.pass(vec![member], Duration::from_secs(60))
+}
+
 #[test]
 fn a_broker_that_goes_in_the_middle_of_a_seek_leaves_it_done_or_not() -> Result<()> {
-    for protocol in ["classic", "consumer"] {
-        let mut broker = Broker::start(BrokerOptions::default())?;
-        let mut scenario = Scenario::open(&broker.bootstrap(), &format!("seek.outage.{protocol}"), Order::Partition)?;
-        scenario.expect_broken_connections();
-        scenario.produce_to(FIRST, plain(0..50))?;
-        scenario.produce_to(FIRST, [Payload::obeyed(50, "any", "\"sleep_ms\":3000")])?;
-        scenario.produce_to(FIRST, plain(51..100))?;
-        let flags = scenario.flags().with("group-protocol", protocol).steered();
-        // What is lost to the group runs again, and that is none of what is asked here.
-        let flags = if protocol == "classic" { flags.with("session-timeout-ms", 180_000) } else { flags };
-        let mut member = scenario.start(&flags)?;
-        scenario.until_more(50, SOON)?;
-
-        let seeking = Seeking::ask(&scenario, &mut member, FIRST, 20)?;
-        member.until_log("partitions revoked, draining", SOON)?;
-        broker.kill()?;
-        // Its handler ends meanwhile, and nothing can be committed.
-        thread::sleep(Duration::from_secs(5));
-        broker.restart()?;
-
-        seeking.answer(&mut scenario, &member, Duration::from_secs(60))?.expect("the partition is still its own");
-        let verdict = scenario.pass(vec![member], Duration::from_secs(60))?;
-        eprintln!("{protocol}: {verdict}");
-    }
-    Ok(())
+    side_by_side(&["classic", "consumer"], gone_in_a_seek).map(drop)
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The same scenario under both group protocols, with two members and with three, at the same time.
+//! The same scenario at the same time under both group protocols, with two members and with three, or in whatever else makes it another one.
 
 use std::fmt::Debug;
-use std::thread;
+use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 use integration::checker::Order;
@@ -41,20 +41,27 @@ pub(crate) const ALL: [Setting; 4] = [
     Setting { protocol: "consumer", members: 3, order: Order::Key },
 ];
 
-/// Runs a scenario in each of these settings, side by side. All are waited for, so that one's failure doesn't hide another's.
+/// Runs a scenario in each of these settings, side by side.
 ///
 /// # Errors
 /// That of the first setting that failed.
-pub(crate) fn side_by_side<T: Send + Debug + 'static>(
-    settings: &[Setting],
-    scenario: fn(Setting) -> Result<T>,
+pub(crate) fn side_by_side<S: Copy + Send + Debug + 'static, T: Send + 'static>(
+    settings: &[S],
+    scenario: fn(S) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let start = |&setting: &Setting| Ok((setting, figures::spawn(move || scenario(setting))?));
-    let threads: Vec<_> = settings.iter().map(start).collect::<Result<_>>()?;
-    let ended: Vec<_> = threads.into_iter().map(|(setting, thread)| (setting, thread.join())).collect();
-    let result = |(setting, ended): (Setting, thread::Result<Result<T>>)| match ended {
-        Ok(result) => result.with_context(|| format!("with {setting:?}")),
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
-    ended.into_iter().map(result).collect()
+    each(settings.to_vec(), move |setting| scenario(setting).with_context(|| format!("with {setting:?}")))
+}
+
+/// Goes on with each of these, side by side. All are waited for, so that one's failure doesn't hide another's.
+///
+/// # Errors
+/// That of the first that failed.
+pub(crate) fn each<S: Send + 'static, T: Send + 'static>(
+    these: Vec<S>,
+    go_on: impl Fn(S) -> Result<T> + Copy + Send + 'static,
+) -> Result<Vec<T>> {
+    let start = |this: S| Ok(figures::spawn(move || go_on(this))?);
+    let threads: Vec<_> = these.into_iter().map(start).collect::<Result<_>>()?;
+    let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+    ended.into_iter().map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
 }

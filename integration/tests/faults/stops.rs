@@ -110,7 +110,7 @@ fn sigterm_during_dead_letter_publish() -> Result<()> {
 /// A record that blocks its handler's thread for long, and some beside it.
 fn blocked(name: &str) -> Result<Scenario> {
     let mut scenario = Scenario::open(&brokers()?, name, Order::Key)?;
-    scenario.produce_to(Partition(0), [Payload::obeyed(1, "blocked", "\"block_ms\":12000")])?;
+    scenario.produce_to(Partition(0), [Payload::obeyed(1, "blocked", "\"block_ms\":9000")])?;
     scenario.produce((2..200).map(|id| Payload::obeyed(id, &format!("key-{}", id % 20), "")))?;
     Ok(scenario)
 }

@@ -23,13 +23,13 @@ fn one_partition_stuck_while_seven_flow() -> Result<()> {
     // Its first record sleeps for the whole test, and there are many more behind it than the queue takes.
     let behind = (1..2_000).map(|n| Payload::obeyed(STUCK + n, "any", ""));
     scenario
-        .produce_to(Partition(0), [Payload::obeyed(STUCK, "any", "\"sleep_ms\":25000")].into_iter().chain(behind))?;
+        .produce_to(Partition(0), [Payload::obeyed(STUCK, "any", "\"sleep_ms\":18000")].into_iter().chain(behind))?;
     let flags = scenario.flags().with("admin", "127.0.0.1:0");
     let started = Instant::now();
     let mut member = scenario.start_watched(&flags)?;
 
     let load = scenario.load(300, Mix::default());
-    scenario.until_more(3_000, Duration::from_secs(20))?;
+    scenario.until_more(2_000, Duration::from_secs(20))?;
     scenario.unload(load)?;
     let elsewhere = |produced: &integration::checker::Produced| produced.stored.partition != Partition(0);
     scenario.settle_where(Duration::from_secs(3), elsewhere)?;
@@ -48,12 +48,12 @@ fn all_workers_but_one_blocked_while_the_rest_flows() -> Result<()> {
     for partition in 0..7 {
         let (id, key) = (STUCK + partition, format!("blocked-{partition}"));
         let partition = Partition(i32::try_from(partition)?);
-        scenario.produce_to(partition, [Payload::obeyed(id, &key, "\"block_ms\":20000")])?;
+        scenario.produce_to(partition, [Payload::obeyed(id, &key, "\"block_ms\":14000")])?;
     }
     let flags = scenario.flags().with("workers", 8).with("admin", "127.0.0.1:0");
     let mut member = scenario.start_watched(&flags)?;
     let load = scenario.load(100, Mix { slow: 5, ..Mix::default() });
-    scenario.until_more(800, Duration::from_secs(15))?;
+    scenario.until_more(500, Duration::from_secs(15))?;
     scenario.unload(load)?;
     // The keys beside the blocked ones, in their partitions too.
     scenario.settle_where(Duration::from_secs(3), |produced| !is_stuck(produced))?;

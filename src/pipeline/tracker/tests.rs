@@ -336,6 +336,20 @@ fn runs_that_a_wide_gap_made_too_long_hold_the_commit_but_not_the_last_one() {
 }
 
 #[test]
+fn where_what_was_restored_ends_is_known_until_all_of_it_came_in_again() {
+    let mut tracker = at(0);
+    receive(&mut tracker, 0..6);
+    settle(&mut tracker, [2, 3, 5]);
+    assert_eq!(tracker.restored_end(), None);
+    let mut tracker = resume(&tracker.commit().expect("something to say"), 4096);
+    assert_eq!(tracker.restored_end(), Some(Offset(6)));
+    assert_eq!(due(&mut tracker, 0..5), [0, 1, 4]);
+    assert_eq!(tracker.restored_end(), Some(Offset(6)));
+    assert_eq!(due(&mut tracker, 5..7), [6]);
+    assert_eq!(tracker.restored_end(), None);
+}
+
+#[test]
 fn refused_metadata_shrinks_the_limit_and_the_room_with_it() {
     let mut tracker = at(0);
     let mut before = tracker.room();

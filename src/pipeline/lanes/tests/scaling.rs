@@ -1,6 +1,7 @@
 //! Workers that become more and fewer while some of them are at something.
 
-use super::{Bench, Held, offsets};
+use super::{Bench, Effects, HOUR, Held, offsets};
+use crate::pipeline::control::Rate;
 
 impl Bench {
     fn scale(&mut self, workers: usize) -> usize {
@@ -22,6 +23,29 @@ fn fewer_workers_take_no_more_than_they_are_and_more_take_the_rest() {
     assert_eq!((bench.lanes.idle(), bench.take_all().len()), (3, 3));
     assert_eq!((bench.scale(100), bench.take_all().len()), (3, 1), "there are no more than six");
     assert_eq!((bench.lanes.workers, bench.lanes.idle()), (6, 0));
+}
+
+#[test]
+fn no_more_workers_are_woken_than_are_idle_and_would_find_something() {
+    let mut bench = Bench::keyed(2, 6, 40);
+    assert_eq!(bench.lanes.wanted(), 0, "nobody would find anything");
+    bench.push(0, 0, "ab");
+    bench.push(1, 0, "c");
+    assert_eq!(bench.lanes.wanted(), 3);
+    bench.push(1, 1, "defghijk");
+    assert_eq!(bench.lanes.wanted(), 6);
+    let held: Vec<_> = (0..4).map(|_| bench.taken()).collect();
+    assert_eq!((bench.lanes.wanted(), bench.lanes.idle()), (2, 2));
+    let many = Effects { ready: 7, ..Effects::default() };
+    assert_eq!(bench.lanes.told(many).ready, 3, "the idle ones, and whoever asks");
+
+    let _told = bench.lanes.set_rate(Rate::new(1, HOUR), bench.now);
+    let last = bench.taken();
+    assert_eq!(bench.lanes.wanted(), 0, "none may begin");
+    assert_eq!(bench.lanes.told(Effects::default()), Effects::default());
+    for held in held.into_iter().chain([last]) {
+        bench.succeed(held);
+    }
 }
 
 #[test]
