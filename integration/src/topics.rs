@@ -86,7 +86,11 @@ impl Topics {
                 let client: BaseConsumer = config(address).create().context("cannot make a client")?;
                 let metadata = client.fetch_metadata(Some(topic), DEADLINE).context("cannot fetch metadata")?;
                 let knows = |count: usize| count == usize::from(partitions);
-                Ok(metadata.topics().iter().all(|found| found.error().is_none() && knows(found.partitions().len())))
+                // By the time that it is asked it may know the others as well, and ask one of them.
+                let is_its_answer = metadata.orig_broker_name().starts_with(&format!("{address}/"));
+                let shows =
+                    metadata.topics().iter().all(|found| found.error().is_none() && knows(found.partitions().len()));
+                Ok(is_its_answer && shows)
             })
         })
     }

@@ -1,5 +1,7 @@
 //! I4: what runs again, and why that may be.
 
+use daemonry::record::Offset;
+
 use super::commits::ran_though_covered;
 use super::evidence::{Crash, Evidence};
 use super::history::{Histories, appended, line};
@@ -32,7 +34,8 @@ pub(super) fn nothing_runs_twice(evidence: &Evidence, histories: &Histories<'_>,
             let what = format!("ran again {why}: `{}`, then `{}`", line(before), line(again));
             violations.push(history.violation(Invariant::I4, what));
         }
-        // Who wrote a letter isn't known: that somebody crashed between two of them is the least.
+        // Who wrote a letter isn't known: that somebody crashed between two of them is the least, or was told that it was not written.
+        let mut unwritten = evidence.unwritten((partition, Offset(offset)));
         for pair in history.letters.windows(2) {
             let (first, second) = (appended(pair[0]), appended(pair[1]));
             let excused = evidence.crashes.iter().any(|crash| {
@@ -40,6 +43,10 @@ pub(super) fn nothing_runs_twice(evidence: &Evidence, histories: &Histories<'_>,
                 fresh && first <= crash.until_ms && crash.unix_ms <= second
             });
             if !excused && !seeks.explain_letter(offset, pair[0], pair[1]) {
+                if unwritten > 0 {
+                    unwritten -= 1;
+                    continue;
+                }
                 let what = format!("has letters of {first} and {second}, and no crash explains the second");
                 violations.push(history.violation(Invariant::I4, what));
             }

@@ -125,14 +125,19 @@ pub struct Log {
     pub pid: u32,
     /// Its lines of the level ERROR, and what its panics said.
     pub errors: Vec<String>,
+    /// The records whose letters it could not write, as far as it was told, once for each time: they may be there all the same.
+    pub unwritten: Vec<(Partition, Offset)>,
 }
 
 impl Log {
     /// Reads what a process has logged.
     pub fn of(pid: u32, text: &str) -> Self {
         let mut lines = text.lines().peekable();
-        let mut errors = Vec::new();
+        let (mut errors, mut unwritten) = (Vec::new(), Vec::new());
         while let Some(line) = lines.next() {
+            if line.contains("dead letter can't be written") {
+                unwritten.extend(place_in(line));
+            }
             if line.contains("panicked at ") {
                 // Where, and on the next line why.
                 let why = lines.next_if(|next| !next.contains("panicked at ")).unwrap_or_default();
@@ -141,8 +146,14 @@ impl Log {
                 errors.push(line.to_owned());
             }
         }
-        Self { pid, errors }
+        Self { pid, errors, unwritten }
     }
+}
+
+/// Of which record a line of a log is.
+fn place_in(line: &str) -> Option<(Partition, Offset)> {
+    let field = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    Some((Partition(field("partition")?.parse().ok()?), Offset(field("offset")?.parse().ok()?)))
 }
 
 /// Everything that a verdict rests on.
@@ -184,6 +195,11 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// How often a process was told that the letter of this record was not written, and wrote it again.
+    pub(super) fn unwritten(&self, place: (Partition, Offset)) -> usize {
+        self.logs.iter().flat_map(|log| &log.unwritten).filter(|unwritten| **unwritten == place).count()
+    }
+
     /// Whether this was written by a process that its group had given up before: a handler that was in flight then, and ended soon after.
     pub(super) fn by_a_zombie(&self, entry: &Entry) -> bool {
         let of_it = |crash: &&Crash| crash.pid == entry.pid;

@@ -274,6 +274,21 @@ fn a_letter_that_was_on_its_way_at_the_crash_may_come_after_it() {
 }
 
 #[test]
+fn a_letter_that_was_said_not_to_be_written_may_be_there_once_more_for_each_time() {
+    let said =
+        "2026-01-01T00:00:00Z  WARN dead letter can't be written, its partition waits partition=0 offset=1 attempt=1";
+    let told = |letters: usize| {
+        let mut run = Run::of(Order::Key, "AB").letter(0);
+        run.evidence.logs.push(Log::of(1, said));
+        (0..letters).fold(run, |run, _| run.letter(1))
+    };
+    told(1).holds();
+    told(2).holds();
+    told(3).breaks(&[(Invariant::I4, 1)]);
+    told(1).letter(0).breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
 fn what_a_commit_covered_must_not_run_again_after_a_crash() {
     Run::of(Order::Key, "a").succeed(0, 1).commit(1, &[]).crash(1).succeed(0, 2).breaks(&[(Invariant::I4, 0)]);
     Run::of(Order::Key, "ab")

@@ -122,7 +122,7 @@ fn counts_all(evidence: &Evidence, violations: &mut Vec<Violation>) {
 /// I7: whether nobody logged an error, or panicked, but for what belongs to what happened.
 pub(super) fn logs_what_is_expected(evidence: &Evidence, violations: &mut Vec<Violation>) {
     let is_expected = |error: &&String| evidence.expected_errors.iter().any(|text| error.contains(text.as_str()));
-    for Log { pid, errors } in &evidence.logs {
+    for Log { pid, errors, .. } in &evidence.logs {
         for error in errors.iter().filter(|error| !is_expected(error)) {
             let what = format!("process {pid} has logged `{error}`");
             violations.push(Violation { invariant: Invariant::I7, record: None, what });
