@@ -14,7 +14,7 @@ const EXAMPLES: usize = 10;
 
 #[test]
 fn whatever_is_asked_the_answer_is_in_the_document() -> Result<()> {
-    let shop = Shop::open("openapi")?;
+    let shop = Shop::alone("openapi")?;
     shop.write(&[shop.order(1, 0), shop.order(2, 0), shop.order(3, 990)])?;
     let letters = format!("{}.dlq", shop.scene.topic);
     until(PATIENCE, "its letters", || {

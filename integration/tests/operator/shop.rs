@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use anyhow::{Result, ensure};
 use daemonry::record::Partition;
@@ -22,6 +23,16 @@ pub(crate) struct Shop {
     pub(crate) customer: String,
     config: String,
     directory: tempfile::TempDir,
+    _turn: Turn,
+}
+
+/// Held while a shop is open: by any number of them, or by one that is alone.
+static TURNS: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "they are held")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
 }
 
 impl Shop {
@@ -29,8 +40,18 @@ impl Shop {
         Self::configured(name, |text| text)
     }
 
+    /// One of which anything may be asked: while it is open there is no other. All of them read the same orders, and it may have those of others' customers read
+    /// again, which it has letters of as well.
+    pub(crate) fn alone(name: &str) -> Result<Self> {
+        Self::beside(Turn::Alone(TURNS.write().unwrap_or_else(PoisonError::into_inner)), name, |text| text)
+    }
+
     /// With another configuration.
     pub(crate) fn configured(name: &str, change: impl FnOnce(String) -> String) -> Result<Self> {
+        Self::beside(Turn::Shared(TURNS.read().unwrap_or_else(PoisonError::into_inner)), name, change)
+    }
+
+    fn beside(turn: Turn, name: &str, change: impl FnOnce(String) -> String) -> Result<Self> {
         let (scene, directory) = (Scene::open(name)?, tempfile::tempdir()?);
         scene.topics.create("orders.created", 4, &[]).ok();
         scene.topics.create("shipments.requested", 4, &[]).ok();
@@ -42,7 +63,7 @@ impl Shop {
         let config = scene.file("shop.yaml", &config)?;
         let process = Process::configured(&scene, 0, directory.path(), &[], Path::new(&config))?;
         let customer = scene.topic.replace(name, "customer");
-        Ok(Self { customer, scene, process, config, directory })
+        Ok(Self { customer, scene, process, config, directory, _turn: turn })
     }
 
     /// Another process of the same.
