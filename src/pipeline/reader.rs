@@ -176,7 +176,7 @@ impl<S: Source> Reader<S> {
                     }
                 }
                 // Last: what was allowed still is, and with each event it is asked for anew.
-                () = &mut room => room.set(shared.room.notified()),
+                () = &mut room, if !is_stopping => room.set(shared.room.notified()),
             }
         }
     }
