@@ -63,7 +63,7 @@ fn it_looks_once_however_many_ask() {
         let shown = scene.post("/api/v1/doctor", &json!({})).json();
         assert!(shown["looks_since"].is_u64(), "{shown}");
     }
-    assert!(scene.get("/doctor").body.contains("It looks since"));
+    assert!(scene.get("/doctor").body.contains("It has been looking for"));
     go.notify_one();
     assert_eq!(scene.examined()["last"]["findings"], json!([]));
     assert_eq!(count.load(Ordering::SeqCst), 1);

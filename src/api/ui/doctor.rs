@@ -46,7 +46,7 @@ fn fragment(DoctorShown { unavailable, looks_since, last }: &DoctorShown) -> Mar
         @if let Some(why) = unavailable { p.empty { (why) } }
         @if let Some(since) = looks_since {
             p.notice role="status" {
-                "It looks since " (time(Timestamp::now().as_millis().saturating_sub(*since))) ". "
+                "It has been looking for " (time(Timestamp::now().as_millis().saturating_sub(*since))) ". "
                 a href=(PATH) { "What it has found" } " is here when it is done."
             }
         }
@@ -67,8 +67,8 @@ fn examination(last: &Examination) -> Markup {
             (count(Severity::Unknown)) " that can't be known, " (count(Severity::Ok)) " as they should be"
         }
         @if let Some(trouble) = &last.trouble { p.notice.bad { "It could not look at all: " (trouble) } }
-        @if !last.findings.is_empty() { div.scroll { table {
-            thead { tr { th { "Severity" } th { "Check" } th { "Where" } th { "What" } th { "What to do" } } }
+        @if !last.findings.is_empty() { div.scroll { table.wrapped {
+            thead { tr { th { "Severity" } th { "Check" } th { "What, and what to do" } } }
             tbody { @for finding in &last.findings { (row(finding)) } }
         } } }
     }
@@ -84,8 +84,11 @@ fn row(finding: &Finding) -> Markup {
     html! {
         tr class=[row] {
             td { span class={ "state " (class) } { (finding.severity.name()) } }
-            td { (finding.check) } td { (finding.at) } td.wide { (finding.what) }
-            td.wide { (finding.to_do.as_deref().unwrap_or_default()) }
+            td.where { (finding.check) div.faint { (finding.at) } }
+            td.wide {
+                (finding.what)
+                @if let Some(to_do) = &finding.to_do { div { b { "Do: " } (to_do) } }
+            }
         }
     }
 }
