@@ -31,7 +31,7 @@
 //!   partition, some 100 bytes a letter, kept for as long as it is kept. What has a mark is left out by default. If the letters' topic
 //!   has a retention of its own, the marks' may get a longer one (`cleanup.policy=compact,delete`). A topic that is deleted and made anew
 //!   starts without marks.
-//! - **A re-drive is a request with a name.** Each of its transactions (500 letters, 4 MiB or one second) writes records, their marks,
+//! - **A re-drive is a request with a name.** Each of its transactions (5,000 letters, 4 MiB or one second) writes records, their marks,
 //!   and how far the request got, as commits of the group `daemonry-redrive.<letters' topic>.<request>`, which nobody joins. A process
 //!   that is killed leaves a transaction that is undone; the same request goes on behind the last one that was committed, without a
 //!   second copy for whoever reads committed records only (as this library does). Where it ends is written down when it begins: letters

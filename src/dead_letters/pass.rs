@@ -25,8 +25,9 @@ use super::watch::Watch;
 use super::{DeadLetter, Filter};
 use crate::record::{NextOffset, Offset, Partition, Record, Topic};
 
-/// How many letters go into one transaction, at most.
-const BATCH: usize = 500;
+/// How many letters go into one transaction, at most. Brokers let the next one begin only once the last one is through, and the client asks anew
+/// after 20 ms at the earliest: many small ones would wait more than they write.
+const BATCH: usize = 5_000;
 /// How many bytes of keys and values do.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long a transaction is open: whoever reads committed records only waits for its end.
