@@ -183,20 +183,20 @@ async fn a_plan_says_where_records_come_from_and_go_to() {
 
 #[tokio::test]
 async fn whoever_watches_hears_of_each_transaction_and_can_end_it_there() {
-    let places: Vec<_> = (0..1_200).map(|time| (0, time, "a")).collect();
+    let places: Vec<_> = (0..12_000).map(|time| (0, time, "a")).collect();
     let (broker, letters) = broker(&places);
     let (told, heard) = std::sync::mpsc::channel();
     let watched = letters.clone().watched(move |counts| {
         told.send(counts.selected).expect("it is listened to");
-        if counts.selected < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if counts.selected < 10_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    watched.plan(all("r")).await.expect_err("it is ended at a thousand");
-    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [500, 1_000]);
-    let interrupted = watched.redrive(all("r")).await.expect_err("it is ended at a thousand");
-    assert_eq!((interrupted.error, interrupted.counts.selected), (LettersError::Stopped, 1_000));
-    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [500, 1_000]);
-    assert_eq!(values(&broker, "orders", "a").len(), 1_000, "what it was told of is written, and nothing else");
-    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(200));
+    watched.plan(all("r")).await.expect_err("it is ended at ten thousand");
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), (1..=20).map(|look| look * 500).collect::<Vec<_>>());
+    let interrupted = watched.redrive(all("r")).await.expect_err("it is ended at ten thousand");
+    assert_eq!((interrupted.error, interrupted.counts.selected), (LettersError::Stopped, 10_000));
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [5_000, 10_000]);
+    assert_eq!(values(&broker, "orders", "a").len(), 10_000, "what it was told of is written, and nothing else");
+    assert_eq!(letters.redrive(all("r")).await.map(|counts| counts.selected), Ok(2_000));
 }
 
 #[tokio::test]

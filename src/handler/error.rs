@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::layer::Elapsed;
+
 /// An error of any kind, as tower's layers pass it on.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -85,7 +87,9 @@ impl HandlerError {
 
     /// Whether a layer's time was over.
     pub(crate) fn is_timeout(&self) -> bool {
-        self.source.downcast_ref::<LayerError>().is_some_and(|error| error.0.is::<tower::timeout::error::Elapsed>())
+        let error = self.source.downcast_ref::<LayerError>().map(|error| &error.0);
+        // Tower's own may be around a handler as well.
+        error.is_some_and(|error| error.is::<Elapsed>() || error.is::<tower::timeout::error::Elapsed>())
     }
 }
 

@@ -25,9 +25,10 @@
 //! [`HandlerService`]: super::HandlerService
 
 mod rate;
+mod timeout;
 mod trace;
 
 pub use rate::{RateLimit, RateLimitLayer};
+pub use timeout::{Elapsed, InTime, Timeout, TimeoutLayer};
 pub use tower::limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer};
-pub use tower::timeout::TimeoutLayer;
 pub use trace::{Trace, TraceLayer};

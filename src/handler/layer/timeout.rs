@@ -1,0 +1,154 @@
+//! A layer's timeout.
+//!
+//! As tower's, but that it costs a look at the clock where the handler is done at once: a timer of tokio's is one of a runtime's, and counts with
+//! all others of it, on whichever core. It is made once there is something to wait for.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower::{Layer, Service};
+
+use crate::handler::error::BoxError;
+
+/// Gives an attempt up that has not ended within this time, at its next `.await`: a failed one, which is retried. The time of what waits below the
+/// layer counts, as for a permit, and that of what stands around it doesn't.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeoutLayer {
+    limit: Duration,
+}
+
+impl TimeoutLayer {
+    /// One of so long.
+    pub const fn new(limit: Duration) -> Self {
+        Self { limit }
+    }
+}
+
+impl<T> Layer<T> for TimeoutLayer {
+    type Service = Timeout<T>;
+
+    fn layer(&self, inner: T) -> Timeout<T> {
+        Timeout { inner, limit: self.limit }
+    }
+}
+
+/// A service whose calls end in time; made by [`TimeoutLayer`].
+#[derive(Clone, Debug)]
+pub struct Timeout<T> {
+    inner: T,
+    limit: Duration,
+}
+
+impl<R, T> Service<R> for Timeout<T>
+where
+    T: Service<R>,
+    T::Error: Into<BoxError>,
+{
+    type Response = T::Response;
+    type Error = BoxError;
+    type Future = InTime<T::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let due = Instant::now().checked_add(self.limit);
+        InTime { work: self.inner.call(request), due, timer: None }
+    }
+}
+
+pin_project! {
+    /// A call that ends in time; made by [`Timeout`].
+    #[derive(Debug)]
+    pub struct InTime<F> {
+        #[pin]
+        work: F,
+        // `None` where that is further off than there are times.
+        due: Option<Instant>,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<F, O, E> Future for InTime<F>
+where
+    F: Future<Output = Result<O, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<O, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(ended) = this.work.poll(context) {
+            return Poll::Ready(ended.map_err(Into::into));
+        }
+        let Some(due) = *this.due else { return Poll::Pending };
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep_until(due)));
+        }
+        if let Some(timer) = this.timer.as_pin_mut() {
+            ready!(timer.poll(context));
+        }
+        Poll::Ready(Err(Elapsed(()).into()))
+    }
+}
+
+/// What a [`TimeoutLayer`] fails with.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it took longer than the layer's timeout")]
+pub struct Elapsed(());
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::future::{self, pending};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    async fn call<F>(limit: Duration, work: impl Fn() -> F) -> (Result<(), BoxError>, Duration)
+    where
+        F: Future<Output = Result<(), Infallible>>,
+    {
+        let begun = Instant::now();
+        let service = TimeoutLayer::new(limit).layer(service_fn(|()| work()));
+        (service.oneshot(()).await, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_in_time_passes_and_what_does_not_is_given_up_then() {
+        let five = Duration::from_secs(5);
+        assert!(call(five, || future::ready(Ok(()))).await.0.is_ok());
+        let late = || async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            Ok(())
+        };
+        assert!(call(five, late).await.0.is_ok());
+        let (ended, took) = call(five, pending).await;
+        assert!(ended.is_err_and(|error| error.is::<Elapsed>()));
+        assert!((five..five + Duration::from_millis(2)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_before_the_first_wait_counts() {
+        let busy = || async {
+            tokio::time::advance(Duration::from_secs(9)).await;
+            pending().await
+        };
+        let (ended, took) = call(Duration::from_secs(5), busy).await;
+        assert!(ended.is_err());
+        assert_eq!(took, Duration::from_secs(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_time_is_no_end_of_time() {
+        let waits = call(Duration::MAX, pending);
+        assert!(tokio::time::timeout(Duration::from_secs(1 << 20), waits).await.is_err());
+    }
+}
