@@ -275,6 +275,28 @@ async fn a_concurrency_limit_bounds_the_attempts_of_its_route() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_for_a_permit_counts_for_a_timeout_that_is_a_layer_of_its_own_and_not_for_one_of_the_same_stack() {
+    for (in_a_stack, letters) in [(true, 0), (false, 1)] {
+        let scene = Scene::new(1);
+        ["a", "b"].iter().for_each(|key| scene.write(0, key));
+        let journal = Journal::new();
+        let route = sleeping(&journal, secs(8)).retry(RetryPolicy::none());
+        let (limit, timeout) = (ConcurrencyLimitLayer::new(1), TimeoutLayer::new(secs(10)));
+        let route = match in_a_stack {
+            true => route.layer(ServiceBuilder::new().layer(timeout).layer(limit)),
+            false => route.layer(limit).layer(timeout),
+        };
+        let process = scene.start(route);
+        until("both of them finished", || scene.committed(0) == 2).await;
+
+        assert_eq!(scene.letters(0).len(), letters, "in a stack: {in_a_stack}");
+        assert_eq!(journal.times(0, 0), [secs(0)]);
+        assert_eq!(journal.times(0, 1), [secs(8)]);
+        process.stop_cleanly().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rate_limit_spreads_the_attempts() {
     let scene = Scene::new(1);
     scene.fill(0, 40);

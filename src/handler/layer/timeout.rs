@@ -14,8 +14,8 @@ use tower::{Layer, Service};
 
 use crate::handler::error::BoxError;
 
-/// Gives an attempt up that has not ended within this time, at its next `.await`: a failed one, which is retried. The time of what waits below the
-/// layer counts, as for a permit, and that of what stands around it doesn't.
+/// Gives an attempt up that has not ended within this time, at its next `.await`: a failed one, which is retried. What layers below it wait for, as for
+/// a permit, counts where the timeout is a `layer` of its own; in a stack (`ServiceBuilder`) all of it is ready before the time begins.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutLayer {
     limit: Duration,
