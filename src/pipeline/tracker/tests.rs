@@ -128,7 +128,13 @@ fn what_is_of_a_log_that_was_cut_is_not_finished_any_more() {
     receive(&mut tracker, 5..20);
     settle(&mut tracker, [6, 7, 10, 11, 18]);
     let left = tracker.commit().expect("some are finished");
-    let mut tracker = OffsetTracker::resume(Some(left.next), &left.metadata, &LaneTag::from("key"), 4096).tracker;
+    let resumed = || OffsetTracker::resume(Some(left.next), &left.metadata, &LaneTag::from("key"), 4096).tracker;
+    for (from, end) in [(19, 19), (18, 12), (11, 11), (10, 8), (6, 5)] {
+        let mut tracker = resumed();
+        tracker.rewritten(Offset(from));
+        assert_eq!(tracker.restored_end().unwrap_or(Offset(5)), Offset(end), "cut at {from}");
+    }
+    let mut tracker = resumed();
     tracker.rewritten(Offset(11));
     assert_eq!(due(&mut tracker, 5..20), [5, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
     settle(&mut tracker, [5, 8, 9]);
