@@ -9,9 +9,11 @@ use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread::{self, JoinHandle};
 
 use crate::sync::Notify;
-use crate::sync::wakes::{Wakes, take_turns};
+use crate::sync::wakes::{Seat, Wakes, take_turns};
 
 const WORKERS: usize = 2;
+/// Where the first of them runs.
+const FIRST: [Seat; 2] = [Seat::Shared, Seat::Own];
 
 /// What a lane is to the worker that takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +52,21 @@ struct Pool {
     others_done: Notify,
     all_done: Notify,
     stops: [Notify; WORKERS],
+    first: Seat,
     expected: usize,
     blocking: usize,
 }
 
 impl Pool {
     /// With so many lanes to come, of which so many block.
-    fn new(expected: usize, blocking: usize) -> Arc<Self> {
+    fn new(first: Seat, expected: usize, blocking: usize) -> Arc<Self> {
         Arc::new(Self {
             lanes: Mutex::new(Lanes::default()),
             wakes: Wakes::new(),
             others_done: Notify::new(),
             all_done: Notify::new(),
             stops: [(); WORKERS].map(|()| Notify::new()),
+            first,
             expected,
             blocking,
         })
@@ -109,11 +113,12 @@ impl Pool {
 
     async fn work(&self, worker: usize) {
         let mut stop = pin!(self.stops[worker].notified());
+        let seat = if worker == 0 { self.first } else { Seat::Shared };
         let mut finished = None;
         loop {
             let mut next = self.exchange(finished.take());
             if next.is_none() {
-                next = self.wakes.wait_for(stop.as_mut(), || self.lanes().take()).await;
+                next = self.wakes.wait_for(seat, stop.as_mut(), || self.lanes().take()).await;
             }
             let Some(lane) = next else { return };
             if lane == Lane::Blocks {
@@ -158,11 +163,13 @@ impl Pool {
     }
 }
 
-/// In which threads are held up so many times at most where they need not wait.
-fn in_every_order(held_up: usize, check: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = model.preemption_bound.or(Some(held_up));
-    model.check(check);
+/// In which threads are held up so many times at most where they need not wait; with all workers on one kind of thread, and with one beside them.
+fn in_every_order(held_up: usize, check: impl Fn(Seat) + Sync + Send + Copy + 'static) {
+    for first in FIRST {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = model.preemption_bound.or(Some(held_up));
+        model.check(move || check(first));
+    }
 }
 
 /// Pushes one lane after the other, and stops once all that comes of them is done.
@@ -175,19 +182,19 @@ fn all_are_done(pool: &Arc<Pool>, pushed: &[Lane]) {
 
 #[test]
 fn whatever_becomes_ready_is_taken_and_a_stop_ends_all_workers() {
-    in_every_order(2, || all_are_done(&Pool::new(2, 0), &[Lane::Quick, Lane::Quick]));
+    in_every_order(2, |first| all_are_done(&Pool::new(first, 2, 0), &[Lane::Quick, Lane::Quick]));
 }
 
 #[test]
 fn what_a_worker_makes_ready_is_taken_while_it_blocks() {
-    in_every_order(1, || all_are_done(&Pool::new(3, 1), &[Lane::MakesReady]));
+    in_every_order(1, |first| all_are_done(&Pool::new(first, 3, 1), &[Lane::MakesReady]));
 }
 
 #[test]
 fn whoever_is_about_to_wait_hears_of_what_becomes_ready() {
-    in_every_order(3, || {
+    in_every_order(3, |first| {
         let (wakes, ready) = (Arc::new(Wakes::new()), Arc::new(Mutex::new(0)));
-        let wait = |_| {
+        let wait = |seat| {
             let (wakes, ready) = (Arc::clone(&wakes), Arc::clone(&ready));
             thread::spawn(move || {
                 let look = || {
@@ -195,10 +202,10 @@ fn whoever_is_about_to_wait_hears_of_what_becomes_ready() {
                     *ready = usize::checked_sub(*ready, 1)?;
                     Some(())
                 };
-                block_on(wakes.wait_for(pin!(std::future::pending()), look))
+                block_on(wakes.wait_for(seat, pin!(std::future::pending()), look))
             })
         };
-        let workers: Vec<_> = (0..WORKERS).map(wait).collect();
+        let workers: Vec<_> = [first, Seat::Shared].map(wait).into();
         *ready.lock().expect("no thread panicked") += WORKERS;
         wakes.wake(WORKERS);
         // Each takes one and no more: if it blocks then, nobody else takes the other.
@@ -208,8 +215,8 @@ fn whoever_is_about_to_wait_hears_of_what_becomes_ready() {
 
 #[test]
 fn a_stop_in_the_middle_ends_all_workers() {
-    in_every_order(2, || {
-        let pool = Pool::new(1, 0);
+    in_every_order(2, |first| {
+        let pool = Pool::new(first, 1, 0);
         let workers = Pool::spawn(&pool);
         pool.push(Lane::Quick);
         pool.stop(workers);

@@ -15,18 +15,22 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::pipeline::SHARED_AT_LEAST;
+
 /// The runtime that handlers run on.
 #[derive(Debug)]
 pub(super) struct HandlerRuntime(Option<Runtime>);
 
 impl HandlerRuntime {
-    /// One with `threads` threads, or as many as so many workers usually need: cores + 8, and one more than the workers.
+    /// One for `threads` threads, or as many as so many workers usually need: cores + 8, and one more than the workers. Of several, one is
+    /// left to the first worker.
     pub(super) fn new(daemon: &str, workers: usize, threads: Option<NonZeroUsize>) -> io::Result<Self> {
         /// Blocking handlers on more workers than this are better off with a setting of their own.
         const MOST: usize = 64;
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let usual = (cores + 8).max((workers + 1).min(MOST));
         let threads = threads.map_or(usual, NonZeroUsize::get);
+        let threads = if threads > SHARED_AT_LEAST { threads - 1 } else { threads };
         let name = format!("{daemon}-handlers");
         Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build().map(Some).map(Self)
     }

@@ -43,6 +43,7 @@ mod worker;
 
 use std::any::Any;
 use std::fmt;
+use std::iter;
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ use crate::handler::{Router, RouterError};
 use crate::metrics::DaemonMetrics;
 use crate::panic;
 use crate::producer::Producer;
+use crate::sync::wakes::Seat;
 use committer::CommitDesk;
 use control::{Control, Reading};
 use dead_letter::DeadLetterSink;
@@ -86,6 +88,9 @@ const AHEAD: usize = 2_048;
 /// Records that come in at a partition after a handler of it waited or failed, before keys share lanes again: telling them apart costs as much as
 /// some hundred records save, and each hundredth may.
 const UNBUNDLED: usize = 4_096;
+
+/// So many threads has a runtime of handlers beside which the first worker has one of its own. With fewer, all are everybody's.
+pub(crate) const SHARED_AT_LEAST: usize = 3;
 
 /// Why a pipeline ended without having been stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,7 +168,8 @@ impl<S: Source> Pipeline<S> {
     }
 
     /// Runs until `stop`, drains, commits, closes the source, and returns when nothing of it runs any more but handlers that
-    /// would not end. Handlers run on `handlers`.
+    /// would not end. Handlers run on `handlers`; the first worker's on a thread of its own, within that runtime, if it has three threads
+    /// or more: so a record that comes alone wakes one thread.
     ///
     /// # Errors
     /// Why it could not start, or could not go on. [`PipelineError::Fatal`] too where handlers would not end: another pipeline would
@@ -230,9 +236,21 @@ impl<S: Source> Pipeline<S> {
         let mut workers = JoinSet::new();
         // What handlers log is this daemon's. Entered once for many records: as often as a worker is polled.
         let span = info_span!(parent: None, "consumer", daemon);
-        for slot in &slots {
-            let work = worker::work(Arc::clone(&shared), Arc::clone(slot), workers_stop.clone(), seeds.u64(..));
-            workers.spawn_on(work.instrument(span.clone()), handlers);
+        // Where this goes, so does the worker that no runtime drops.
+        let unwanted = CancellationToken::new();
+        let _unwanted = unwanted.clone().drop_guard();
+        let first = if handlers.metrics().num_workers() >= SHARED_AT_LEAST { Seat::Own } else { Seat::Shared };
+        for (slot, seat) in slots.iter().zip(iter::once(first).chain(iter::repeat(Seat::Shared))) {
+            let (shared, slot, stop) = (Arc::clone(&shared), Arc::clone(slot), workers_stop.clone());
+            let work = worker::work(shared, slot, seat, stop, seeds.u64(..)).instrument(span.clone());
+            match seat {
+                Seat::Shared => workers.spawn_on(work, handlers),
+                Seat::Own => {
+                    let (unwanted, runtime) = (unwanted.clone(), handlers.clone());
+                    let run = move || drop(runtime.block_on(unwanted.run_until_cancelled(work)));
+                    workers.spawn_blocking_on(run, handlers)
+                }
+            };
         }
 
         let reader_stop = stop.child_token();
@@ -287,6 +305,7 @@ impl<S: Source> Pipeline<S> {
         } else {
             // Handlers that would not end are dropped at their next `.await`; those that block their threads can't be.
             workers.abort_all();
+            unwanted.cancel();
         }
         tasks.abort_all();
         let closed = Instant::now() + CLOSE;

@@ -21,7 +21,7 @@ use super::source::Progress;
 use super::ticket::{Settled, Ticket};
 use super::watchdog::Slot;
 use crate::handler::{Attempts, Circumstances, Delivery, Verdict, Work};
-use crate::sync::wakes::take_turns;
+use crate::sync::wakes::{Seat, take_turns};
 
 /// A run ends after this time, so that other lanes get their turn.
 const SLICE: Duration = Duration::from_millis(10);
@@ -38,6 +38,7 @@ const LOOK_EACH: usize = 8;
 pub(super) async fn work<G: Progress>(
     shared: Arc<Shared<G>>,
     slot: Arc<Slot<G::Position>>,
+    seat: Seat,
     stop: CancellationToken,
     seed: u64,
 ) {
@@ -50,7 +51,7 @@ pub(super) async fn work<G: Progress>(
         let mut next = exchange(&shared, &slot, finished.take(), &mut bench);
         if next.is_none() {
             let look = || exchange(&shared, &slot, None, &mut bench);
-            next = shared.wakes.wait_for(stopped.as_mut(), look).await;
+            next = shared.wakes.wait_for(seat, stopped.as_mut(), look).await;
         }
         let Some(taken) = next else { return };
         let haul = match taken {

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::wakes::{Wakes, take_turns};
+use super::wakes::{Seat, Wakes, take_turns};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ fn who_was_told_in_vain_keeps_nobody_from_running() {
             waits.send(()).unwrap();
             None
         };
-        told.wait_for(pin!(pending()), look).await.unwrap();
+        told.wait_for(Seat::Shared, pin!(pending()), look).await.unwrap();
         runs.send(()).unwrap();
     });
     let blocks = runtime.spawn(async move {
@@ -54,7 +54,7 @@ fn who_was_told_in_vain_keeps_nobody_from_running() {
             tells.wake(1);
             Some(())
         };
-        wakes.wait_for(pin!(pending()), look).await.unwrap();
+        wakes.wait_for(Seat::Shared, pin!(pending()), look).await.unwrap();
         block_for(&ran)
     });
     looked.recv_timeout(SOON).unwrap();

@@ -289,3 +289,34 @@ fn keys_that_shared_a_lane_with_one_that_fails_could_have_failed_as_well() {
     bench.complain(all);
     assert!(matches!(bench.state(), BreakerState::Closed), "four of some fifty: {:?}", bench.state());
 }
+
+#[test]
+fn bundle_that_all_was_taken_of_is_one_that_can_fail_but_for_the_one_that_does() {
+    let opens_at_the_fourth = |partitions: u64| {
+        let mut bench = Bench::keyed(0, 4, 100);
+        bench.lanes.limits.bundles = 1;
+        let route = breaking(ProcessingOrder::Key, CircuitBreaker::new());
+        for partition in 0..partitions {
+            bench.assign_to(partition as usize, partition, &route);
+            bench.takes(partition, 1);
+        }
+        let _beside: Vec<_> = (1..partitions)
+            .map(|partition| {
+                bench.push(partition, 0, "z");
+                bench.taken()
+            })
+            .collect();
+        bench.push(0, 0, "a");
+        for _ in 0..3 {
+            bench.wait(SECOND);
+            let held = bench.taken();
+            assert!(!bench.complain(held).breakers);
+        }
+        // The failed one's lane waits, and is its own; this one's is shared, if only somebody came.
+        bench.push(0, 1, "b");
+        assert!(bench.lanes.places[0].bundles.has_some());
+        let held = bench.taken();
+        bench.complain(held).breakers
+    };
+    assert_eq!([1, 2].map(opens_at_the_fourth), [true, false], "two keys four times, and of three six times");
+}

@@ -63,6 +63,9 @@ fn records_without_an_order_go_side_by_side() {
         bench.lanes.places[0].bundles.iter().map(|lane| bench.lanes.lanes[lane].queued()).collect();
     assert_eq!(counts.iter().sum::<usize>(), 64);
     assert!(counts.iter().all(|count| *count >= 31), "{counts:?}");
+    let first = bench.lanes.places[0].bundles.get(0).expect("both are there");
+    let queue = bench.lanes.lanes[first].queue.iter().map(|entry| entry.record.offset().0);
+    assert!(queue.take(31).eq(0..31), "what comes in together stays together");
 }
 
 #[test]
@@ -266,6 +269,63 @@ fn bundles_stay_a_little_longer_than_they_are_begun() {
     bench.succeed(rest);
     assert_eq!(bench.push(0, 6, "abc").ready, 3);
     assert!(!bench.lanes.places[0].bundles.has_some(), "none is begun");
+}
+
+#[test]
+fn bundles_end_where_their_records_take_twice_what_they_are_begun_at() {
+    let mut bench = keyed();
+    bench.push(0, 0, "abab");
+    let held = bench.taken();
+    bench.push(0, 4, "cd");
+    bench.takes(0, 7_000);
+    bench.succeed(held);
+    assert!(!bench.lanes.places[0].bundles.has_some());
+    let both = bench.taken();
+    assert_eq!((offsets(&both), both.1.lanes.len()), (vec![4, 5], 2));
+}
+
+#[test]
+fn none_is_begun_beside_those_that_stay() {
+    let mut bench = keyed();
+    bench.lanes.limits.bundles = 2;
+    let bundle = |key: &char| (crate::pipeline::arrival::hash_of(&[*key as u8]) >> 32) % 2;
+    let [one, other] = [0, 1].map(|number| ('a'..='z').find(|key| bundle(key) == number).expect("one of 26"));
+    bench.push(0, 0, &one.to_string());
+    let held = bench.taken();
+    bench.takes(0, 4_000);
+    bench.push(0, 1, &format!("{other}{one}{other}"));
+    assert_eq!(bench.lanes.places[0].bundles.iter().count(), 1);
+    assert_eq!(offsets(&bench.taken()), [1, 3], "a lane of its own, beside the one that is out");
+    bench.succeed(held);
+    assert_eq!(offsets(&bench.taken()), [2]);
+}
+
+#[test]
+fn reader_hears_of_room_where_a_lane_is_left_to_all_that_stood_in_it() {
+    let mut bench = keyed();
+    bench.lanes.limits.ahead = 8;
+    bench.push(0, 0, "a");
+    let (_haul, mut cargo) = bench.taken();
+    let (_lane, _first) = begin(&mut cargo);
+    bench.push(0, 1, "aaaaaaaaaaaa");
+    assert_eq!(bench.allowed(0), 0);
+    let told = bench.lanes.give_back(cargo.take(), true);
+    assert!(told.room, "one lane has them all, and waits");
+    assert_eq!((told.ready, bench.allowed(0)), (0, 8));
+}
+
+#[test]
+fn what_is_left_of_a_bundle_goes_back_to_its_source_where_the_partition_is_on_its_way_out() {
+    let mut bench = keyed();
+    bench.push(0, 0, "abc");
+    let (haul, mut cargo) = bench.taken();
+    let (lane, first) = begin(&mut cargo);
+    bench.release(0);
+    assert_eq!(bench.lanes.give_back(cargo.take(), true).ready, 0);
+    assert_eq!(bench.lanes.loads.queued.records, 1, "the one that is begun");
+    let mut settled = vec![first.settle(Ticket::done)];
+    let _told = bench.lanes.report(&haul, &mut settled, &mut vec![lane]);
+    assert!(bench.lanes.unload(haul, None, &mut cargo, None, NOTHING).drained);
 }
 
 #[test]

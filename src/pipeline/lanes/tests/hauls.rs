@@ -59,10 +59,10 @@ fn failure_in_a_haul_stops_its_own_lane_alone() {
 #[test]
 fn what_is_begun_of_a_haul_and_what_is_left_of_it() {
     let mut bench = Bench::keyed(1, 4, 100);
-    assert!(Cargo::<Offset>::default().is_empty());
+    assert!(Cargo::<Offset>::default().is_empty() && !Cargo::<Offset>::default().has_lanes());
     bench.push(0, 0, "a");
     let one = bench.taken();
-    assert!(!one.1.is_empty() && !one.1.has_several());
+    assert!(!one.1.is_empty() && one.1.has_lanes() && !one.1.has_several());
     bench.succeed(one);
     bench.takes(0, 1);
     bench.push(0, 1, "ab");
@@ -97,6 +97,16 @@ fn what_takes_longer_is_believed_at_once_and_what_takes_less_by_a_quarter() {
     context.takes_its_time();
     assert_eq!((context.appetite(), context.is_brief()), (1, false));
     assert_eq!(took(1, 1), (1, false), "a quarter less");
+}
+
+#[test]
+fn what_takes_less_than_so_long_is_fleeting_once_that_is_known() {
+    let bench = Bench::keyed(1, 4, 10);
+    let context = &bench.lanes.places[0].assignment.as_ref().expect("assigned").context;
+    let fleeting = |nanos| context.is_fleeting(Duration::from_nanos(nanos));
+    assert!(!fleeting(1_000), "nothing is known");
+    context.took(1, Duration::from_nanos(500));
+    assert_eq!([499, 500, 501].map(fleeting), [false, false, true]);
 }
 
 #[test]

@@ -94,3 +94,16 @@ fn a_slot_that_a_paused_key_gives_up_late_is_told_of() {
     assert!(bench.lanes.set_key_rate(Rate::new(1, HOUR)).room);
     assert_eq!((bench.lanes.loads.queued.records, bench.allowed(2)), (2, 1));
 }
+
+#[test]
+fn retry_that_is_due_waits_for_no_key_but_its_own() {
+    let mut bench = Bench::keyed(1, 2, 4);
+    bench.push(0, 0, "a");
+    let held = bench.taken();
+    bench.fail(held, SECOND);
+    bench.push(0, 1, "bcde");
+    assert_eq!(bench.wait(SECOND).ready, 0, "the queue is full");
+    let _told = bench.lanes.set_paused_keys(std::iter::once(("orders".into(), hash_of(b"x"))).collect());
+    let held = bench.taken();
+    assert_eq!(bench.succeed(held).ready, 1, "it takes the slot");
+}

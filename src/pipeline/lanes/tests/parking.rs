@@ -177,3 +177,33 @@ fn letters_of_one_partition_keep_none_of_another_from_their_way() {
     assert!(bench.acknowledge(job).letters, "and once it is written, all are");
     assert_eq!(std::iter::from_fn(|| bench.lanes.take_letter()).count(), 71);
 }
+
+#[test]
+fn partitions_take_turns_with_their_letters() {
+    let mut bench = Bench::keyed(2, 8, 10);
+    for (epoch, keys) in [(0, "abc"), (1, "a")] {
+        bench.push(epoch, 0, keys);
+        while let Some(held) = bench.take() {
+            bench.poison(held);
+        }
+    }
+    let partitions = std::iter::from_fn(|| bench.lanes.take_letter()).map(|job| job.run.context.epoch.0);
+    assert_eq!(partitions.collect::<Vec<_>>(), [0, 1, 0, 0]);
+}
+
+#[test]
+fn what_is_to_be_hurried_is_that_record_of_that_partition() {
+    let mut bench = Bench::keyed(2, 4, 10);
+    for partition in 0..2 {
+        bench.push(partition, 0, "ab");
+        for _ in 0..2 {
+            let held = bench.taken();
+            bench.fail(held, SECOND);
+        }
+    }
+    let hurried = [(TopicPartition::new("orders", 1), Offset(1))];
+    assert!(bench.lanes.hurry(&hurried, bench.now).timer);
+    assert_eq!(bench.wait(Duration::ZERO).ready, 1);
+    let held = bench.taken();
+    assert_eq!((held.0.context.epoch, offsets(&held)), (Epoch(1), vec![1]));
+}
