@@ -2,8 +2,10 @@
 //!
 //! How they wait and who wakes them is the product's own; what is ready is counted here, as the lanes count it under their lock.
 
+use std::cell::Cell;
 use std::pin::pin;
 
+use futures_util::FutureExt;
 use loom::future::block_on;
 use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread::{self, JoinHandle};
@@ -210,6 +212,39 @@ fn whoever_is_about_to_wait_hears_of_what_becomes_ready() {
         wakes.wake(WORKERS);
         // Each takes one and no more: if it blocks then, nobody else takes the other.
         workers.into_iter().for_each(|worker| assert_eq!(worker.join().expect("it ends"), Some(())));
+    });
+}
+
+#[test]
+fn what_a_worker_with_a_thread_of_its_own_is_told_of_and_does_not_take_is_passed_on() {
+    in_every_order(3, |_| {
+        let (wakes, ready) = (Arc::new(Wakes::new()), Arc::new(Mutex::new(0)));
+        let worker = {
+            let (wakes, ready) = (Arc::clone(&wakes), Arc::clone(&ready));
+            let look = move || {
+                let mut ready = ready.lock().expect("no thread panicked");
+                *ready = usize::checked_sub(*ready, 1)?;
+                Some(())
+            };
+            thread::spawn(move || block_on(wakes.wait_for(Seat::Own, pin!(std::future::pending()), look)))
+        };
+        let looks = Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            None::<()>
+        };
+        let mut stop = pin!(std::future::pending());
+        let mut other = pin!(wakes.wait_for(Seat::Shared, stop.as_mut(), look));
+        assert!(other.as_mut().now_or_never().is_none() && looks.get() == 1, "it waits");
+        for _ in 0..2 {
+            *ready.lock().expect("no thread panicked") += 1;
+            wakes.wake(1);
+        }
+        // It takes one, and blocks.
+        worker.join().expect("it ends");
+        let is_called = wakes.called().now_or_never().is_some();
+        assert!(other.now_or_never().is_none());
+        assert!(is_called || looks.get() > 1, "nobody hears of the other one");
     });
 }
 
