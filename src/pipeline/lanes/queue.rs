@@ -228,4 +228,13 @@ mod tests {
         queue.push_front(3);
         assert_eq!((queue.rest.is_none(), queue.drain(1).next()), (true, Some(3)));
     }
+
+    #[test]
+    fn what_is_shrunk_keeps_memory_for_as_many_as_it_may() {
+        let mut queue: Queue<usize> = (0..1_000).collect();
+        drop(queue.drain_all());
+        queue.shrink_to(4);
+        let kept = queue.rest.as_ref().map(|rest| rest.capacity());
+        assert!(kept.is_some_and(|kept| (4..100).contains(&kept)), "{kept:?}");
+    }
 }

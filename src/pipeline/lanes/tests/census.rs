@@ -1,6 +1,7 @@
 //! What the lanes say that they hold.
 
 use super::*;
+use crate::pipeline::arrival::hash_of;
 use crate::pipeline::control::Rate;
 use crate::record::Timestamp;
 
@@ -75,4 +76,21 @@ fn letters_that_wait_are_late_and_nothing_else_is_waited_for() {
     bench.push(0, 1, "b");
     let _running = bench.taken();
     assert!(!bench.lanes.census().may_start, "the rate lets nothing begin");
+}
+
+#[test]
+fn partition_of_which_nothing_can_start_but_paused_keys_says_so() {
+    let mut bench = Bench::keyed(1, 2, 10);
+    let paused = |bench: &Bench| bench.lanes.census().partitions[0].keys_paused;
+    bench.push(0, 0, "ab");
+    let _told = bench.lanes.set_paused_keys(std::iter::once(("orders".into(), hash_of(b"a"))).collect());
+    assert!(!paused(&bench), "the other one can start");
+    let other = bench.taken();
+    bench.succeed(other);
+    assert!(paused(&bench));
+    let _told = bench.lanes.set_paused_keys(Keys::new());
+    let running = bench.taken();
+    assert!(!paused(&bench), "it runs");
+    bench.fail(running, SECOND);
+    assert!(!paused(&bench), "it waits for its time");
 }

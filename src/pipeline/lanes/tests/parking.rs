@@ -207,3 +207,23 @@ fn what_is_to_be_hurried_is_that_record_of_that_partition() {
     let held = bench.taken();
     assert_eq!((held.0.context.epoch, offsets(&held)), (Epoch(1), vec![1]));
 }
+
+#[test]
+fn a_partition_that_goes_takes_only_its_own_from_those_that_are_due() {
+    let mut bench = Bench::keyed(2, 4, 4);
+    for partition in 0..2 {
+        bench.push(partition, 0, "a");
+        let held = bench.taken();
+        bench.fail(held, SECOND);
+    }
+    bench.push(0, 1, "bc");
+    bench.push(1, 1, "bc");
+    bench.wait(SECOND);
+    assert_eq!(bench.lanes.due.len(), 2, "no slot is free");
+    bench.lose(0);
+    assert_eq!(
+        (bench.lanes.due.len(), bench.lanes.lanes[1].state),
+        (0, State::Ready),
+        "it has a slot that is free now"
+    );
+}
