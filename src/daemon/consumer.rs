@@ -74,8 +74,8 @@ impl Consumer {
         Self { missing, ..self }
     }
 
-    /// Threads of the runtime that the handlers run on (default: cores + 8, and one more than the workers up to 64 of them). Each handler that
-    /// blocks takes one; reading, timers and probes run elsewhere.
+    /// Threads that the handlers run on (default: cores + 8, and one more than the workers up to 64 of them). Each handler that blocks takes one;
+    /// reading, timers and probes run elsewhere. Of four or more, one is the first worker's own.
     #[must_use]
     pub fn handler_threads(mut self, threads: NonZeroUsize) -> Self {
         self.serving.threads = Some(threads);

@@ -247,7 +247,9 @@ impl<S: Source> Pipeline<S> {
                 Seat::Shared => workers.spawn_on(work, handlers),
                 Seat::Own => {
                     let (unwanted, runtime) = (unwanted.clone(), handlers.clone());
-                    let run = move || drop(runtime.block_on(unwanted.run_until_cancelled(work)));
+                    let run = move || {
+                        runtime.block_on(unwanted.run_until_cancelled(work));
+                    };
                     workers.spawn_blocking_on(run, handlers)
                 }
             };

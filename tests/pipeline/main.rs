@@ -26,5 +26,6 @@ mod skipping;
 mod stalls;
 mod steering;
 mod stops;
+mod threads;
 mod traces;
 mod view;

@@ -1,0 +1,112 @@
+//! What the workers run on, where handlers have threads.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use daemonry::handler::{Route, on};
+use daemonry::pipeline::Stopped;
+use daemonry::record::Record;
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+
+use crate::gate::within;
+use crate::scene::{Journal, Scene};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn runtime(threads: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap()
+}
+
+fn pipelines() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// The threads that a handler ran on, and what it spawned.
+type Seen = Arc<Mutex<(HashSet<ThreadId>, HashSet<ThreadId>)>>;
+
+fn looks(seen: &Seen) -> Route {
+    let seen = Arc::clone(seen);
+    on(move || {
+        let seen = Arc::clone(&seen);
+        async move {
+            seen.lock().0.insert(thread::current().id());
+            let mut spawned = JoinSet::from_iter([async { thread::current().id() }]);
+            let there = spawned.join_next().await.expect("one was spawned").unwrap();
+            seen.lock().1.insert(there);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            seen.lock().0.insert(thread::current().id());
+        }
+    })
+}
+
+#[test]
+fn the_first_worker_has_a_thread_of_its_own_within_the_handlers_runtime() {
+    let handlers = runtime(3);
+    pipelines().block_on(async {
+        let scene = Scene::with(1, |settings| settings.workers = 1);
+        scene.fill(0, 50);
+        let seen = Seen::default();
+        let process = scene.start_on(looks(&seen), handlers.handle());
+        within(SOON, "all of them", || scene.committed(0) == 50).await;
+        process.stop_cleanly().await;
+        let (own, spawned) = &*seen.lock();
+        assert_eq!(own.len(), 1, "whatever it waits for");
+        assert!(own.is_disjoint(spawned), "what a handler spawns runs where all can");
+    });
+}
+
+#[test]
+fn with_a_single_thread_handlers_have_no_other() {
+    let handlers = runtime(1);
+    pipelines().block_on(async {
+        let scene = Scene::new(1);
+        scene.fill(0, 50);
+        let seen = Seen::default();
+        let process = scene.start_on(looks(&seen), handlers.handle());
+        within(SOON, "all of them", || scene.committed(0) == 50).await;
+        process.stop_cleanly().await;
+        let (own, spawned) = &*seen.lock();
+        assert_eq!((own.len(), own), (1, spawned));
+    });
+}
+
+/// A handler that never ends is left behind by a stop whose time is over, or by a process that is killed.
+fn is_dropped(killed: bool) {
+    let handlers = runtime(3);
+    pipelines().block_on(async {
+        let scene = Scene { stop_drain: Duration::from_millis(50), ..Scene::with(1, |settings| settings.workers = 1) };
+        scene.fill(0, 1);
+        let journal = Journal::new();
+        let seen = journal.clone();
+        let handle = move |record: Record| {
+            let attempt = seen.begin(&record);
+            async move {
+                pending::<()>().await;
+                drop(attempt);
+            }
+        };
+        let process = scene.start_on(on(handle), handlers.handle());
+        within(SOON, "its begin", || journal.began().len() == 1).await;
+        if killed {
+            process.crash().await;
+        } else {
+            assert_eq!(process.stop().await, Ok(Stopped { unfinished: 1, uncommitted: false }));
+        }
+        within(SOON, "its end", || journal.ended().len() == 1).await;
+    });
+}
+
+#[test]
+fn a_handler_of_the_first_worker_that_will_not_end_is_dropped_at_a_stop() {
+    is_dropped(false);
+}
+
+#[test]
+fn a_handler_of_the_first_worker_is_dropped_with_the_pipeline() {
+    is_dropped(true);
+}
