@@ -274,6 +274,11 @@ pub trait Progress: Send + fmt::Debug + 'static {
         0
     }
 
+    /// Whether it did while any record did that isn't finished, be it read or not.
+    fn is_accusing(&self) -> bool {
+        false
+    }
+
     /// The same, where that is too often for another try.
     fn condemns(&self, _position: Self::Position) -> Option<u32> {
         None

@@ -428,6 +428,11 @@ impl Progress for OffsetTracker {
         self.custody.as_ref().map_or(0, |custody| custody.accusations(position))
     }
 
+    fn is_accusing(&self) -> bool {
+        let accused = self.custody.iter().flat_map(|custody| &custody.usage.accused);
+        accused.into_iter().any(|(offset, _)| self.is_open(*offset))
+    }
+
     fn condemns(&self, position: Offset) -> Option<u32> {
         self.custody.as_ref()?.condemns(position)
     }

@@ -4,8 +4,8 @@
 //! While a record on probation is ready nothing else is started, of whatever partition. Invariants:
 //! - what is announced last is acknowledged before its record starts, and what was announced before is taken back with it;
 //! - nothing runs beside a record on probation, and nothing on probation beside anything else;
-//! - what has been accused comes first. Else it would come after as many others in every life of the process, and speak for itself only to one
-//!   that is killed for another reason, each time after as long.
+//! - what has been accused comes first, and what is in its way before all else. Else it would come after as many others in every life of the
+//!   process, and speak for itself only to one that is killed for another reason, each time after as long.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use super::super::source::{Epoch, Progress};
 use super::gather::Turn;
 use super::haul::Cargo;
 use super::place::Place;
-use super::{Effects, LaneId, Lanes, PlaceId, Taken};
+use super::{Effects, Entry, LaneId, Lanes, PlaceId, Taken};
 use crate::record::TopicPartition;
 
 /// How an assignment stands: what is in the way of its records.
@@ -102,21 +102,24 @@ impl<G: Progress> Lanes<G> {
         }
     }
 
-    /// The next record to run alone, if one is ready.
+    /// The next record to run alone, if one is ready: one that has been accused, or else what is in its way. That is what is before it in its
+    /// lane, or in its partition, where there was no room yet to read it.
     fn suspect(&self) -> Option<(PlaceId, LaneId)> {
         let mut first = None;
-        let mut most = 0;
+        let mut most = (0, false);
         for (id, place) in self.places.iter().enumerate() {
             let Some(assignment) = place.open() else { continue };
             let Standing::Probation(_) = assignment.standing else { continue };
+            let is_accusing = assignment.progress.is_accusing();
             // Ripe or not: it isn't to be one of a batch.
             let gathered = place.gather.into_iter().flat_map(|gather| &self.gathers[gather].lanes);
             let gathered = gathered.map(|(lane, _)| *lane).filter(|lane| self.lanes[*lane].place() == id);
             for lane in place.ready.iter().copied().chain(gathered) {
-                let head = self.lanes[lane].queue.front();
-                let accusations = head.map_or(0, |head| assignment.progress.accusations(head.ticket.position()));
-                if first.is_none() || accusations > most {
-                    (first, most) = (Some((id, lane)), accusations);
+                let accusations = |entry: &Entry<G::Position>| assignment.progress.accusations(entry.ticket.position());
+                let queue = is_accusing.then(|| self.lanes[lane].queue.iter()).into_iter().flatten();
+                let rank = (queue.map(accusations).max().unwrap_or(0), is_accusing);
+                if first.is_none() || rank > most {
+                    (first, most) = (Some((id, lane)), rank);
                 }
             }
         }

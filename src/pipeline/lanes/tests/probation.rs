@@ -132,6 +132,23 @@ fn what_has_been_accused_runs_before_all_others() {
 }
 
 #[test]
+fn what_is_in_the_way_of_one_that_has_been_accused_comes_next() {
+    let mut bench = bench_of([after(2), accusing(2), accusing(5)]);
+    bench.push(0, 0, "ab");
+    bench.push(1, 0, "zxx");
+    bench.push(2, 0, "pq");
+    let run = |bench: &mut Bench, expected: (i32, i64)| {
+        let (held, partition, offsets) = bench.announced();
+        assert_eq!((partition, offsets), (expected.0, vec![expected.1]));
+        bench.succeed(held);
+    };
+    // Of its key one is before it; and of the next partition it isn't read yet, as what was read before it fills what it may have.
+    [(1, 1), (1, 2), (2, 0)].into_iter().for_each(|expected| run(&mut bench, expected));
+    bench.push(2, 2, "rstu");
+    [(2, 5), (0, 0), (0, 1), (1, 0), (2, 1)].into_iter().for_each(|expected| run(&mut bench, expected));
+}
+
+#[test]
 fn others_wait_for_what_is_on_probation_and_go_on_while_it_waits() {
     let mut bench = bench(&[2, 0]);
     bench.commit();
