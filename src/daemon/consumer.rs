@@ -75,7 +75,8 @@ impl Consumer {
     }
 
     /// Threads that the handlers run on (default: cores + 8, and one more than the workers up to 64 of them). Each handler that blocks takes one;
-    /// reading, timers and probes run elsewhere. Of four or more, one is the first worker's own.
+    /// reading, timers and probes run elsewhere. Of four or more, one is the first worker's own, which is no task of the runtime's: there
+    /// `tokio::task::try_id` is `None`, and `id` panics.
     #[must_use]
     pub fn handler_threads(mut self, threads: NonZeroUsize) -> Self {
         self.serving.threads = Some(threads);
