@@ -51,14 +51,14 @@ impl Wakes {
 
     /// Wakes so many workers. Only where no handlers run.
     pub(crate) fn wake(&self, workers: usize) {
-        for number in 0..workers {
-            // Whoever is about to wait has said so before its last look, which was behind the lock that the caller has had.
-            if number == 0 && self.front_waits.load(Ordering::Relaxed) && self.front_waits.swap(false, Ordering::AcqRel)
-            {
-                self.front.notify_one();
-            } else {
-                self.ready.notify_one();
-            }
+        let mut others = workers;
+        // Whoever is about to wait has said so before its last look, which was behind the lock that the caller has had.
+        if workers > 0 && self.front_waits.load(Ordering::Relaxed) && self.front_waits.swap(false, Ordering::AcqRel) {
+            self.front.notify_one();
+            others -= 1;
+        }
+        for _ in 0..others {
+            self.ready.notify_one();
         }
     }
 

@@ -44,35 +44,30 @@ fn looks(seen: &Seen) -> Route {
     })
 }
 
-#[test]
-fn the_first_worker_has_a_thread_of_its_own_within_the_handlers_runtime() {
-    let handlers = runtime(3);
+/// The same of fifty records, with so many threads for the handlers.
+fn seen_in(scene: &Scene, threads: usize) -> (HashSet<ThreadId>, HashSet<ThreadId>) {
+    let handlers = runtime(threads);
+    let seen = Seen::default();
     pipelines().block_on(async {
-        let scene = Scene::with(1, |settings| settings.workers = 1);
         scene.fill(0, 50);
-        let seen = Seen::default();
         let process = scene.start_on(looks(&seen), handlers.handle());
         within(SOON, "all of them", || scene.committed(0) == 50).await;
         process.stop_cleanly().await;
-        let (own, spawned) = &*seen.lock();
-        assert_eq!(own.len(), 1, "whatever it waits for");
-        assert!(own.is_disjoint(spawned), "what a handler spawns runs where all can");
     });
+    std::mem::take(&mut *seen.lock())
+}
+
+#[test]
+fn the_first_worker_has_a_thread_of_its_own_within_the_handlers_runtime() {
+    let (own, spawned) = seen_in(&Scene::with(1, |settings| settings.workers = 1), 3);
+    assert_eq!(own.len(), 1, "whatever it waits for");
+    assert!(own.is_disjoint(&spawned), "what a handler spawns runs where all can");
 }
 
 #[test]
 fn with_a_single_thread_handlers_have_no_other() {
-    let handlers = runtime(1);
-    pipelines().block_on(async {
-        let scene = Scene::new(1);
-        scene.fill(0, 50);
-        let seen = Seen::default();
-        let process = scene.start_on(looks(&seen), handlers.handle());
-        within(SOON, "all of them", || scene.committed(0) == 50).await;
-        process.stop_cleanly().await;
-        let (own, spawned) = &*seen.lock();
-        assert_eq!((own.len(), own), (1, spawned));
-    });
+    let (own, spawned) = seen_in(&Scene::new(1), 1);
+    assert_eq!((own.len(), own), (1, spawned));
 }
 
 /// A handler that never ends is left behind by a stop whose time is over, or by a process that is killed.

@@ -60,8 +60,8 @@ fn a_letter_that_waits_is_written_though_its_partition_goes_and_not_once_it_is_l
     assert_eq!(bench.lanes.loads, Loads::default());
 }
 
-#[test]
-fn a_partition_that_is_paused_takes_only_its_own_from_those_that_are_due() {
+/// Two partitions with a retry that is due each, in a full queue.
+fn two_due() -> Bench {
     let mut bench = Bench::keyed(2, 4, 4);
     for partition in 0..2 {
         bench.push(partition, 0, "a");
@@ -72,6 +72,12 @@ fn a_partition_that_is_paused_takes_only_its_own_from_those_that_are_due() {
     bench.push(1, 1, "bc");
     bench.wait(SECOND);
     assert_eq!(bench.lanes.due.len(), 2, "no slot is free");
+    bench
+}
+
+#[test]
+fn a_partition_that_is_paused_takes_only_its_own_from_those_that_are_due() {
+    let mut bench = two_due();
     let _told = bench.lanes.set_paused(|place| place.partition.0 == 0);
     let states: Vec<_> = bench.lanes.lanes.iter().map(|lane| (lane.place(), lane.state)).collect();
     assert!(bench.lanes.due.is_empty(), "its records have left their slots for the other one");
@@ -210,16 +216,7 @@ fn what_is_to_be_hurried_is_that_record_of_that_partition() {
 
 #[test]
 fn a_partition_that_goes_takes_only_its_own_from_those_that_are_due() {
-    let mut bench = Bench::keyed(2, 4, 4);
-    for partition in 0..2 {
-        bench.push(partition, 0, "a");
-        let held = bench.taken();
-        bench.fail(held, SECOND);
-    }
-    bench.push(0, 1, "bc");
-    bench.push(1, 1, "bc");
-    bench.wait(SECOND);
-    assert_eq!(bench.lanes.due.len(), 2, "no slot is free");
+    let mut bench = two_due();
     bench.lose(0);
     assert_eq!(
         (bench.lanes.due.len(), bench.lanes.lanes[1].state),
