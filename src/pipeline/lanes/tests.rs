@@ -66,6 +66,11 @@ fn failure() -> Failure {
     Failure { reason: Reason::Poison, error: "bad".to_owned(), attempts: 1, handler: "handle" }
 }
 
+/// One key, as it is paused.
+fn paused(key: &[u8]) -> Keys {
+    Keys::from_iter([("orders".into(), crate::pipeline::arrival::hash_of(key))])
+}
+
 /// Records of these offsets, keys and sizes, as they come in.
 fn arriving(
     order: ProcessingOrder,

@@ -4,7 +4,6 @@ use super::*;
 use super::{Bench, NOTHING, SECOND, offsets};
 use crate::pipeline::control::Rate;
 use crate::pipeline::ticket::Ticket;
-use crate::record::Topic;
 
 /// A partition whose keys share one lane as soon as their records take no time, which they do.
 fn bundled(order: ProcessingOrder, partitions: usize) -> Bench {
@@ -174,10 +173,9 @@ fn there_are_none_for_a_while_after_one_has_waited() {
 
 #[test]
 fn paused_key_is_told_apart_from_those_that_it_shared_a_lane_with() {
-    let key = |key: &[u8]| [(Topic::from("orders"), crate::pipeline::arrival::hash_of(key))].into_iter().collect();
     let mut bench = keyed();
     bench.push(0, 0, "abc");
-    assert_eq!(bench.lanes.set_paused_keys(key(b"b")).ready, 1);
+    assert_eq!(bench.lanes.set_paused_keys(paused(b"b")).ready, 1);
     bench.push(0, 3, "bd");
     let others = bench.taken();
     assert_eq!(offsets(&others), [0, 2, 4]);
@@ -189,7 +187,7 @@ fn paused_key_is_told_apart_from_those_that_it_shared_a_lane_with() {
     bench.push(0, 5, "ef");
     let out = bench.taken();
     bench.push(0, 7, "gh");
-    let _told = bench.lanes.set_paused_keys(key(b"g"));
+    let _told = bench.lanes.set_paused_keys(paused(b"g"));
     bench.succeed(out);
     assert_eq!(offsets(&bench.taken()), [8]);
 }

@@ -1,7 +1,6 @@
 //! What the lanes say that they hold.
 
 use super::*;
-use crate::pipeline::arrival::hash_of;
 use crate::pipeline::control::Rate;
 use crate::record::Timestamp;
 
@@ -83,7 +82,7 @@ fn partition_of_which_nothing_can_start_but_paused_keys_says_so() {
     let mut bench = Bench::keyed(1, 2, 10);
     let paused = |bench: &Bench| bench.lanes.census().partitions[0].keys_paused;
     bench.push(0, 0, "ab");
-    let _told = bench.lanes.set_paused_keys(std::iter::once(("orders".into(), hash_of(b"a"))).collect());
+    let _told = bench.lanes.set_paused_keys(super::paused(b"a"));
     assert!(!paused(&bench), "the other one can start");
     let other = bench.taken();
     bench.succeed(other);

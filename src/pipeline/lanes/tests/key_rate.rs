@@ -1,7 +1,6 @@
 //! How many attempts of each key may begin.
 
 use super::*;
-use crate::pipeline::arrival::hash_of;
 use crate::pipeline::control::Rate;
 
 /// Partitions whose keys may each begin so many attempts an hour.
@@ -85,7 +84,7 @@ fn a_slot_that_was_waited_in_for_want_of_room_among_the_parked_is_told_of() {
 #[test]
 fn a_slot_that_a_paused_key_gives_up_late_is_told_of() {
     let mut bench = Bench::new(ProcessingOrder::Key, 3, 1, 3, 1);
-    let _told = bench.lanes.set_paused_keys(std::iter::once(("orders".into(), hash_of(b"a"))).collect());
+    let _told = bench.lanes.set_paused_keys(paused(b"a"));
     bench.push(0, 0, "a");
     bench.push(1, 0, "aaa");
     bench.lose(0);
@@ -103,7 +102,7 @@ fn retry_that_is_due_waits_for_no_key_but_its_own() {
     bench.fail(held, SECOND);
     bench.push(0, 1, "bcde");
     assert_eq!(bench.wait(SECOND).ready, 0, "the queue is full");
-    let _told = bench.lanes.set_paused_keys(std::iter::once(("orders".into(), hash_of(b"x"))).collect());
+    let _told = bench.lanes.set_paused_keys(paused(b"x"));
     let held = bench.taken();
     assert_eq!(bench.succeed(held).ready, 1, "it takes the slot");
 }
