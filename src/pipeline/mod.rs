@@ -23,6 +23,7 @@ mod meter;
 #[cfg(feature = "__micro")]
 pub(crate) mod micro;
 mod outcome;
+mod own_thread;
 mod pressure;
 pub mod quarantine;
 mod reader;
@@ -244,15 +245,11 @@ impl<S: Source> Pipeline<S> {
             let (shared, slot, stop) = (Arc::clone(&shared), Arc::clone(slot), workers_stop.clone());
             let work = worker::work(shared, slot, seat, stop, seeds.u64(..)).instrument(span.clone());
             match seat {
-                Seat::Shared => workers.spawn_on(work, handlers),
-                Seat::Own => {
-                    let (unwanted, runtime) = (unwanted.clone(), handlers.clone());
-                    let run = move || {
-                        runtime.block_on(unwanted.run_until_cancelled(work));
-                    };
-                    workers.spawn_blocking_on(run, handlers)
+                Seat::Shared => {
+                    workers.spawn_on(work, handlers);
                 }
-            };
+                Seat::Own => own_thread::spawn(&mut workers, handlers, unwanted.clone(), work),
+            }
         }
 
         let reader_stop = stop.child_token();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use daemonry::record::Record;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::gate::within;
 use crate::scene::{Journal, Scene};
@@ -38,7 +40,7 @@ fn looks(seen: &Seen) -> Route {
             let mut spawned = JoinSet::from_iter([async { thread::current().id() }]);
             let there = spawned.join_next().await.expect("one was spawned").unwrap();
             seen.lock().1.insert(there);
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
             seen.lock().0.insert(thread::current().id());
         }
     })
@@ -104,4 +106,61 @@ fn a_handler_of_the_first_worker_that_will_not_end_is_dropped_at_a_stop() {
 #[test]
 fn a_handler_of_the_first_worker_is_dropped_with_the_pipeline() {
     is_dropped(true);
+}
+
+/// What became of an attempt that waits, where the handlers' runtime goes while the pipeline is still there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Dropped,
+    Panicked,
+}
+
+/// The end of an attempt that waits for time to pass, after it has blocked its thread for so long, whose runtime goes once it has begun.
+fn end_with_its_runtime(blocks: Duration) -> End {
+    struct Tells(Sender<End>);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            // Nobody listens any more once the first has told.
+            self.0.send(if thread::panicking() { End::Panicked } else { End::Dropped }).ok();
+        }
+    }
+
+    let handlers = runtime(3);
+    let (end, ends) = channel();
+    let (begin, begun) = channel();
+    pipelines().block_on(async {
+        let scene = Scene::with(1, |settings| settings.workers = 1);
+        scene.fill(0, 1);
+        let handle = move || {
+            let (tells, begin) = (Tells(end.clone()), begin.clone());
+            async move {
+                let _tells = tells;
+                let waits = sleep(Duration::from_secs(60));
+                begin.send(()).expect("the test waits for it");
+                let (_keep, never) = channel::<()>();
+                never.recv_timeout(blocks).ok();
+                waits.await;
+            }
+        };
+        let process = scene.start_on(on(handle), handlers.handle());
+        within(SOON, "its begin", || begun.try_recv().is_ok()).await;
+        handlers.shutdown_background();
+        let end = ends.recv_timeout(SOON).expect("it ends");
+        process.crash().await;
+        end
+    })
+}
+
+#[test]
+fn a_handler_of_the_first_worker_is_dropped_with_its_runtime() {
+    assert_eq!(
+        end_with_its_runtime(Duration::ZERO),
+        End::Dropped,
+        "a timer of a runtime that is gone is not to be asked"
+    );
+}
+
+#[test]
+fn a_runtime_that_goes_waits_for_what_the_first_worker_has_in_hand() {
+    assert_eq!(end_with_its_runtime(Duration::from_millis(200)), End::Dropped);
 }

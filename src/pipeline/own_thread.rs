@@ -1,0 +1,62 @@
+//! The thread of the worker that has one to itself, within the handlers' runtime.
+//!
+//! The runtime's own threads end before its timers do. To this one the runtime would say nothing: a handler there would ask a timer that is
+//! gone, which panics. So it leaves a task among the others, which is dropped when they are. The invariant: once that task is gone the
+//! worker isn't polled any more, and what it is in the middle of is waited for there, as it would be on a thread of the runtime's.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Whether the runtime is gone. Locked as long as the worker is polled.
+type Gone = Arc<Mutex<bool>>;
+
+/// Goes with the runtime's tasks, and takes the worker along.
+struct Sentinel {
+    gone: Gone,
+    unwanted: CancellationToken,
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        *self.gone.lock() = true;
+        self.unwanted.cancel();
+    }
+}
+
+/// Runs a worker on a thread of its own until it ends, its runtime goes, or it is `unwanted`: it is dropped at its next `.await` then.
+pub(super) fn spawn(
+    workers: &mut JoinSet<()>,
+    runtime: &Handle,
+    unwanted: CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let gone = Gone::default();
+    let sentinel = Sentinel { gone: Arc::clone(&gone), unwanted: unwanted.clone() };
+    let (ended, end) = oneshot::channel::<()>();
+    runtime.spawn(async move {
+        let _sentinel = sentinel;
+        // Nothing is sent: it goes with the thread.
+        drop(end.await);
+    });
+    let here = runtime.clone();
+    let run = move || {
+        let _ended = ended;
+        here.block_on(async {
+            let mut work = pin!(work);
+            let work = poll_fn(|context| match *gone.lock() {
+                true => Poll::Ready(()),
+                false => work.as_mut().poll(context),
+            });
+            unwanted.run_until_cancelled(work).await;
+        });
+    };
+    workers.spawn_blocking_on(run, runtime);
+}
