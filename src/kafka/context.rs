@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
-use tracing::{debug, error, warn};
+use tracing::{Level, debug, error, warn};
 
 use super::config::{GroupProtocol, KafkaConfig};
 use super::obstacles::Obstacles;
@@ -125,21 +125,44 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str, obstacl
     if facility == "FAIL" {
         obstacles.hear(message);
     }
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-            error!(facility, message, "the Kafka client reports an error");
-        }
+    match level_of(level, facility) {
+        Level::ERROR => error!(facility, message, "the Kafka client reports an error"),
+        Level::WARN => warn!(facility, message, "the Kafka client warns"),
+        _ => debug!(facility, message, "the Kafka client informs"),
+    }
+}
+
+/// How much it matters to whoever runs this what librdkafka says.
+fn level_of(level: RDKafkaLogLevel, facility: &str) -> Level {
+    match (level, facility) {
+        // What follows is told by whoever makes the client anew, or stops.
+        (_, "FATAL") => Level::WARN,
         // An error that a partition's queue held when it was read anew: it has been told.
-        RDKafkaLogLevel::Warning if facility == "PARTDEL" => debug!(facility, message, "the Kafka client warns"),
-        RDKafkaLogLevel::Warning => warn!(facility, message, "the Kafka client warns"),
-        // Connections that come and go, for the most part.
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-            debug!(facility, message, "the Kafka client informs");
+        (RDKafkaLogLevel::Warning, "PARTDEL") => Level::DEBUG,
+        (RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error, _) => {
+            Level::ERROR
         }
+        (RDKafkaLogLevel::Warning, _) => Level::WARN,
+        // Connections that come and go, for the most part.
+        (RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug, _) => Level::DEBUG,
     }
 }
 
 /// The partitions of a list.
 fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_tells_is_no_error() {
+        assert_eq!(level_of(RDKafkaLogLevel::Emerg, "FATAL"), Level::WARN, "the client is made anew");
+        assert_eq!(level_of(RDKafkaLogLevel::Error, "FAIL"), Level::ERROR);
+        assert_eq!(level_of(RDKafkaLogLevel::Warning, "PARTDEL"), Level::DEBUG);
+        assert_eq!(level_of(RDKafkaLogLevel::Warning, "MAXPOLL"), Level::WARN);
+        assert_eq!(level_of(RDKafkaLogLevel::Notice, "PARTDEL"), Level::DEBUG);
+    }
 }

@@ -279,7 +279,12 @@ pub trait Progress: Send + fmt::Debug + 'static {
         false
     }
 
-    /// The same, where that is too often for another try.
+    /// The same of records that have not come in yet.
+    fn accuses_unread(&self) -> bool {
+        false
+    }
+
+    /// How often it ended while this record ran alone, where that is too often for another try.
     fn condemns(&self, _position: Self::Position) -> Option<u32> {
         None
     }

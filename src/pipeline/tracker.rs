@@ -196,6 +196,11 @@ impl OffsetTracker {
         }
     }
 
+    /// The records that have been accused.
+    fn accused(&self) -> impl Iterator<Item = Offset> {
+        self.custody.iter().flat_map(|custody| &custody.usage.accused).map(|(offset, _)| *offset)
+    }
+
     /// Whether this offset is unfinished, or was not passed yet.
     fn is_open(&self, offset: Offset) -> bool {
         if self.next.is_none_or(|next| offset >= next) {
@@ -429,8 +434,11 @@ impl Progress for OffsetTracker {
     }
 
     fn is_accusing(&self) -> bool {
-        let accused = self.custody.iter().flat_map(|custody| &custody.usage.accused);
-        accused.into_iter().any(|(offset, _)| self.is_open(*offset))
+        self.accused().any(|offset| self.is_open(offset))
+    }
+
+    fn accuses_unread(&self) -> bool {
+        self.accused().any(|offset| self.next.is_none_or(|next| offset >= next) && self.is_open(offset))
     }
 
     fn condemns(&self, position: Offset) -> Option<u32> {

@@ -16,7 +16,8 @@ impl<G: Progress> Lanes<G> {
 
     /// When there is something to [wake](Self::wake) at the earliest.
     pub(in crate::pipeline) fn next_due(&mut self, now: Instant) -> Option<Instant> {
-        [self.next_retry(), self.next_ripe(now), self.next_grant(), self.next_trial()].into_iter().flatten().min()
+        let next = [self.next_retry(), self.next_ripe(now), self.next_grant(), self.next_trial(), self.next_awaited()];
+        next.into_iter().flatten().min()
     }
 
     /// Lets the retries, the batches and the breakers go on whose time has come.
@@ -49,6 +50,7 @@ impl<G: Progress> Lanes<G> {
         self.promote(&mut effects);
         self.ripen(now, &mut effects);
         self.grant(now, &mut effects);
+        self.end_waits(now, &mut effects);
         self.try_again(&mut effects);
         effects
     }

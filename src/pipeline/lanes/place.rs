@@ -15,7 +15,7 @@ use super::bundles::Bundles;
 use super::entry::Loads;
 use super::gather::GatherId;
 use super::letters::Outbox;
-use super::probation::Standing;
+use super::probation::{Awaited, Standing};
 use crate::handler::extract::Cancellation;
 use crate::handler::{Circumstances, RouteSpec};
 use crate::record::{Offset, Topic, TopicPartition};
@@ -172,6 +172,8 @@ pub(super) struct Assignment<G> {
     pub(super) is_silent: bool,
     /// What is in the way of its records.
     pub(super) standing: Standing,
+    /// Whether those of its records that have been accused are waited for.
+    pub(super) awaited: Awaited,
 }
 
 impl<G> Assignment<G> {
@@ -187,6 +189,7 @@ impl<G> Assignment<G> {
             end: None,
             is_silent: false,
             standing: Standing::Good,
+            awaited: Awaited::Never,
         }
     }
 }

@@ -4,10 +4,12 @@
 //! While a record on probation is ready nothing else is started, of whatever partition. Invariants:
 //! - what is announced last is acknowledged before its record starts, and what was announced before is taken back with it;
 //! - nothing runs beside a record on probation, and nothing on probation beside anything else;
-//! - what has been accused comes first, and what is in its way before all else. Else it would come after as many others in every life of the
-//!   process, and speak for itself only to one that is killed for another reason, each time after as long.
+//! - what has been accused comes first, and what is in its way before all else: it is waited for a moment until it has come in. Else it would come
+//!   after as many others in every life of the process, and speak for itself only to one that is killed for another reason, each time after as
+//!   long.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -31,6 +33,21 @@ pub(super) enum Standing {
     Probation(usize),
     /// They are; that isn't committed yet.
     Passed,
+}
+
+/// For so long records wait for an accused one that has not come in: several answers of a broker that are waited for as long as they may take.
+pub(super) const AWAITED: Duration = Duration::from_secs(1);
+
+/// Whether others wait for the accused records of an assignment that have not come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Nothing else has been ready yet.
+    #[default]
+    Never,
+    /// They do, as long as that.
+    Until(Instant),
+    /// They have.
+    Over,
 }
 
 /// Who may be given something to do.
@@ -76,7 +93,7 @@ impl<G: Progress> Lanes<G> {
     }
 
     /// Who may be given something while places are on probation.
-    pub(super) fn turnout(&mut self, effects: &mut Effects) -> Turnout {
+    pub(super) fn turnout(&mut self, clock: impl Fn() -> Instant, effects: &mut Effects) -> Turnout {
         if self.suspect_out {
             // Its partition may have gone meanwhile; what is told of it there still speaks against it.
             if self.busy > 0 {
@@ -90,6 +107,12 @@ impl<G: Progress> Lanes<G> {
             return Turnout::Anybody;
         }
         let suspect = self.suspect();
+        let is_accused = suspect.is_some_and(|(_, accusations)| accusations > 0);
+        if !is_accused && !self.turns.is_empty() && self.awaits_accused(clock) {
+            effects.timer = true;
+            return Turnout::Nobody;
+        }
+        let suspect = suspect.map(|(suspect, _)| suspect);
         match suspect {
             Some(_) if self.busy > 0 => Turnout::Nobody,
             Some((place, lane)) if self.announces(suspect, effects) => Turnout::Suspect(place, lane),
@@ -103,8 +126,8 @@ impl<G: Progress> Lanes<G> {
     }
 
     /// The next record to run alone, if one is ready: one that has been accused, or else what is in its way. That is what is before it in its
-    /// lane, or in its partition, where there was no room yet to read it.
-    fn suspect(&self) -> Option<(PlaceId, LaneId)> {
+    /// lane, or in its partition, where there was no room yet to read it. How often the former was accused goes with it.
+    fn suspect(&self) -> Option<((PlaceId, LaneId), u32)> {
         let mut first = None;
         let mut most = (0, false);
         for (id, place) in self.places.iter().enumerate() {
@@ -123,7 +146,48 @@ impl<G: Progress> Lanes<G> {
                 }
             }
         }
-        first
+        first.map(|first| (first, most.0))
+    }
+
+    /// Whether an accused record that hasn't come in is waited for now.
+    fn awaits_accused(&mut self, clock: impl Fn() -> Instant) -> bool {
+        let mut awaits = false;
+        for place in self.places.iter_mut().filter(|place| place.open().is_some() && place.is_on_probation()) {
+            let Some(assignment) = &mut place.assignment else { continue };
+            if !assignment.progress.accuses_unread() {
+                continue;
+            }
+            if assignment.awaited == Awaited::Never {
+                assignment.awaited = Awaited::Until(clock() + AWAITED);
+            }
+            awaits |= assignment.awaited != Awaited::Over;
+        }
+        awaits
+    }
+
+    /// Until when one is at the longest.
+    pub(super) fn next_awaited(&self) -> Option<Instant> {
+        if self.on_probation == 0 {
+            return None;
+        }
+        let awaited = self.places.iter().filter_map(|place| match place.assignment.as_ref()?.awaited {
+            Awaited::Until(until) => Some(until),
+            Awaited::Never | Awaited::Over => None,
+        });
+        awaited.min()
+    }
+
+    /// Waits no longer for those for which that is over.
+    pub(super) fn end_waits(&mut self, now: Instant, effects: &mut Effects) {
+        if self.next_awaited().is_none_or(|until| until > now) {
+            return;
+        }
+        for assignment in self.places.iter_mut().filter_map(|place| place.assignment.as_mut()) {
+            if matches!(assignment.awaited, Awaited::Until(until) if until <= now) {
+                assignment.awaited = Awaited::Over;
+            }
+        }
+        effects.ready += self.ready(self.idle());
     }
 
     /// Has it committed that this record is the one that runs alone. Whether that is acknowledged.

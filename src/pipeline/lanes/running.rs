@@ -46,7 +46,7 @@ impl<G: Progress> Lanes<G> {
             return (None, effects);
         }
         if self.on_probation > 0 || self.suspect_out {
-            match self.turnout(&mut effects) {
+            match self.turnout(&clock, &mut effects) {
                 Turnout::Anybody => {}
                 Turnout::Nobody => return (None, effects),
                 Turnout::Suspect(place, lane) => {

@@ -3,6 +3,7 @@
 use std::num::NonZero;
 
 use super::super::super::tracker::{OffsetCommit, OffsetTracker};
+use super::super::probation::AWAITED;
 use super::*;
 use crate::record::{NextOffset, Timestamp};
 
@@ -143,9 +144,45 @@ fn what_is_in_the_way_of_one_that_has_been_accused_comes_next() {
         bench.succeed(held);
     };
     // Of its key one is before it; and of the next partition it isn't read yet, as what was read before it fills what it may have.
-    [(1, 1), (1, 2), (2, 0)].into_iter().for_each(|expected| run(&mut bench, expected));
+    [(1, 1), (1, 2)].into_iter().for_each(|expected| run(&mut bench, expected));
+    assert!(bench.take().is_none());
+    bench.wait(AWAITED);
+    [(2, 0)].into_iter().for_each(|expected| run(&mut bench, expected));
     bench.push(2, 2, "rstu");
     [(2, 5), (0, 0), (0, 1), (1, 0), (2, 1)].into_iter().for_each(|expected| run(&mut bench, expected));
+}
+
+#[test]
+fn one_that_has_been_accused_is_waited_for_before_anything_else_runs() {
+    let mut bench = bench_of([after(2), accusing(1), after(0)]);
+    bench.push(0, 0, "ab");
+    bench.push(2, 0, "q");
+    bench.commit();
+    bench.push(1, 0, "x");
+    assert!(bench.take().is_none() && !bench.due(), "nothing is announced in its place");
+    assert!(bench.push(1, 1, "y").ready > 0);
+    let (held, partition, offsets) = bench.announced();
+    assert_eq!((partition, offsets), (1, vec![1]));
+    bench.succeed(held);
+    assert_eq!(bench.announced().1, 0, "nobody is waited for any more");
+}
+
+#[test]
+fn one_that_has_been_accused_and_does_not_come_in_is_waited_for_no_longer_than_that() {
+    let mut bench = bench_of([after(2), accusing(1)]);
+    bench.push(0, 0, "a");
+    let now = bench.now;
+    let take = |bench: &mut Bench| bench.lanes.take(&mut Cargo::default(), || now);
+    let (taken, told) = take(&mut bench);
+    assert_eq!((taken.is_none(), told.timer), (true, true), "who has the clock is to look");
+    assert_eq!(bench.lanes.next_due(bench.now), Some(bench.now + AWAITED));
+    bench.push(1, 0, "x");
+    assert!(bench.wait(AWAITED).ready > 0);
+    assert_eq!(bench.lanes.next_due(bench.now), None);
+    let (held, partition, _) = bench.announced();
+    assert_eq!(partition, 1, "what is in its way");
+    bench.succeed(held);
+    assert_eq!(bench.announced().1, 0, "only once");
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl World {
         let waits = !self.told.worker && (self.lanes.on_probation > 0 || self.is_something_but_for_the_rate());
         let lanes = &mut self.lanes;
         let granted = lanes.next_grant().filter(|_| waits && lanes.idle() > 0);
-        [lanes.next_retry(), lanes.next_ripe(self.now), lanes.next_trial(), granted].into_iter().flatten().min()
+        let others = [lanes.next_retry(), lanes.next_ripe(self.now), lanes.next_trial(), lanes.next_awaited()];
+        others.into_iter().chain([granted]).flatten().min()
     }
 
     pub(super) fn look_at_the_clock(&mut self) {
