@@ -39,10 +39,11 @@ micro-accept: ## Make what they take now the figures that `make check` keeps to
 # `integration` asks for it; `make demo` builds without, and so needs no OpenSSL.
 # The tests run the examples as processes, so those are built first.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
+RUN_BY = CARGO_TARGET_$(HOST)_RUNNER=$(abspath scripts/test-threads.sh)
 test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 	@bash scripts/tools.sh tls browser schemathesis
 	cargo build --locked --workspace --bins --examples
-	CARGO_TARGET_$(HOST)_RUNNER=scripts/test-threads.sh $(WITH_KAFKA) cargo test --locked --workspace
+	$(RUN_BY) $(WITH_KAFKA) cargo test --locked --workspace
 
 # As many kills, moves and minutes as show rare things too; `make test` has some of each. ONLY=rebalance_storm for one of them;
 # PAGE=docs/testing.md puts what came of them into the table there.
@@ -51,7 +52,7 @@ faults: ## Every fault at length, on a real Kafka: kills, stops, storms, cluster
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	rm -f $(FAULT_FIGURES)
-	DAEMONRY_FAULTS=long DAEMONRY_FIGURES=$(FAULT_FIGURES) \
+	$(RUN_BY) DAEMONRY_FAULTS=long DAEMONRY_FIGURES=$(FAULT_FIGURES) \
 		$(WITH_KAFKA) cargo test --locked --workspace --test faults -- --nocapture --include-ignored $(ONLY)
 	$(if $(PAGE),$(TARGET_DIR)/debug/fault-figures $(FAULT_FIGURES) $(PAGE))
 
