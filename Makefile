@@ -48,7 +48,7 @@ test: ## Run all tests; uses KAFKA_BROKERS, Docker or Java, whichever is there
 # As many kills, moves and minutes as show rare things too; `make test` has some of each. ONLY=rebalance_storm for one of them;
 # PAGE=docs/testing.md puts what came of them into the table there.
 FAULT_FIGURES := $(abspath $(TARGET_DIR))/fault-figures.jsonl
-faults: ## Every fault at length, on a real Kafka: kills, stops, storms, clusters, networks; most of an hour
+faults: ## Every fault at length, on a real Kafka: kills, stops, storms, clusters, networks; half an hour
 	@bash scripts/tools.sh tls
 	cargo build --locked --workspace --bins --examples
 	rm -f $(FAULT_FIGURES)

@@ -1,8 +1,8 @@
 //! Commits, from the event thread's side.
 //!
 //! One is under way at a time, and the next waits for its answer, even where nobody waits for that any more: an older commit
-//! never lands on a newer one, unless a network has held it back that delivers it after all. Each has a number, so that no answer is ever
-//! taken for another's.
+//! never lands on a newer one, unless a network has held it back that delivers it after all, or a broker reads it only then. Each has a number,
+//! so that no answer is ever taken for another's.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -70,13 +70,13 @@ pub(super) async fn run<G: Progress>(
     attempted: &mut Attempted,
 ) -> BatchEnd<G::Position> {
     let runs = std::mem::take(&mut batch.parts);
-    let Some((place, context)) = runs.first().map(|(run, _)| (run.place(), Arc::clone(&run.context))) else {
+    let Some(context) = runs.first().map(|(run, _)| Arc::clone(&run.context)) else {
         return BatchEnd { batch, parts: Vec::new(), ended: Instant::now() };
     };
     let route = &context.route;
     let Work::Batch(handler) = &route.work else { unreachable!("only routes of batches have any") };
     let began = Instant::now();
-    slot.cargo.lock().belongs_to(place, &context);
+    slot.cargo.lock().belongs_to(&context);
     if let Some(first) = entries.front() {
         slot.attempt(&first.record, began);
     }

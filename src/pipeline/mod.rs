@@ -170,7 +170,7 @@ impl<S: Source> Pipeline<S> {
 
     /// Runs until `stop`, drains, commits, closes the source, and returns when nothing of it runs any more but handlers that
     /// would not end. Handlers run on `handlers`; the first worker's on a thread of its own, within that runtime, if it has three threads
-    /// or more: so a record that comes alone wakes one thread.
+    /// or more: so a record that comes alone wakes one thread. It is one of the runtime's for blocking work all the while.
     ///
     /// # Errors
     /// Why it could not start, or could not go on. [`PipelineError::Fatal`] too where handlers would not end: another pipeline would

@@ -94,7 +94,10 @@ pub(super) fn none_passes_the_end(evidence: &Evidence, violations: &mut Vec<Viol
     }
 }
 
-/// I4: none goes back but for a seek, or where the network had held an older one back; that must be put right in the end.
+/// How long after it was waited for in vain a commit may land, in milliseconds: a broker that is slow to read has it before it.
+const LATE_MS: u64 = 10_000;
+
+/// I4: none goes back but for a seek, or where the network or a broker had held an older one back; that must be put right in the end.
 pub(super) fn none_goes_back(evidence: &Evidence, violations: &mut Vec<Violation>) {
     for samples in evidence.views() {
         none_of_these_goes_back(samples, evidence, violations);
@@ -110,8 +113,10 @@ fn none_of_these_goes_back(samples: &[Sample], evidence: &Evidence, violations: 
             let before = highest.insert(partition, coverage.next).unwrap_or(coverage.next);
             let seeks = explanations.entry(partition).or_insert_with(|| Explanations::of(evidence, partition));
             if coverage.next < before && !seeks.explain_commit(coverage.next, sample) {
-                let is_late = |(from, to): &(u64, u64)| (*from..=*to).contains(&sample.unix_ms);
-                if evidence.late_commits.iter().any(is_late) {
+                let is_late = |(from, to): (u64, u64)| (from..=to).contains(&sample.unix_ms);
+                let unanswered = evidence.logs.iter().flat_map(|log| &log.unanswered);
+                let unanswered = unanswered.map(|since| (*since, since + LATE_MS));
+                if evidence.late_commits.iter().copied().chain(unanswered).any(is_late) {
                     put_back.entry(partition).or_insert((coverage.next, before));
                     continue;
                 }

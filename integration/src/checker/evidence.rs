@@ -127,16 +127,21 @@ pub struct Log {
     pub errors: Vec<String>,
     /// The records whose letters it could not write, as far as it was told, once for each time: they may be there all the same.
     pub unwritten: Vec<(Partition, Offset)>,
+    /// When it has given up waiting for what became of a commit, in milliseconds since 1970: a broker may have it before it still, and take it.
+    pub unanswered: Vec<u64>,
 }
 
 impl Log {
     /// Reads what a process has logged.
     pub fn of(pid: u32, text: &str) -> Self {
         let mut lines = text.lines().peekable();
-        let (mut errors, mut unwritten) = (Vec::new(), Vec::new());
+        let (mut errors, mut unwritten, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(line) = lines.next() {
             if line.contains("dead letter can't be written") {
                 unwritten.extend(place_in(line));
+            }
+            if line.contains("commit failed") && line.contains("TimedOut") {
+                unanswered.extend(time_of(line));
             }
             if line.contains("panicked at ") {
                 // Where, and on the next line why.
@@ -146,8 +151,14 @@ impl Log {
                 errors.push(line.to_owned());
             }
         }
-        Self { pid, errors, unwritten }
+        Self { pid, errors, unwritten, unanswered }
     }
+}
+
+/// When a line was logged, in milliseconds since 1970.
+fn time_of(line: &str) -> Option<u64> {
+    let time: jiff::Timestamp = line.split_whitespace().next()?.parse().ok()?;
+    time.as_millisecond().try_into().ok()
 }
 
 /// Of which record a line of a log is.

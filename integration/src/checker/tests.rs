@@ -396,6 +396,23 @@ fn a_commit_that_a_network_held_back_is_put_right_by_the_next() {
 }
 
 #[test]
+fn a_commit_that_was_waited_for_in_vain_may_land_on_a_newer_one_and_is_put_right_by_the_next() {
+    let back = |said: &str| {
+        let run = Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]);
+        let mut run = run.pass(9_000);
+        run.evidence.logs.push(Log::of(1, said));
+        run.commit(1, &[])
+    };
+    // The run begins 1,000 s after 1970 did.
+    let in_vain = "1970-01-01T00:16:40.1Z  WARN commit failed, the next one will cover it error=OperationTimedOut";
+    back(in_vain).commit(2, &[]).holds();
+    back(in_vain).breaks(&[(Invariant::I4, 1)]);
+    back(in_vain).commit(2, &[]).pass(2_000).commit(1, &[]).commit(2, &[]).breaks(&[(Invariant::I4, 1)]);
+    let refused = "1970-01-01T00:16:40.1Z  WARN commit failed, the next one will cover it error=NotCoordinator";
+    back(refused).commit(2, &[]).breaks(&[(Invariant::I4, 1)]);
+}
+
+#[test]
 fn a_letter_that_a_seek_takes_back_is_written_again() {
     let back = || Run::of(Order::Key, "A").letter(0).commit(1, &[]).seek(0).sought().commit(0, &[]);
     back().letter(0).commit(1, &[]).holds();

@@ -136,8 +136,7 @@ impl<P> Cargo<P> {
     }
 
     /// What is in it is of this assignment.
-    pub(in crate::pipeline) fn belongs_to(&mut self, place: PlaceId, context: &Arc<AssignmentContext>) {
-        self.place = place;
+    pub(in crate::pipeline) fn belongs_to(&mut self, context: &Arc<AssignmentContext>) {
         if !self.context.as_ref().is_some_and(|known| Arc::ptr_eq(known, context)) {
             self.context = Some(Arc::clone(context));
         }

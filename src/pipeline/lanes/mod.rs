@@ -153,10 +153,6 @@ impl Run {
     pub(super) fn lane(&self) -> LaneId {
         self.lane
     }
-
-    pub(super) fn place(&self) -> PlaceId {
-        self.place
-    }
 }
 
 /// Why a run stopped before its end.

@@ -121,7 +121,8 @@ impl<G: Progress> Lanes<G> {
         }
         effects.room |= place.wants_more();
         let context = context?;
-        cargo.belongs_to(place_id, &context);
+        cargo.place = place_id;
+        cargo.belongs_to(&context);
         place.busy += 1;
         self.busy += 1;
         Some(Haul::new(place_id, context, is_trial))
