@@ -147,18 +147,30 @@ impl Topics {
         Ok(())
     }
 
-    /// Removes the records below these offsets, as retention does.
+    /// Removes the records below these offsets, as retention does. Who leads a partition may be another one than the client knows: it asks for
+    /// that by the next try.
     ///
     /// # Errors
-    /// When one is refused.
+    /// When one is refused, or has no leader for half a minute.
     pub fn remove_records(&self, topic: &str, below: &[(Partition, Offset)]) -> Result<()> {
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in below {
-            list.add_partition_offset(topic, partition.0, rdkafka::Offset::Offset(offset.0))?;
-        }
-        let removed = block_on(self.admin.delete_records(&list, &options())).context("cannot remove records")?;
-        removed.elements().iter().try_for_each(|element| {
-            element.error().with_context(|| format!("cannot remove records of {topic}[{}]", element.partition()))
+        let mut left = below.to_vec();
+        until_true(Duration::from_secs(30), &format!("the leaders of `{topic}`"), || {
+            let mut list = TopicPartitionList::new();
+            for (partition, offset) in &left {
+                list.add_partition_offset(topic, partition.0, rdkafka::Offset::Offset(offset.0))?;
+            }
+            let removed = block_on(self.admin.delete_records(&list, &options())).context("cannot remove records")?;
+            let refused: Vec<_> =
+                removed.elements().iter().filter_map(|one| Some((one.partition(), one.error().err()?))).collect();
+            left.retain(|(partition, _)| refused.iter().any(|(refused, _)| *refused == partition.0));
+            let moved =
+                |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotLeaderForPartition);
+            match refused.into_iter().find(|(_, error)| !moved(error)) {
+                Some((partition, error)) => {
+                    Err(error).with_context(|| format!("cannot remove records of {topic}[{partition}]"))
+                }
+                None => Ok(left.is_empty()),
+            }
         })
     }
 

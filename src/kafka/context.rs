@@ -136,7 +136,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str, obstacl
 fn level_of(level: RDKafkaLogLevel, facility: &str) -> Level {
     match (level, facility) {
         // What follows is told by whoever makes the client anew, or stops.
-        (_, "FATAL") => Level::WARN,
+        (RDKafkaLogLevel::Emerg, "FATAL") => Level::WARN,
         // An error that a partition's queue held when it was read anew: it has been told.
         (RDKafkaLogLevel::Warning, "PARTDEL") => Level::DEBUG,
         (RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error, _) => {
@@ -160,6 +160,7 @@ mod tests {
     #[test]
     fn what_somebody_else_tells_is_no_error() {
         assert_eq!(level_of(RDKafkaLogLevel::Emerg, "FATAL"), Level::WARN, "the client is made anew");
+        assert_eq!(level_of(RDKafkaLogLevel::Debug, "FATAL"), Level::DEBUG, "what led to it");
         assert_eq!(level_of(RDKafkaLogLevel::Error, "FAIL"), Level::ERROR);
         assert_eq!(level_of(RDKafkaLogLevel::Warning, "PARTDEL"), Level::DEBUG);
         assert_eq!(level_of(RDKafkaLogLevel::Warning, "MAXPOLL"), Level::WARN);

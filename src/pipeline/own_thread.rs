@@ -2,12 +2,15 @@
 //!
 //! The runtime's own threads end before its timers do. To this one the runtime would say nothing: a handler there would ask a timer that is
 //! gone, which panics. So it leaves a task among the others, which is dropped when they are. The invariant: once that task is gone the
-//! worker isn't polled any more, and what it is in the middle of is waited for there, as it would be on a thread of the runtime's.
+//! worker isn't polled any more. What it is in the middle of is waited for there, as it would be on a thread of the runtime's; but not for
+//! long, as it may itself wait for a timer, which nobody looks after any more then.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -15,19 +18,28 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Whether the runtime is gone. Locked as long as the worker is polled.
-type Gone = Arc<Mutex<bool>>;
+/// For so long a runtime that goes waits for what the worker is in the middle of.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct State {
+    /// Whether the runtime goes.
+    is_over: AtomicBool,
+    /// Held as long as the worker is polled.
+    poll: Mutex<()>,
+}
 
 /// Goes with the runtime's tasks, and takes the worker along.
 struct Sentinel {
-    gone: Gone,
+    state: Arc<State>,
     unwanted: CancellationToken,
 }
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        *self.gone.lock() = true;
+        self.state.is_over.store(true, Ordering::SeqCst);
         self.unwanted.cancel();
+        drop(self.state.poll.try_lock_for(PATIENCE));
     }
 }
 
@@ -38,8 +50,8 @@ pub(super) fn spawn(
     unwanted: CancellationToken,
     work: impl Future<Output = ()> + Send + 'static,
 ) {
-    let gone = Gone::default();
-    let sentinel = Sentinel { gone: Arc::clone(&gone), unwanted: unwanted.clone() };
+    let state = Arc::new(State::default());
+    let sentinel = Sentinel { state: Arc::clone(&state), unwanted: unwanted.clone() };
     let (ended, end) = oneshot::channel::<()>();
     runtime.spawn(async move {
         let _sentinel = sentinel;
@@ -51,9 +63,9 @@ pub(super) fn spawn(
         let _ended = ended;
         here.block_on(async {
             let mut work = pin!(work);
-            let work = poll_fn(|context| match *gone.lock() {
-                true => Poll::Ready(()),
-                false => work.as_mut().poll(context),
+            let work = poll_fn(|context| {
+                let _polled = state.poll.lock();
+                if state.is_over.load(Ordering::SeqCst) { Poll::Ready(()) } else { work.as_mut().poll(context) }
             });
             unwanted.run_until_cancelled(work).await;
         });

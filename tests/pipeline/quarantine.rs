@@ -9,7 +9,7 @@ use daemonry::pipeline::control::Scope;
 use daemonry::pipeline::source::CommitError;
 use daemonry::pipeline::{CrashQuarantine, PipelineError};
 use daemonry::record::{OwnedRecord, Record, TopicPartition};
-use daemonry::testing::CommitFault;
+use daemonry::testing::{CommitFault, PartitionFault};
 use fastrand::Rng;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -305,6 +305,41 @@ async fn what_waits_on_probation_holds_nobody_else_up() {
     let process = scene.start(killer.route(&journal).order(ProcessingOrder::Unordered));
     until("the other one", || scene.committed(1) == 50).await;
     assert!(journal.offsets(0).is_empty());
+    process.stop_cleanly().await;
+}
+
+/// Two partitions, of one of which a record killed three processes, the last one while it ran alone; it is the first that is unread.
+async fn accused() -> (Scene, Killer) {
+    let (scene, killer) = (Scene::new(2), Killer::default());
+    scene.write(0, "killer");
+    for _ in 0..3 {
+        let process = scene.start(killer.route(&Journal::new()));
+        killer.struck.notified().await;
+        process.crash().await;
+    }
+    scene.fill(1, 50);
+    (scene, killer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accused_record_that_can_not_be_read_holds_the_others_up_for_a_second() {
+    let (scene, killer) = accused().await;
+    scene.broker.fault(TOPIC, 0, Some(PartitionFault::Withheld));
+    let (journal, begun) = (Journal::new(), Instant::now());
+    let process = scene.start(killer.route(&journal));
+    until("the other ones", || scene.committed(1) == 50).await;
+    let first = journal.times(1, 0)[0];
+    assert!(first >= secs(1) && begun.elapsed() < secs(3), "{first:?}, and all after {:?}", begun.elapsed());
+    process.stop_cleanly().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accused_record_that_nobody_wants_any_more_holds_nobody_up() {
+    let (scene, killer) = accused().await;
+    let journal = Journal::new();
+    let process = scene.start(killer.route(&journal).filter(|record: &Record| record.partition().0 == 1));
+    until("the other ones", || scene.committed(1) == 50).await;
+    assert!(journal.times(1, 0)[0] < secs(1), "{:?}", journal.times(1, 0));
     process.stop_cleanly().await;
 }
 

@@ -108,23 +108,28 @@ fn a_handler_of_the_first_worker_is_dropped_with_the_pipeline() {
     is_dropped(true);
 }
 
-/// What became of an attempt that waits, where the handlers' runtime goes while the pipeline is still there.
+/// What became of an attempt whose runtime went.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Dropped,
     Panicked,
 }
 
-/// The end of an attempt that waits for time to pass, after it has blocked its thread for so long, whose runtime goes once it has begun.
-fn end_with_its_runtime(blocks: Duration) -> End {
-    struct Tells(Sender<End>);
-    impl Drop for Tells {
-        fn drop(&mut self) {
-            // Nobody listens any more once the first has told.
-            self.0.send(if thread::panicking() { End::Panicked } else { End::Dropped }).ok();
-        }
-    }
+/// Tells it.
+struct Tells(Sender<End>);
 
+impl Drop for Tells {
+    fn drop(&mut self) {
+        // Nobody listens any more once the first has told.
+        self.0.send(if thread::panicking() { End::Panicked } else { End::Dropped }).ok();
+    }
+}
+
+/// The end of an attempt of the first worker's that does this, whose runtime goes once it has begun.
+fn end_with_its_runtime<F>(work: fn() -> F) -> End
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let handlers = runtime(3);
     let (end, ends) = channel();
     let (begin, begun) = channel();
@@ -135,11 +140,8 @@ fn end_with_its_runtime(blocks: Duration) -> End {
             let (tells, begin) = (Tells(end.clone()), begin.clone());
             async move {
                 let _tells = tells;
-                let waits = sleep(Duration::from_secs(60));
                 begin.send(()).expect("the test waits for it");
-                let (_keep, never) = channel::<()>();
-                never.recv_timeout(blocks).ok();
-                waits.await;
+                work().await;
             }
         };
         let process = scene.start_on(on(handle), handlers.handle());
@@ -151,16 +153,32 @@ fn end_with_its_runtime(blocks: Duration) -> End {
     })
 }
 
+async fn waits() {
+    sleep(Duration::from_secs(60)).await;
+}
+
+async fn blocks_and_waits() {
+    let waits = waits();
+    let (_keep, never) = channel::<()>();
+    never.recv_timeout(Duration::from_millis(200)).ok();
+    waits.await;
+}
+
+async fn waits_in_place() {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(waits()));
+}
+
 #[test]
 fn a_handler_of_the_first_worker_is_dropped_with_its_runtime() {
-    assert_eq!(
-        end_with_its_runtime(Duration::ZERO),
-        End::Dropped,
-        "a timer of a runtime that is gone is not to be asked"
-    );
+    assert_eq!(end_with_its_runtime(waits), End::Dropped, "a timer of a runtime that is gone is not to be asked");
 }
 
 #[test]
 fn a_runtime_that_goes_waits_for_what_the_first_worker_has_in_hand() {
-    assert_eq!(end_with_its_runtime(Duration::from_millis(200)), End::Dropped);
+    assert_eq!(end_with_its_runtime(blocks_and_waits), End::Dropped);
+}
+
+#[test]
+fn a_runtime_that_goes_does_not_wait_for_what_waits_for_it() {
+    assert_eq!(end_with_its_runtime(waits_in_place), End::Panicked, "as everywhere on a runtime that is gone");
 }

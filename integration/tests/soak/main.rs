@@ -2,7 +2,8 @@
 //! go; brokers die, leaders move, networks are cut, slow or silent, commits fail, clocks jump; what handlers need goes away, and so does the topic
 //! for dead letters. The ledger must be clean in the end, and memory flat.
 //!
-//! `SOAK_SECONDS` says for how long, half an hour by `make soak`; by default it is less than a minute, of faults that are over in a moment. `DAEMONRY_SEED` has the same faults in the same order.
+//! `SOAK_SECONDS` says for how long, half an hour by `make soak`; by default it is less than a minute, of faults that are over in a moment.
+//! `DAEMONRY_SEED` has the same faults in the same order; `SOAK_ONLY=Kill,Join` those kinds and no others.
 
 mod fault;
 mod ground;
@@ -27,10 +28,21 @@ const SHORT_SESSION: Duration = Duration::from_secs(20);
 /// … or this, where connections may be half-open: later than it notices that, or its records would run again.
 const SESSION: Duration = Duration::from_secs(45);
 
+/// The kinds that are asked for, by their names; all where none is.
+fn only(kinds: &[Fault], asked: Option<&str>) -> Result<Vec<Fault>> {
+    let Some(asked) = asked else { return Ok(kinds.to_vec()) };
+    let named = |name: &str| {
+        let fault = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
+        fault.with_context(|| format!("SOAK_ONLY names `{name}`, which is none of {:?}", Fault::ALL))
+    };
+    asked.split(',').map(named).collect()
+}
+
 #[test]
 fn soak() -> Result<()> {
     let asked = env::var("SOAK_SECONDS").ok().map(|text| text.parse()).transpose().context("SOAK_SECONDS")?;
     let (seconds, kinds) = asked.map_or((40, &Fault::QUICK[..]), |seconds| (seconds, &Fault::ALL[..]));
+    let kinds = only(kinds, env::var("SOAK_ONLY").ok().as_deref())?;
     let mut ground = Ground::start(if asked.is_some() { SESSION } else { SHORT_SESSION })?;
     let mut groups = [Group::start(&ground, "classic")?, Group::start(&ground, "consumer")?];
     let mut random = Rng::with_seed(groups[0].scenario.seed());
@@ -38,7 +50,7 @@ fn soak() -> Result<()> {
     while start.elapsed() < Duration::from_secs(seconds) {
         // Each once, in an order of their own, before any comes again.
         if left.is_empty() {
-            left = kinds.to_vec();
+            left.clone_from(&kinds);
             random.shuffle(&mut left);
         }
         let (fault, of) = (left.pop().context("there are some")?, random.usize(0..groups.len()));

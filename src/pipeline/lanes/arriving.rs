@@ -84,6 +84,9 @@ impl<G: Progress> Lanes<G> {
         if may_bundle {
             effects.ready = effects.ready.max(self.places[place_id].hauls().saturating_sub(hauls));
         }
+        if is_suspect {
+            self.end_wait_for(place_id, &mut effects);
+        }
         // Now it is known where it begins.
         self.placed |= self.places[place_id].is_unmarked();
         self.count_slot(place_id);

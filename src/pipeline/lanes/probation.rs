@@ -35,7 +35,7 @@ pub(super) enum Standing {
     Passed,
 }
 
-/// For so long records wait for an accused one that has not come in: several answers of a broker that are waited for as long as they may take.
+/// For so long records wait for an accused one that has not come in: twice as long as brokers take to say that there is nothing.
 pub(super) const AWAITED: Duration = Duration::from_secs(1);
 
 /// Whether others wait for the accused records of an assignment that have not come in.
@@ -108,8 +108,8 @@ impl<G: Progress> Lanes<G> {
         }
         let suspect = self.suspect();
         let is_accused = suspect.is_some_and(|(_, accusations)| accusations > 0);
-        if !is_accused && !self.turns.is_empty() && self.awaits_accused(clock) {
-            effects.timer = true;
+        let is_any = suspect.is_some() || !self.turns.is_empty();
+        if is_any && !is_accused && self.awaits_accused(clock, effects) {
             return Turnout::Nobody;
         }
         let suspect = suspect.map(|(suspect, _)| suspect);
@@ -149,20 +149,30 @@ impl<G: Progress> Lanes<G> {
         first.map(|first| (first, most.0))
     }
 
-    /// Whether an accused record that hasn't come in is waited for now.
-    fn awaits_accused(&mut self, clock: impl Fn() -> Instant) -> bool {
+    /// Whether an accused record that hasn't come in is waited for now. None is where nothing is started anyhow.
+    fn awaits_accused(&mut self, clock: impl Fn() -> Instant, effects: &mut Effects) -> bool {
         let mut awaits = false;
-        for place in self.places.iter_mut().filter(|place| place.open().is_some() && place.is_on_probation()) {
+        for place in self.places.iter_mut().filter(|place| place.open().is_some() && !place.stands_still()) {
             let Some(assignment) = &mut place.assignment else { continue };
-            if !assignment.progress.accuses_unread() {
+            if !matches!(assignment.standing, Standing::Probation(_)) || !assignment.progress.accuses_unread() {
                 continue;
             }
             if assignment.awaited == Awaited::Never {
                 assignment.awaited = Awaited::Until(clock() + AWAITED);
+                effects.timer = true;
             }
             awaits |= assignment.awaited != Awaited::Over;
         }
         awaits
+    }
+
+    /// Something of this place has come in, or is known not to: those that waited for it go on, if it was that.
+    pub(super) fn end_wait_for(&mut self, place: PlaceId, effects: &mut Effects) {
+        let Some(assignment) = &mut self.places[place].assignment else { return };
+        if matches!(assignment.awaited, Awaited::Until(_)) && !assignment.progress.accuses_unread() {
+            assignment.awaited = Awaited::Over;
+            effects.ready += self.ready(self.idle()).max(1);
+        }
     }
 
     /// Until when one is at the longest.
@@ -187,7 +197,7 @@ impl<G: Progress> Lanes<G> {
                 assignment.awaited = Awaited::Over;
             }
         }
-        effects.ready += self.ready(self.idle());
+        effects.ready += self.ready(self.idle()).max(1);
     }
 
     /// Has it committed that this record is the one that runs alone. Whether that is acknowledged.

@@ -147,7 +147,7 @@ fn what_is_in_the_way_of_one_that_has_been_accused_comes_next() {
     [(1, 1), (1, 2)].into_iter().for_each(|expected| run(&mut bench, expected));
     assert!(bench.take().is_none());
     bench.wait(AWAITED);
-    [(2, 0)].into_iter().for_each(|expected| run(&mut bench, expected));
+    run(&mut bench, (2, 0));
     bench.push(2, 2, "rstu");
     [(2, 5), (0, 0), (0, 1), (1, 0), (2, 1)].into_iter().for_each(|expected| run(&mut bench, expected));
 }
