@@ -94,9 +94,6 @@ pub(super) fn none_passes_the_end(evidence: &Evidence, violations: &mut Vec<Viol
     }
 }
 
-/// How long after it was waited for in vain a commit may land, in milliseconds: a broker that is slow to read has it before it.
-const LATE_MS: u64 = 10_000;
-
 /// I4: none goes back but for a seek, or where the network or a broker had held an older one back; that must be put right in the end.
 pub(super) fn none_goes_back(evidence: &Evidence, violations: &mut Vec<Violation>) {
     for samples in evidence.views() {
@@ -108,15 +105,18 @@ fn none_of_these_goes_back(samples: &[Sample], evidence: &Evidence, violations: 
     let mut highest: BTreeMap<Partition, i64> = BTreeMap::new();
     let mut explanations: BTreeMap<Partition, Explanations<'_>> = BTreeMap::new();
     let mut put_back: BTreeMap<Partition, (i64, i64)> = BTreeMap::new();
+    let unanswered: Vec<(u64, u64)> = evidence.logs.iter().flat_map(|log| log.unanswered.iter().copied()).collect();
+    let mut landed = BTreeSet::new();
     for sample in samples {
         for (&partition, coverage) in &sample.committed {
             let before = highest.insert(partition, coverage.next).unwrap_or(coverage.next);
             let seeks = explanations.entry(partition).or_insert_with(|| Explanations::of(evidence, partition));
             if coverage.next < before && !seeks.explain_commit(coverage.next, sample) {
-                let is_late = |(from, to): (u64, u64)| (from..=to).contains(&sample.unix_ms);
-                let unanswered = evidence.logs.iter().flat_map(|log| &log.unanswered);
-                let unanswered = unanswered.map(|since| (*since, since + LATE_MS));
-                if evidence.late_commits.iter().copied().chain(unanswered).any(is_late) {
+                let is_late = |(from, to): &(u64, u64)| (*from..=*to).contains(&sample.unix_ms);
+                // Each of them once.
+                let mut unanswered = unanswered.iter().enumerate().filter(|(_, times)| is_late(times));
+                let lands = unanswered.any(|(number, _)| landed.insert((number, partition)));
+                if lands || evidence.late_commits.iter().any(is_late) {
                     put_back.entry(partition).or_insert((coverage.next, before));
                     continue;
                 }

@@ -127,8 +127,8 @@ pub struct Log {
     pub errors: Vec<String>,
     /// The records whose letters it could not write, as far as it was told, once for each time: they may be there all the same.
     pub unwritten: Vec<(Partition, Offset)>,
-    /// When it has given up waiting for what became of a commit, in milliseconds since 1970: a broker may have it before it still, and take it.
-    pub unanswered: Vec<u64>,
+    /// For each commit that was waited for in vain, when it may land on a newer one, in milliseconds since 1970: a broker may have it before it still.
+    pub unanswered: Vec<(u64, u64)>,
 }
 
 impl Log {
@@ -140,9 +140,7 @@ impl Log {
             if line.contains("dead letter can't be written") {
                 unwritten.extend(place_in(line));
             }
-            if line.contains("commit failed") && line.contains("TimedOut") {
-                unanswered.extend(time_of(line));
-            }
+            unanswered.extend(unanswered_in(line));
             if line.contains("panicked at ") {
                 // Where, and on the next line why.
                 let why = lines.next_if(|next| !next.contains("panicked at ")).unwrap_or_default();
@@ -153,6 +151,20 @@ impl Log {
         }
         Self { pid, errors, unwritten, unanswered }
     }
+}
+
+/// When a commit may land that this line tells was waited for in vain.
+fn unanswered_in(line: &str) -> Option<(u64, u64)> {
+    /// A broker that is slow to read takes it in this time, in milliseconds.
+    const LATE: u64 = 10_000;
+    /// The client goes on waiting for one that nobody waits for any more.
+    const CLIENT: u64 = 30_000;
+    let line = Some(line).filter(|line| line.contains("commit failed"))?;
+    let since = time_of(line)?;
+    if line.contains("TimedOut") {
+        return Some((since, since + LATE));
+    }
+    line.contains("the coordinator did not answer in time").then_some((since, since + CLIENT + LATE))
 }
 
 /// When a line was logged, in milliseconds since 1970.

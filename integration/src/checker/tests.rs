@@ -408,6 +408,9 @@ fn a_commit_that_was_waited_for_in_vain_may_land_on_a_newer_one_and_is_put_right
     back(in_vain).commit(2, &[]).holds();
     back(in_vain).breaks(&[(Invariant::I4, 1)]);
     back(in_vain).commit(2, &[]).pass(2_000).commit(1, &[]).commit(2, &[]).breaks(&[(Invariant::I4, 1)]);
+    back(in_vain).commit(2, &[]).commit(1, &[]).commit(2, &[]).breaks(&[(Invariant::I4, 1)]);
+    let left = "1970-01-01T00:16:40.1Z  WARN commit failed, the next one will cover it error=commit failed, it will be tried again: the coordinator did not answer in time";
+    back(left).pass(20_000).commit(2, &[]).holds();
     let refused = "1970-01-01T00:16:40.1Z  WARN commit failed, the next one will cover it error=NotCoordinator";
     back(refused).commit(2, &[]).breaks(&[(Invariant::I4, 1)]);
 }

@@ -26,6 +26,8 @@ use crate::group::{Group, STOP};
 
 /// What a process that wakes up may take until it has heard what it has lost, and what it was at has ended; in a network that is slow, too.
 const WAKES: Duration = Duration::from_secs(10);
+/// What a producer may take until it misses an answer, which is ten seconds, and has another connection.
+const LETTERS: Duration = Duration::from_secs(15);
 const FAST: Link = Link::Open(Duration::ZERO);
 /// What a process may take to begin.
 const STARTS: Duration = Duration::from_secs(10);
@@ -129,6 +131,8 @@ impl Fault {
     pub(crate) fn bound(self, session: Duration) -> Duration {
         match self {
             Self::Kill | Self::StopTwice => session + BOUND,
+            // What reads hears nothing for half a minute; then there are letters, for a connection that nobody has used since.
+            Self::ConnectionsHalfOpen => BOUND + LETTERS,
             _ => BOUND,
         }
     }
