@@ -45,6 +45,15 @@ impl Killer {
         .timeout(secs(100_000))
     }
 
+    /// So many processes, one after the other, each until it is killed.
+    async fn strike(&self, scene: &Scene, processes: usize) {
+        for _ in 0..processes {
+            let process = scene.start(self.route(&Journal::new()));
+            self.struck.notified().await;
+            process.crash().await;
+        }
+    }
+
     /// One process after the other, each until it is killed, and the last one until `done`. Says what each of them did.
     async fn lives<K>(
         &self,
@@ -262,11 +271,7 @@ async fn stop_that_leaves_handlers_behind_accuses_nobody() {
 async fn nothing_runs_on_probation_before_it_is_announced() {
     let (scene, killer) = (Scene::new(1), Killer::default());
     scene.write(0, "killer");
-    for _ in 0..2 {
-        let process = scene.start(killer.route(&Journal::new()));
-        killer.struck.notified().await;
-        process.crash().await;
-    }
+    killer.strike(&scene, 2).await;
     let refused = || CommitFault::Refuse(CommitError::Retriable("no coordinator".to_owned()));
     scene.broker.fail_commits((0..10).map(|_| refused()));
     let journal = Journal::new();
@@ -312,11 +317,7 @@ async fn what_waits_on_probation_holds_nobody_else_up() {
 async fn accused() -> (Scene, Killer) {
     let (scene, killer) = (Scene::new(2), Killer::default());
     scene.write(0, "killer");
-    for _ in 0..3 {
-        let process = scene.start(killer.route(&Journal::new()));
-        killer.struck.notified().await;
-        process.crash().await;
-    }
+    killer.strike(&scene, 3).await;
     scene.fill(1, 50);
     (scene, killer)
 }
@@ -347,11 +348,7 @@ async fn an_accused_record_that_nobody_wants_any_more_holds_nobody_up() {
 async fn retries_on_probation_let_others_go_first() {
     let (scene, killer) = (Scene::new(2), Killer::default());
     scene.write(0, "killer");
-    for _ in 0..2 {
-        let process = scene.start(killer.route(&Journal::new()));
-        killer.struck.notified().await;
-        process.crash().await;
-    }
+    killer.strike(&scene, 2).await;
     scene.fill(1, 50);
     let fails = on(|_: Record| async { Err::<(), _>(HandlerError::from(anyhow::anyhow!("not now"))) });
     let process = scene.start(fails.circuit_breaker(CircuitBreaker::off()));
@@ -364,11 +361,7 @@ async fn retries_on_probation_let_others_go_first() {
 async fn outage_on_probation_is_waited_for_and_ends_with_the_first_record_that_succeeds() {
     let (scene, killer) = (Scene::new(2), Killer::default());
     scene.write(0, "killer");
-    for _ in 0..2 {
-        let process = scene.start(killer.route(&Journal::new()));
-        killer.struck.notified().await;
-        process.crash().await;
-    }
+    killer.strike(&scene, 2).await;
     scene.fill(0, 50);
     scene.fill(1, 50);
     let (journal, begun) = (Journal::new(), Instant::now());
