@@ -147,14 +147,18 @@ impl Topics {
         Ok(())
     }
 
-    /// Removes the records below these offsets, as retention does. Who leads a partition may be another one than the client knows: it asks for
-    /// that by the next try.
+    /// Removes the records below these offsets, as retention does. Who leads a partition may be another one than the client knows, or nobody yet:
+    /// it is asked for anew before each try, or the client would go by what it knows.
     ///
     /// # Errors
     /// When one is refused, or has no leader for half a minute.
     pub fn remove_records(&self, topic: &str, below: &[(Partition, Offset)]) -> Result<()> {
         let mut left = below.to_vec();
         until_true(Duration::from_secs(30), &format!("the leaders of `{topic}`"), || {
+            self.admin
+                .inner()
+                .fetch_metadata(Some(topic), Duration::from_secs(10))
+                .context("cannot ask for leaders")?;
             let mut list = TopicPartitionList::new();
             for (partition, offset) in &left {
                 list.add_partition_offset(topic, partition.0, rdkafka::Offset::Offset(offset.0))?;
@@ -163,8 +167,12 @@ impl Topics {
             let refused: Vec<_> =
                 removed.elements().iter().filter_map(|one| Some((one.partition(), one.error().err()?))).collect();
             left.retain(|(partition, _)| refused.iter().any(|(refused, _)| *refused == partition.0));
-            let moved =
-                |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotLeaderForPartition);
+            let moved = |error: &KafkaError| {
+                let code = error.rdkafka_error_code();
+                code.is_some_and(|code| {
+                    matches!(code, RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+                })
+            };
             match refused.into_iter().find(|(_, error)| !moved(error)) {
                 Some((partition, error)) => {
                     Err(error).with_context(|| format!("cannot remove records of {topic}[{partition}]"))
