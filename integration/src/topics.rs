@@ -168,10 +168,8 @@ impl Topics {
                 removed.elements().iter().filter_map(|one| Some((one.partition(), one.error().err()?))).collect();
             left.retain(|(partition, _)| refused.iter().any(|(refused, _)| *refused == partition.0));
             let moved = |error: &KafkaError| {
-                let code = error.rdkafka_error_code();
-                code.is_some_and(|code| {
-                    matches!(code, RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
-                })
+                use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+                matches!(error.rdkafka_error_code(), Some(NotLeaderForPartition | LeaderNotAvailable))
             };
             match refused.into_iter().find(|(_, error)| !moved(error)) {
                 Some((partition, error)) => {

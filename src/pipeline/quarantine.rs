@@ -10,8 +10,8 @@
 //!   end could be another's fault. Where there is none, what was announced is taken back, and the others go on.
 //! - **Accusations.** An end while a record is announced speaks against that record, and none other. It is gone as soon as the record is
 //!   finished, and what has been accused is the first to run again, with what is in its way: what its key has before it, and what its partition
-//!   has while there is no room to read on. A record with as many as the [limit](CrashQuarantine::limit) becomes a dead letter without being run
-//!   again.
+//!   has while there is no room to read on. Until it has come in the others wait for it, a second at most. A record with as many as the
+//!   [limit](CrashQuarantine::limit) becomes a dead letter without being run again.
 //!
 //! Probation is over when as many records are finished as the queue holds, or all that the partition has. Attempts that fail don't count:
 //! what waits for a retry may be ahead of what kills in every life of the process. If what kills is further behind, which takes more finished

@@ -201,9 +201,14 @@ impl OffsetTracker {
         self.custody.iter().flat_map(|custody| &custody.usage.accused).map(|(offset, _)| *offset)
     }
 
+    /// Whether this offset was not passed yet.
+    fn is_ahead(&self, offset: Offset) -> bool {
+        self.next.is_none_or(|next| offset >= next)
+    }
+
     /// Whether this offset is unfinished, or was not passed yet.
     fn is_open(&self, offset: Offset) -> bool {
-        if self.next.is_none_or(|next| offset >= next) {
+        if self.is_ahead(offset) {
             return !self.restored.iter().any(|run| run.start <= offset && offset < run.end);
         }
         self.find(offset).is_ok_and(|index| !self.pending[index].done)
@@ -438,7 +443,7 @@ impl Progress for OffsetTracker {
     }
 
     fn accuses_unread(&self) -> bool {
-        self.accused().any(|offset| self.next.is_none_or(|next| offset >= next) && self.is_open(offset))
+        self.accused().any(|offset| self.is_ahead(offset) && self.is_open(offset))
     }
 
     fn condemns(&self, position: Offset) -> Option<u32> {

@@ -39,10 +39,9 @@ pub(super) enum Standing {
 pub(super) const AWAITED: Duration = Duration::from_secs(1);
 
 /// Whether others wait for the accused records of an assignment that have not come in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
     /// Nothing else has been ready yet.
-    #[default]
     Never,
     /// They do, as long as that.
     Until(Instant),
