@@ -1,6 +1,6 @@
 //! Looks at a process all the time: what it holds, and what its probes and its metrics say.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
@@ -32,8 +32,16 @@ pub struct Watch {
     outages: Vec<Outage>,
     deaf: Vec<(u64, u64)>,
     bounds: Bounds,
-    /// Gives the time at which it saw that the process had ended.
-    thread: Option<JoinHandle<Option<u64>>>,
+    thread: Option<JoinHandle<Seen>>,
+}
+
+/// What the looking itself came to.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When it saw that the process had ended.
+    ended: Option<u64>,
+    /// The threads that there were when there were most.
+    crowd: String,
 }
 
 impl Watch {
@@ -47,14 +55,18 @@ impl Watch {
         let (stopped, seen) = (Arc::clone(&stop), Arc::clone(&looks));
         let inherited = inherited(pid)?;
         let thread = thread::spawn(move || {
+            let (mut most, mut crowd) = (0, String::new());
             while !stopped.load(Ordering::Relaxed) {
                 let due = Instant::now() + EVERY;
                 // One that has ended holds nothing any more.
-                let Ok(look) = look(pid, &address, &inherited) else { return Some(unix_ms()) };
+                let Ok(look) = look(pid, &address, &inherited) else { return Seen { ended: Some(unix_ms()), crowd } };
+                if look.threads > most {
+                    (most, crowd) = (look.threads, threads(pid));
+                }
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(look);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
-            None
+            Seen { ended: None, crowd }
         });
         let from_ms = unix_ms();
         Ok(Self {
@@ -128,12 +140,13 @@ impl Watch {
         self.stop.store(true, Ordering::Relaxed);
         let asked = unix_ms();
         let thread = self.thread.take().context("it is stopped once")?;
-        let ended = thread.join().map_err(|_| anyhow::anyhow!("the watch's thread panicked"))?;
+        let Seen { ended, crowd } = thread.join().map_err(|_| anyhow::anyhow!("the watch's thread panicked"))?;
         Ok(Vitals {
             pid: self.pid,
             from_ms: self.from_ms,
             to_ms: ended.map_or(asked, |ended| ended.min(asked)),
             looks: self.looked(),
+            crowd,
             bounds: self.bounds,
             outages: std::mem::take(&mut self.outages),
             deaf: std::mem::take(&mut self.deaf),
@@ -183,6 +196,16 @@ fn look(pid: u32, address: &str, inherited: &HashSet<PathBuf>) -> Result<Look> {
     let threads = usize::try_from(number("Threads:")?)?;
     let descriptors = open(pid)?.iter().filter(|name| !inherited.contains(*name)).count();
     Ok(Look { from_ms, unix_ms: unix_ms(), memory, descriptors, threads, live, ready, counts })
+}
+
+/// Its threads by name, as `rdk:main ×2`; those are a moment later than a look at how many they are.
+fn threads(pid: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut counts = BTreeMap::<String, usize>::new();
+    for name in tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok()) {
+        *counts.entry(name.trim().to_owned()).or_default() += 1;
+    }
+    counts.iter().map(|(name, count)| format!("{name} ×{count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// What the daemon `ledger` counts.

@@ -91,6 +91,8 @@ pub struct Vitals {
     pub to_ms: u64,
     /// In order.
     pub looks: Vec<Look>,
+    /// Its threads, by name, when there were most of them.
+    pub crowd: String,
     /// What it may hold.
     pub bounds: Bounds,
     /// When it had to be unready.
@@ -164,16 +166,16 @@ fn millis(time: Duration) -> u64 {
 /// I6: whether no process held more than it may.
 pub(super) fn stays_within_bounds(evidence: &Evidence, violations: &mut Vec<Violation>) {
     for vitals in &evidence.vitals {
-        let Vitals { pid, bounds, .. } = vitals;
-        let mut hold = |what: &str, most: Option<u64>, bound: u64| {
+        let Vitals { pid, bounds, crowd, .. } = vitals;
+        let mut hold = |what: &str, most: Option<u64>, bound: u64, names: &str| {
             if let Some(most) = most.filter(|most| *most > bound) {
-                let what = format!("process {pid} held {most} {what}, {bound} are allowed");
+                let what = format!("process {pid} held {most} {what}, {bound} are allowed{names}");
                 violations.push(Violation { invariant: Invariant::I6, record: None, what });
             }
         };
-        hold("bytes of memory", vitals.peak(|look| look.memory), bounds.memory);
-        hold("descriptors", vitals.peak(|look| look.descriptors as u64), bounds.descriptors as u64);
-        hold("threads", vitals.peak(|look| look.threads as u64), bounds.threads as u64);
+        hold("bytes of memory", vitals.peak(|look| look.memory), bounds.memory, "");
+        hold("descriptors", vitals.peak(|look| look.descriptors as u64), bounds.descriptors as u64, "");
+        hold("threads", vitals.peak(|look| look.threads as u64), bounds.threads as u64, &format!(": {crowd}"));
     }
 }
 
@@ -228,6 +230,7 @@ mod tests {
             from_ms,
             to_ms,
             looks,
+            crowd: String::new(),
             bounds: BOUNDS,
             outages: Vec::new(),
             deaf: Vec::new(),
