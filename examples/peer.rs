@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use daemonry::daemon::Consumer;
 use daemonry::handler::extract::{Json, State};
 use daemonry::handler::layer::TimeoutLayer;
@@ -39,9 +39,9 @@ use daemonry::shutdown::Shutdown;
 use daemonry::supervisor::Supervisor;
 use daemonry::telemetry::{self, LogFormat};
 use meter::payload::{self, field};
-use meter::{Flags, Meter, Order, Report, Work};
+use meter::{Body, Flags, Handler, Meter, Order, Report, Work};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 #[derive(Parser)]
 struct Args {
@@ -53,12 +53,6 @@ struct Args {
     handler: Handler,
     #[arg(long, default_value_t = 1)]
     daemons: usize,
-}
-
-#[derive(ValueEnum, Clone, Copy)]
-enum Handler {
-    None,
-    Json,
 }
 
 fn processing(order: Order) -> ProcessingOrder {
@@ -155,14 +149,6 @@ fn router(args: &Args, run: Run) -> Router {
             Router::new().topic(topic, handler).with_state(run)
         }
     }
-}
-
-/// The message, as a service would take it.
-#[derive(Deserialize)]
-struct Body {
-    n: u64,
-    k: u64,
-    p: String,
 }
 
 async fn json(State(run): State<Run>, Json(body): Json<Body>) {

@@ -37,6 +37,17 @@ pub enum Judge {
         /// The limit.
         limit: f64,
     },
+    /// What one figure is above another is at most so many times what it is for somebody else.
+    Added {
+        /// Ours, with what adds to it and without.
+        ours: [Key; 2],
+        /// Theirs, likewise.
+        theirs: [Key; 2],
+        /// Which figure.
+        figure: Figure,
+        /// The factor.
+        factor: f64,
+    },
     /// Memory grows with a size no faster than in proportion to it. Three points, by size.
     Slope {
         /// Sizes, and what was measured at each.
@@ -110,6 +121,15 @@ impl Judge {
                 let sign = if difference < 0.0 { "−" } else { "+" };
                 let measured = format!("{sign}{} ({})", figure.text(difference.abs()), against(*figure, own, other));
                 Ok(Verdict::new(difference <= *limit, measured))
+            }
+            Self::Added { ours, theirs, figure, factor } => {
+                let added = |[with, without]: [Key; 2]| {
+                    Ok::<_, String>(samples.median(with, *figure)?.value - samples.median(without, *figure)?.value)
+                };
+                let (own, other) = (added(*ours)?, added(*theirs)?);
+                let texts = [own, other].map(|value| figure.text(value));
+                let measured = format!("{:.2} × ({}, +{} : +{})", own / other, theirs[0].peer, texts[0], texts[1]);
+                Ok(Verdict::new(own <= factor * other, measured))
             }
             Self::Slope { points, step, unit } => {
                 let memory = |(_, key): &(f64, Key)| samples.median(*key, Figure::Memory).map(|median| median.value);
@@ -213,6 +233,20 @@ mod tests {
         assert_eq!(less.verdict(&samples()), Verdict::Missed("+0.25 µs (1.25 µs : 1.00 µs)".to_owned()));
         let limit = Judge::Limit { ours: OURS, figure: Figure::Cpu, limit: 1.25 };
         assert_eq!(limit.verdict(&samples()), Verdict::Reached("1.25 µs".to_owned()));
+    }
+
+    #[test]
+    fn what_something_adds_is_held_against_what_it_adds_elsewhere() {
+        let key = |label, peer| Key { label, peer };
+        let mut all = vec![sample("json", "daemonry", 500_000.0), sample("json", "rawb", 625_000.0)];
+        all.extend(["daemonry", "rawb"].map(|peer| samples().of("w1a", peer).0[0].clone()));
+        let added = |factor| {
+            let (ours, theirs) = ([key("json", "daemonry"), OURS], [key("json", "rawb"), RAW]);
+            Judge::Added { ours, theirs, figure: Figure::Cpu, factor }.verdict(&Samples::new(all.clone()))
+        };
+        let measured = "1.25 × (rawb, +0.75 µs : +0.60 µs)".to_owned();
+        assert_eq!(added(1.3), Verdict::Reached(measured.clone()));
+        assert_eq!(added(1.2), Verdict::Missed(measured));
     }
 
     fn slope(memory: [f64; 3]) -> Verdict {

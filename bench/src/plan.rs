@@ -158,10 +158,13 @@ fn skewed(peers: &[Peer]) -> Vec<Step> {
 
 fn json() -> Vec<Step> {
     let flags = || Flags::new(topic::JSON.messages);
-    vec![
-        consume("no-op", "daemonry", &topic::JSON, flags()),
-        consume("json", "daemonry", &topic::JSON, flags().with("handler", "json")),
-    ]
+    let both = |peer| {
+        [
+            consume("no-op", peer, &topic::JSON, flags()),
+            consume("json", peer, &topic::JSON, flags().with("handler", "json")),
+        ]
+    };
+    ["rawb", "daemonry"].map(both).concat()
 }
 
 fn growth() -> Vec<Step> {

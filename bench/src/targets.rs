@@ -124,6 +124,17 @@ fn rest() -> Vec<Target> {
         bound_of_hottest((Row::W4, SKEWED, "≥ 0.97 × the bound of the hottest key"), w4, 0.97, key("w4", "bare")),
         at_most((Row::W4, SKEWED, "four fifths done ≤ 1.1 × the best peer"), w4, Figure::T80, 1.1, &others),
         within((Row::Json, JSON, "CPU ≤ no-op + 0.4 µs"), ours("json"), ours("no-op"), Figure::Cpu, 0.4),
+        Target {
+            row: Row::Json,
+            workload: JSON,
+            figure: "CPU over no-op ≤ 1.1 × its bound, that of the same parse in rawb",
+            judge: Judge::Added {
+                ours: [ours("json"), ours("no-op")],
+                theirs: [key("json", "rawb"), key("no-op", "rawb")],
+                figure: Figure::Cpu,
+                factor: 1.1,
+            },
+        },
         limit((Row::Idle, "idle, 100 partitions", "≤ 1 % of a core"), ours("idle"), Figure::Share, 1.0),
         // The byte budget is 64 MiB.
         limit(
@@ -194,6 +205,7 @@ mod tests {
             Judge::Ratio { ours, theirs, .. } => theirs.iter().copied().chain([*ours]).collect(),
             Judge::Limit { ours, .. } => vec![*ours],
             Judge::Difference { ours, theirs, .. } => vec![*ours, *theirs],
+            Judge::Added { ours, theirs, .. } => [*ours, *theirs].concat(),
             Judge::Slope { points, .. } => points.iter().map(|(_, key)| *key).collect(),
         }
     }

@@ -25,6 +25,7 @@ fn each_of_our_programs_handles_what_it_is_told_and_reports_it() -> Result<()> {
     let steps = [
         consume("no-op", "rawt", flags("none", &[])),
         consume("no-op", "rawb", flags("none", &[])),
+        consume("json", "rawb", flags("none", &["--handler", "json"])),
         consume("sleep", "bare", flags("sleep:0", &[])),
         consume("no-op", "daemonry", flags("none", &["--queue", "100"])),
         consume("json", "daemonry", flags("none", &["--handler", "json"])),

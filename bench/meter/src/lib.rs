@@ -4,6 +4,7 @@
 //! line of JSON, a [`Report`]. The Go programs do the same by themselves.
 
 pub mod flags;
+pub mod handler;
 pub mod meter;
 pub mod payload;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod work;
 mod usage;
 
 pub use flags::{Flags, Order};
+pub use handler::{Body, Handler};
 pub use meter::Meter;
 pub use report::Report;
 pub use work::Work;

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "rdkafka has no batch reads; that they are ours too is no reason to measure with them")]
 
 use std::ffi::CString;
+use std::hint::black_box;
 use std::ptr;
 use std::slice;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use bench::raw::{COMMIT, Positions, client};
 use clap::Parser;
-use meter::{Flags, Meter};
+use meter::{Body, Flags, Handler, Meter};
 use rdkafka::ClientContext;
 use rdkafka::bindings as rd;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
@@ -74,17 +75,25 @@ struct Args {
     /// So many clients, each in a group of its own, that read the same topic; `count` is what all of them handle together.
     #[arg(long, default_value_t = 1)]
     daemons: usize,
+    /// What is done with each message, before it is given back.
+    #[arg(long, default_value = "none")]
+    handler: Handler,
 }
 
 /// What the clients of one run share.
 struct Run {
     meter: Meter,
+    handler: Handler,
     ended: AtomicBool,
 }
 
 fn main() -> Result<()> {
-    let Args { flags, daemons } = Args::parse();
-    let run = Run { meter: Meter::new(flags.count), ended: AtomicBool::new(false) };
+    let Args { flags, daemons, handler } = Args::parse();
+    let meter = match handler {
+        Handler::None => Meter::new(flags.count),
+        Handler::Json => Meter::without_latencies(flags.count),
+    };
+    let run = Run { meter, handler, ended: AtomicBool::new(false) };
     thread::scope(|scope| {
         let client = |number: usize| {
             let flags = Flags { group: format!("{}-{number}", flags.group), ..flags.clone() };
@@ -99,7 +108,7 @@ fn main() -> Result<()> {
 }
 
 /// One client, until all that is to be handled is.
-fn consume(flags: &Flags, Run { meter, ended }: &Run) -> Result<()> {
+fn consume(flags: &Flags, Run { meter, handler, ended }: &Run) -> Result<()> {
     let forwarding = Forwarding(Arc::new(AtomicPtr::new(ptr::null_mut())));
     let consumer: Arc<BaseConsumer<Forwarding>> = Arc::new(client(flags).create_with_context(forwarding.clone())?);
     consumer.subscribe(&[&flags.topic])?;
@@ -141,6 +150,10 @@ fn consume(flags: &Flags, Run { meter, ended }: &Run) -> Result<()> {
                 meter.start(payload);
                 if let Some(wait) = flags.work.wait(payload) {
                     thread::sleep(wait);
+                }
+                if *handler == Handler::Json {
+                    let Body { n, k, p } = serde_json::from_slice(payload)?;
+                    black_box((n, k, p));
                 }
                 next.handled(message_ref.partition, message_ref.offset);
                 is_over = meter.done();

@@ -7,6 +7,7 @@ use daemonry::record::{Offset, Partition};
 
 use super::Coverage;
 use super::conduct::{Resumption, Vitals};
+use super::history::appended;
 use super::seeks::Sought;
 use crate::ledger::Entry;
 use crate::message::Stored;
@@ -127,6 +128,8 @@ pub struct Log {
     pub errors: Vec<String>,
     /// The records whose letters it could not write, as far as it was told, once for each time: they may be there all the same.
     pub unwritten: Vec<(Partition, Offset)>,
+    /// The records whose letters it has written, and when it was told so, in milliseconds since 1970.
+    pub letters: Vec<((Partition, Offset), u64)>,
     /// For each commit that was waited for in vain, when it may land on a newer one, in milliseconds since 1970: a broker may have it before it still.
     pub unanswered: Vec<(u64, u64)>,
 }
@@ -135,10 +138,13 @@ impl Log {
     /// Reads what a process has logged.
     pub fn of(pid: u32, text: &str) -> Self {
         let mut lines = text.lines().peekable();
-        let (mut errors, mut unwritten, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut errors, mut unwritten) = (Vec::new(), Vec::new());
+        let (mut letters, mut unanswered) = (Vec::new(), Vec::new());
         while let Some(line) = lines.next() {
             if line.contains("dead letter can't be written") {
                 unwritten.extend(place_in(line));
+            } else if line.contains("record is a dead letter") {
+                letters.extend(place_in(line).zip(time_of(line)));
             }
             unanswered.extend(unanswered_in(line));
             if line.contains("panicked at ") {
@@ -149,7 +155,7 @@ impl Log {
                 errors.push(line.to_owned());
             }
         }
-        Self { pid, errors, unwritten, unanswered }
+        Self { pid, errors, unwritten, letters, unanswered }
     }
 }
 
@@ -227,6 +233,16 @@ impl Evidence {
     pub(super) fn by_a_zombie(&self, entry: &Entry) -> bool {
         let of_it = |crash: &&Crash| crash.pid == entry.pid;
         self.crashes.iter().filter(of_it).any(|crash| (crash.unix_ms..=crash.until_ms).contains(&entry.unix_ms))
+    }
+
+    /// The same for a letter: one that it says that it has written, and that came while something could come of it still.
+    pub(super) fn is_of_a_zombie(&self, letter: &Stored) -> bool {
+        let (Some(place), at) = (origin(letter), appended(letter)) else { return false };
+        let tells = |crash: &Crash| {
+            let logs = self.logs.iter().filter(|log| log.pid == crash.pid);
+            logs.flat_map(|log| &log.letters).any(|(told, ms)| *told == place && *ms >= crash.unix_ms)
+        };
+        self.crashes.iter().any(|crash| (crash.unix_ms..=crash.until_ms).contains(&at) && tells(crash))
     }
 }
 

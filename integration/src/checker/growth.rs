@@ -1,4 +1,4 @@
-//! Whether the memory of a process is flat: by its means early and late, and by the line through all looks at it.
+//! Whether what a process holds is flat: by its means early and late, and its memory by the line through all looks at it, too.
 
 use anyhow::{Result, ensure};
 
@@ -6,19 +6,22 @@ use super::conduct::{Look, Vitals};
 
 /// What memory may grow by beside a tenth: what allocators keep, for the most part.
 const SLACK: u64 = 16 << 20;
+/// Threads and descriptors, each: as many as a client has of three brokers, which is made anew now and then, while the former one closes.
+const CLIENT: u64 = 10;
 
 impl Vitals {
-    /// The means of its memory in the second fifth of the looks, and in the last one: the first is for warming up.
-    fn memory_early_and_late(looks: &[Look]) -> (u64, u64) {
+    /// The means of something in the second fifth of the looks, and in the last one: the first is for warming up.
+    fn early_and_late(looks: &[Look], of: impl Fn(&Look) -> u64) -> (u64, u64) {
         let size = (looks.len() / 5).max(1);
         let mean = |part: usize| {
             let looks = looks.iter().skip(part * size).take(size);
-            looks.clone().map(|look| look.memory).sum::<u64>() / looks.count().max(1) as u64
+            looks.clone().map(&of).sum::<u64>() / looks.count().max(1) as u64
         };
         (mean(1), mean(4))
     }
 
-    /// Fails where its memory has grown between these two, or along the line through all looks. Says both.
+    /// Fails where its threads, its descriptors or its memory have grown between these two, or memory along the line through all looks. Says
+    /// what they are.
     ///
     /// # Errors
     /// As said.
@@ -36,7 +39,14 @@ impl Vitals {
     }
 
     fn ensure_flat_of(looks: &[Look]) -> Result<()> {
-        let (early, late) = Self::memory_early_and_late(looks);
+        let several: [(&str, fn(&Look) -> usize); 2] =
+            [("threads", |look| look.threads), ("descriptors", |look| look.descriptors)];
+        for (what, of) in several {
+            let (early, late) = Self::early_and_late(looks, |look| of(look) as u64);
+            eprintln!("{what}: {early} early, {late} late");
+            ensure!(late <= early + CLIENT, "there are more and more {what}: {early} early, {late} late");
+        }
+        let (early, late) = Self::early_and_late(looks, |look| look.memory);
         // What comes before that is warming up.
         let line = Line::through(looks.iter().skip(looks.len() / 5));
         let growth = line.rise() as u64;
@@ -113,5 +123,20 @@ mod tests {
         assert!(Vitals::ensure_flat_of(&hidden).is_err());
         assert!(Vitals::ensure_flat_of(&looks(|_| 100 << 20)).is_ok());
         assert!(Vitals::ensure_flat_of(&[]).is_ok());
+    }
+
+    #[test]
+    fn threads_and_descriptors_are_flat_where_there_are_as_many_late_as_early() {
+        let looks = |of: fn(u64) -> (usize, usize)| -> Vec<Look> {
+            let at = |step| {
+                let (threads, descriptors) = of(step);
+                Look { threads, descriptors, ..look(1_000 + step * 250, 100 << 20) }
+            };
+            (0..1_000).map(at).collect()
+        };
+        let now_and_then = looks(|step| if step % 100 < 10 { (66, 120) } else { (44, 80) });
+        assert!(Vitals::ensure_flat_of(&now_and_then).is_ok());
+        assert!(Vitals::ensure_flat_of(&looks(|step| (44 + step as usize / 50, 80))).is_err());
+        assert!(Vitals::ensure_flat_of(&looks(|step| (44, 80 + step as usize / 50))).is_err());
     }
 }

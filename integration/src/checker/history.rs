@@ -54,7 +54,7 @@ impl<'a> History<'a> {
         let mut later = self.successes.iter().filter(|entry| entry.at >= sample.ledger_bytes);
         let success = later.find(|entry| !evidence.by_a_zombie(entry) && !is_sought(entry.at, u64::MAX));
         let mut letters = self.letters.iter().filter(|letter| appended(letter) > sample.unix_ms);
-        let letter = letters.find(|letter| !is_sought(u64::MAX, appended(letter)));
+        let letter = letters.find(|letter| !evidence.is_of_a_zombie(letter) && !is_sought(u64::MAX, appended(letter)));
         let again = match (success, letter) {
             (Some(entry), _) => format!("`{}`", line(entry)),
             (None, Some(letter)) => format!("a letter at {}", appended(letter)),

@@ -314,6 +314,21 @@ fn a_handler_in_flight_in_a_zombie_may_write_once_more() {
 }
 
 #[test]
+fn a_letter_that_a_zombie_was_writing_may_come_behind_a_commit_too() {
+    let again = |pid, said: &str| {
+        let mut run = Run::of(Order::Key, "A").crash_for(35, 1).letter(0).commit(1, &[]);
+        run.evidence.logs.push(Log::of(pid, said));
+        run.letter(0)
+    };
+    let letter = |offset| format!("1970-01-01T00:16:40.1Z  WARN record is a dead letter partition=0 offset={offset}");
+    again(1, &letter(0)).holds();
+    // It was not this process, or not this record.
+    again(2, &letter(0)).breaks(&[(Invariant::I4, 0)]);
+    again(1, &letter(7)).breaks(&[(Invariant::I4, 0)]);
+    again(1, "").breaks(&[(Invariant::I4, 0)]);
+}
+
+#[test]
 fn a_commit_must_not_go_back() {
     Run::of(Order::Key, "ab").succeed(0, 1).succeed(1, 1).commit(2, &[]).commit(1, &[]).breaks(&[(Invariant::I4, 1)]);
 }

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
-use integration::checker::Order;
+use integration::checker::{Bounds, Order};
 use integration::load::Load;
 use integration::payload::Mix;
+use integration::vitals::BOUNDS;
 use integration::{Flags, Member, Scenario};
 
 use crate::ground::Ground;
 
 /// What has used up retries before an outage may become a letter in its first seconds.
 const MIX: Mix = Mix { failing: 0, poison: 5, slow: 25, keys: 60 };
+/// 31 of the process itself, and 3 that look after topics; each of its two clients has 8, and 1 for the coordinator; and after a fault both may be
+/// made anew, while the former ones close on a thread each.
+const THREADS: usize = 31 + 3 + 2 * (2 * 8 + 1) + 2;
 /// What a stop may take: letters that wait in a connection that is half-open are sent again after half a minute.
 pub(crate) const STOP: Duration = Duration::from_secs(75);
 
@@ -50,6 +54,7 @@ impl Group {
             scenario.until_works(member, Duration::from_secs(60))?;
         }
         scenario.watch(&mut stays)?;
+        scenario.watch_of(&stays)?.allow(Bounds { threads: THREADS, ..BOUNDS });
         Ok(Self { scenario, flags, stays, others, load })
     }
 
