@@ -39,13 +39,14 @@ impl Vitals {
     }
 
     fn ensure_flat_of(looks: &[Look]) -> Result<()> {
-        let several: [(&str, fn(&Look) -> usize); 2] =
-            [("threads", |look| look.threads), ("descriptors", |look| look.descriptors)];
-        for (what, of) in several {
+        let stays = |what: &str, of: fn(&Look) -> usize| {
             let (early, late) = Self::early_and_late(looks, |look| of(look) as u64);
             eprintln!("{what}: {early} early, {late} late");
             ensure!(late <= early + CLIENT, "there are more and more {what}: {early} early, {late} late");
-        }
+            Ok(())
+        };
+        stays("threads", |look| look.threads)?;
+        stays("descriptors", |look| look.descriptors)?;
         let (early, late) = Self::early_and_late(looks, |look| look.memory);
         // What comes before that is warming up.
         let line = Line::through(looks.iter().skip(looks.len() / 5));
