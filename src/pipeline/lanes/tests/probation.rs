@@ -186,6 +186,15 @@ fn one_that_has_been_accused_and_does_not_come_in_is_waited_for_no_longer_than_t
 }
 
 #[test]
+fn one_that_has_been_accused_is_not_waited_for_while_its_partition_is_paused() {
+    let mut bench = bench_of([after(2), accusing(1)]);
+    let is_second = |place: &TopicPartition| place.partition.0 == 1;
+    assert_eq!(bench.lanes.set_paused(is_second).ready, 0);
+    bench.push(0, 0, "a");
+    assert_eq!(bench.announced().1, 0);
+}
+
+#[test]
 fn others_wait_for_what_is_on_probation_and_go_on_while_it_waits() {
     let mut bench = bench(&[2, 0]);
     bench.commit();
