@@ -186,6 +186,16 @@ fn one_that_has_been_accused_and_does_not_come_in_is_waited_for_no_longer_than_t
 }
 
 #[test]
+fn who_waits_for_one_that_has_been_accused_is_told_where_it_comes_in_behind_another_of_its_key() {
+    let mut bench = bench_of([after(2), accusing(1)]);
+    bench.push(0, 0, "a");
+    bench.commit();
+    bench.push(1, 0, "x");
+    assert!(bench.take().is_none());
+    assert!(bench.push(1, 1, "x").ready > 0);
+}
+
+#[test]
 fn one_that_has_been_accused_is_not_waited_for_while_its_partition_is_paused() {
     let mut bench = bench_of([after(2), accusing(1)]);
     let is_second = |place: &TopicPartition| place.partition.0 == 1;
