@@ -186,6 +186,17 @@ fn one_that_has_been_accused_and_does_not_come_in_is_waited_for_no_longer_than_t
 }
 
 #[test]
+fn who_looks_late_at_the_clock_waits_no_longer_either() {
+    let mut bench = bench_of([after(2), accusing(1)]);
+    bench.push(0, 0, "a");
+    let now = bench.now;
+    assert!(bench.lanes.take(&mut Cargo::default(), || now).0.is_none());
+    assert_eq!(bench.wait(AWAITED / 2).ready, 0);
+    assert!(bench.wait(AWAITED).ready > 0);
+    assert_eq!(bench.lanes.next_due(bench.now), None);
+}
+
+#[test]
 fn who_waits_for_one_that_has_been_accused_is_told_where_it_comes_in_behind_another_of_its_key() {
     let mut bench = bench_of([after(2), accusing(1)]);
     bench.push(0, 0, "a");
