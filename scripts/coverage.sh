@@ -18,6 +18,8 @@ rustup component add llvm-tools --toolchain "$toolchain" >/dev/null 2>&1 ||
     die "\`llvm-tools\` can't be added to Rust's toolchain \`$toolchain\`"
 command -v cargo-llvm-cov >/dev/null || cargo install cargo-llvm-cov --locked --version 0.9.1 --root "$tools"
 
+# By itself: what other tests have left beside their builds would be looked at, too.
+export CARGO_TARGET_DIR="${tools%/tools}/coverage"
 export DAEMONRY_SIM_SEEDS=${SEEDS:-1000}
 # With more threads it crashes.
 export LLVM_COV_FLAGS=--num-threads=1

@@ -217,7 +217,8 @@ impl Control {
     }
 
     /// Has so many workers at something at once, at most, in place of what [`Scaling`](super::Scaling) finds right; `None` lets it go on. There never
-    /// are more than [`PipelineSettings::workers`](super::PipelineSettings::workers). What runs beyond that ends first.
+    /// are more than [`PipelineSettings::workers`](super::PipelineSettings::workers). What runs beyond that ends first; a partition that had all of
+    /// them to itself goes on beside another that comes, with one more until then, as nothing is taken from the other's part for it.
     pub fn scale(&self, workers: Option<NonZeroUsize>) {
         self.change(|overrides| std::mem::replace(&mut overrides.program.workers, workers) != workers);
     }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a world's tasks end with its runtime")]
 
 mod handlers;
+mod limits;
 mod losses;
 mod operators;
 mod plan;
@@ -109,7 +110,7 @@ impl Simulation {
         broker.create_topic(TOPIC, plan.partitions);
         let router: Router = Router::new().topic(TOPIC, on(|| async {}).order(plan.order));
         let tag = *router.subscription().tag(&TOPIC.into()).expect("the router has it");
-        let world = Arc::new(Mutex::new(World::new(plan.order, tag)));
+        let world = Arc::new(Mutex::new(World::new(&plan, tag)));
         for (index, (partition, key, behaviour)) in plan.records.iter().enumerate() {
             for (_, gap) in plan.gaps.iter().filter(|(before, _)| *before == index) {
                 broker.skip_offsets(TOPIC, *partition, *gap);
@@ -141,6 +142,7 @@ impl Simulation {
     fn start(&self) -> Process {
         let stop = CancellationToken::new();
         let control = self.wishes.lock().control();
+        self.world.lock().limits.put(&control);
         let (simulation, stopped, steered) = (self.clone(), stop.clone(), control.clone());
         let running = tokio::spawn(async move {
             let handlers = Handle::current();
@@ -324,6 +326,7 @@ impl Simulation {
             }
             Fault::Pause(partition, time) => self.pause(partition, time),
             Fault::Skip(id) => self.skip(id),
+            Fault::Limit(limit, time) => self.limit(limit, time),
             Fault::Seek(partition, part) => {
                 let end = broker.end(TOPIC, partition).0;
                 self.seek(process.control.clone(), partition, (end as f64 * part) as i64);

@@ -40,6 +40,10 @@ impl Wishes {
     pub(crate) fn skips(&self, partition: i32, offset: Offset) -> bool {
         self.skips.contains(&(partition, offset))
     }
+
+    pub(crate) fn controls(&self) -> &[Control] {
+        &self.controls
+    }
 }
 
 fn rest(partition: i32) -> Scope {

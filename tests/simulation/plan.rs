@@ -9,6 +9,8 @@ use daemonry::pipeline::source::LossPolicy;
 use daemonry::pipeline::{Scaling, ScalingMode};
 use fastrand::Rng;
 
+use crate::limits::Limit;
+
 /// What the handler does with a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Behaviour {
@@ -54,6 +56,8 @@ pub(crate) enum Fault {
     Pause(i32, Duration),
     /// An operator has a record passed over, by its index.
     Skip(usize),
+    /// An operator limits something for this long.
+    Limit(Limit, Duration),
     /// An operator has a partition go on elsewhere: behind this part of it.
     Seek(i32, f64),
     /// The topic gets one partition more, with these records.
@@ -134,6 +138,8 @@ impl Plan {
             faults.retain(|(_, fault)| !matches!(fault, Fault::Seek(..)));
             faults.extend(losses);
         }
+        let limits = Limit::some_of(seed, keys, workers).into_iter();
+        faults.extend(limits.map(|(at, limit, time)| (at, Fault::Limit(limit, time))));
         faults.sort_by_key(|(at, _)| *at);
         if breaker != CircuitBreaker::off() {
             // What never succeeds is an outage for as long as nothing else is there to be tried.

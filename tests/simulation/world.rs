@@ -13,7 +13,8 @@ use daemonry::pipeline::tracker::OffsetCommit;
 use daemonry::record::{Offset, TopicPartition};
 use tokio::time::Instant;
 
-use crate::plan::Behaviour;
+use crate::limits::{Begun, Limits};
+use crate::plan::{Behaviour, Plan};
 use crate::usage::Usage;
 
 /// What was taken up before a partition was to rest has begun by then.
@@ -67,6 +68,8 @@ struct Sought {
 pub(crate) struct World {
     origin: Instant,
     order: ProcessingOrder,
+    /// How many records workers may have taken that don't run yet.
+    taken: usize,
     tag: LaneTag,
     pub(crate) records: Vec<Known>,
     by_place: HashMap<(i32, i64), usize>,
@@ -92,15 +95,17 @@ pub(crate) struct World {
     pub(crate) losses: usize,
     /// Partitions that rest, and since when.
     paused: HashMap<i32, Duration>,
+    pub(crate) limits: Limits,
     pub(crate) breaches: Vec<String>,
     trace: DefaultHasher,
 }
 
 impl World {
-    pub(crate) fn new(order: ProcessingOrder, tag: LaneTag) -> Self {
+    pub(crate) fn new(plan: &Plan, tag: LaneTag) -> Self {
         Self {
             origin: Instant::now(),
-            order,
+            order: plan.order,
+            taken: plan.workers * plan.batch.unwrap_or(1),
             tag,
             records: Vec::new(),
             by_place: HashMap::new(),
@@ -116,6 +121,7 @@ impl World {
             cuts: HashMap::new(),
             losses: 0,
             paused: HashMap::new(),
+            limits: Limits::default(),
             breaches: Vec::new(),
             trace: DefaultHasher::new(),
         }
@@ -192,9 +198,22 @@ impl World {
                 self.breach(format!("I3: {partition}/{offset} starts before {open} of its lane is finished"));
             }
         }
+        self.begins(id, process);
         self.starts_alone(id, process, owner);
         self.records[id].running.push(process);
         self.records[id].attempts
+    }
+
+    /// Limits hold for whatever begins.
+    fn begins(&mut self, id: usize, process: u64) {
+        let Known { partition, offset, key, .. } = self.records[id];
+        let key = (self.order == ProcessingOrder::Key).then_some(key);
+        let lane = (self.order != ProcessingOrder::Unordered).then_some((partition, key.unwrap_or(0)));
+        let running = self.records.iter().filter(|known| known.running.contains(&process)).count();
+        let attempt = Begun { process, at: self.elapsed(), key, lane, taken: self.taken, running };
+        if let Err(how) = self.limits.begins(attempt) {
+            self.breach(format!("{partition}/{offset} starts {how}"));
+        }
     }
 
     /// On probation a record is announced before it starts, and nothing runs beside it.

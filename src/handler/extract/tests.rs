@@ -25,6 +25,13 @@ fn json_is_decoded_or_says_where_it_is_wrong_without_its_contents() {
 }
 
 #[test]
+fn json_that_is_not_utf_8_says_where() {
+    let value = [b"[1, \"gr", &[0xfc][..], b"n\"]"].concat();
+    let wrong = drawn::<Json<serde_json::Value>>(OwnedRecord::new(value)).expect_err("Latin-1");
+    assert!(wrong.contains("byte 7 of it is not UTF-8"), "{wrong}");
+}
+
+#[test]
 fn a_tombstone_is_none_for_whoever_asks_for_it() {
     assert_eq!(drawn::<Option<Json<u32>>>(tombstone()), Ok(None));
     assert_eq!(drawn::<Option<Json<u32>>>(OwnedRecord::new("7")), Ok(Some(Json(7))));

@@ -1,7 +1,7 @@
 //! A layer's timeout.
 //!
-//! As tower's, but that it costs a look at the clock where the handler is done at once: a timer of tokio's is one of a runtime's, and counts with
-//! all others of it, on whichever core. It is made once there is something to wait for.
+//! As tower's, but that it costs nothing where the handler is done at once: a timer of tokio's is one of a runtime's, and counts with all others of it,
+//! on whichever core. It is made once there is something to wait for, and the clock is looked at then.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,13 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
 
 use crate::handler::error::BoxError;
 
-/// Gives an attempt up that has not ended within this time, at its next `.await`: a failed one, which is retried. What layers below it wait for, as for
-/// a permit, counts where the timeout is a `layer` of its own; in a stack (`ServiceBuilder`) all of it is ready before the time begins.
+/// Gives an attempt up that has not ended within this time, at whatever `.await` it stands: a failed one, which is retried. The time begins where the
+/// attempt waits for the first time, as that of a route's [timeout](crate::handler::Route::timeout) does. What layers below it wait for, as for a permit,
+/// counts where the timeout is a `layer` of its own; in a stack (`ServiceBuilder`) all of it is ready before.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutLayer {
     limit: Duration,
@@ -57,8 +58,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let due = Instant::now().checked_add(self.limit);
-        InTime { work: self.inner.call(request), due, timer: None }
+        InTime { work: self.inner.call(request), limit: self.limit, timer: None }
     }
 }
 
@@ -68,8 +68,7 @@ pin_project! {
     pub struct InTime<F> {
         #[pin]
         work: F,
-        // `None` where that is further off than there are times.
-        due: Option<Instant>,
+        limit: Duration,
         #[pin]
         timer: Option<Sleep>,
     }
@@ -87,9 +86,8 @@ where
         if let Poll::Ready(ended) = this.work.poll(context) {
             return Poll::Ready(ended.map_err(Into::into));
         }
-        let Some(due) = *this.due else { return Poll::Pending };
         if this.timer.is_none() {
-            this.timer.set(Some(sleep_until(due)));
+            this.timer.set(Some(sleep(*this.limit)));
         }
         if let Some(timer) = this.timer.as_pin_mut() {
             ready!(timer.poll(context));
@@ -108,6 +106,7 @@ mod tests {
     use std::convert::Infallible;
 
     use futures_util::future::{self, pending};
+    use tokio::time::Instant;
     use tower::{ServiceExt, service_fn};
 
     use super::*;
@@ -136,14 +135,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_before_the_first_wait_counts() {
-        let busy = || async {
-            tokio::time::advance(Duration::from_secs(9)).await;
-            pending().await
+    async fn time_begins_with_the_first_wait() {
+        let busy = || {
+            let mut busy = Box::pin(tokio::time::advance(Duration::from_secs(9)));
+            let mut was_polled = false;
+            future::poll_fn(move |context| {
+                // The clock goes on within the first poll, as under what blocks its thread.
+                if !std::mem::replace(&mut was_polled, true) {
+                    assert!(busy.as_mut().poll(context).is_pending());
+                }
+                Poll::Pending
+            })
         };
         let (ended, took) = call(Duration::from_secs(5), busy).await;
-        assert!(ended.is_err());
-        assert_eq!(took, Duration::from_secs(9));
+        assert!(ended.is_err_and(|error| error.is::<Elapsed>()));
+        assert!((Duration::from_secs(14)..Duration::from_secs(15)).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ pub(in crate::pipeline) enum Taken {
 impl<G: Progress> Lanes<G> {
     /// What a worker does next: lanes with the first of their entries, or a batch. Partitions and batches take turns, and none may hold
     /// every worker while several partitions are assigned.
-    /// The clock is only looked at where keys have a rate.
+    /// The clock is only looked at where there is a rate.
     pub(in crate::pipeline) fn take(
         &mut self,
         cargo: &mut Cargo<G::Position>,
@@ -39,6 +39,10 @@ impl<G: Progress> Lanes<G> {
         let mut effects = Effects::default();
         if self.idle() == 0 {
             return (None, effects);
+        }
+        // What has come due since the last look must not come on top of an interval's, once that is used.
+        if self.budget.is_some() {
+            self.grant(clock(), &mut effects);
         }
         if self.startable() == 0 {
             // Whoever has a clock is to look when something may begin.

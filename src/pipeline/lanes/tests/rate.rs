@@ -54,6 +54,26 @@ fn no_more_begins_than_the_rate_lets_and_who_has_the_clock_is_told() {
 }
 
 #[test]
+fn what_has_come_due_while_nobody_looked_is_no_more_than_an_intervals() {
+    let mut bench = Bench::keyed(1, 20, 20);
+    let _told = bench.lanes.set_rate(Rate::new(4, HOUR), bench.now);
+    bench.push(0, 0, "ab");
+    let held = [bench.taken(), bench.taken()];
+    for held in held {
+        bench.succeed(held);
+    }
+    // Nothing waits, so nobody has the lanes look at the clock.
+    bench.now += HOUR * 10;
+    bench.push(0, 2, "cdefgh");
+    let held: Vec<_> = (0..4).map(|_| bench.taken()).collect();
+    assert_eq!(bench.wait(Duration::ZERO).ready, 0, "all four of them are used");
+    assert!(bench.take().is_none());
+    for held in held {
+        bench.succeed(held);
+    }
+}
+
+#[test]
 fn who_has_the_clock_is_told_of_what_becomes_possible_but_for_the_rate() {
     let mut bench = Bench::keyed(2, 2, 20);
     let _told = bench.lanes.set_workers(1);
