@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use daemonry::pipeline::control::{Control, Rate, Scope};
@@ -11,8 +10,8 @@ use tokio::time::sleep;
 
 use crate::{Simulation, TOPIC};
 
-/// What was taken up before has begun by then, as handlers go.
-const TAKEN_BEFORE: Duration = Duration::from_secs(13);
+/// What was taken up before something was to rest, or limited, has begun by then, as handlers go.
+pub(crate) const TAKEN_BEFORE: Duration = Duration::from_secs(13);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Limit {
@@ -199,7 +198,7 @@ impl Simulation {
     }
 
     fn put_limits(&self) {
-        let (wishes, world) = (Arc::clone(&self.wishes), self.world.lock());
-        wishes.lock().controls().iter().for_each(|control| world.limits.put(control));
+        let world = self.world.lock();
+        self.wishes.lock().controls().iter().for_each(|control| world.limits.put(control));
     }
 }

@@ -13,12 +13,9 @@ use daemonry::pipeline::tracker::OffsetCommit;
 use daemonry::record::{Offset, TopicPartition};
 use tokio::time::Instant;
 
-use crate::limits::{Begun, Limits};
+use crate::limits::{Begun, Limits, TAKEN_BEFORE};
 use crate::plan::{Behaviour, Plan};
 use crate::usage::Usage;
-
-/// What was taken up before a partition was to rest has begun by then.
-const RESTS: Duration = Duration::from_secs(13);
 
 /// A record, as the world knows it.
 #[derive(Debug)]
@@ -177,7 +174,7 @@ impl World {
         self.records[id].attempts += 1;
         let (partition, offset, key) = (self.records[id].partition, self.records[id].offset, self.records[id].key);
         let is_sought = self.sought.iter().any(|sought| sought.partition == partition && sought.place <= offset);
-        if let Some(since) = self.paused.get(&partition).filter(|since| self.elapsed() > **since + RESTS) {
+        if let Some(since) = self.paused.get(&partition).filter(|since| self.elapsed() > **since + TAKEN_BEFORE) {
             self.breach(format!("{partition}/{offset} starts though its partition rests since {since:?}"));
         }
         if owner && !is_sought && self.committed.get(&partition).is_some_and(|offsets| offsets.contains(&offset)) {
